@@ -1,0 +1,50 @@
+"""allin1: tempo, beats, downbeats, section boundaries and labels of a song.
+
+The names below load what they need when they are first used; ``import allin1_core`` itself loads next
+to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.logits import HARMONIX_LABELS as HARMONIX_LABELS
+    from allin1_core.contracts.metre import MetreParameters as MetreParameters
+    from allin1_core.contracts.result import AnalysisResult as AnalysisResult
+    from allin1_core.contracts.sections import Segment as Segment
+    from allin1_core.io.results import load_result as load_result
+    from allin1_core.markers import hookimpl as hookimpl
+    from allin1_core.runtime.analyze import analyze as analyze
+    from allin1_core.runtime.session import Session as Session
+
+_HOMES = {
+    "HARMONIX_LABELS": "allin1_core.contracts.logits",
+    "AnalysisResult": "allin1_core.contracts.result",
+    "MetreParameters": "allin1_core.contracts.metre",
+    "Segment": "allin1_core.contracts.sections",
+    "Session": "allin1_core.runtime.session",
+    "analyze": "allin1_core.runtime.analyze",
+    "hookimpl": "allin1_core.markers",
+    "load_result": "allin1_core.io.results",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("allin1-core")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

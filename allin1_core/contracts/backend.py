@@ -1,0 +1,92 @@
+"""A backend, declared. Reading the record imports nothing heavy; its target is imported once chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from allin1_core.contracts.parity import IDENTICAL, Parity
+from allin1_core.contracts.space import HOST, Space
+from allin1_core.contracts.speed import Speed
+from allin1_core.contracts.stages import Stage
+from allin1_core.markers import API_LEVEL
+
+#: The stage's Protocol, for the reader and the type checker; see :mod:`allin1_core.contracts.stages`.
+P = TypeVar("P", covariant=True)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What must be installed, checked from metadata without importing anything.
+
+    Attributes
+    ----------
+    requires
+        Requirements as pip reads them: ``("torch>=2.4",)``.
+    platforms
+        Prefixes of ``sys.platform``; empty for all.
+    remedy
+        What to do where they are not met, as a sentence.
+    """
+
+    requires: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Backend(Generic[P]):
+    """One implementation of a stage, or of several consecutive ones.
+
+    Attributes
+    ----------
+    name
+        Unique in its stage; letters, digits, ``-``.
+    stage
+        The stage that it runs, or the first of those it spans.
+    target
+        ``"package.module:factory"``; the factory takes a :class:`~allin1_core.contracts.stages.Setup`
+        and returns the stage's callable, which may have a ``close()``. Imported only once chosen.
+    summary
+        One line for a table.
+    consumes, produces
+        Spaces of the arrays that it takes and gives.
+    needs
+        What must be installed.
+    probe
+        ``"package.module:check"``, a function without arguments that returns a
+        :data:`~allin1_core.contracts.verdict.Verdict`; it may import heavy modules. None if whatever
+        `needs` asks for is enough.
+    parity
+        How close to the reference it promises to be.
+    speed
+        Shipped priors, one for each class of device that it was measured on.
+    models
+        Patterns (as in :mod:`fnmatch`) of the architectures that it can run, where that matters.
+    spans
+        The consecutive stages that it covers, where that is more than `stage`.
+    opt_in
+        Chosen only when a user names it, never by ``auto``.
+    api
+        Level of the contract that it was written for.
+    """
+
+    name: str
+    stage: Stage
+    target: str
+    summary: str = ""
+    consumes: Space = HOST
+    produces: Space = HOST
+    needs: Needs = Needs()
+    probe: str | None = None
+    parity: Parity = IDENTICAL
+    speed: tuple[Speed, ...] = ()
+    models: tuple[str, ...] = ("*",)
+    spans: tuple[Stage, ...] = ()
+    opt_in: bool = False
+    api: int = API_LEVEL
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every stage that it covers, in order."""
+        return self.spans or (self.stage,)

@@ -1,0 +1,104 @@
+"""What the network says of each frame, and what the metre decoder is given of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from allin1_core.contracts.arrays import Array, check_array
+from allin1_core.contracts.audio import STEMS
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
+from allin1_core.errors import ContractError
+
+#: Functional labels of a section, in the order of the network's outputs (Harmonix set).
+HARMONIX_LABELS = (
+    "start",
+    "end",
+    "intro",
+    "outro",
+    "break",
+    "bridge",
+    "inst",
+    "solo",
+    "verse",
+    "chorus",
+)
+
+#: Length of a frame's embedding of one stem.
+EMBEDDING_SIZE = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Logits:
+    """The network's outputs before any sigmoid or softmax; for an ensemble, the mean over its members.
+
+    Attributes
+    ----------
+    beat, downbeat, section
+        float32 ``[T]``, 100 frames per second.
+    function
+        float32 ``[10, T]``, in the order of :data:`HARMONIX_LABELS`.
+    embeddings
+        float32 ``[4, T, 24]``, or ``[4, T, 24, members]`` for an ensemble; None unless asked for.
+    """
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("beat", "downbeat", "section", "function", "embeddings")
+
+    beat: Array
+    downbeat: Array
+    section: Array
+    function: Array
+    embeddings: Array | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds, in whole frames."""
+        return int(self.beat.shape[0]) / FRAMES_PER_SECOND
+
+    def validate(self) -> Logits:
+        """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
+        check_array("logits.beat", self.beat, (None,), finite=True)
+        frames = int(self.beat.shape[0])
+        check_array("logits.downbeat", self.downbeat, (frames,), finite=True)
+        check_array("logits.section", self.section, (frames,), finite=True)
+        check_array("logits.function", self.function, (len(HARMONIX_LABELS), frames), finite=True)
+        if self.embeddings is not None:
+            axes = (len(STEMS), frames, EMBEDDING_SIZE)
+            members = (None,) if len(self.embeddings.shape) == 4 else ()
+            check_array("logits.embeddings", self.embeddings, (*axes, *members), finite=True)
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """Probability of a beat that is no downbeat, and of a downbeat, at each frame.
+
+    Attributes
+    ----------
+    values
+        float32 or float64 ``[T, 2]``; a row sums to at most 1, the rest being "no beat".
+    frames_per_second
+        Rate of the rows. The pipeline's own is 100.
+    """
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("values",)
+
+    values: Array
+    frames_per_second: float = FRAMES_PER_SECOND
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds, in whole frames."""
+        return int(self.values.shape[0]) / self.frames_per_second
+
+    def validate(self) -> Activations:
+        """Return self, or raise :class:`~allin1_core.errors.ContractError`.
+
+        Values are not looked at: the decoder has defined answers for zeros, NaN and infinities.
+        """
+        check_array("activations.values", self.values, (None, 2), ("float32", "float64"))
+        if not self.frames_per_second > 0:
+            raise ContractError(
+                f"activations.frames_per_second is {self.frames_per_second}; wanted above 0."
+            )
+        return self

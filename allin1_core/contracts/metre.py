@@ -1,0 +1,100 @@
+"""Beats, their place in the bar, and the parameters of the decoder that finds them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from allin1_core.contracts.arrays import Array, check_array
+from allin1_core.errors import ContractError
+
+
+@dataclass(frozen=True)
+class MetreParameters:
+    """Parameters of the bar-pointer model, as madmom's ``DBNDownBeatTrackingProcessor`` names them.
+
+    Attributes
+    ----------
+    beats_per_bar
+        Metres to choose from; the most probable one is taken for the whole song.
+    min_bpm, max_bpm
+        Range of tempi, in beats per minute.
+    num_tempi
+        Tempi to model, spaced logarithmically; None for one per frame of interval.
+    transition_lambda
+        Aversion to changes of tempo: higher keeps it steadier.
+    observation_lambda
+        A beat takes the first 1/observation_lambda of its interval.
+    threshold
+        Only the frames between the first and the last that reach this are decoded; 0 or None for all.
+        None in a run means "the model's own" until the session has filled it in.
+    correct
+        Move each beat to the nearby peak of the activations.
+    """
+
+    beats_per_bar: tuple[int, ...] = (3, 4)
+    min_bpm: float = 55.0
+    max_bpm: float = 215.0
+    num_tempi: int | None = 60
+    transition_lambda: float = 100.0
+    observation_lambda: int = 16
+    threshold: float | None = None
+    correct: bool = True
+
+    def validate(self) -> MetreParameters:
+        """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
+        if not self.beats_per_bar or any(n < 1 for n in self.beats_per_bar):
+            raise ContractError(f"beats_per_bar is {self.beats_per_bar}; wanted numbers from 1 on.")
+        if not (math.isfinite(self.max_bpm) and 0 < self.min_bpm <= self.max_bpm):
+            raise ContractError(
+                f"The tempo range is {self.min_bpm} to {self.max_bpm} bpm;"
+                " wanted 0 < minimum <= maximum."
+            )
+        if self.num_tempi is not None and self.num_tempi < 1:
+            raise ContractError(f"num_tempi is {self.num_tempi}; wanted 1 or more, or None.")
+        if not (math.isfinite(self.transition_lambda) and self.transition_lambda > 0):
+            raise ContractError(f"transition_lambda is {self.transition_lambda}; wanted above 0.")
+        if self.observation_lambda < 2:
+            raise ContractError(f"observation_lambda is {self.observation_lambda}; wanted 2 or more.")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ContractError(f"threshold is {self.threshold}; wanted 0 to 1.")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Metre:
+    """Beats in time order.
+
+    Attributes
+    ----------
+    beat_times_s
+        float64 ``[N]``, seconds.
+    beat_positions
+        int64 ``[N]``, place in the bar; downbeats are the beats at 1.
+    warnings
+        What a person should know of the decoding, one sentence each.
+    """
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("beat_times_s", "beat_positions")
+
+    beat_times_s: Array
+    beat_positions: Array
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def downbeat_times_s(self) -> Array:
+        """Times of the beats at position 1, seconds."""
+        return self.beat_times_s[self.beat_positions == 1]
+
+    def validate(self) -> Metre:
+        """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
+        count = int(self.beat_times_s.shape[0])
+        if count:
+            check_array("metre.beat_times_s", self.beat_times_s, (count,), ("float64",), finite=True)
+        check_array("metre.beat_positions", self.beat_positions, (count,), ("int64",))
+        if count > 1 and not (self.beat_times_s[1:] > self.beat_times_s[:-1]).all():
+            raise ContractError("metre.beat_times_s does not rise.")
+        if count and not (self.beat_positions >= 1).all():
+            raise ContractError("metre.beat_positions holds values below 1.")
+        return self

@@ -1,0 +1,88 @@
+"""Trained models: what they are called, where their parameters are, and the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of parameters.
+
+    Attributes
+    ----------
+    name
+        File name, the same wherever it lies.
+    sha256
+        Hexadecimal digest of the whole file.
+    size
+        Bytes.
+    urls
+        Where it can be fetched, the first first.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model that a user can name.
+
+    Attributes
+    ----------
+    name
+        ``harmonix-all``.
+    summary
+        One line for a table.
+    architecture
+        Which network the parameters belong to; ``all-in-one`` for the models shipped here.
+    files
+        One file for each member of the ensemble, in order; empty if the parameters come with a plugin.
+    downbeat_threshold
+        Threshold on the activations for the metre decoder.
+    licence
+        What is known of the licence, for people to read before they use it.
+    source
+        Where the parameters come from.
+    outputs
+        What an analysis with it can give: ``beats``, ``sections``.
+    """
+
+    name: str
+    summary: str
+    files: tuple[WeightsFile, ...]
+    downbeat_threshold: float
+    licence: str
+    source: str
+    architecture: str = "all-in-one"
+    outputs: tuple[str, ...] = ("beats", "sections")
+
+
+#: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.
+#: Convolution kernels are laid out output, height, width, input.
+Parameters = Mapping[str, "NDArray[np.float32]"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model with its parameters in memory.
+
+    Attributes
+    ----------
+    card
+        What it is.
+    members
+        One set of parameters for each member of the ensemble.
+    """
+
+    card: ModelCard
+    members: tuple[Parameters, ...]

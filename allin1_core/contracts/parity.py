@@ -1,0 +1,54 @@
+"""How close a backend promises to be to the reference of its stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["identical", "close", "event", "lossy"]
+
+#: Levels from the strongest promise to the weakest.
+LEVELS: tuple[Level, ...] = ("identical", "close", "event", "lossy")
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A promise that the conformance kit measures.
+
+    Attributes
+    ----------
+    level
+        ``identical``: the same bits. ``close``: no value differs by more than `tolerance`.
+        ``event``: the same events, each within `tolerance` seconds. ``lossy``: no bound is promised.
+    tolerance
+        Largest absolute difference (close) or seconds (event).
+    """
+
+    level: Level
+    tolerance: float = 0.0
+
+    @property
+    def rank(self) -> int:
+        """0 for the strongest promise."""
+        return LEVELS.index(self.level)
+
+    def __str__(self) -> str:
+        if self.level == "close":
+            return f"within {self.tolerance:g}"
+        if self.level == "event":
+            return f"events within {self.tolerance:g} s"
+        return self.level
+
+
+IDENTICAL = Parity("identical")
+LOSSY = Parity("lossy")
+
+
+def close(max_abs: float) -> Parity:
+    """No value differs from the reference by more than `max_abs`."""
+    return Parity("close", max_abs)
+
+
+def event(seconds: float) -> Parity:
+    """The same events as the reference, each within `seconds`."""
+    return Parity("event", seconds)

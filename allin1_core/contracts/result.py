@@ -1,0 +1,105 @@
+"""What an analysis gives: the result and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allin1_core.contracts.sections import Segment
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Version of the JSON's own keys. Files without one are the original package's.
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """How a stage was run.
+
+    Attributes
+    ----------
+    stages
+        The stage, or those that a spanning backend covered.
+    backend, plugin, version
+        Who ran it: the backend, its plugin, and the version of the plugin's distribution.
+    device
+        Name of the device.
+    seconds
+        Wall time of the call, waiting for the device included; set-up is not.
+    """
+
+    stages: tuple[str, ...]
+    backend: str
+    plugin: str
+    version: str
+    device: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a result came from.
+
+    Attributes
+    ----------
+    version
+        Of allin1-core.
+    model
+        Name of the model.
+    input
+        What went in: ``kind`` (``stems``), the files with their format, sample rate and decoder.
+    stages
+        How each stage was run, in order.
+    fallbacks
+        One sentence for each backend that failed and was replaced.
+    """
+
+    version: str
+    model: str
+    input: dict[str, Any]
+    stages: tuple[StageRecord, ...]
+    fallbacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class AnalysisResult:
+    """The structure of one song.
+
+    Field names and types of the first six are those of allin1 1.1.0.
+
+    Attributes
+    ----------
+    path
+        The song, or the folder of its stems.
+    bpm
+        Beats per minute, or None where there are fewer than two beats.
+    beats, downbeats
+        Seconds.
+    beat_positions
+        Place of each beat in its bar, from 1.
+    segments
+        In time order.
+    activations
+        ``beat``, ``downbeat``, ``segment``: float32 ``[T]``; ``label``: float32 ``[10, T]``. None unless asked for.
+    embeddings
+        float32 ``[4, T, 24]`` or ``[4, T, 24, members]``. None unless asked for.
+    warnings
+        What a person should know of this result, one sentence each.
+    provenance
+        Where it came from; None in files of the original package.
+    """
+
+    path: Path
+    bpm: int | None
+    beats: list[float]
+    downbeats: list[float]
+    beat_positions: list[int]
+    segments: list[Segment]
+    activations: dict[str, NDArray[np.float32]] | None = None
+    embeddings: NDArray[np.float32] | None = None
+    warnings: list[str] = field(default_factory=list)
+    provenance: Provenance | None = None

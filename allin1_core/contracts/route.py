@@ -1,0 +1,88 @@
+"""A way through the stages, and what it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.parity import Parity
+from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.stages import Stage
+
+
+@dataclass(frozen=True)
+class RouteRequest:
+    """What a route must do.
+
+    Attributes
+    ----------
+    stages
+        Stages to be covered, in order.
+    audio_s
+        Seconds of audio in the request.
+    start
+        Space of the arrays that the run begins with.
+    architecture
+        The model's architecture; backends of the stage ``nn`` must know it.
+    parity
+        Weakest promise that is accepted.
+    device
+        Kind of device, or its name, that the user asked for; None for any.
+    choices
+        Stages for which the user named a backend or a plugin.
+    """
+
+    stages: tuple[Stage, ...]
+    audio_s: float
+    start: Space = HOST
+    architecture: str = "all-in-one"
+    parity: Parity = Parity("close", float("inf"))
+    device: str | None = None
+    choices: tuple[tuple[Stage, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One edge of a route: the bridges that bring the arrays, then the backend.
+
+    Attributes
+    ----------
+    backend
+        What runs.
+    plugin
+        Name of the plugin that registered it.
+    bridges
+        Moves of its input, in order.
+    cost_s
+        Estimated seconds, bridges included.
+    """
+
+    backend: Backend[Any]
+    plugin: str
+    bridges: tuple[Bridge, ...]
+    cost_s: float
+
+    @property
+    def produces(self) -> Space:
+        """Where its output lives."""
+        return self.backend.produces
+
+
+@dataclass(frozen=True)
+class Route:
+    """Steps that cover the stages of a request, in order.
+
+    Attributes
+    ----------
+    steps
+        In the order in which they run.
+    cost_s
+        Estimated seconds, with the way back to NumPy at the end.
+    """
+
+    steps: tuple[Step, ...]
+    cost_s: float
+
+    def __str__(self) -> str:
+        return ", ".join(f"{step.backend.stage}={step.backend.name}" for step in self.steps)

@@ -1,0 +1,55 @@
+"""Where an array lives: in which library, on which kind of device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Space:
+    """A library of arrays and a kind of device.
+
+    >>> str(Space("torch", "cuda"))
+    'torch/cuda'
+
+    Attributes
+    ----------
+    library
+        Import name of the array library: ``numpy``, ``torch``, ``mlx``.
+    device
+        Kind of device without an index: ``cpu``, ``cuda``, ``mps``, ``gpu``.
+    """
+
+    library: str
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.library}/{self.device}"
+
+
+#: NumPy arrays in main memory: where every run starts and ends.
+HOST = Space("numpy", "cpu")
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A way to move an array from one space to another.
+
+    Attributes
+    ----------
+    source, destination
+        The two spaces.
+    target
+        ``"package.module:function"``; the function takes an array and the name of the destination's
+        device (``"cuda:1"``) and returns the array there. Imported only when it is used.
+    bytes_per_second
+        Shipped prior of the bandwidth; infinite where no byte is copied.
+    latency_s
+        Seconds for a transfer of nothing.
+    """
+
+    source: Space
+    destination: Space
+    target: str
+    bytes_per_second: float = float("inf")
+    latency_s: float = 0.0

@@ -1,0 +1,51 @@
+"""The log-filterbank spectrogram that the network reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from allin1_core.contracts.arrays import Array, check_array
+from allin1_core.contracts.audio import SAMPLE_RATE, STEMS
+
+#: Samples between two frames.
+HOP_SAMPLES = 441
+
+#: Samples in an analysis window, centred on its frame.
+WINDOW_SAMPLES = 2048
+
+#: Frames per second of every stage from the spectrogram on.
+FRAMES_PER_SECOND = SAMPLE_RATE // HOP_SAMPLES
+
+#: Triangular filters, 12 to the octave, from 30 Hz to 17 kHz.
+BANDS = 81
+
+
+def frame_count(samples: int) -> int:
+    """Frames of a signal: ``ceil(samples / 441)``."""
+    return -(-samples // HOP_SAMPLES)
+
+
+@dataclass(frozen=True, eq=False)
+class LogSpectrogram:
+    """``log10(1 + filtered magnitude)`` of the four stems, mixed to mono.
+
+    Attributes
+    ----------
+    frames
+        float32 ``[4, T, 81]``, 100 frames per second; frame t is centred on sample 441·t.
+    """
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("frames",)
+
+    frames: Array
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds, in whole frames."""
+        return int(self.frames.shape[1]) / FRAMES_PER_SECOND
+
+    def validate(self) -> LogSpectrogram:
+        """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
+        check_array("spectrogram.frames", self.frames, (len(STEMS), None, BANDS), finite=True)
+        return self

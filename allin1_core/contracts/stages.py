@@ -1,0 +1,125 @@
+"""The stages of the pipeline: their names, what they take and give, and how a backend is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.logits import Activations, Logits
+from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.model import Model
+from allin1_core.contracts.sections import Sections
+from allin1_core.contracts.spectrogram import LogSpectrogram
+
+Stage = Literal["demix", "spectrogram", "nn", "metrical_prep", "metrical_dbn", "functional"]
+
+#: Stages in the order in which they run.
+STAGES: tuple[Stage, ...] = (
+    "demix",
+    "spectrogram",
+    "nn",
+    "metrical_prep",
+    "metrical_dbn",
+    "functional",
+)
+
+#: Record that each stage takes.
+TAKES: dict[Stage, type[Any]] = {
+    "demix": Mix,
+    "spectrogram": Stems,
+    "nn": LogSpectrogram,
+    "metrical_prep": Logits,
+    "metrical_dbn": Activations,
+    "functional": Logits,
+}
+
+#: Record that each stage gives.
+GIVES: dict[Stage, type[Any]] = {
+    "demix": Stems,
+    "spectrogram": LogSpectrogram,
+    "nn": Logits,
+    "metrical_prep": Activations,
+    "metrical_dbn": Metre,
+    "functional": Sections,
+}
+
+
+def _silent(fraction: float) -> None:
+    """The progress of a caller who does not ask."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one call of a backend should do beyond its stage's ordinary work.
+
+    Attributes
+    ----------
+    embeddings
+        The network shall also give its embeddings.
+    progress
+        To be called with the fraction done, from 0 to 1, a few times a second in a long stage.
+        It may raise, to cancel; let that through.
+    """
+
+    embeddings: bool = False
+    progress: Callable[[float], None] = field(default=_silent)
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a backend's factory may need to know; it takes what concerns it.
+
+    Attributes
+    ----------
+    device
+        Name of the device to run on, as the probe gave it: ``cpu``, ``cuda:0``.
+    model
+        The model with its parameters; None unless the backend covers the stage ``nn``.
+    metre
+        Parameters of the metre decoder, with the threshold filled in.
+    threads
+        Threads to use on a CPU; None for the library's own choice.
+    """
+
+    device: str = "cpu"
+    model: Model | None = None
+    metre: MetreParameters = MetreParameters(threshold=0.24)
+    threads: int | None = None
+
+
+class Demix(Protocol):
+    """Separates a mix into stems."""
+
+    def __call__(self, mix: Mix, task: Task, /) -> Stems: ...
+
+
+class Spectrogram(Protocol):
+    """Turns stems into a log-filterbank spectrogram."""
+
+    def __call__(self, stems: Stems, task: Task, /) -> LogSpectrogram: ...
+
+
+class Nn(Protocol):
+    """Runs the network."""
+
+    def __call__(self, spectrogram: LogSpectrogram, task: Task, /) -> Logits: ...
+
+
+class MetricalPrep(Protocol):
+    """Turns beat and downbeat logits into the decoder's activations."""
+
+    def __call__(self, logits: Logits, task: Task, /) -> Activations: ...
+
+
+class MetricalDbn(Protocol):
+    """Decodes activations into beats and their positions in the bar."""
+
+    def __call__(self, activations: Activations, task: Task, /) -> Metre: ...
+
+
+class Functional(Protocol):
+    """Finds section boundaries and labels."""
+
+    def __call__(self, logits: Logits, task: Task, /) -> Sections: ...

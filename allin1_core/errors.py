@@ -1,0 +1,114 @@
+"""One tree of errors. Each says what happened, to which file or backend, and what to do about it.
+
+The command line prints ``str(error)`` on one line, without a traceback, and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = [
+    "Allin1Error",
+    "AudioError",
+    "BackendError",
+    "ContractError",
+    "InputError",
+    "OutputError",
+    "PluginError",
+    "SelectionError",
+    "StemsError",
+    "WeightsError",
+]
+
+
+class Allin1Error(Exception):
+    """Whatever a person can mend.
+
+    Parameters
+    ----------
+    message
+        What happened, and to which file or backend.
+    remedy
+        What to do about it, as a sentence; kept apart so that programs can show it apart.
+    path
+        The file concerned, put in front of the message.
+    """
+
+    #: Exit status of the command line when this error ends the run.
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.message = message
+        self.remedy = remedy
+        self.path = None if path is None else os.fspath(path)
+        super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own pickling would lose the keyword arguments, and errors cross processes.
+        return _rebuild, (type(self), self.message, self.remedy, self.path)
+
+    def __str__(self) -> str:
+        text = self.message if self.path is None else f"{self.path}: {self.message}"
+        return text if self.remedy is None else f"{text} {self.remedy}"
+
+
+def _rebuild(
+    kind: type[Allin1Error], message: str, remedy: str | None, path: str | None
+) -> Allin1Error:
+    return kind(message, remedy=remedy, path=path)
+
+
+class InputError(Allin1Error):
+    """What the user gave cannot be analysed."""
+
+    exit_code = 3
+
+
+class AudioError(InputError):
+    """A file cannot be read as audio, or holds no usable samples."""
+
+
+class StemsError(InputError):
+    """The four stems are not all there, or do not belong together."""
+
+
+class WeightsError(Allin1Error):
+    """Trained parameters are missing, damaged, or cannot be fetched."""
+
+    exit_code = 4
+
+
+class PluginError(Allin1Error):
+    """A plugin cannot be used, and the user asked for it or for strictness."""
+
+    exit_code = 5
+
+
+class SelectionError(Allin1Error):
+    """No backend can do what was asked, or the one asked for by name cannot."""
+
+    exit_code = 5
+
+
+class BackendError(Allin1Error):
+    """A backend failed while it worked, and none could take over."""
+
+    exit_code = 5
+
+
+class ContractError(Allin1Error, ValueError):
+    """Data at a border between stages has the wrong shape, type or values."""
+
+    exit_code = 5
+
+
+class OutputError(Allin1Error):
+    """A result cannot be written or read."""
+
+    exit_code = 6

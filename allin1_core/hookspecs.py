@@ -1,0 +1,263 @@
+"""Every hook that a plugin may implement.
+
+A plugin is a module (or any object) with functions marked by :data:`allin1_core.hookimpl`, announced by
+an entry point of the group ``allin1`` whose name is the plugin's name. Hooks register, decide and
+observe; the numerical work is an ordinary call of what a :class:`~allin1_core.contracts.backend.Backend`
+points to. A module of hooks must import in milliseconds: no array library, nothing that probes hardware.
+
+Every hook is optional, and may be called again at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from allin1_core.markers import hookspec
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.backend import Backend
+    from allin1_core.contracts.model import ModelCard
+    from allin1_core.contracts.result import AnalysisResult, StageRecord
+    from allin1_core.contracts.route import Route, RouteRequest
+    from allin1_core.contracts.space import Bridge
+    from allin1_core.contracts.stages import (
+        Demix,
+        Functional,
+        MetricalDbn,
+        MetricalPrep,
+        Nn,
+        Spectrogram,
+    )
+
+
+class StageSpecs:
+    """One hook a stage. Each returns records and never does work."""
+
+    @hookspec
+    def allin1_demix(self) -> Iterable[Backend[Demix]]:
+        """Backends that separate a mix into stems.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.backend import Backend, Needs
+        >>> from allin1_core.contracts.parity import LOSSY
+        >>> from allin1_core.contracts.space import Space
+        >>> @hookimpl
+        ... def allin1_demix():
+        ...     yield Backend(
+        ...         name="hpss",
+        ...         stage="demix",
+        ...         target="my_package.separation:create",
+        ...         summary="Median filtering, for a preview",
+        ...         needs=Needs(requires=("librosa>=0.10",)),
+        ...         parity=LOSSY,
+        ...     )
+        >>> [backend.name for backend in allin1_demix()]
+        ['hpss']
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec
+    def allin1_spectrogram(self) -> Iterable[Backend[Spectrogram]]:
+        """Backends that turn stems into a log-filterbank spectrogram.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.backend import Backend
+        >>> from allin1_core.contracts.parity import close
+        >>> from allin1_core.contracts.space import Space
+        >>> @hookimpl
+        ... def allin1_spectrogram():
+        ...     yield Backend(
+        ...         name="mine-cuda",
+        ...         stage="spectrogram",
+        ...         target="my_package.spectrogram:create",
+        ...         consumes=Space("torch", "cuda"),
+        ...         produces=Space("torch", "cuda"),
+        ...         probe="my_package.devices:probe_cuda",
+        ...         parity=close(1e-6),
+        ...     )
+        >>> [str(backend.consumes) for backend in allin1_spectrogram()]
+        ['torch/cuda']
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec
+    def allin1_nn(self) -> Iterable[Backend[Nn]]:
+        """Backends that run the network.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.backend import Backend
+        >>> from allin1_core.contracts.parity import close
+        >>> @hookimpl
+        ... def allin1_nn():
+        ...     yield Backend(
+        ...         name="mine",
+        ...         stage="nn",
+        ...         target="my_package.network:create",
+        ...         parity=close(2e-5),
+        ...         models=("all-in-one",),
+        ...     )
+        >>> [backend.stages for backend in allin1_nn()]
+        [('nn',)]
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec
+    def allin1_metrical_prep(self) -> Iterable[Backend[MetricalPrep]]:
+        """Backends that turn beat and downbeat logits into the decoder's activations.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.backend import Backend
+        >>> @hookimpl
+        ... def allin1_metrical_prep():
+        ...     yield Backend(
+        ...         name="mine-fused",
+        ...         stage="metrical_prep",
+        ...         spans=("metrical_prep", "metrical_dbn"),
+        ...         target="my_package.metre:create",
+        ...     )
+        >>> [backend.stages for backend in allin1_metrical_prep()]
+        [('metrical_prep', 'metrical_dbn')]
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec
+    def allin1_metrical_dbn(self) -> Iterable[Backend[MetricalDbn]]:
+        """Backends that decode activations into beats and their positions in the bar.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.backend import Backend
+        >>> from allin1_core.contracts.speed import Speed
+        >>> @hookimpl
+        ... def allin1_metrical_dbn():
+        ...     yield Backend(
+        ...         name="mine",
+        ...         stage="metrical_dbn",
+        ...         target="my_package.decoder:create",
+        ...         speed=(Speed("cpu", 0.01, 0.0003, "my laptop, benchmarks/decoder.py"),),
+        ...     )
+        >>> [backend.parity.level for backend in allin1_metrical_dbn()]
+        ['identical']
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec
+    def allin1_functional(self) -> Iterable[Backend[Functional]]:
+        """Backends that find section boundaries and labels.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.backend import Backend
+        >>> from allin1_core.contracts.parity import event
+        >>> @hookimpl
+        ... def allin1_functional():
+        ...     yield Backend(
+        ...         name="mine",
+        ...         stage="functional",
+        ...         target="my_package.sections:create",
+        ...         parity=event(0.02),
+        ...     )
+        >>> [str(backend.parity) for backend in allin1_functional()]
+        ['events within 0.02 s']
+        """
+        raise AssertionError("a specification is never called")
+
+
+class SelectionSpecs:
+    """How backends are combined."""
+
+    @hookspec
+    def allin1_bridges(self) -> Iterable[Bridge]:
+        """Ways to move an array between two spaces.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.space import HOST, Bridge, Space
+        >>> @hookimpl
+        ... def allin1_bridges():
+        ...     device = Space("my_arrays", "npu")
+        ...     yield Bridge(HOST, device, "my_package.arrays:upload", bytes_per_second=8e9)
+        ...     yield Bridge(device, HOST, "my_package.arrays:download", bytes_per_second=8e9)
+        >>> [f"{bridge.source} to {bridge.destination}" for bridge in allin1_bridges()]
+        ['numpy/cpu to my_arrays/npu', 'my_arrays/npu to numpy/cpu']
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec(firstresult=True)
+    def allin1_select_route(self, request: RouteRequest, routes: Sequence[Route]) -> Route | None:
+        """Choose one of `routes`, cheapest first, or None to leave it to the next plugin and to ``auto``.
+
+        It is not asked about what the user has chosen by name.
+
+        >>> from allin1_core import hookimpl
+        >>> @hookimpl
+        ... def allin1_select_route(request, routes):
+        ...     quiet = [r for r in routes if all(s.produces.device == "cpu" for s in r.steps)]
+        ...     return quiet[0] if quiet and request.audio_s < 60 else None
+        >>> from allin1_core.contracts.route import RouteRequest
+        >>> allin1_select_route(RouteRequest(stages=("nn",), audio_s=10.0), []) is None
+        True
+        """
+        raise AssertionError("a specification is never called")
+
+
+class ModelSpecs:
+    """Trained models."""
+
+    @hookspec
+    def allin1_models(self) -> Iterable[ModelCard]:
+        """Models that this plugin brings.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.model import ModelCard
+        >>> @hookimpl
+        ... def allin1_models():
+        ...     yield ModelCard(
+        ...         name="my-beats",
+        ...         summary="Beats without separation",
+        ...         files=(),
+        ...         downbeat_threshold=0.05,
+        ...         licence="MIT",
+        ...         source="https://example.org/my-beats",
+        ...         architecture="my-rnn",
+        ...         outputs=("beats",),
+        ...     )
+        >>> [card.name for card in allin1_models()]
+        ['my-beats']
+        """
+        raise AssertionError("a specification is never called")
+
+
+class RunSpecs:
+    """Observers of a run. What they raise is logged, and does not disturb the run."""
+
+    @hookspec
+    def allin1_stage_finished(self, track: str, record: StageRecord) -> None:
+        """A backend has finished its stage of a track.
+
+        >>> from allin1_core import hookimpl
+        >>> @hookimpl
+        ... def allin1_stage_finished(track, record):
+        ...     print(f"{track}: {'+'.join(record.stages)} by {record.backend}")
+        >>> from allin1_core.contracts.result import StageRecord
+        >>> allin1_stage_finished("song", StageRecord(("nn",), "mine", "me", "1.0", "cpu", 0.5))
+        song: nn by mine
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec
+    def allin1_track_finished(
+        self, track: str, result: AnalysisResult | None, error: Exception | None
+    ) -> None:
+        """A track has its result, or the error that ended it.
+
+        >>> from allin1_core import hookimpl
+        >>> @hookimpl
+        ... def allin1_track_finished(track, result, error):
+        ...     print(track, "failed" if result is None else result.bpm)
+        >>> allin1_track_finished("song", None, ValueError("no audio"))
+        song failed
+        """
+        raise AssertionError("a specification is never called")
+
+
+#: Every class of specifications, for the plugin manager and for the reference documentation.
+SPECS = (StageSpecs, SelectionSpecs, ModelSpecs, RunSpecs)
