@@ -6,11 +6,17 @@ The command line prints ``str(error)`` on one line, without a traceback, and exi
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.result import AnalysisResult
 
 __all__ = [
     "Allin1Error",
     "AudioError",
     "BackendError",
+    "BatchError",
     "ContractError",
     "InputError",
     "OutputError",
@@ -112,3 +118,26 @@ class OutputError(Allin1Error):
     """A result cannot be written or read."""
 
     exit_code = 6
+
+
+class BatchError(Allin1Error):
+    """Some tracks of a batch failed; the others are done.
+
+    Attributes
+    ----------
+    results
+        One for each track in the order given; None where it failed.
+    errors
+        What went wrong, by the track's path.
+    """
+
+    def __init__(
+        self, results: Sequence[AnalysisResult | None], errors: Mapping[str, Allin1Error]
+    ) -> None:
+        self.results = list(results)
+        self.errors = dict(errors)
+        lines = "".join(f"\n  {error}" for error in self.errors.values())
+        super().__init__(f"{len(self.errors)} of {len(self.results)} tracks failed:{lines}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.results, self.errors)

@@ -260,4 +260,4 @@ class RunSpecs:
 
 
 #: Every class of specifications, for the plugin manager and for the reference documentation.
-SPECS = (StageSpecs, SelectionSpecs, ModelSpecs, RunSpecs)
+SPECS: tuple[type, ...] = (StageSpecs, SelectionSpecs, ModelSpecs, RunSpecs)

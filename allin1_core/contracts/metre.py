@@ -56,7 +56,9 @@ class MetreParameters:
         if not (math.isfinite(self.transition_lambda) and self.transition_lambda > 0):
             raise ContractError(f"transition_lambda is {self.transition_lambda}; wanted above 0.")
         if self.observation_lambda < 2:
-            raise ContractError(f"observation_lambda is {self.observation_lambda}; wanted 2 or more.")
+            raise ContractError(
+                f"observation_lambda is {self.observation_lambda}; wanted 2 or more."
+            )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ContractError(f"threshold is {self.threshold}; wanted 0 to 1.")
         return self
@@ -74,13 +76,28 @@ class Metre:
         int64 ``[N]``, place in the bar; downbeats are the beats at 1.
     warnings
         What a person should know of the decoding, one sentence each.
+    beat_confidences
+        float64 ``[N]``, 0 to 1: one minus the probability ratio of the next path to the best one. The next
+        path is the most probable of those that share the best path's future behind this beat, but have
+        this beat at another frame; for the last beat, at another frame or with another position. 0 is a tie,
+        1 means that there is no other path. None where the decoder has none.
+    metre_log_probabilities
+        For each metre that was tried, in the order of the parameters: beats per bar, and the log
+        probability of its best path together with the activations; minus infinity where no path was
+        possible. Empty where nothing was decoded.
+    metre_confidence
+        0 to 1: one minus the probability ratio of the next metre's best path to the chosen one's. None
+        where there was no choice, or no path.
     """
 
-    ARRAYS: ClassVar[tuple[str, ...]] = ("beat_times_s", "beat_positions")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("beat_times_s", "beat_positions", "beat_confidences")
 
     beat_times_s: Array
     beat_positions: Array
     warnings: tuple[str, ...] = ()
+    beat_confidences: Array | None = None
+    metre_log_probabilities: tuple[tuple[int, float], ...] = ()
+    metre_confidence: float | None = None
 
     @property
     def downbeat_times_s(self) -> Array:
@@ -91,10 +108,20 @@ class Metre:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
         count = int(self.beat_times_s.shape[0])
         if count:
-            check_array("metre.beat_times_s", self.beat_times_s, (count,), ("float64",), finite=True)
+            check_array(
+                "metre.beat_times_s", self.beat_times_s, (count,), ("float64",), finite=True
+            )
         check_array("metre.beat_positions", self.beat_positions, (count,), ("int64",))
         if count > 1 and not (self.beat_times_s[1:] > self.beat_times_s[:-1]).all():
             raise ContractError("metre.beat_times_s does not rise.")
         if count and not (self.beat_positions >= 1).all():
             raise ContractError("metre.beat_positions holds values below 1.")
+        if self.beat_confidences is not None:
+            check_array("metre.beat_confidences", self.beat_confidences, (count,), ("float64",))
+            if not ((self.beat_confidences >= 0) & (self.beat_confidences <= 1)).all():
+                raise ContractError("metre.beat_confidences holds values outside 0 to 1.")
+        if self.metre_confidence is not None and not 0 <= self.metre_confidence <= 1:
+            raise ContractError(
+                f"metre.metre_confidence is {self.metre_confidence}; wanted 0 to 1."
+            )
         return self

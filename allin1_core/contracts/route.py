@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.parity import Parity
+from allin1_core.contracts.parity import Parity, close
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
+
+#: Whatever promises a bound on its values.
+ANY_CLOSE = close(float("inf"))
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class RouteRequest:
     audio_s: float
     start: Space = HOST
     architecture: str = "all-in-one"
-    parity: Parity = Parity("close", float("inf"))
+    parity: Parity = ANY_CLOSE
     device: str | None = None
     choices: tuple[tuple[Stage, str], ...] = ()
 

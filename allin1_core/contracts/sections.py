@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -40,7 +41,7 @@ class Sections:
         for segment in self.segments:
             if not segment.start < segment.end:
                 raise ContractError(f"Segment {segment} does not end after it starts.")
-        for one, next_one in zip(self.segments, self.segments[1:], strict=False):
+        for one, next_one in itertools.pairwise(self.segments):
             if one.end != next_one.start:
                 raise ContractError(f"Segment {next_one} does not start where {one} ends.")
         return self

@@ -67,6 +67,10 @@ class Task:
     progress: Callable[[float], None] = field(default=_silent)
 
 
+#: The decoder's parameters for the ensemble ``harmonix-all``.
+DEFAULT_METRE = MetreParameters(threshold=0.24)
+
+
 @dataclass(frozen=True, eq=False)
 class Setup:
     """What a backend's factory may need to know; it takes what concerns it.
@@ -85,41 +89,53 @@ class Setup:
 
     device: str = "cpu"
     model: Model | None = None
-    metre: MetreParameters = MetreParameters(threshold=0.24)
+    metre: MetreParameters = DEFAULT_METRE
     threads: int | None = None
 
 
 class Demix(Protocol):
     """Separates a mix into stems."""
 
-    def __call__(self, mix: Mix, task: Task, /) -> Stems: ...
+    def __call__(self, mix: Mix, task: Task, /) -> Stems:
+        """Separate `mix`."""
+        ...
 
 
 class Spectrogram(Protocol):
     """Turns stems into a log-filterbank spectrogram."""
 
-    def __call__(self, stems: Stems, task: Task, /) -> LogSpectrogram: ...
+    def __call__(self, stems: Stems, task: Task, /) -> LogSpectrogram:
+        """Transform `stems`."""
+        ...
 
 
 class Nn(Protocol):
     """Runs the network."""
 
-    def __call__(self, spectrogram: LogSpectrogram, task: Task, /) -> Logits: ...
+    def __call__(self, spectrogram: LogSpectrogram, task: Task, /) -> Logits:
+        """Run the network on `spectrogram`."""
+        ...
 
 
 class MetricalPrep(Protocol):
     """Turns beat and downbeat logits into the decoder's activations."""
 
-    def __call__(self, logits: Logits, task: Task, /) -> Activations: ...
+    def __call__(self, logits: Logits, task: Task, /) -> Activations:
+        """Normalise `logits`."""
+        ...
 
 
 class MetricalDbn(Protocol):
     """Decodes activations into beats and their positions in the bar."""
 
-    def __call__(self, activations: Activations, task: Task, /) -> Metre: ...
+    def __call__(self, activations: Activations, task: Task, /) -> Metre:
+        """Decode `activations`."""
+        ...
 
 
 class Functional(Protocol):
     """Finds section boundaries and labels."""
 
-    def __call__(self, logits: Logits, task: Task, /) -> Sections: ...
+    def __call__(self, logits: Logits, task: Task, /) -> Sections:
+        """Segment by `logits`."""
+        ...

@@ -1,0 +1,1 @@
+"""Finding plugins, loading each alone, and collecting what they offer."""

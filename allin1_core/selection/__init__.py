@@ -1,0 +1,1 @@
+"""Choosing the way through the stages: gate, cost, route, and the reasons."""

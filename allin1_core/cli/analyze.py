@@ -1,0 +1,262 @@
+"""``allin1 analyze``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from allin1_core.cli.main import load_plugins
+from allin1_core.errors import Allin1Error
+
+if TYPE_CHECKING:
+    from allin1_core.runtime.batch import Outcome
+    from allin1_core.runtime.track import Track
+
+STEM_OPTIONS = ("bass", "drums", "other", "vocals")
+
+
+class Choice(click.ParamType[tuple[str, str]]):
+    """``stage=name``."""
+
+    name = "STAGE=NAME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split at the equals sign."""
+        if isinstance(value, tuple):
+            return value
+        stage, equals, name = str(value).partition("=")
+        if not (stage and equals and name):
+            self.fail(f"{value!r} is not of the form STAGE=NAME, such as nn=torch", param, ctx)
+        return stage.strip(), name.strip()
+
+
+class Metres(click.ParamType[tuple[int, ...]]):
+    """``3,4``."""
+
+    name = "N,N…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Split at the commas."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not of the form 3,4", param, ctx)
+
+
+def _stem_options(function: Any) -> Any:
+    for stem in reversed(STEM_OPTIONS):
+        option = click.option(
+            f"--stems-{stem}",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help=f"The {stem} stem; give all four.",
+        )
+        function = option(function)
+    return function
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out-dir",
+    type=click.Path(path_type=Path),
+    default=Path("struct"),
+    show_default=True,
+    help="Where results are written.",
+)
+@click.option("-m", "--model", default="harmonix-all", show_default=True, help="Name of the model.")
+@click.option(
+    "--stems-dir",
+    "stems_dirs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Ready-made stems: a folder with bass, drums, other and vocals. Without PATHS it may be repeated;"
+    " with several PATHS it holds a folder of stems for each, named like it.",
+)
+@_stem_options
+@click.option(
+    "-d",
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, cuda:1, mps … for the stages that can run there.",
+)
+@click.option(
+    "-b",
+    "--backend",
+    "backends",
+    multiple=True,
+    type=Choice(),
+    help="Use this backend or plugin for a stage, such as nn=torch-cpu; may be repeated.",
+)
+@click.option(
+    "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
+)
+@click.option("-a", "--activ", is_flag=True, help="Also write the activations (.activ.npz).")
+@click.option("-e", "--embed", is_flag=True, help="Also write the embeddings (.embed.npy).")
+@click.option("--overwrite", is_flag=True, help="Replace results that belong to other inputs.")
+@click.option(
+    "--beats-per-bar",
+    type=Metres(),
+    help="Metres to choose from.  [default: 3,4]",
+)
+@click.option("--min-bpm", type=float, help="Slowest tempo.  [default: 55]")
+@click.option("--max-bpm", type=float, help="Fastest tempo.  [default: 215]")
+@click.option("--num-tempi", type=int, help="Tempi to model; 0 for all.  [default: 60]")
+@click.option("--transition-lambda", type=float, help="Steadiness of the tempo.  [default: 100]")
+@click.option(
+    "--observation-lambda", type=int, help="A beat takes 1/N of its interval.  [default: 16]"
+)
+@click.option(
+    "--threshold",
+    type=float,
+    help="Decode from the first frame that reaches this to the last; 0 for all.  [default: the model's]",
+)
+@click.option(
+    "--correct/--no-correct", default=True, help="Move beats to the nearby peaks.  [default: on]"
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a track on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    paths: tuple[Path, ...],
+    out_dir: Path,
+    model: str,
+    stems_dirs: tuple[Path, ...],
+    device: str,
+    backends: tuple[tuple[Any, str], ...],
+    weights_dir: Path | None,
+    activ: bool,
+    embed: bool,
+    overwrite: bool,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    **rest: Any,
+) -> None:
+    """Analyse songs, or their ready-made stems, and write one JSON for each.
+
+    \b
+    allin1 analyze song.wav --stems-dir song/stems
+    allin1 analyze --stems-dir song/stems -o struct
+    """  # noqa: D301 - click reads the backspace
+    stems = {name: rest.pop(f"stems_{name}") for name in STEM_OPTIONS}
+    tracks = _tracks(ctx, paths, stems_dirs, stems)
+    from allin1_core.cli.progress import show_progress
+    from allin1_core.runtime.batch import run_batch
+    from allin1_core.runtime.session import Session
+
+    with Session(
+        model,
+        device=device,
+        backends=dict(backends),
+        metre=_metre(rest),
+        weights_dir=None if weights_dir is None else str(weights_dir),
+        threads=threads,
+        plugins=load_plugins(ctx),
+    ) as session:
+        failed: list[Outcome] = []
+        with show_progress(tracks, enabled=not (quiet or as_json)) as progress:
+            for outcome in run_batch(
+                session,
+                tracks,
+                out_dir=out_dir,
+                overwrite=overwrite,
+                include_activations=activ,
+                include_embeddings=embed,
+                progress=progress,
+            ):
+                if outcome.error is not None:
+                    failed.append(outcome)
+                _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]))
+    if failed:
+        first = failed[0].error
+        # One exit status for one kind of failure; a mixture is 1.
+        codes = {outcome.error.exit_code for outcome in failed if outcome.error is not None}
+        ctx.exit(first.exit_code if first is not None and len(codes) == 1 else 1)
+
+
+def _tracks(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    stems_dirs: tuple[Path, ...],
+    stems: dict[str, Path | None],
+) -> list[Track]:
+    from allin1_core.io.stems import StemFiles
+    from allin1_core.runtime.track import make_tracks
+
+    given = {name: path for name, path in stems.items() if path is not None}
+    files = None
+    if given:
+        missing = [f"--stems-{name}" for name in STEM_OPTIONS if name not in given]
+        if missing:
+            raise click.UsageError(f"All four stems are needed; missing: {', '.join(missing)}")
+        if stems_dirs:
+            raise click.UsageError("Give either --stems-dir or the four stems.")
+        files = StemFiles(**given)
+    if not paths and not stems_dirs and files is None:
+        raise click.UsageError("Nothing to analyse: give songs, or --stems-dir.", ctx)
+    return make_tracks(paths, stems_dirs, files)
+
+
+def _metre(options: dict[str, Any]) -> Any:
+    from dataclasses import replace
+
+    from allin1_core.contracts.metre import MetreParameters
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if given.get("num_tempi") == 0:
+        given["num_tempi"] = None
+    return replace(MetreParameters(), **given).validate()
+
+
+def _report(outcome: Outcome, as_json: bool, quiet: bool, traceback: bool) -> None:
+    error, result = outcome.error, outcome.result
+    if error is not None:
+        if traceback:
+            import traceback as tb
+
+            click.echo("".join(tb.format_exception(error)), err=True, nl=False)
+        click.echo(f"allin1: error: {_named(error, outcome.track)}", err=True)
+        if as_json:
+            import json
+
+            click.echo(json.dumps({"path": str(outcome.track.source), "error": str(error)}))
+        return
+    if result is None:
+        return
+    if not quiet:
+        for warning in result.warnings:
+            click.echo(f"allin1: {outcome.track.name}: {warning}", err=True)
+    if as_json:
+        import json
+
+        from allin1_core.io.results import to_json
+
+        click.echo(json.dumps({**to_json(result), "written": str(outcome.written)}))
+    elif not quiet:
+        bpm = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
+        labels = " ".join(segment.label for segment in result.segments)
+        click.echo(
+            f"{outcome.written}: {bpm}, {len(result.beats)} beats,"
+            f" {len(result.downbeats)} downbeats, {len(result.segments)} segments: {labels}"
+        )
+
+
+def _named(error: Allin1Error, track: Track) -> str:
+    """Give the error with the track in front, unless it names a file of it already."""
+    text = str(error)
+    return text if str(track.source) in text else f"{track.source}: {text}"

@@ -1,0 +1,147 @@
+"""``allin1 doctor``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import click
+
+from allin1_core.cli.main import load_plugins
+
+#: Length of the song that the routes are chosen for.
+_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One line: what was looked at, how it is, and what to do."""
+
+    name: str
+    state: str  # "ok", "note", "wrong"
+    text: str
+    remedy: str = ""
+
+
+@click.command()
+@click.option("-m", "--model", default="harmonix-all", show_default=True, help="Name of the model.")
+@click.option("--weights-dir", type=click.Path(), help="Folder to look for weights in.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, model: str, weights_dir: str | None, as_json: bool) -> None:
+    """Check this installation: plugins, backends, weights, audio. Exit status 1 if ready-made stems cannot be analysed."""
+    import json
+
+    checks = [
+        _machine(),
+        *_plugins(ctx),
+        *_routes(ctx, model),
+        *_weights(model, weights_dir, ctx),
+        *_audio(),
+    ]
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        marks = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+        for check in checks:
+            click.echo(f"{marks[check.state]}  {check.name:<12} {check.text}")
+            if check.remedy:
+                click.echo(f"{'':<20} {check.remedy}")
+    if any(check.state == "wrong" for check in checks):
+        ctx.exit(1)
+
+
+def _machine() -> _Check:
+    import os
+    import platform
+
+    import allin1_core
+
+    text = (
+        f"allin1-core {allin1_core.__version__}, Python {platform.python_version()},"
+        f" {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    )
+    return _Check("machine", "ok", text)
+
+
+def _plugins(ctx: click.Context) -> list[_Check]:
+    import logging
+
+    from allin1_core.plugins.collecting import collect_offers
+
+    logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+    plugins = load_plugins(ctx)
+    checks = []
+    for record in plugins.records:
+        if record.status == "loaded":
+            text = f"{record.name}: {record.distribution} {record.version}"
+            checks.append(_Check("plugin", "ok", text))
+        else:
+            text = f"{record.name} is {record.status}: {record.reason}"
+            checks.append(_Check("plugin", "note", text, record.remedy))
+    problems = collect_offers(plugins).problems
+    return checks + [_Check("plugin", "note", f"Left out: {problem}") for problem in problems]
+
+
+def _routes(ctx: click.Context, model: str) -> list[_Check]:
+    from allin1_core.contracts.stages import STAGES, Stage
+    from allin1_core.errors import Allin1Error
+    from allin1_core.runtime.session import Session
+
+    def check(name: str, stages: tuple[Stage, ...], if_not: str) -> _Check:
+        try:
+            session = Session(model, plugins=plugins)
+            route = session.decide(session.request(stages, _SECONDS)).chosen
+        except Allin1Error as error:
+            return _Check(name, if_not, error.message, error.remedy or "")
+        return _Check(name, "ok", str(route))
+
+    plugins = load_plugins(ctx)
+    return [check("from stems", STAGES[1:], "wrong"), check("from a mix", STAGES, "note")]
+
+
+def _weights(model: str, weights_dir: str | None, ctx: click.Context) -> list[_Check]:
+    from allin1_core.errors import Allin1Error
+    from allin1_core.runtime.session import Session
+    from allin1_core.weights.load import load_model
+    from allin1_core.weights.store import cache_folder, find_folders, locate
+
+    try:
+        card = Session(model, plugins=load_plugins(ctx)).card
+    except Allin1Error as error:
+        return [_Check("weights", "wrong", error.message, error.remedy or "")]
+    folders = find_folders(weights_dir)
+    missing = [file.name for file in card.files if locate(file, folders) is None]
+    if missing:
+        text = f"{model}: {len(missing)} of {len(card.files)} files are not here yet."
+        remedy = f"They are fetched into {cache_folder()} on first use; or now: allin1 weights fetch {model}"
+        return [_Check("weights", "note", text, remedy)]
+    try:
+        load_model(card, weights_dir=weights_dir, download=False)
+    except Allin1Error as error:
+        return [_Check("weights", "wrong", error.message, error.remedy or "")]
+    return [
+        _Check("weights", "ok", f"{model}: {len(card.files)} files, digests as in the catalogue"),
+        _Check("licence", "note", card.licence),
+    ]
+
+
+def _audio() -> list[_Check]:
+    import importlib.util
+    from importlib.metadata import version
+
+    import soundfile
+
+    text = f"{soundfile.__libsndfile_version__} (WAV, FLAC, OGG, MP3), soxr {version('soxr')}"
+    checks = [_Check("audio", "ok", text)]
+    if importlib.util.find_spec("av") is None:
+        checks.append(
+            _Check(
+                "audio",
+                "note",
+                "M4A and AAC cannot be read.",
+                'Install PyAV: pip install "allin1-core[av]"',
+            )
+        )
+    else:
+        checks.append(_Check("audio", "ok", f"PyAV {version('av')} (M4A, AAC and others)"))
+    return checks

@@ -1,0 +1,161 @@
+"""The command ``allin1``: finds the subcommand, prints errors for people, and sets the exit status.
+
+Exit status: 0 done; 1 something failed, or some tracks of a batch; 2 wrong use of the command line; 3 input that
+cannot be analysed; 4 weights missing or damaged; 5 no backend can do it; 6 a result cannot be written;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+
+from allin1_core.errors import Allin1Error
+
+#: Name of each command, the module that holds it as ``command``, and one line of help.
+COMMANDS = {
+    "analyze": ("allin1_core.cli.analyze", "Analyse songs: tempo, beats, downbeats, sections."),
+    "backends": ("allin1_core.cli.backends", "List the backends, and which of them would run."),
+    "demo": ("allin1_core.cli.demo", "Make a song with stems by synthesis, to try things on."),
+    "doctor": ("allin1_core.cli.doctor", "Check this installation, and say what to mend."),
+    "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
+    "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
+}
+
+#: What upstream's command does without being named.
+DEFAULT_COMMAND = "analyze"
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the command called `name`."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command in front of what names none: ``allin1 song.wav``."""
+        index = 0
+        while index < len(args) and args[index].startswith("-"):
+            if args[index] in ("--help", "--version", "--strict", "--traceback", "--"):
+                index += 1
+            elif args[index] == "--block":
+                index += 2
+            elif args[index].startswith("--block="):
+                index += 1
+            else:
+                break
+        asks_for_help = any(a in ("--help", "--version") for a in args[:index])
+        if index < len(args) and not asks_for_help and args[index] not in COMMANDS:
+            _refuse_misspelling(args[index])
+            args = [*args[:index], DEFAULT_COMMAND, *args[index:]]
+        return super().parse_args(ctx, args)
+
+
+def _refuse_misspelling(word: str) -> None:
+    """Stop at ``allin1 plugin``, which else would be taken for a song of that name."""
+    import difflib
+
+    near = difflib.get_close_matches(word, COMMANDS, 1)
+    if near and not os.path.splitext(word)[1] and not os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
+        raise click.UsageError(f"No command and no file is called {word}. Did you mean {near[0]}?")
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        import allin1_core
+
+        click.echo(f"allin1 {allin1_core.__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+)
+@click.option(
+    "--block", multiple=True, metavar="PLUGIN", help="Leave a plugin out; may be repeated."
+)
+@click.option("--strict", is_flag=True, help="A plugin that cannot be loaded is an error.")
+@click.option("--traceback", is_flag=True, help="Show tracebacks and debug messages.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def cli(ctx: click.Context, block: tuple[str, ...], strict: bool, traceback: bool) -> None:
+    """Tempo, beats, downbeats, sections and their labels of a song.
+
+    'allin1 song.wav' is short for 'allin1 analyze song.wav'.
+    """
+    ctx.obj = {"block": block, "strict": strict or None, "traceback": traceback}
+    logging.basicConfig(
+        level=logging.DEBUG if traceback else logging.WARNING,
+        format="%(levelname)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    logging.getLogger().handlers[0].addFilter(lambda record: record.name.startswith("allin1"))
+
+
+def load_plugins(ctx: click.Context) -> Any:
+    """Load the plugins as the options of the group say."""
+    from allin1_core.plugins.loading import load_plugins
+
+    options = ctx.find_root().obj or {}
+    return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
+
+
+def main() -> None:
+    """Run the command line, and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit status."""
+    try:
+        cli.main(args=arguments, prog_name="allin1", standalone_mode=False)
+    except Allin1Error as error:
+        if "--traceback" in arguments:
+            raise
+        click.echo(f"allin1: error: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        click.echo("allin1: interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (allin1 … | head); Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    main()

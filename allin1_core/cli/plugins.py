@@ -1,0 +1,43 @@
+"""``allin1 plugins``."""
+
+from __future__ import annotations
+
+import click
+
+from allin1_core.cli.main import load_plugins
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the plugins that were found, and what became of each."""
+    import dataclasses
+    import json
+    import logging
+
+    from allin1_core.plugins.collecting import collect_offers
+
+    # What would be logged stands in the table.
+    logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+    plugins = load_plugins(ctx)
+    offers = collect_offers(plugins)
+    if as_json:
+        content = {
+            "plugins": [dataclasses.asdict(record) for record in plugins.records],
+            "problems": [dataclasses.asdict(problem) for problem in offers.problems],
+        }
+        click.echo(json.dumps(content, indent=2))
+        return
+    for record in plugins.records:
+        source = f"{record.distribution} {record.version}".strip()
+        click.echo(f"{record.name:<14} {record.status:<13} {source}")
+        for line in (record.reason, record.remedy):
+            if line:
+                click.echo(f"{'':<14} {line}")
+        if record.status == "loaded":
+            own = [o.item for o in offers.backends if o.plugin is record]
+            names = ", ".join(f"{'+'.join(b.stages)}={b.name}" for b in own)
+            click.echo(f"{'':<14} {names or 'no backends'}")
+    for problem in offers.problems:
+        click.echo(f"left out: {problem}")

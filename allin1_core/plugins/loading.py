@@ -1,0 +1,207 @@
+"""Loading plugins one by one, so that none can harm another.
+
+pluggy's own ``load_setuptools_entrypoints`` stops at the first plugin that raises, lets the second of two
+plugins of one name vanish, and leaves a half-registered plugin in place. Here each is loaded, registered
+and checked alone, and a record says what became of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points, version
+
+import pluggy
+
+from allin1_core.errors import PluginError
+from allin1_core.hookspecs import SPECS
+from allin1_core.markers import API_LEVEL, PROJECT
+from allin1_core.plugins.record import PluginRecord
+
+log = logging.getLogger(__name__)
+
+#: Plugins of the core itself: the reference implementation and the catalogue of models.
+BUILT_IN = {"reference": "allin1_core.reference.hooks", "harmonix": "allin1_core.weights.hooks"}
+
+_CORE = "allin1-core"
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """The plugins of a session.
+
+    Attributes
+    ----------
+    manager
+        pluggy's manager with everything that was loaded.
+    records
+        One for each plugin found, the core's own first, then by name.
+    strict
+        Whether problems are errors.
+    """
+
+    manager: pluggy.PluginManager
+    records: tuple[PluginRecord, ...]
+    strict: bool = False
+
+    def record(self, name: str) -> PluginRecord:
+        """Look up the record of the loaded plugin `name`."""
+        return next(r for r in self.records if r.name == name and r.status == "loaded")
+
+
+def load_plugins(
+    *,
+    block: Iterable[str] = (),
+    extra: Mapping[str, object] | None = None,
+    autoload: bool | None = None,
+    strict: bool | None = None,
+) -> Plugins:
+    """Load the core's own plugins, those that are installed, and `extra`.
+
+    Parameters
+    ----------
+    block
+        Names of plugins to leave out, besides those in ``ALLIN1_BLOCK`` (separated by commas).
+    extra
+        Modules or objects to register, by plugin name; for tests and programs.
+    autoload
+        Whether to look for entry points. None reads ``ALLIN1_DISABLE_AUTOLOAD``.
+    strict
+        Whether a plugin that cannot be loaded is an error. None reads ``ALLIN1_STRICT``.
+
+    Raises
+    ------
+    PluginError
+        When `strict`, for the first plugin that is broken or incompatible.
+    """
+    blocked = {*block, *_split(os.environ.get("ALLIN1_BLOCK", ""))}
+    if autoload is None:
+        autoload = not _is_on("ALLIN1_DISABLE_AUTOLOAD")
+    if strict is None:
+        strict = _is_on("ALLIN1_STRICT")
+
+    manager = pluggy.PluginManager(PROJECT)
+    for specs in SPECS:
+        manager.add_hookspecs(specs())
+    records = _load_built_in(manager)
+
+    found: dict[str, list[EntryPoint]] = defaultdict(list)
+    if autoload:
+        for entry in entry_points(group=PROJECT):
+            found[entry.name].append(entry)
+    for name, entries in sorted(found.items()):
+        records.append(_load_entry(manager, name, entries, blocked))
+    for name, plugin in (extra or {}).items():
+        record = PluginRecord(name, "loaded")
+        if name in blocked:
+            record = PluginRecord(name, "blocked", reason="It was blocked by name.")
+        else:
+            record = _register(manager, name, plugin, record)
+        records.append(record)
+
+    unknown = blocked - {record.name for record in records}
+    for name in sorted(unknown):
+        log.info("No plugin named %s was found, so there is nothing to block.", name)
+    for record in records:
+        if record.status in ("broken", "incompatible"):
+            if strict:
+                raise PluginError(f"{record}", remedy="(Strict mode makes this an error.)")
+            log.warning("%s", record)
+    return Plugins(manager, tuple(records), strict)
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _load_built_in(manager: pluggy.PluginManager) -> list[PluginRecord]:
+    for name, module in BUILT_IN.items():
+        manager.register(importlib.import_module(module), name)
+    return [PluginRecord(name, "loaded", _CORE, version(_CORE)) for name in BUILT_IN]
+
+
+def _load_entry(
+    manager: pluggy.PluginManager, name: str, entries: list[EntryPoint], blocked: set[str]
+) -> PluginRecord:
+    owners = [entry.dist.name if entry.dist else "?" for entry in entries]
+    if name in BUILT_IN:
+        owners.insert(0, _CORE)
+    distribution = ", ".join(owners)
+    dist = entries[0].dist
+    number = dist.version if dist and len(owners) == 1 else ""
+    if name in blocked:
+        return PluginRecord(name, "blocked", distribution, number, "It was blocked by name.")
+    if len(owners) > 1:
+        return PluginRecord(
+            name,
+            "incompatible",
+            distribution,
+            reason=f"{' and '.join(owners)} both bring a plugin of this name, so neither is loaded.",
+            remedy=f"Uninstall one: pip uninstall {owners[-1]}",
+        )
+    record = PluginRecord(name, "loaded", distribution, number)
+    try:
+        plugin = entries[0].load()
+    except (Exception, SystemExit) as error:
+        log.debug("plugin %s could not be imported", name, exc_info=True)
+        return _broken(
+            record,
+            f"importing {entries[0].value} raised {_text(error)}",
+            f"Reinstall it (pip install --force-reinstall {distribution}) or uninstall it.",
+        )
+    return _register(manager, name, plugin, record)
+
+
+def _register(
+    manager: pluggy.PluginManager, name: str, plugin: object, record: PluginRecord
+) -> PluginRecord:
+    """Register `plugin`, or leave no trace of it; the record says which."""
+    level = getattr(plugin, "ALLIN1_API", API_LEVEL)
+    if not isinstance(level, int) or level > API_LEVEL:
+        return PluginRecord(
+            record.name,
+            "incompatible",
+            record.distribution,
+            record.version,
+            f"It was written for level {level} of the plugin contract; this core has {API_LEVEL}.",
+            "Upgrade the core: pip install --upgrade allin1-core",
+        )
+    if manager.has_plugin(name) or manager.is_registered(plugin):
+        return _broken(record, "A plugin of this name is loaded already.", "")
+    try:
+        hash(plugin)  # pluggy needs it, and would fail much later, on every hook of every plugin
+        manager.register(plugin, name)
+        callers = manager.get_hookcallers(plugin) or []
+        unknown = [caller.name for caller in callers if not caller.has_spec()]
+        if unknown:
+            raise ValueError(f"it implements {', '.join(unknown)}, which this core does not know")
+        if not callers:
+            raise ValueError("it has no function that is marked by allin1_core.hookimpl")
+    except Exception as error:
+        if manager.is_registered(plugin):
+            manager.unregister(plugin)
+        log.debug("plugin %s could not be registered", name, exc_info=True)
+        return _broken(
+            record,
+            f"registering it failed: {_text(error)}",
+            "Install versions of it and of allin1-core that belong together.",
+        )
+    return record
+
+
+def _broken(record: PluginRecord, reason: str, remedy: str) -> PluginRecord:
+    reason = reason[0].upper() + reason[1:].rstrip(".") + "."
+    return PluginRecord(record.name, "broken", record.distribution, record.version, reason, remedy)
+
+
+def _text(error: BaseException) -> str:
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

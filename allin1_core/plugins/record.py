@@ -1,0 +1,62 @@
+"""What became of a plugin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["loaded", "broken", "blocked", "incompatible"]
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """A plugin that was found, and what became of it.
+
+    Attributes
+    ----------
+    name
+        Name of its entry point.
+    status
+        ``loaded``; ``broken``: it raised, or is no plugin; ``blocked``: the user said so;
+        ``incompatible``: it was written for another level of the contract, or two share the name.
+    distribution, version
+        What pip knows it as; empty for objects registered by a program.
+    reason
+        Why it is not loaded, as a sentence.
+    remedy
+        What to do about it, as a sentence.
+    """
+
+    name: str
+    status: Status
+    distribution: str = ""
+    version: str = ""
+    reason: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        source = f" ({self.distribution} {self.version})" if self.distribution else ""
+        text = f"Plugin {self.name}{source} is {self.status}"
+        return " ".join(part for part in (f"{text}: {self.reason}", self.remedy) if part)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that a loaded plugin offers and the core leaves out.
+
+    Attributes
+    ----------
+    plugin
+        Name of the plugin.
+    hook
+        The hook concerned.
+    reason
+        What is wrong, as a sentence.
+    """
+
+    plugin: str
+    hook: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Plugin {self.plugin}, hook {self.hook}: {self.reason}"

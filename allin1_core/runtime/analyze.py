@@ -1,0 +1,164 @@
+"""The function that most programs need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import overload
+
+from allin1_core.contracts.audio import STEMS
+from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.result import AnalysisResult
+from allin1_core.contracts.stages import Stage
+from allin1_core.errors import BatchError, InputError
+from allin1_core.io.stems import StemFiles
+from allin1_core.runtime.batch import run_batch
+from allin1_core.runtime.session import Session
+from allin1_core.runtime.track import make_tracks
+
+AnyPath = str | PathLike[str]
+
+
+@overload
+def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
+    paths: AnyPath | None = None,
+    out_dir: AnyPath | None = None,
+    *,
+    stems_dir: AnyPath | None = None,
+    stems: Mapping[str, AnyPath] | None = None,
+    model: str = ...,
+    device: str | None = None,
+    backends: Mapping[Stage, str] | None = None,
+    metre: MetreParameters | None = None,
+    include_activations: bool = False,
+    include_embeddings: bool = False,
+    weights_dir: AnyPath | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+) -> AnalysisResult: ...
+
+
+@overload
+def analyze(
+    paths: Sequence[AnyPath],
+    out_dir: AnyPath | None = None,
+    *,
+    stems_dir: AnyPath | None = None,
+    stems: Mapping[str, AnyPath] | None = None,
+    model: str = ...,
+    device: str | None = None,
+    backends: Mapping[Stage, str] | None = None,
+    metre: MetreParameters | None = None,
+    include_activations: bool = False,
+    include_embeddings: bool = False,
+    weights_dir: AnyPath | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+) -> list[AnalysisResult]: ...
+
+
+def analyze(
+    paths: AnyPath | Sequence[AnyPath] | None = None,
+    out_dir: AnyPath | None = None,
+    *,
+    stems_dir: AnyPath | None = None,
+    stems: Mapping[str, AnyPath] | None = None,
+    model: str = "harmonix-all",
+    device: str | None = None,
+    backends: Mapping[Stage, str] | None = None,
+    metre: MetreParameters | None = None,
+    include_activations: bool = False,
+    include_embeddings: bool = False,
+    weights_dir: AnyPath | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+) -> AnalysisResult | list[AnalysisResult]:
+    """Analyse one song or several.
+
+    Parameters
+    ----------
+    paths
+        A song, or a sequence of songs. None with `stems_dir` or `stems`.
+    out_dir
+        Where ``<name>.json`` and arrays are written; None writes nothing.
+    stems_dir
+        Folder with ``bass``, ``drums``, ``other`` and ``vocals``, in any readable format; with several songs, a folder
+        that holds such a folder for each, named like it.
+    stems
+        The four files by stem instead.
+    model
+        ``harmonix-all``, or ``harmonix-fold0`` to ``harmonix-fold7``.
+    device
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; None leaves it to ``auto``.
+    backends
+        A backend's or plugin's name for each stage that ``auto`` shall not choose.
+    metre
+        Parameters of the metre decoder.
+    include_activations, include_embeddings
+        What the results shall hold besides.
+    weights_dir
+        Folder to look for weights in first.
+    overwrite
+        Whether a result of another input may be replaced.
+    threads
+        Threads on a CPU; None leaves it to the backends.
+
+    Returns
+    -------
+    AnalysisResult or list of AnalysisResult
+        A list for a sequence, in its order.
+
+    Raises
+    ------
+    Allin1Error
+        For one song: what went wrong.
+    BatchError
+        For several: after all are done, if some failed; it holds the results of the others.
+    """
+    is_one = paths is None or isinstance(paths, (str, PathLike))
+    songs = [] if paths is None else [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+    if not songs and stems_dir is None and stems is None:
+        if not is_one:
+            return []
+        raise InputError("Nothing to analyse was given.", remedy="Give a song or its stems.")
+    tracks = make_tracks(
+        [Path(path) for path in songs],
+        [] if stems_dir is None else [Path(stems_dir)],
+        None if stems is None else _stem_files(stems),
+    )
+    with Session(
+        model,
+        device=device,
+        backends=backends,
+        metre=metre,
+        weights_dir=None if weights_dir is None else str(weights_dir),
+        threads=threads,
+    ) as session:
+        outcomes = list(
+            run_batch(
+                session,
+                tracks,
+                out_dir=None if out_dir is None else Path(out_dir),
+                overwrite=overwrite,
+                include_activations=include_activations,
+                include_embeddings=include_embeddings,
+            )
+        )
+    errors = {str(o.track.source): o.error for o in outcomes if o.error is not None}
+    if is_one and errors:
+        raise next(iter(errors.values()))
+    if errors:
+        raise BatchError([outcome.result for outcome in outcomes], errors)
+    results = [outcome.result for outcome in outcomes if outcome.result is not None]
+    return results[0] if is_one else results
+
+
+def _stem_files(stems: Mapping[str, AnyPath]) -> StemFiles:
+    missing = [name for name in STEMS if name not in stems]
+    unknown = [name for name in stems if name not in STEMS]
+    if missing or unknown:
+        raise InputError(
+            f"The stems given are {', '.join(stems)}.", remedy=f"Give {', '.join(STEMS)}."
+        )
+    return StemFiles(**{name: Path(stems[name]) for name in STEMS})

@@ -1,0 +1,66 @@
+"""The spectrogram of long stems, block by block, in bounded memory.
+
+A frame depends on the 2048 samples around it and on nothing else, so a block that is given three hops more on
+each side, whose frames are then dropped, has exactly the frames of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.spectrogram import (
+    HOP_SAMPLES,
+    WINDOW_SAMPLES,
+    LogSpectrogram,
+    frame_count,
+)
+
+#: Frames of context that make the samples of half a window.
+CONTEXT_FRAMES = -(-WINDOW_SAMPLES // (2 * HOP_SAMPLES))
+
+
+def spectrogram_in_blocks(
+    blocks: Iterable[Stems], transform: Callable[[Stems], LogSpectrogram]
+) -> LogSpectrogram:
+    """Apply `transform` to consecutive blocks and join the frames.
+
+    Parameters
+    ----------
+    blocks
+        Consecutive stems in NumPy arrays, each but the last a whole number of hops long, and at least
+        :data:`CONTEXT_FRAMES` hops.
+    transform
+        The spectrogram of a block, in NumPy arrays.
+    """
+    parts = []
+    for samples, skip, frames in _with_context(blocks):
+        spectrogram = transform(Stems(samples)).frames
+        parts.append(np.array(spectrogram[:, skip : skip + frames]))
+    return LogSpectrogram(np.concatenate(parts, axis=1))
+
+
+def _with_context(blocks: Iterable[Stems]) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Each block's samples with its neighbours' edges, the frames to skip, and its own frames."""
+    edge = CONTEXT_FRAMES * HOP_SAMPLES
+    before: np.ndarray | None = None
+    current: np.ndarray | None = None
+    for block in blocks:
+        following = np.asarray(block.samples)
+        if current is not None:
+            yield _joined(before, current, following[..., :edge])
+            before = current[..., -edge:].copy()
+        current = following
+    if current is not None:
+        yield _joined(before, current, None)
+
+
+def _joined(
+    before: np.ndarray | None, current: np.ndarray, after: np.ndarray | None
+) -> tuple[np.ndarray, int, int]:
+    parts = [part for part in (before, current, after) if part is not None]
+    skip = 0 if before is None else before.shape[-1] // HOP_SAMPLES
+    samples = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+    return samples, skip, frame_count(current.shape[-1])

@@ -1,0 +1,340 @@
+"""One run through the stages: decide, bring the arrays, call, check, and hand over on failure."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
+from allin1_core.contracts.logits import Activations, Logits
+from allin1_core.contracts.metre import Metre
+from allin1_core.contracts.result import StageRecord
+from allin1_core.contracts.route import Step
+from allin1_core.contracts.sections import Sections
+from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
+from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Stage, Task
+from allin1_core.errors import (
+    Allin1Error,
+    BackendError,
+    ContractError,
+    InputError,
+    SelectionError,
+    WeightsError,
+)
+from allin1_core.io.audio import AudioInfo, probe_audio
+from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
+from allin1_core.runtime.blocks import spectrogram_in_blocks
+from allin1_core.runtime.bridging import cross, space_of
+from allin1_core.selection.decision import Candidate, Decision
+from allin1_core.selection.routing import BridgeNetwork
+
+if TYPE_CHECKING:
+    from allin1_core.runtime.session import Progress, Session
+
+log = logging.getLogger(__name__)
+
+#: What a run can start from.
+Start = Mix | Stems | StemFiles | LogSpectrogram | Logits | Activations
+
+#: Frames of stems that are in memory at once: two minutes.
+BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
+
+Output = Literal["logits", "activations", "beats", "sections"]
+
+#: The stages behind the network that each output needs, with what they start from.
+_NEEDED: dict[str, tuple[Stage, ...]] = {
+    "logits": (),
+    "activations": ("metrical_prep",),
+    "beats": ("metrical_prep", "metrical_dbn"),
+    "sections": ("functional",),
+}
+
+_PRODUCT: dict[str, type[Any]] = {
+    "logits": Logits,
+    "activations": Activations,
+    "beats": Metre,
+    "sections": Sections,
+}
+
+
+@dataclass
+class Run:
+    """What a run gave.
+
+    Attributes
+    ----------
+    products
+        The records asked for, by type, in NumPy arrays.
+    records
+        How each stage was run.
+    fallbacks
+        A sentence for each backend that was replaced.
+    warnings
+        What a person should know of the input.
+    input
+        What went in, for the provenance.
+    """
+
+    products: dict[type[Any], Any] = field(default_factory=dict)
+    records: list[StageRecord] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    input: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A record, and where its arrays lie. Files of stems are held unread."""
+
+    record: Any
+    space: Space
+
+
+class Pipeline:
+    """The state of one run."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._network = BridgeNetwork(session.offers.bridges)
+        self._held: dict[type[Any], _Held] = {}
+        self._run = Run()
+        self._track = ""
+        self._embeddings = False
+        self._progress: Progress | None = None
+        self._files_s = 0.0
+        self._cancelled: BaseException | None = None
+        self._done_s = 0.0
+        self._total_s = 0.0
+
+    def run(
+        self,
+        start: Start,
+        outputs: frozenset[str],
+        *,
+        embeddings: bool,
+        progress: Progress | None,
+        track: str,
+    ) -> Run:
+        """See :meth:`allin1_core.runtime.session.Session.run`."""
+        self._track, self._embeddings, self._progress = track, embeddings, progress
+        remaining = needed_stages(start, outputs)
+        audio_s = self._hold_start(start)
+        wanted = {_PRODUCT[output] for output in outputs}
+        if embeddings:
+            wanted.add(Logits)
+        while remaining:
+            first = TAKES[remaining[0]]
+            space = self._held[first].space if first in self._held else HOST
+            decision = self._session.decide(self._session.request(tuple(remaining), audio_s, space))
+            log.debug("route for %s: %s", track, decision.chosen)
+            self._total_s = self._done_s + decision.chosen.cost_s
+            for step in decision.chosen.steps:
+                if not self._try_step(step, decision, audio_s):
+                    self._bring_everything_home()
+                    break
+                remaining = [stage for stage in remaining if stage not in step.backend.stages]
+                self._drop_what_is_done_with(remaining, wanted)
+                self._done_s += step.cost_s
+        for kind in wanted:
+            if kind in self._held:
+                self._run.products[kind] = self._home(self._held[kind])
+        return self._run
+
+    def _hold_start(self, start: Start) -> float:
+        """Keep the start, checked; return its length in seconds."""
+        if isinstance(start, StemFiles):
+            self._held[Stems] = _Held(start, HOST)
+            self._files_s = max(probe_audio(path).duration_s or 0.0 for path in start.paths)
+            return self._files_s
+        array = getattr(start, start.ARRAYS[0])
+        # What the caller gives is wrong input, not a backend's broken promise.
+        start.validate()
+        self._held[type(start)] = _Held(start, space_of(array))
+        self._run.input = {"kind": type(start).__name__.lower()}
+        return float(start.duration_s)
+
+    def _try_step(self, step: Step, decision: Decision, audio_s: float) -> bool:
+        """Run `step`; on failure, exclude its backend and return False, or raise if nothing may replace it."""
+        candidate = decision.candidate(step.backend)
+        try:
+            self._do_step(step, candidate, audio_s)
+        except (InputError, WeightsError, SelectionError):
+            raise
+        except Exception as error:
+            if self._cancelled is not None:
+                raise self._cancelled from None
+            self._hand_over(candidate, error)
+            return False
+        return True
+
+    def _do_step(self, step: Step, candidate: Candidate, audio_s: float) -> None:
+        backend, session = step.backend, self._session
+        call = session.callable_of(candidate)
+        task = Task(
+            embeddings=self._embeddings,
+            progress=lambda fraction: self._tell(backend.stage, step.cost_s * fraction),
+        )
+        self._tell(backend.stage, 0.0)
+        held = self._held[TAKES[backend.stage]]
+        began = time.perf_counter()
+        if isinstance(held.record, StemFiles):
+            output, space = self._from_files(held.record, step, candidate, call, task)
+        else:
+            data = cross(held.record, step.bridges, session.device_of(candidate))
+            output, space = call(data, task), backend.produces
+        synchronize = getattr(call, "synchronize", None)
+        if synchronize is not None:
+            synchronize()
+        seconds = time.perf_counter() - began
+        gives = GIVES[backend.stages[-1]]
+        if not isinstance(output, gives):
+            raise ContractError(f"It gave {type(output).__name__}; wanted {gives.__name__}.")
+        output.validate()
+        self._held[gives] = _Held(output, space)
+        if gives is Logits and space != HOST:
+            # NaN on a device would pass unseen into "no beats"; a few numbers a frame are cheap to look at.
+            self._home(_Held(_without_embeddings(output), space)).validate()
+        record = StageRecord(
+            stages=backend.stages,
+            backend=backend.name,
+            plugin=candidate.plugin.name,
+            version=candidate.plugin.version,
+            device=session.device_of(candidate),
+            seconds=round(seconds, 6),
+        )
+        self._run.records.append(record)
+        session.observe("allin1_stage_finished", track=self._track, record=record)
+
+    def _from_files(
+        self, files: StemFiles, step: Step, candidate: Candidate, call: Any, task: Task
+    ) -> tuple[Any, Space]:
+        """Read stems and run the stage on them, block by block where they are long."""
+        backend, device = step.backend, self._session.device_of(candidate)
+        is_long = self._files_s * FRAMES_PER_SECOND > BLOCK_FRAMES
+        if is_long and backend.stages == ("spectrogram",):
+            home = self._bridges_home(backend.produces)
+
+            def transform(stems: Stems) -> LogSpectrogram:
+                frames: LogSpectrogram = call(cross(stems, step.bridges, device), task)
+                return cross(frames, home, "cpu")
+
+            return spectrogram_in_blocks(self._blocks(files, task), transform), HOST
+        stems, infos, warnings = read_stems(files)
+        self._note_input(infos, warnings)
+        return call(cross(stems, step.bridges, device), task), backend.produces
+
+    def _blocks(self, files: StemFiles, task: Task) -> Iterator[Stems]:
+        blocks = stem_blocks(files, BLOCK_FRAMES)
+        read_s = 0.0
+        while True:
+            try:
+                samples = next(blocks)
+            except StopIteration as end:
+                self._note_input(*end.value)
+                return
+            yield Stems(samples)
+            read_s += samples.shape[-1] / SAMPLE_RATE
+            task.progress(min(1.0, read_s / self._files_s))
+
+    def _note_input(self, infos: Sequence[AudioInfo], warnings: Sequence[str]) -> None:
+        self._run.input = {"kind": "stems", "files": [describe_file(info) for info in infos]}
+        self._run.warnings = list(warnings)
+
+    def _hand_over(self, candidate: Candidate, error: Exception) -> None:
+        """Exclude a backend that failed, and say so once; raise if the user had named it."""
+        backend = candidate.backend
+        name = f"{backend.stage}={backend.name}"
+        reason = error.message if isinstance(error, Allin1Error) else _describe(error)
+        if self._session.is_named(candidate):
+            raise BackendError(
+                f"The backend asked for, {name}, failed: {reason}",
+                remedy="Leave the stage to auto to let another take over.",
+            ) from error
+        log.debug("backend %s failed", name, exc_info=error)
+        self._session.exclude(candidate, reason)
+        text = f"Backend {name} failed and was replaced: {reason}"
+        self._run.fallbacks.append(text)
+        log.warning("%s", text)
+
+    def _bring_everything_home(self) -> None:
+        """After a failure the way may lead anywhere; every way leads from NumPy."""
+        self._held = {
+            kind: held if isinstance(held.record, StemFiles) else _Held(self._home(held), HOST)
+            for kind, held in self._held.items()
+        }
+
+    def _home(self, held: _Held) -> Any:
+        return cross(held.record, self._bridges_home(held.space), "cpu")
+
+    def _bridges_home(self, space: Space) -> Sequence[Bridge]:
+        bridges = self._network.between(space, HOST)
+        if bridges is None:
+            raise BackendError(f"No bridge leads from {space} to {HOST}.")
+        return bridges
+
+    def _drop_what_is_done_with(self, remaining: Sequence[Stage], wanted: set[type[Any]]) -> None:
+        needed = {TAKES[stage] for stage in remaining} | wanted
+        self._held = {kind: held for kind, held in self._held.items() if kind in needed}
+
+    def _tell(self, stage: Stage, done_s: float) -> None:
+        if self._progress is None or self._total_s <= 0:
+            return
+        try:
+            self._progress(stage, min(1.0, (self._done_s + done_s) / self._total_s))
+        except BaseException as error:
+            # The caller cancels. It passes through a backend, whose failure it is not.
+            self._cancelled = error
+            raise
+
+
+def describe_file(info: AudioInfo) -> dict[str, Any]:
+    """What stands of an audio file in a result's provenance."""
+    return {
+        "path": str(info.path),
+        "format": f"{info.format} {info.subtype}".strip(),
+        "sample_rate": info.sample_rate,
+        "channels": info.channels,
+        "frames": info.frames,
+        "decoder": info.decoder,
+    }
+
+
+def needed_stages(start: Start, outputs: frozenset[str]) -> list[Stage]:
+    """List the stages that lead from `start` to `outputs`, in order.
+
+    Raises
+    ------
+    InputError
+        If an output is unknown, or lies before the start.
+    """
+    unknown = outputs - set(_PRODUCT)
+    if unknown or not outputs:
+        raise InputError(
+            f"No output is called {', '.join(sorted(unknown)) or '(nothing)'}.",
+            remedy=f"Outputs are {', '.join(_PRODUCT)}.",
+        )
+    kind = Stems if isinstance(start, StemFiles) else type(start)
+    tail = {stage for output in outputs for stage in _NEEDED[output]}
+    if kind is Activations:
+        if outputs != {"beats"}:
+            raise InputError("From activations only beats can be found.")
+        return ["metrical_dbn"]
+    head = [s for s in STAGES[:3] if STAGES.index(s) >= _first_stage(kind)]
+    return [*head, *(stage for stage in STAGES[3:] if stage in tail)]
+
+
+def _first_stage(kind: type[Any]) -> int:
+    return next((i for i, stage in enumerate(STAGES[:3]) if TAKES[stage] is kind), 3)
+
+
+def _without_embeddings(logits: Logits) -> Logits:
+    return Logits(logits.beat, logits.downbeat, logits.section, logits.function)
+
+
+def _describe(error: Exception) -> str:
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

@@ -1,0 +1,315 @@
+"""A session keeps plugins, verdicts, weights and backends, and analyses one track after another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from allin1_core.contracts.audio import Mix
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.model import Model, ModelCard
+from allin1_core.contracts.parity import Parity
+from allin1_core.contracts.result import AnalysisResult, Provenance
+from allin1_core.contracts.route import ANY_CLOSE, RouteRequest
+from allin1_core.contracts.sections import Sections
+from allin1_core.contracts.space import HOST, Space
+from allin1_core.contracts.stages import Setup, Stage
+from allin1_core.io.audio import read_audio
+from allin1_core.plugins.collecting import collect_offers
+from allin1_core.plugins.loading import Plugins, load_plugins
+from allin1_core.runtime.activations import probabilities
+from allin1_core.runtime.pipeline import Pipeline, Run, Start, describe_file
+from allin1_core.runtime.tempo import estimate_bpm
+from allin1_core.runtime.track import Track
+from allin1_core.selection.decision import Candidate, Decision
+from allin1_core.selection.eligibility import gate
+from allin1_core.selection.policy import check_choices, decide
+from allin1_core.selection.probing import Probes, load_target
+from allin1_core.weights.find import find_card
+from allin1_core.weights.load import load_model
+
+log = logging.getLogger(__name__)
+
+#: Called with the name of the running stage and the fraction of the whole track that is done.
+Progress = Callable[[str, float], None]
+
+
+class Session:
+    """Analyses tracks with one model and one set of choices.
+
+    What is costly is made once, when it is first needed: probing, loading of weights, set-up of backends.
+    Use it as a context manager, or call :meth:`close`, to release what backends hold.
+
+    Parameters
+    ----------
+    model
+        Name of the model; see ``allin1 weights list``.
+    device
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; None leaves it to ``auto``.
+    backends
+        A backend's or plugin's name for each stage that ``auto`` shall not choose.
+    metre
+        Parameters of the metre decoder; a threshold of None takes the model's.
+    parity
+        Weakest promise of parity that ``auto`` accepts.
+    weights_dir
+        Folder to look for weights in first.
+    threads
+        Threads on a CPU; None leaves it to the backends.
+    plugins
+        Loaded plugins; None loads those that are installed.
+
+    Raises
+    ------
+    SelectionError
+        If a stage, backend or model of that name does not exist.
+    ContractError
+        If `metre` is out of range.
+    """
+
+    def __init__(
+        self,
+        model: str = "harmonix-all",
+        *,
+        device: str | None = None,
+        backends: Mapping[Stage, str] | None = None,
+        metre: MetreParameters | None = None,
+        parity: Parity = ANY_CLOSE,
+        weights_dir: str | None = None,
+        threads: int | None = None,
+        plugins: Plugins | None = None,
+    ) -> None:
+        self.plugins = load_plugins() if plugins is None else plugins
+        self.offers = collect_offers(self.plugins)
+        self.card: ModelCard = find_card(model, [o.item for o in self.offers.models.values()])
+        metre = metre or MetreParameters()
+        if metre.threshold is None:
+            metre = replace(metre, threshold=self.card.downbeat_threshold)
+        self.metre = metre.validate()
+        self._device = None if device in (None, "auto") else device
+        self._choices = tuple((backends or {}).items())
+        self._parity = parity
+        self._weights_dir = weights_dir
+        self._threads = threads
+        self._probes = Probes()
+        self._failures: dict[tuple[Stage, str], str] = {}
+        self._callables: dict[tuple[Stage, str], Any] = {}
+        self._model: Model | None = None
+        check_choices(self.offers, self.plugins, dict(self._choices))
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release what the backends hold. The session can go on, and sets up anew what it needs."""
+        for call in self._callables.values():
+            close = getattr(call, "close", None)
+            if close is not None:
+                close()
+        self._callables.clear()
+        self._model = None
+
+    def request(
+        self, stages: tuple[Stage, ...], audio_s: float, start: Space = HOST
+    ) -> RouteRequest:
+        """State what a route for `stages` of `audio_s` seconds of audio must do in this session."""
+        return RouteRequest(
+            stages=stages,
+            audio_s=audio_s,
+            start=start,
+            architecture=self.card.architecture,
+            parity=self._parity,
+            device=self._device,
+            choices=tuple((s, name) for s, name in self._choices if s in stages),
+        )
+
+    def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:
+        """Judge every backend of each stage of `request`, without choosing."""
+        return gate(self.offers, request, self._probes, self._failures)
+
+    def decide(self, request: RouteRequest) -> Decision:
+        """Choose the route for `request`, without running anything.
+
+        Raises
+        ------
+        SelectionError
+            If there is none.
+        """
+        return decide(self.plugins, self.offers, request, self._probes, self._failures)
+
+    def run(
+        self,
+        start: Start,
+        *,
+        outputs: Iterable[str] = ("beats", "sections"),
+        embeddings: bool = False,
+        progress: Progress | None = None,
+        track: str = "",
+    ) -> Run:
+        """Run the stages from `start` to what `outputs` asks for.
+
+        Parameters
+        ----------
+        start
+            A record of the contracts (:class:`~allin1_core.contracts.audio.Mix`, ``Stems``, ``LogSpectrogram``,
+            ``Logits`` or ``Activations``) with arrays of any library that a bridge knows, or files of stems.
+        outputs
+            Any of ``activations``, ``beats``, ``sections``, ``logits``.
+        embeddings
+            Whether the network shall give its embeddings.
+        progress
+            Told about the progress; what it raises ends the run.
+        track
+            Name of the track, for messages.
+
+        Raises
+        ------
+        Allin1Error
+            If something is wrong with the input, the weights, or every backend of a stage.
+        """
+        return Pipeline(self).run(
+            start, frozenset(outputs), embeddings=embeddings, progress=progress, track=track
+        )
+
+    def analyze(
+        self,
+        track: Track,
+        *,
+        include_activations: bool = False,
+        include_embeddings: bool = False,
+        progress: Progress | None = None,
+    ) -> AnalysisResult:
+        """Analyse one track.
+
+        Raises
+        ------
+        Allin1Error
+            As :meth:`run`.
+        """
+        result: AnalysisResult | None = None
+        failure: Exception | None = None
+        try:
+            result = self._analyze(track, include_activations, include_embeddings, progress)
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            # Not told of Ctrl-C: the track has neither result nor error then.
+            if result is not None or failure is not None:
+                self.observe(
+                    "allin1_track_finished", track=track.name, result=result, error=failure
+                )
+        return result
+
+    def _analyze(
+        self,
+        track: Track,
+        include_activations: bool,
+        include_embeddings: bool,
+        progress: Progress | None,
+    ) -> AnalysisResult:
+        outputs = set(self.card.outputs) | ({"logits"} if include_activations else set())
+        files = track.find_stems()
+        start: Start
+        if files is not None:
+            start = files
+        else:
+            samples, info = read_audio(track.source)
+            start = Mix(samples)
+        run = self.run(
+            start,
+            outputs=outputs,
+            embeddings=include_embeddings,
+            progress=progress,
+            track=track.name,
+        )
+        source = run.input if files is not None else {"kind": "mix", "files": [describe_file(info)]}
+        warnings = [*run.warnings] if files is not None else [*info.warnings]
+        metre = run.products.get(Metre)
+        sections = run.products.get(Sections)
+        logits = run.products.get(Logits)
+        if metre is not None:
+            warnings += metre.warnings
+        beats = [] if metre is None else metre.beat_times_s.tolist()
+        return AnalysisResult(
+            path=track.source,
+            bpm=None if metre is None else estimate_bpm(metre.beat_times_s),
+            beats=beats,
+            downbeats=[] if metre is None else metre.downbeat_times_s.tolist(),
+            beat_positions=[] if metre is None else metre.beat_positions.tolist(),
+            segments=[] if sections is None else list(sections.segments),
+            activations=probabilities(logits) if include_activations and logits else None,
+            embeddings=logits.embeddings if include_embeddings and logits else None,
+            warnings=warnings,
+            provenance=Provenance(
+                version=self.plugins.records[0].version,
+                model=self.card.name,
+                input=source,
+                stages=tuple(run.records),
+                fallbacks=tuple(run.fallbacks),
+            ),
+        )
+
+    # What the pipeline asks of its session.
+
+    def device_of(self, candidate: Candidate) -> str:
+        """Name of the device that `candidate` runs on: the one asked for, where it is of that kind."""
+        kind = candidate.backend.produces.device
+        if self._device is not None and self._device.partition(":")[0] == kind:
+            return self._device
+        return candidate.ready.device if candidate.ready else kind
+
+    def callable_of(self, candidate: Candidate) -> Any:
+        """What runs `candidate`, set up at the first call."""
+        backend = candidate.backend
+        key = (backend.stage, backend.name)
+        if key not in self._callables:
+            setup = Setup(
+                device=self.device_of(candidate),
+                model=self.model() if "nn" in backend.stages and self.card.files else None,
+                metre=self.metre,
+                threads=self._threads,
+            )
+            self._callables[key] = load_target(backend.target)(setup)
+        return self._callables[key]
+
+    def model(self) -> Model:
+        """The model with its parameters, loaded at the first call.
+
+        Raises
+        ------
+        WeightsError
+            If they are missing, damaged, or cannot be fetched.
+        """
+        if self._model is None:
+            self._model = load_model(self.card, weights_dir=self._weights_dir)
+        return self._model
+
+    def exclude(self, candidate: Candidate, reason: str) -> None:
+        """Leave `candidate` out of later decisions of this session."""
+        backend = candidate.backend
+        self._failures[backend.stage, backend.name] = reason
+        self._callables.pop((backend.stage, backend.name), None)
+
+    def is_named(self, candidate: Candidate) -> bool:
+        """Whether the user asked for `candidate`, or for its plugin, so that nothing may replace it."""
+        return any(stage in candidate.backend.stages for stage, _ in self._choices)
+
+    def observe(self, hook: str, **arguments: Any) -> None:
+        """Tell the plugins; what they raise is logged."""
+        for name, plugin in self.plugins.manager.list_name_plugin():
+            if plugin is None:
+                continue
+            others = [
+                p for _, p in self.plugins.manager.list_name_plugin() if p not in (None, plugin)
+            ]
+            try:
+                self.plugins.manager.subset_hook_caller(hook, others)(**arguments)
+            except Exception as error:
+                log.warning("Plugin %s raised in %s: %s", name, hook, error)

@@ -1,0 +1,39 @@
+"""What a backend would cost.
+
+Today the evidence is the prior that its author shipped. A measurement made on this machine belongs here too,
+before the prior.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allin1_core.contracts.audio import SAMPLE_RATE
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.spectrogram import BANDS, FRAMES_PER_SECOND
+from allin1_core.contracts.stages import Stage
+
+#: Seconds charged to a backend of unknown speed: it comes after everything known, and still adds up.
+UNKNOWN_S = 1e6
+
+#: Bytes per second of audio of what each stage takes, for pricing moves between spaces.
+BYTES_PER_SECOND: dict[Stage, float] = {
+    "demix": 4.0 * 2 * SAMPLE_RATE,
+    "spectrogram": 4.0 * 4 * 2 * SAMPLE_RATE,
+    "nn": 4.0 * 4 * BANDS * FRAMES_PER_SECOND,
+    "metrical_prep": 4.0 * 13 * FRAMES_PER_SECOND,
+    "metrical_dbn": 4.0 * 2 * FRAMES_PER_SECOND,
+    "functional": 4.0 * 13 * FRAMES_PER_SECOND,
+}
+
+
+def estimate(backend: Backend[Any], audio_s: float) -> tuple[float, str]:
+    """Seconds that `backend` would take for `audio_s` seconds of audio, and what that rests on.
+
+    The prior for the device that the backend runs on is taken, else its first.
+    """
+    if not backend.speed:
+        return UNKNOWN_S, "no speed known"
+    of_device = [s for s in backend.speed if s.device.startswith(backend.produces.device)]
+    speed = (of_device or list(backend.speed))[0]
+    return speed.cost_s(audio_s), f"prior: {speed.measured}"

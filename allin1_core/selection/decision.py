@@ -1,0 +1,98 @@
+"""What was chosen, and why everything else was not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.route import Route, RouteRequest
+from allin1_core.contracts.stages import Stage
+from allin1_core.contracts.verdict import Ready
+from allin1_core.plugins.record import PluginRecord
+
+#: The gates that a backend must pass, in the order in which they are tried: the cheap ones first, so
+#: that no library is imported for a backend that is out anyway.
+Gate = Literal[
+    "failed", "api", "choice", "opt-in", "model", "parity", "needs", "device", "probe", "route"
+]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a backend is not eligible.
+
+    Attributes
+    ----------
+    gate
+        Which gate refused it.
+    reason, remedy
+        Sentences; the remedy may be empty.
+    """
+
+    gate: Gate
+    reason: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.remedy}".strip()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backend that could cover a stage, with the verdict on it.
+
+    Attributes
+    ----------
+    backend, plugin
+        What it is and who offers it.
+    ready
+        The device it would use, if it passed the gates.
+    refusal
+        Why it did not.
+    cost_s
+        Estimated seconds for the request; infinite where no speed is known.
+    evidence
+        What the estimate rests on.
+    """
+
+    backend: Backend[Any]
+    plugin: PluginRecord
+    ready: Ready | None
+    refusal: Refusal | None
+    cost_s: float
+    evidence: str
+
+    @property
+    def is_eligible(self) -> bool:
+        """Whether it passed every gate."""
+        return self.refusal is None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A route, with everything that was considered.
+
+    Attributes
+    ----------
+    request
+        What was asked for.
+    candidates
+        For each stage, every backend that covers it, the eligible ones first, cheapest first.
+    routes
+        The best routes, cheapest first.
+    chosen
+        The one that will run.
+    decided_by
+        ``auto``, or the plugin hook that chose.
+    """
+
+    request: RouteRequest
+    candidates: dict[Stage, tuple[Candidate, ...]]
+    routes: tuple[Route, ...]
+    chosen: Route
+    decided_by: str
+
+    def candidate(self, backend: Backend[Any]) -> Candidate:
+        """Look up the verdict on `backend`."""
+        return next(c for c in self.candidates[backend.stage] if c.backend is backend)

@@ -1,0 +1,113 @@
+"""The gate: which backends may run, and a reason for each that may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.route import RouteRequest
+from allin1_core.contracts.stages import Stage
+from allin1_core.contracts.verdict import Broken, Ready, Unavailable
+from allin1_core.markers import API_LEVEL
+from allin1_core.plugins.collecting import Offered, Offers
+from allin1_core.selection.cost import estimate
+from allin1_core.selection.decision import Candidate, Refusal
+from allin1_core.selection.probing import Probes, check_needs
+
+#: Backends that failed in this session, by (stage, name), with what they raised.
+Failures = Mapping[tuple[Stage, str], str]
+
+
+def gate(
+    offers: Offers, request: RouteRequest, probes: Probes, failures: Failures
+) -> dict[Stage, tuple[Candidate, ...]]:
+    """Judge every backend that covers a stage of `request`.
+
+    Returns
+    -------
+    dict
+        For each stage of the request, its candidates: the eligible ones first, cheapest first.
+    """
+    judged: dict[tuple[Stage, str], Candidate] = {}
+    by_stage: dict[Stage, tuple[Candidate, ...]] = {}
+    for stage in request.stages:
+        candidates = []
+        for offered in offers.covering(stage):
+            key = (offered.item.stage, offered.item.name)
+            if key not in judged:
+                judged[key] = _judge(offered, request, probes, failures)
+            candidates.append(judged[key])
+        by_stage[stage] = tuple(
+            sorted(candidates, key=lambda c: (not c.is_eligible, c.cost_s, c.backend.name))
+        )
+    return by_stage
+
+
+def _judge(
+    offered: Offered[Backend[Any]], request: RouteRequest, probes: Probes, failures: Failures
+) -> Candidate:
+    backend = offered.item
+    verdict = _verdict(offered, request, probes, failures)
+    ready = verdict if isinstance(verdict, Ready) else None
+    refusal = verdict if isinstance(verdict, Refusal) else None
+    cost_s, evidence = estimate(backend, request.audio_s)
+    return Candidate(backend, offered.plugin, ready, refusal, cost_s, evidence)
+
+
+def _verdict(
+    offered: Offered[Backend[Any]], request: RouteRequest, probes: Probes, failures: Failures
+) -> Ready | Refusal:
+    backend = offered.item
+    failure = failures.get((backend.stage, backend.name))
+    if failure is not None:
+        return Refusal("failed", f"It failed earlier in this session: {failure}")
+    if backend.api > API_LEVEL:
+        return Refusal(
+            "api",
+            f"It was written for level {backend.api} of the plugin contract; this core has {API_LEVEL}.",
+            "Upgrade the core: pip install --upgrade allin1-core",
+        )
+    named = False
+    for stage, name in request.choices:
+        if stage in backend.stages:
+            if name not in (backend.name, offered.plugin.name):
+                return Refusal("choice", f"{name} was asked for in stage {stage}.")
+            # A plugin's name asks for what auto would take of it; only its own name asks for an opt-in.
+            named = named or name == backend.name
+    if backend.opt_in and not named:
+        return Refusal(
+            "opt-in",
+            "It runs only when asked for by name.",
+            f"Ask for it: --backend {backend.stage}={backend.name}",
+        )
+    if "nn" in backend.stages and not any(
+        fnmatchcase(request.architecture, pattern) for pattern in backend.models
+    ):
+        return Refusal("model", f"It cannot run models of architecture {request.architecture}.")
+    if not named and (
+        backend.parity.rank > request.parity.rank
+        or (
+            backend.parity.level == request.parity.level
+            and backend.parity.tolerance > request.parity.tolerance
+        )
+    ):
+        return Refusal("parity", f"It promises {backend.parity}; {request.parity} was asked for.")
+    missing = check_needs(backend.needs)
+    if missing is not None:
+        return Refusal("needs", missing.reason, missing.remedy)
+    if request.device is not None and request.device != "cpu":
+        # Asked before the probe, so that a machine without the device is told so by those that want it.
+        kind = request.device.partition(":")[0]
+        if backend.produces.device not in (kind, "cpu"):
+            return Refusal("device", f"It runs on {backend.produces.device}, not {request.device}.")
+    elif request.device == "cpu" and backend.produces.device != "cpu":
+        return Refusal("device", f"It runs on {backend.produces.device}, not cpu.")
+    verdict = probes.verdict(backend)
+    if isinstance(verdict, Unavailable):
+        return Refusal("probe", verdict.reason, verdict.remedy)
+    if isinstance(verdict, Broken):
+        text = verdict.error[0].upper() + verdict.error[1:] if verdict.error else "It is broken"
+        return Refusal("probe", f"{text.rstrip('.')}.", f"Reinstall {offered.plugin.distribution}.")
+    return verdict

@@ -1,0 +1,147 @@
+"""The policy: from what is offered and what is asked for to one route, with reasons."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping
+
+from allin1_core.contracts.route import Route, RouteRequest
+from allin1_core.contracts.stages import STAGES, Stage
+from allin1_core.errors import SelectionError
+from allin1_core.plugins.collecting import Offers
+from allin1_core.plugins.loading import Plugins
+from allin1_core.selection.decision import Candidate, Decision
+from allin1_core.selection.eligibility import Failures, gate
+from allin1_core.selection.probing import Probes
+from allin1_core.selection.routing import find_routes
+
+log = logging.getLogger(__name__)
+
+#: Plugins that exist, for messages: an unknown name may be one that is not installed.
+KNOWN_PLUGINS = {
+    "torch": "allin1-torch",
+    "dbn-cython": "allin1-dbn-cython",
+}
+
+
+def decide(
+    plugins: Plugins,
+    offers: Offers,
+    request: RouteRequest,
+    probes: Probes,
+    failures: Failures,
+) -> Decision:
+    """Choose the route for `request`.
+
+    What the user named is obeyed or refused, never replaced; then the plugins' ``allin1_select_route`` are
+    asked; then the cheapest route is taken.
+
+    Raises
+    ------
+    SelectionError
+        If a stage has no backend that may run, or one that was named cannot.
+    """
+    check_choices(offers, plugins, dict(request.choices))
+    candidates = gate(offers, request, probes, failures)
+    if request.device not in (None, "cpu"):
+        _check_device(request, candidates)
+    for stage in request.stages:
+        if not any(candidate.is_eligible for candidate in candidates[stage]):
+            raise _nothing_for(stage, request, candidates[stage])
+    routes = find_routes(request, candidates, offers.bridges)
+    if not routes:
+        raise SelectionError(
+            "Every stage has a backend, but their arrays cannot be brought to each other: "
+            + "; ".join(
+                f"{stage}: {', '.join(c.backend.name for c in candidates[stage] if c.is_eligible)}"
+                for stage in request.stages
+            )
+            + ".",
+            remedy="Leave some of the choices to auto.",
+        )
+    chosen, decided_by = _ask_plugins(plugins, request, routes) or (routes[0], "auto")
+    return Decision(request, candidates, routes, chosen, decided_by)
+
+
+def check_choices(offers: Offers, plugins: Plugins, choices: Mapping[Stage, str]) -> None:
+    """Raise :class:`SelectionError` if a stage or a backend was named that does not exist."""
+    for stage, name in choices.items():
+        if stage not in STAGES:
+            raise SelectionError(
+                f"There is no stage {stage}.", remedy=f"Stages are {', '.join(STAGES)}."
+            )
+        covering = offers.covering(stage)
+        names = sorted({o.item.name for o in covering} | {o.plugin.name for o in covering})
+        if name in names:
+            continue
+        for record in plugins.records:
+            if record.name == name and record.status != "loaded":
+                raise SelectionError(f"{record}")
+        near = difflib.get_close_matches(name, names, 1)
+        remedy = f"There are: {', '.join(names) or 'none'}."
+        if name in KNOWN_PLUGINS and not any(r.name == name for r in plugins.records):
+            remedy = f"Install it: pip install {KNOWN_PLUGINS[name]}"
+        elif near:
+            remedy = f"Did you mean {near[0]}? {remedy}"
+        raise SelectionError(f"No backend of stage {stage} is called {name}.", remedy=remedy)
+
+
+def _nothing_for(
+    stage: Stage, request: RouteRequest, candidates: tuple[Candidate, ...]
+) -> SelectionError:
+    named = dict(request.choices).get(stage)
+    if named is not None:
+        of_name = [c for c in candidates if named in (c.backend.name, c.plugin.name)]
+        reasons = " ".join(f"{c.backend.name}: {c.refusal}" for c in of_name)
+        return SelectionError(f"The backend asked for, {stage}={named}, cannot run. {reasons}")
+    if not candidates and stage == "demix":
+        return SelectionError(
+            "No plugin that separates a mix into stems is installed.",
+            remedy="Give the four stems instead: --stems-dir FOLDER",
+        )
+    if not candidates:
+        return SelectionError(f"No plugin offers a backend for stage {stage}.")
+    reasons = " ".join(f"{c.backend.name}: {c.refusal}" for c in candidates)
+    return SelectionError(f"No backend can run stage {stage}. {reasons}")
+
+
+def _check_device(request: RouteRequest, candidates: Mapping[Stage, tuple[Candidate, ...]]) -> None:
+    """Refuse a device on which no stage could run; stages without a backend there stay on the CPU."""
+    kind = (request.device or "").partition(":")[0]
+    on_device = {
+        c.backend.name: c
+        for stage in candidates.values()
+        for c in stage
+        if c.backend.produces.device == kind
+    }
+    if any(c.is_eligible for c in on_device.values()):
+        return
+    if not on_device:
+        raise SelectionError(
+            f"No installed backend runs on device {request.device}.",
+            remedy="See 'allin1 backends' for what there is.",
+        )
+    reasons = " ".join(f"{name}: {c.refusal}" for name, c in sorted(on_device.items()))
+    raise SelectionError(f"Device {request.device} cannot be used. {reasons}")
+
+
+def _ask_plugins(
+    plugins: Plugins, request: RouteRequest, routes: tuple[Route, ...]
+) -> tuple[Route, str] | None:
+    for implementation in reversed(plugins.manager.hook.allin1_select_route.get_hookimpls()):
+        name = implementation.plugin_name
+        others = [p for n, p in plugins.manager.list_name_plugin() if n != name and p is not None]
+        caller = plugins.manager.subset_hook_caller("allin1_select_route", others)
+        try:
+            route = caller(request=request, routes=routes)
+        except Exception as error:
+            log.warning("Plugin %s could not choose a route: %s", name, error)
+            continue
+        if route is None:
+            continue
+        if route not in routes:
+            log.warning("Plugin %s chose a route that was not offered; it is ignored.", name)
+            continue
+        return route, name
+    return None

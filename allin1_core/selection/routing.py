@@ -1,0 +1,179 @@
+"""The cheapest ways through the stages.
+
+A node is a stage boundary and the space in which the data lies there. Backends are edges, a backend that
+spans stages is a longer edge, and an edge is priced with the bridges that bring its input to it. Choosing
+stage by stage would miss that a slower spectrogram beside the network can beat a fast one across the bus.
+
+The stages form a trunk up to the logits and then two branches, the metre and the sections, which both start
+where the logits lie.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from allin1_core.contracts.route import Route, RouteRequest, Step
+from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.stages import Stage
+from allin1_core.selection.cost import BYTES_PER_SECOND
+from allin1_core.selection.decision import Candidate
+
+#: Partial routes that are kept at each node; enough for ties, and for a plugin that wants alternatives.
+KEPT = 8
+
+#: Routes within this fraction of the cheapest are ties.
+TIE = 0.03
+
+_METRE: tuple[Stage, ...] = ("metrical_prep", "metrical_dbn")
+_SECTIONS: tuple[Stage, ...] = ("functional",)
+
+
+@dataclass(frozen=True)
+class _Path:
+    cost_s: float
+    space: Space
+    steps: tuple[Step, ...]
+
+    @property
+    def order(self) -> tuple[float, tuple[str, ...]]:
+        return self.cost_s, tuple(step.backend.name for step in self.steps)
+
+
+def find_routes(
+    request: RouteRequest,
+    candidates: Mapping[Stage, Sequence[Candidate]],
+    bridges: Iterable[Bridge],
+) -> tuple[Route, ...]:
+    """Up to :data:`KEPT` routes, best first; empty if there is none.
+
+    Ties within a few percent go to the stronger parity, then to fewer bridges, then by name; never by the
+    order of registration.
+    """
+    network = BridgeNetwork(bridges)
+    trunk = [s for s in request.stages if s not in _METRE + _SECTIONS]
+    branches = [[s for s in request.stages if s in branch] for branch in (_METRE, _SECTIONS)]
+    branches = [branch for branch in branches if branch]
+    if len(branches) == 1:
+        # Only one branch: a backend may then span from the trunk into it.
+        trunk, branches = [*trunk, *branches[0]], []
+
+    def ends(branch: list[Stage], space: Space) -> list[_Path]:
+        last = (branch or trunk)[-1]
+        chains = _chain(branch, space, candidates, network, request.audio_s)
+        homes = (_bring_home(path, last, network, request.audio_s) for path in chains)
+        return [path for path in homes if path is not None]
+
+    routes = []
+    for path in _chain(trunk, request.start, candidates, network, request.audio_s):
+        for combination in itertools.product(*(ends(b, path.space) for b in branches or [[]])):
+            steps = path.steps + tuple(step for end in combination for step in end.steps)
+            routes.append(Route(steps, path.cost_s + sum(end.cost_s for end in combination)))
+    routes.sort(key=lambda route: (route.cost_s, str(route)))
+    if not routes:
+        return ()
+    limit = routes[0].cost_s * (1 + TIE)
+    tied = sorted((r for r in routes if r.cost_s <= limit), key=_tie_order)
+    return (*tied, *(r for r in routes if r.cost_s > limit))[:KEPT]
+
+
+def _tie_order(route: Route) -> tuple[int, int, str]:
+    return (
+        sum(step.backend.parity.rank for step in route.steps),
+        sum(len(step.bridges) for step in route.steps),
+        str(route),
+    )
+
+
+def _chain(
+    stages: Sequence[Stage],
+    start: Space,
+    candidates: Mapping[Stage, Sequence[Candidate]],
+    network: BridgeNetwork,
+    audio_s: float,
+) -> list[_Path]:
+    """The best paths through consecutive `stages`, over every space they can end in."""
+    boundaries: list[list[_Path]] = [[] for _ in range(len(stages) + 1)]
+    boundaries[0] = [_Path(0.0, start, ())]
+    for index, stage in enumerate(stages):
+        for candidate in candidates[stage]:
+            backend = candidate.backend
+            span = backend.stages
+            if not candidate.is_eligible or backend.stage != stage:
+                continue
+            if tuple(stages[index : index + len(span)]) != span:
+                continue
+            for path in boundaries[index]:
+                bridges = network.between(path.space, backend.consumes)
+                if bridges is None:
+                    continue
+                cost = candidate.cost_s + _price(bridges, stage, audio_s)
+                step = Step(backend, candidate.plugin.name, bridges, cost)
+                boundaries[index + len(span)].append(
+                    _Path(path.cost_s + cost, backend.produces, (*path.steps, step))
+                )
+        boundaries[index + 1] = _keep_best(boundaries[index + 1])
+    return boundaries[-1]
+
+
+def _keep_best(paths: list[_Path]) -> list[_Path]:
+    """The cheapest few of each space."""
+    kept: list[_Path] = []
+    for space in sorted({path.space for path in paths}):
+        here = [path for path in paths if path.space == space]
+        kept += heapq.nsmallest(KEPT, here, key=lambda path: path.order)
+    return kept
+
+
+def _bring_home(path: _Path, last: Stage, network: BridgeNetwork, audio_s: float) -> _Path | None:
+    """`path` with the way back to NumPy, or None if there is no way.
+
+    It is priced by the input of its last stage, which bounds what that stage gives.
+    """
+    bridges = network.between(path.space, HOST)
+    if bridges is None:
+        return None
+    return _Path(path.cost_s + _price(bridges, last, audio_s), HOST, path.steps)
+
+
+def _price(bridges: tuple[Bridge, ...], stage: Stage, audio_s: float) -> float:
+    size = BYTES_PER_SECOND[stage] * audio_s
+    return sum(bridge.latency_s + size / bridge.bytes_per_second for bridge in bridges)
+
+
+class BridgeNetwork:
+    """Which bridges lead from one space to another."""
+
+    def __init__(self, bridges: Iterable[Bridge]) -> None:
+        self._from: dict[Space, list[Bridge]] = {}
+        for bridge in sorted(bridges, key=lambda b: (b.destination, b.target)):
+            self._from.setdefault(bridge.source, []).append(bridge)
+        self._known: dict[tuple[Space, Space], tuple[Bridge, ...] | None] = {}
+
+    def between(self, source: Space, destination: Space) -> tuple[Bridge, ...] | None:
+        """Bridges that lead there in order, cheapest for a megabyte; None if there is no way."""
+        key = (source, destination)
+        if key not in self._known:
+            self._known[key] = self._search(source, destination)
+        return self._known[key]
+
+    def _search(self, source: Space, destination: Space) -> tuple[Bridge, ...] | None:
+        count = itertools.count()
+        queue: list[tuple[float, int, Space, tuple[Bridge, ...]]] = [(0.0, next(count), source, ())]
+        done: set[Space] = set()
+        while queue:
+            price, _, space, way = heapq.heappop(queue)
+            if space == destination:
+                return way
+            if space in done:
+                continue
+            done.add(space)
+            for bridge in self._from.get(space, ()):
+                # A hair for each bridge, so that free ones are still counted.
+                more = bridge.latency_s + 1e6 / bridge.bytes_per_second + 1e-9
+                heapq.heappush(
+                    queue, (price + more, next(count), bridge.destination, (*way, bridge))
+                )
+        return None

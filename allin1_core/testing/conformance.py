@@ -1,0 +1,437 @@
+"""Conformance tests that a plugin's own tests subclass, one class a stage.
+
+::
+
+    from allin1_core.testing.conformance import SpectrogramConformance
+
+
+    class TestMine(SpectrogramConformance):
+        hooks = "my_package.hooks"
+        backend = "mine"
+        heavy = ("torch",)
+
+Every test of the class then runs against the backend: that declaring it imports nothing heavy, that the
+record is well formed, that the output fulfils the contract, that the promised parity with the reference holds, that
+the same input gives the same output and stays as it was, for odd lengths, silence, and arrays that are
+read-only or not contiguous. Where its probe says that it cannot run here, the tests that run it are skipped with the
+probe's reason; a probe that says it is broken fails.
+
+Add tests as you like. Removing a standard test by overriding it makes ``test_no_standard_test_is_missing`` fail.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.logits import Activations, Logits
+from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.sections import Sections
+from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
+from allin1_core.contracts.verdict import Broken, Ready, Unavailable
+from allin1_core.plugins.collecting import collect_offers
+from allin1_core.plugins.loading import load_plugins
+from allin1_core.runtime.bridging import cross
+from allin1_core.selection.probing import Probes, check_needs, load_target
+from allin1_core.selection.routing import BridgeNetwork
+from allin1_core.testing import signals
+from allin1_core.testing.weights import random_model
+
+#: What no module of hooks may import.
+HEAVY = (
+    "numpy",
+    "scipy",
+    "torch",
+    "mlx",
+    "madmom",
+    "demucs",
+    "natten",
+    "librosa",
+    "tensorflow",
+    "jax",
+)
+
+
+class BackendConformance:
+    """What holds for a backend of any stage. Subclass the class of your stage instead.
+
+    Attributes
+    ----------
+    hooks
+        Name of the module with the hooks.
+    backend
+        Name of the backend.
+    stage
+        Its stage; set by the subclasses.
+    heavy
+        Modules besides :data:`HEAVY` that importing the hooks must not import.
+    device
+        Name of the device to run on; None for what the probe says.
+    """
+
+    hooks: ClassVar[str]
+    backend: ClassVar[str]
+    stage: ClassVar[Stage]
+    heavy: ClassVar[tuple[str, ...]] = ()
+    device: ClassVar[str | None] = None
+
+    # What the subclass of a stage gives.
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Give named inputs, odd lengths and silence among them."""
+        raise AssertionError("subclass the class of a stage")
+
+    def setup(self, device: str) -> Setup:
+        """Give what the factory is called with."""
+        return Setup(device=device, model=random_model(seed=3), threads=2)
+
+    # Helpers.
+
+    def record(self) -> Backend[Any]:
+        """Find the backend's record among what the hooks offer."""
+        plugins = load_plugins(
+            extra={"under-test": importlib.import_module(self.hooks)}, autoload=False, strict=True
+        )
+        for offered in collect_offers(plugins).covering(self.stage):
+            if offered.plugin.name == "under-test" and offered.item.name == self.backend:
+                return offered.item
+        pytest.fail(f"{self.hooks} offers no backend {self.backend} for stage {self.stage}")
+
+    def ready(self) -> tuple[Backend[Any], str]:
+        """Give the record and its device, or skip where it cannot run."""
+        record = self.record()
+        missing = check_needs(record.needs)
+        verdict = missing or Probes().verdict(record)
+        if isinstance(verdict, Broken):
+            pytest.fail(f"its probe says it is broken: {verdict.error}")
+        if isinstance(verdict, Unavailable):
+            pytest.skip(f"{self.backend} cannot run here: {verdict.reason}")
+        return record, self.device or verdict.device
+
+    def run(self, call: Any, record: Backend[Any], device: str, data: Any, task: Task) -> Any:
+        """Call a backend on NumPy arrays and bring its output back to NumPy."""
+        hooks = importlib.import_module(self.hooks)
+        plugins = load_plugins(extra={"under-test": hooks}, autoload=False, strict=True)
+        bridges = BridgeNetwork(collect_offers(plugins).bridges)
+        data = cross(data, _between(bridges, HOST, record.consumes), device)
+        return cross(call(data, task), _between(bridges, record.produces, HOST), "cpu")
+
+    def outputs(self) -> Iterator[tuple[str, Any, Any]]:
+        """Give each input with its output."""
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+        for name, data in self.inputs():
+            yield name, data, self.run(call, record, device, data, Task())
+
+    # The tests.
+
+    def test_declaring_it_imports_nothing_heavy(self) -> None:
+        code = f"import sys, {self.hooks}; print(*(m for m in {HEAVY + self.heavy!r} if m in sys.modules))"
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.split() == []
+
+    def test_its_record_is_well_formed(self) -> None:
+        record = self.record()
+        assert record.summary, "a summary is what people see of it"
+        assert record.name == record.name.lower()
+        assert all(speed.measured for speed in record.speed), "a speed says where it was measured"
+
+    def test_its_probe_answers(self) -> None:
+        record = self.record()
+        verdict = check_needs(record.needs) or Probes().verdict(record)
+        assert isinstance(verdict, (Ready, Unavailable)), str(verdict)
+        if isinstance(verdict, Ready):
+            assert verdict.device.partition(":")[0] == record.produces.device
+
+    def test_its_output_fulfils_the_contract(self) -> None:
+        for name, data, output in self.outputs():
+            assert isinstance(output, GIVES[self.stage]), name
+            output.validate()
+            check_same_length(data, output)
+
+    def test_it_keeps_its_promise_of_parity(self) -> None:
+        record, _ = self.ready()
+        reference = load_target(_reference(self.stage).target)(self.setup("cpu"))
+        for name, data, output in self.outputs():
+            difference = measure(reference(data, Task()), output)
+            promise = record.parity
+            if promise.level == "identical":
+                assert difference == 0.0, f"{name}: differs by {difference:g}"
+            elif promise.level in ("close", "event"):
+                assert difference <= promise.tolerance, f"{name}: differs by {difference:g}"
+            else:
+                assert np.isfinite(difference), f"{name}: nothing in common with the reference"
+
+    def test_the_same_input_gives_the_same_output(self) -> None:
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+        for name, data in self.inputs():
+            first = self.run(call, record, device, data, Task())
+            again = self.run(call, record, device, data, Task())
+            assert measure(first, again) == 0.0, name
+
+    def test_inputs_stay_as_they_were(self) -> None:
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+        for name, data in self.inputs():
+            before = {field: _copy(getattr(data, field)) for field in data.ARRAYS}
+            self.run(call, record, device, data, Task())
+            for field, values in before.items():
+                np.testing.assert_array_equal(
+                    getattr(data, field), values, err_msg=f"{name}.{field}"
+                )
+
+    def test_arrays_may_be_read_only_or_not_contiguous(self) -> None:
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+        for name, data in self.inputs():
+            wanted = self.run(call, record, device, data, Task())
+            for convert in (_read_only, _not_contiguous):
+                changed = type(data)(
+                    **{
+                        f: None if (v := getattr(data, f)) is None else convert(v)
+                        for f in data.ARRAYS
+                    }
+                )
+                output = self.run(call, record, device, changed, Task())
+                assert measure(wanted, output) == 0.0, f"{name}, {convert.__name__}"
+
+    def test_no_standard_test_is_missing(self) -> None:
+        for base in type(self).__mro__[1:]:
+            if base.__module__ != __name__:
+                continue
+            for name, standard in vars(base).items():
+                if name.startswith("test_"):
+                    own = getattr(type(self), name)
+                    assert own is standard or own.__module__ == __name__, f"{name} is overridden"
+
+
+class SpectrogramConformance(BackendConformance):
+    """Conformance of a backend for ``spectrogram``."""
+
+    stage = "spectrogram"
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Give lengths around the hop and the window, noise, silence, and what brings out rounding."""
+        for samples in (1, 2, 440, 441, 442, 2047, 2048, 2049, 44_101):
+            yield f"noise, {samples} samples", signals.noise_stems(samples, seed=samples)
+        yield "mono", signals.noise_stems(5000, channels=1)
+        yield "silence", signals.silent_stems(30_000)
+        yield "hard signals", signals.hard_stems(150_000)
+        yield "music", signals.music_stems(4.0)
+
+
+class NnConformance(BackendConformance):
+    """Conformance of a backend for ``nn``, with seeded random parameters."""
+
+    stage = "nn"
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Give every short length, where the windows are shifted most, and some longer ones."""
+        for frames in (*range(1, 41), 101, 333, 1030):
+            yield f"{frames} frames", signals.random_spectrogram(frames, seed=frames)
+
+    def test_an_ensemble_is_the_mean_of_its_members(self) -> None:
+        record, device = self.ready()
+        model = random_model(seed=5, members=2)
+        factory = load_target(record.target)
+        data = signals.random_spectrogram(57)
+        both = self.run(factory(Setup(device, model)), record, device, data, Task())
+        each = []
+        for member in model.members:
+            single = type(model)(model.card, (member,))
+            each.append(self.run(factory(Setup(device, single)), record, device, data, Task()))
+        for field in ("beat", "downbeat", "section", "function"):
+            mean = (getattr(each[0], field) + getattr(each[1], field)) / 2
+            np.testing.assert_allclose(getattr(both, field), mean, atol=1e-6)
+
+    def test_embeddings_come_when_asked_for(self) -> None:
+        record, device = self.ready()
+        data = signals.random_spectrogram(57)
+        for members, tail in ((1, ()), (2, (2,))):
+            setup = Setup(device, random_model(seed=5, members=members))
+            call = load_target(record.target)(setup)
+            assert self.run(call, record, device, data, Task()).embeddings is None
+            wanted = load_target(_reference("nn").target)(setup)(data, Task(embeddings=True))
+            output = self.run(call, record, device, data, Task(embeddings=True))
+            assert output.embeddings.shape == (4, 57, 24, *tail)
+            assert np.abs(output.embeddings - wanted.embeddings).max() < 1e-4
+
+    def test_progress_ends_at_one(self) -> None:
+        record, device = self.ready()
+        told: list[float] = []
+        call = load_target(record.target)(self.setup(device))
+        self.run(call, record, device, signals.random_spectrogram(100), Task(progress=told.append))
+        assert told
+        assert told == sorted(told)
+        assert told[-1] == 1.0
+
+
+class MetricalPrepConformance(BackendConformance):
+    """Conformance of a backend for ``metrical_prep``."""
+
+    stage = "metrical_prep"
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Give one frame, songs, and logits at which the sigmoid saturates."""
+        for frames in (1, 7, 1000):
+            yield f"{frames} frames", signals.song_logits(frames, seed=frames)
+        song = signals.song_logits(500)
+        yield "saturated", Logits(40 * song.beat, 40 * song.downbeat, song.section, song.function)
+
+
+class MetricalDbnConformance(BackendConformance):
+    """Conformance of a backend for ``metrical_dbn``."""
+
+    stage = "metrical_dbn"
+
+    #: Parameters that the decoder must know, besides the defaults.
+    parameters: ClassVar[tuple[MetreParameters, ...]] = (
+        MetreParameters(threshold=0.24),
+        MetreParameters(threshold=0.0, correct=False),
+        MetreParameters(beats_per_bar=(2, 5, 7), min_bpm=60, max_bpm=180, threshold=0.1),
+        MetreParameters(beats_per_bar=(4,), num_tempi=None, transition_lambda=50, threshold=0.0),
+    )
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Give songs in several metres, one frame, silence, noise, and values that are no numbers."""
+        for frames, bpm, metre in ((1, 120, 4), (50, 100, 4), (3000, 128, 4), (3000, 93, 3)):
+            song = signals.song_activations(frames, bpm=bpm, beats_per_bar=metre, seed=frames)
+            yield f"{frames} frames of {metre}/4 at {bpm} bpm", song
+        yield "silence", Activations(np.zeros((700, 2), np.float32))
+        noise = np.random.default_rng(2).random((1500, 2)) * 0.5
+        yield "noise", Activations(noise.astype(np.float32))
+        yield "float64", Activations(noise[:800])
+        broken = signals.song_activations(900).values.copy()
+        broken[400] = np.nan
+        yield "NaN", Activations(broken)
+
+    def test_parameters_are_obeyed(self) -> None:
+        record, device = self.ready()
+        reference = load_target(_reference("metrical_dbn").target)
+        for parameters in self.parameters:
+            setup = Setup(device=device, metre=parameters)
+            call = load_target(record.target)(setup)
+            for name, data in self.inputs():
+                wanted = reference(setup)(data, Task())
+                output = self.run(call, record, device, data, Task())
+                assert measure(wanted, output) <= record.parity.tolerance, f"{name}, {parameters}"
+
+    def test_the_frame_rate_is_obeyed(self) -> None:
+        record, device = self.ready()
+        setup = self.setup(device)
+        values = signals.song_activations(1500, bpm=100).values
+        for rate in (40.0, 50.0, 200.0):
+            data = Activations(values, rate)
+            wanted = load_target(_reference("metrical_dbn").target)(setup)(data, Task())
+            output = self.run(load_target(record.target)(setup), record, device, data, Task())
+            assert measure(wanted, output) <= record.parity.tolerance, f"{rate} frames per second"
+
+
+class FunctionalConformance(BackendConformance):
+    """Conformance of a backend for ``functional``."""
+
+    stage = "functional"
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Give one frame, songs, a constant, and noise."""
+        for frames in (1, 7, 500, 9001):
+            yield f"{frames} frames", signals.song_logits(frames, seed=frames)
+        song = signals.song_logits(3000)
+        yield "no boundary", Logits(song.beat, song.downbeat, 0 * song.section, song.function)
+        rng = np.random.default_rng(4)
+        noise = rng.standard_normal(6000).astype(np.float32)
+        function = rng.standard_normal((10, 6000)).astype(np.float32)
+        yield "noise", Logits(noise, noise, noise, function)
+
+
+def measure(wanted: Any, actual: Any) -> float:
+    """Tell how far two records of one type are apart.
+
+    Returns
+    -------
+    float
+        The largest absolute difference of values; for beats and segments, of times in seconds; infinite where their
+        number, positions or labels differ.
+    """
+    if isinstance(wanted, Sections):
+        one, other = wanted.segments, actual.segments
+        if [s.label for s in one] != [s.label for s in other]:
+            return float("inf")
+        ends = [
+            max(abs(a.start - b.start), abs(a.end - b.end)) for a, b in zip(one, other, strict=True)
+        ]
+        return max(ends, default=0.0)
+    if isinstance(wanted, Metre):
+        if not np.array_equal(wanted.beat_positions, actual.beat_positions):
+            return float("inf")
+        return _largest(wanted.beat_times_s, actual.beat_times_s)
+    largest = 0.0
+    for field in wanted.ARRAYS:
+        one, other = getattr(wanted, field), getattr(actual, field)
+        if (one is None) != (other is None):
+            return float("inf")
+        if one is not None:
+            largest = max(largest, _largest(one, other))
+    return largest
+
+
+def check_same_length(data: Any, output: Any) -> None:
+    """Assert that `output` is as long as `data`, to the frame."""
+    if isinstance(output, (Logits, Activations)):
+        assert abs(output.duration_s - data.duration_s) < 1e-9
+    elif isinstance(output, Sections):
+        assert output.segments[-1].end == pytest.approx(data.duration_s)
+    elif isinstance(output, Metre):
+        if len(output.beat_times_s):
+            assert output.beat_times_s[-1] <= data.duration_s
+    else:
+        assert 0 <= output.duration_s - data.duration_s < 0.01
+
+
+def _largest(one: Any, other: Any) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    if not one.size:
+        return 0.0
+    difference = np.abs(one.astype(np.float64) - other.astype(np.float64))
+    return float("inf") if np.isnan(difference).any() else float(difference.max())
+
+
+def _between(network: BridgeNetwork, source: Space, destination: Space) -> tuple[Bridge, ...]:
+    bridges = network.between(source, destination)
+    assert bridges is not None, f"no bridge leads from {source} to {destination}"
+    return bridges
+
+
+def _reference(stage: Stage) -> Backend[Any]:
+    plugins = load_plugins(autoload=False)
+    covering = collect_offers(plugins).covering(stage)
+    return next(o.item for o in covering if o.plugin.name == "reference")
+
+
+def _copy(array: Any) -> Any:
+    return None if array is None else array.copy()
+
+
+def _read_only(array: Any) -> Any:
+    array = array.copy()
+    array.setflags(write=False)
+    return array
+
+
+def _not_contiguous(array: Any) -> Any:
+    spread = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    spread[..., ::2] = array
+    return spread[..., ::2]

@@ -1,0 +1,16 @@
+"""The models of the core's own catalogue, registered like any plugin's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from allin1_core.contracts.model import ModelCard
+from allin1_core.markers import hookimpl
+
+
+@hookimpl
+def allin1_models() -> Iterable[ModelCard]:
+    """Offer the eight folds and their ensemble."""
+    from allin1_core.weights.catalogue import catalogue
+
+    return catalogue()

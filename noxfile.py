@@ -1,0 +1,155 @@
+"""Every check of the project, each in an environment of its own.
+
+``nox`` runs them all; ``nox -l`` lists them. Distributions are tested as built wheels, never as the source tree.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = False
+
+ROOT = Path(__file__).parent
+PLUGINS = ("allin1-torch", "allin1-dbn-cython")
+BACKEND_PACKAGES = (
+    "torch",
+    "mlx",
+    "madmom",
+    "demucs",
+    "natten",
+    "scipy",
+    "allin1_backend_torch",
+    "allin1_backend_mlx",
+    "allin1_backend_madmom",
+    "allin1_backend_dbn_cython",
+    "allin1_backend_cython",
+)
+
+
+def constrained(session: nox.Session, *packages: str) -> None:
+    """Install `packages` under the project's constraints."""
+    session.install("--constraint", str(ROOT / "constraints.txt"), *packages)
+
+
+def wheel(session: nox.Session, folder: Path) -> str:
+    """Build the wheel of the distribution in `folder` and return its path."""
+    out = Path(session.create_tmp()) / f"wheel-{folder.name}"
+    shutil.rmtree(out, ignore_errors=True)
+    session.run(
+        *("python", "-m", "pip", "wheel", "--quiet", "--no-deps"),
+        *("--wheel-dir", str(out), str(folder)),
+        env={"PIP_CONSTRAINT": str(ROOT / "constraints.txt")},
+    )
+    (built,) = out.glob("*.whl")
+    return str(built)
+
+
+def install_built(session: nox.Session, *plugins: str) -> None:
+    """Install the wheels of the core, with its testing extra, and of `plugins`."""
+    wheels = [f"{wheel(session, ROOT)}[testing]"]
+    wheels += [wheel(session, ROOT / "plugins" / name) for name in plugins]
+    constrained(session, *wheels)
+
+
+def run_pytest(session: nox.Session, *tests: Path) -> None:
+    """Run tests from an empty folder, so that only installed packages can be imported."""
+    away = Path(session.create_tmp()) / "away"
+    away.mkdir(exist_ok=True)
+    with session.chdir(away):
+        session.run("pytest", "-c", str(ROOT / "pyproject.toml"), *map(str, tests), *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting, and the one direction of imports."""
+    constrained(session, "ruff", "import-linter", str(ROOT))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Types of the core, strictly, and of the plugins."""
+    constrained(session, "mypy", "torch", f"{ROOT}[testing]")
+    session.run("mypy")
+    for name in PLUGINS:
+        sources = ROOT / "plugins" / name / "src"
+        session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), str(sources))
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """The core alone, with no backend package importable."""
+    install_built(session)
+    check = (
+        "import importlib.util as u; found = [m for m in {names!r} if u.find_spec(m)];"
+        "assert not found, f'importable: {{found}}'"
+    ).format(names=BACKEND_PACKAGES)
+    session.run("python", "-c", check)
+    run_pytest(session, ROOT / "tests")
+
+
+@nox.session(python="3.10")
+def minimums(session: nox.Session) -> None:
+    """The core on the oldest Python and the lowest versions that it allows."""
+    install_built(session)
+    session.install(
+        *("click==8.1.0", "numpy==1.24.0", "packaging==23.0", "platformdirs==4.0.0"),
+        *("pluggy==1.5.0", "pooch==1.8.0", "rich==13.0.0", "soundfile==0.12.1", "soxr==0.5.0"),
+        *("tomli==2.0.0",),
+    )
+    run_pytest(session, ROOT / "tests")
+
+
+@nox.session
+@nox.parametrize("name", PLUGINS, ids=PLUGINS)
+def plugin(session: nox.Session, name: str) -> None:
+    """A plugin and the core, both from built wheels."""
+    install_built(session, name)
+    run_pytest(session, ROOT / "plugins" / name / "tests")
+
+
+@nox.session
+def madmom(session: nox.Session) -> None:
+    """The reference and the compiled decoder beside the real madmom, in one process."""
+    install_built(session, "allin1-dbn-cython")
+    # madmom's sources name no build dependencies and need old setuptools.
+    constrained(session, "scipy", "cython", "setuptools<81", "wheel", "mido")
+    session.install("--no-build-isolation", "--no-deps", "madmom==0.16.1")
+    run_pytest(
+        session, ROOT / "tests" / "reference", ROOT / "plugins" / "allin1-dbn-cython" / "tests"
+    )
+
+
+@nox.session
+def together(session: nox.Session) -> None:
+    """Everything installed: selection among the backends, and the whole way with each of them."""
+    install_built(session, *PLUGINS)
+    run_pytest(session, ROOT / "tests")
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """The example distribution passes its own tests, and every example script runs."""
+    install_built(session, *PLUGINS)
+    example = ROOT / "examples" / "allin1-scipy"
+    constrained(session, wheel(session, example))
+    run_pytest(session, example / "tests")
+    if not (os.environ.get("ALLIN1_WEIGHTS_DIR") or (ROOT.parent / "shared").is_dir()):
+        session.warn("The example scripts need trained weights: set ALLIN1_WEIGHTS_DIR.")
+        return
+    weights = os.environ.get("ALLIN1_WEIGHTS_DIR", str(ROOT.parent / "shared" / "weights"))
+    away = Path(session.create_tmp()) / "scripts"
+    shutil.rmtree(away, ignore_errors=True)
+    away.mkdir()
+    with session.chdir(away):
+        session.run("allin1", "demo", "demo")
+        for script in sorted((ROOT / "examples").glob("*.py")):
+            session.run("python", str(script), "demo/stems", env={"ALLIN1_WEIGHTS_DIR": weights})

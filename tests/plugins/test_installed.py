@@ -1,0 +1,143 @@
+"""Plugins as pip installs them: wheels with entry points, in a folder of their own on the path."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+HOOKS = """
+from allin1_core.contracts.backend import Backend
+from allin1_core.markers import hookimpl
+
+@hookimpl
+def allin1_spectrogram():
+    return [Backend("{name}", "spectrogram", "somewhere:create", summary="for a test")]
+"""
+
+RAISING = """
+from allin1_core.markers import hookimpl
+
+@hookimpl
+def allin1_spectrogram():
+    raise OSError("no licence file")
+"""
+
+
+def build_wheel(folder: Path, distribution: str, plugin: str, source: str) -> Path:
+    module = distribution.replace("-", "_")
+    info = f"{module}-1.0.dist-info"
+    wheel = folder / f"{module}-1.0-py3-none-any.whl"
+    files = {
+        f"{module}.py": source,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[allin1]\n{plugin} = {module}\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*files, f"{info}/RECORD"))
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(name, text)
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real distributions: one good, one for each way to be bad."""
+    wheels = tmp_path_factory.mktemp("wheels")
+    site = tmp_path_factory.mktemp("site")
+    sources = {
+        ("plug-good", "good"): HOOKS.format(name="good"),
+        ("plug-import", "bad-import"): "import a_library_that_does_not_exist",
+        ("plug-exit", "bad-exit"): "raise SystemExit(3)",
+        ("plug-twin-one", "twin"): HOOKS.format(name="one"),
+        ("plug-twin-two", "twin"): HOOKS.format(name="two"),
+        ("plug-future", "future"): "ALLIN1_API = 99\n" + HOOKS.format(name="future"),
+        ("plug-raising", "raising"): RAISING,
+    }
+    built = [build_wheel(wheels, *key, source) for key, source in sources.items()]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    ran = subprocess.run(
+        [*command, "--target", str(site), *map(str, built)], capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        pytest.fail(f"pip could not install the test distributions: {ran.stderr}")
+    return site
+
+
+def allin1(site: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ALLIN1_")}
+    environment |= {"PYTHONPATH": str(site), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "allin1_core", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+def records(site: Path, *options: str, **variables: str) -> dict[str, dict[str, str]]:
+    ran = allin1(site, *options, "plugins", "--json", **variables)
+    assert ran.returncode == 0, ran.stderr
+    return {record["name"]: record for record in json.loads(ran.stdout)["plugins"]}
+
+
+def test_each_bad_plugin_is_left_out_with_its_reason_and_the_good_one_works(site: Path) -> None:
+    found = records(site)
+    assert found["good"]["status"] == "loaded"
+    assert (found["good"]["distribution"], found["good"]["version"]) == ("plug-good", "1.0")
+    assert found["bad-import"]["status"] == "broken"
+    assert "a_library_that_does_not_exist" in found["bad-import"]["reason"]
+    assert "plug-import" in found["bad-import"]["remedy"]
+    assert found["bad-exit"]["status"] == "broken"
+    assert found["future"]["status"] == "incompatible"
+    assert found["twin"]["status"] == "incompatible"
+    assert "plug-twin-one and plug-twin-two" in found["twin"]["reason"]
+    assert found["reference"]["status"] == "loaded"
+
+
+def test_a_raising_hook_is_shown_and_its_plugin_stays(site: Path) -> None:
+    ran = allin1(site, "plugins", "--json")
+    (problem,) = json.loads(ran.stdout)["problems"]
+    assert problem["plugin"] == "raising"
+    assert "no licence file" in problem["reason"]
+
+
+def test_help_plugins_doctor_and_backends_work_with_every_plugin_broken(site: Path) -> None:
+    for arguments in (["--help"], ["plugins"], ["backends"], ["doctor"]):
+        ran = allin1(site, *arguments)
+        assert ran.returncode == 0, ran.stderr
+        assert "Traceback" not in ran.stderr
+    assert "bad-import is broken" in allin1(site, "doctor").stdout
+
+
+def test_a_run_warns_of_each_bad_plugin_in_one_line(site: Path, tmp_path: Path) -> None:
+    ran = allin1(site, "analyze", "--stems-dir", str(tmp_path), "-o", str(tmp_path / "out"))
+    warnings = [line for line in ran.stderr.splitlines() if line.startswith("WARNING")]
+    for name in ("bad-import", "bad-exit", "future", "twin", "raising"):
+        assert sum(name in line for line in warnings) == 1, ran.stderr
+
+
+def test_strictness_is_an_error_that_names_the_plugin(site: Path) -> None:
+    for ran in (
+        allin1(site, "--strict", "plugins"),
+        allin1(site, "plugins", ALLIN1_STRICT="1"),
+    ):
+        assert ran.returncode == 5
+        assert ran.stderr.startswith("allin1: error: Plugin bad-exit")
+        assert "Traceback" not in ran.stderr
+
+
+def test_a_bad_plugin_can_be_blocked(site: Path) -> None:
+    assert records(site, "--block", "bad-import")["bad-import"]["status"] == "blocked"
+    assert records(site, ALLIN1_BLOCK="twin,good")["good"]["status"] == "blocked"
+
+
+def test_nothing_is_loaded_when_autoload_is_off(site: Path) -> None:
+    assert set(records(site, ALLIN1_DISABLE_AUTOLOAD="1")) == {"reference", "harmonix"}
