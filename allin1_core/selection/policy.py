@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from allin1_core.contracts.route import Route, RouteRequest
 from allin1_core.contracts.stages import STAGES, Stage
 from allin1_core.errors import SelectionError
 from allin1_core.plugins.collecting import Offers
 from allin1_core.plugins.loading import Plugins
-from allin1_core.selection.decision import Candidate, Decision
+from allin1_core.selection.decision import Candidate, Decision, Refusal
 from allin1_core.selection.eligibility import Failures, gate
 from allin1_core.selection.probing import Probes
 from allin1_core.selection.routing import find_routes
@@ -45,7 +46,7 @@ def decide(
     check_choices(offers, plugins, dict(request.choices))
     candidates = gate(offers, request, probes, failures)
     if request.device not in (None, "cpu"):
-        _check_device(request, candidates)
+        candidates = _keep_to_device(request, candidates)
     for stage in request.stages:
         if not any(candidate.is_eligible for candidate in candidates[stage]):
             raise _nothing_for(stage, request, candidates[stage])
@@ -106,24 +107,41 @@ def _nothing_for(
     return SelectionError(f"No backend can run stage {stage}. {reasons}")
 
 
-def _check_device(request: RouteRequest, candidates: Mapping[Stage, tuple[Candidate, ...]]) -> None:
-    """Refuse a device on which no stage could run; stages without a backend there stay on the CPU."""
+def _keep_to_device(
+    request: RouteRequest, candidates: dict[Stage, tuple[Candidate, ...]]
+) -> dict[Stage, tuple[Candidate, ...]]:
+    """Refuse the CPU where a stage can run on the device that was asked for; other stages stay on the CPU.
+
+    Raises
+    ------
+    SelectionError
+        If no stage can run there.
+    """
     kind = (request.device or "").partition(":")[0]
-    on_device = {
-        c.backend.name: c
-        for stage in candidates.values()
-        for c in stage
-        if c.backend.produces.device == kind
-    }
-    if any(c.is_eligible for c in on_device.values()):
-        return
-    if not on_device:
+    everyone = [candidate for stage in candidates.values() for candidate in stage]
+    there = {c.backend.name: c for c in everyone if c.backend.produces.device == kind}
+    if not there:
         raise SelectionError(
             f"No installed backend runs on device {request.device}.",
             remedy="See 'allin1 backends' for what there is.",
         )
-    reasons = " ".join(f"{name}: {c.refusal}" for name, c in sorted(on_device.items()))
-    raise SelectionError(f"Device {request.device} cannot be used. {reasons}")
+    covered = {stage for c in there.values() if c.is_eligible for stage in c.backend.stages}
+    if not covered:
+        reasons = " ".join(f"{name}: {c.refusal}" for name, c in sorted(there.items()))
+        raise SelectionError(f"Device {request.device} cannot be used. {reasons}")
+
+    def judge(candidate: Candidate) -> Candidate:
+        backend = candidate.backend
+        if (
+            not candidate.is_eligible
+            or backend.produces.device == kind
+            or covered.isdisjoint(backend.stages)
+        ):
+            return candidate
+        reason = f"It runs on {backend.produces.device}; {request.device} was asked for."
+        return replace(candidate, ready=None, refusal=Refusal("device", reason))
+
+    return {stage: tuple(map(judge, judged)) for stage, judged in candidates.items()}
 
 
 def _ask_plugins(

@@ -1,0 +1,216 @@
+"""``allin1 weights``: which trained models there are, where their files lie, and fetching them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from allin1_core.cli.main import load_plugins
+from allin1_core.errors import WeightsError
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.model import ModelCard, WeightsFile
+    from allin1_core.weights.store import Folders, Progress
+
+_DEFAULT = "harmonix-all"
+
+_weights_dir = click.option(
+    "--weights-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to look in before that of ALLIN1_WEIGHTS_DIR and the cache.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+_models = click.argument("models", metavar="[MODEL]...", nargs=-1)
+
+
+@click.group("weights")
+def command() -> None:
+    """Trained models: list, fetch and verify them."""
+
+
+@command.command("list")
+@_weights_dir
+@_as_json
+@click.pass_context
+def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> None:
+    """List the models, where their files lie, and what is known of their licence."""
+    from allin1_core.weights.store import find_folders, locate
+
+    folders = find_folders(weights_dir)
+    cards = _known_models(ctx)
+    paths = [[locate(file, folders) for file in card.files] for card in cards]
+    if as_json:
+        models = [_as_record(card, found) for card, found in zip(cards, paths, strict=True)]
+        click.echo(json.dumps(models, indent=2))
+        return
+    rows = [("MODEL", "FILES", "SIZE", "WHERE", "WHAT")]
+    for card, found in zip(cards, paths, strict=True):
+        size = sum(file.size for file in card.files) / 1e6
+        count = str(len(card.files))
+        rows.append((card.name, count, f"{size:.1f} MB", _whereabouts(found), card.summary))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, count, text, where, what in rows:
+        line = f"{name:<{widths[0]}}  {count:>{widths[1]}}  {text:>{widths[2]}}"
+        click.echo(f"{line}  {where:<{widths[3]}}  {what}")
+    for source, licence in dict.fromkeys((card.source, card.licence) for card in cards):
+        of = [card.name for card in cards if (card.source, card.licence) == (source, licence)]
+        click.echo(f"\n{', '.join(of)}\n  Source: {source}\n  Licence: {licence}")
+
+
+@command.command()
+@_models
+@click.option(
+    "--weights-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to put the files into, instead of the cache.",
+)
+@click.pass_context
+def fetch(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) -> None:
+    """Download what is not here of MODEL (harmonix-all if none is named), and print the paths.
+
+    Files that are here are verified. Damaged ones are downloaded again in the cache and in the folder
+    of --weights-dir; in that of ALLIN1_WEIGHTS_DIR they are an error.
+    """
+    from allin1_core.weights.store import Folders, find_folders, read_weights
+
+    folders = find_folders() if weights_dir is None else Folders((), weights_dir)
+    for card in _chosen_models(ctx, models):
+        with _progress_bar(card.name) as progress:
+            files = read_weights(card, folders, progress=progress)
+        for file in files:
+            click.echo(file.path)
+
+
+@command.command()
+@_models
+@_weights_dir
+@_as_json
+@click.pass_context
+def verify(
+    ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None, as_json: bool
+) -> None:
+    """Check the files of MODEL (harmonix-all if none is named) against their SHA-256 digests.
+
+    Nothing is downloaded. The exit status is 4 if a file is damaged or missing.
+    """
+    from allin1_core.weights.store import find_folders
+
+    folders = find_folders(weights_dir)
+    files = dict.fromkeys(file for card in _chosen_models(ctx, models) for file in card.files)
+    records = [_verify(file, folders) for file in files]
+    if as_json:
+        click.echo(json.dumps(records, indent=2))
+    else:
+        for record in records:
+            detail = f": {record['problem']}" if record["problem"] else ""
+            click.echo(f"{record['status']:<8} {record['path'] or record['name']}{detail}")
+    bad = [record["name"] for record in records if record["status"] != "ok"]
+    if bad:
+        raise WeightsError(
+            f"Damaged or missing: {', '.join(bad)}.",
+            remedy="`allin1 weights fetch` fetches what is missing, and what is damaged in the cache;"
+            " replace damaged files of your own folders.",
+        )
+
+
+@command.command()
+@_models
+@_weights_dir
+@click.pass_context
+def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) -> None:
+    """Print the folder that is looked in first, or the paths of the files of MODEL, one a line."""
+    from allin1_core.weights.store import find_folders, locate
+
+    folders = find_folders(weights_dir)
+    if not models:
+        click.echo((*folders.named, folders.downloads)[0])
+    for card in _chosen_models(ctx, models) if models else ():
+        for file in card.files:
+            found = locate(file, folders)
+            if found is None:
+                raise WeightsError(
+                    f"{file.name} is not on this machine.",
+                    remedy=f"`allin1 weights fetch {card.name}` downloads it.",
+                )
+            click.echo(found)
+
+
+def _known_models(ctx: click.Context) -> list[ModelCard]:
+    from allin1_core.plugins.collecting import collect_offers
+
+    return [offered.item for offered in collect_offers(load_plugins(ctx)).models.values()]
+
+
+def _chosen_models(ctx: click.Context, names: tuple[str, ...]) -> list[ModelCard]:
+    from allin1_core.weights.find import find_card
+
+    known = _known_models(ctx)
+    return [find_card(name, known) for name in names or (_DEFAULT,)]
+
+
+def _as_record(card: ModelCard, paths: Sequence[Path | None]) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "summary": card.summary,
+        "architecture": card.architecture,
+        "outputs": card.outputs,
+        "downbeat_threshold": card.downbeat_threshold,
+        "source": card.source,
+        "licence": card.licence,
+        "files": [
+            {
+                "name": file.name,
+                "size": file.size,
+                "sha256": file.sha256,
+                "urls": file.urls,
+                "path": None if found is None else str(found),
+            }
+            for file, found in zip(card.files, paths, strict=True)
+        ],
+    }
+
+
+def _whereabouts(paths: Sequence[Path | None]) -> str:
+    here = [found for found in paths if found is not None]
+    if not here:
+        return "not here" if paths else "in its plugin"
+    folders = ", ".join(dict.fromkeys(str(found.parent) for found in here))
+    return folders if len(here) == len(paths) else f"{len(here)} of {len(paths)} in {folders}"
+
+
+def _verify(file: WeightsFile, folders: Folders) -> dict[str, Any]:
+    from allin1_core.weights.store import inspect
+
+    record: dict[str, Any] = {"name": file.name, "status": "missing", "path": None, "problem": None}
+    try:
+        found = inspect(file, folders)
+    except WeightsError as error:
+        return record | {"status": "damaged", "path": error.path, "problem": error.message}
+    if found is None:
+        return record
+    status = "damaged" if found.damage else "ok"
+    return record | {"status": status, "path": str(found.path), "problem": found.damage}
+
+
+@contextmanager
+def _progress_bar(title: str) -> Iterator[Progress | None]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, visible=False)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=True)
+
+        yield advance

@@ -1,0 +1,28 @@
+"""The model that a name means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from allin1_core.contracts.model import ModelCard
+from allin1_core.errors import SelectionError
+
+
+def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
+    """Find the card called `name`.
+
+    Raises
+    ------
+    SelectionError
+        There is none; the remedy names those that there are.
+    """
+    known = {card.name: card for card in cards}
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f"Did you mean {close[0]}? " if close else ""
+    raise SelectionError(
+        f"There is no model called {name!r}.",
+        remedy=f"{meant}There are: {', '.join(known) or 'none'}.",
+    )

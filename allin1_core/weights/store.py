@@ -1,0 +1,205 @@
+"""Where files of weights lie on this machine, and how a model's files come together.
+
+A file is looked for in the folder given as an argument, in the folder that ``ALLIN1_WEIGHTS_DIR``
+names, then in the cache; what is nowhere is downloaded into the cache. Every file is checked whenever
+it is read. A damaged file in a folder that the user named is an error; one in the cache is replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from allin1_core.contracts.model import ModelCard, WeightsFile
+from allin1_core.errors import WeightsError
+from allin1_core.weights.check import find_damage
+from allin1_core.weights.download import DownloadError, download
+
+#: Called with the bytes downloaded, and the bytes to download in all. It may raise, to cancel.
+Progress = Callable[[int, int], None]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where to look for weights.
+
+    Attributes
+    ----------
+    named
+        Folders that the user named, the first first; nothing is written there.
+    downloads
+        The last place to look, and where downloads go.
+    """
+
+    named: tuple[Path, ...]
+    downloads: Path
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of weights as it lies on this machine.
+
+    Attributes
+    ----------
+    path
+        Where.
+    content
+        All of its bytes.
+    damage
+        How they differ from what the catalogue says, as a sentence; None if they do not.
+    """
+
+    path: Path
+    content: bytes
+    damage: str | None
+
+
+def cache_folder() -> Path:
+    """Folder ``weights`` in ``ALLIN1_CACHE_DIR``, or else in the user's cache folder of allin1."""
+    import platformdirs
+
+    root = os.environ.get("ALLIN1_CACHE_DIR") or platformdirs.user_cache_dir("allin1")
+    return Path(root).expanduser() / "weights"
+
+
+def find_folders(weights_dir: str | os.PathLike[str] | None = None) -> Folders:
+    """Folders to look in: `weights_dir`, that of ``ALLIN1_WEIGHTS_DIR``, then the cache."""
+    named = (weights_dir, os.environ.get("ALLIN1_WEIGHTS_DIR"))
+    return Folders(tuple(Path(folder).expanduser() for folder in named if folder), cache_folder())
+
+
+def locate(file: WeightsFile, folders: Folders) -> Path | None:
+    """Path of the file that would be used, unchecked; None if there is none."""
+    paths = (folder / file.name for folder in (*folders.named, folders.downloads))
+    return next((path for path in paths if os.path.lexists(path)), None)
+
+
+def inspect(file: WeightsFile, folders: Folders) -> Found | None:
+    """Read and check the file that would be used; None if there is none.
+
+    Raises
+    ------
+    WeightsError
+        It is there, but cannot be read.
+    """
+    path = locate(file, folders)
+    if path is None:
+        return None
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"Cannot be read: {error.strerror or error}.",
+            remedy="Make the file readable, or remove it.",
+            path=path,
+        ) from error
+    return Found(path, content, find_damage(file, content))
+
+
+def read_weights(
+    card: ModelCard,
+    folders: Folders,
+    *,
+    allow_download: bool = True,
+    progress: Progress | None = None,
+) -> list[Found]:
+    """Read the files of a model, undamaged and in order; download those that are not there.
+
+    Parameters
+    ----------
+    card
+        The model.
+    folders
+        Where to look, and where downloads go.
+    allow_download
+        Whether to download; without it, a missing file is an error.
+    progress
+        Told how far the download is.
+
+    Raises
+    ------
+    WeightsError
+        A file in a folder that the user named is damaged, or a file is missing and was not, or could
+        not be, downloaded.
+    """
+    for folder in folders.named:
+        if not folder.is_dir():
+            _logger.warning("There is no folder %s to take weights from; looking further.", folder)
+    stock = {file: inspect(file, folders) for file in card.files}
+    damaged = [there for there in stock.values() if there and there.damage]
+    for there in damaged:
+        if there.path.parent in folders.named:
+            raise WeightsError(
+                str(there.damage),
+                remedy="Replace the file by a good copy, or remove it.",
+                path=there.path,
+            )
+    sound = {file: there for file, there in stock.items() if there and not there.damage}
+    missing = [file for file in stock if file not in sound]
+    if missing:
+        notes = [f"{there.path}: {there.damage}" for there in damaged]
+        if not allow_download:
+            raise _not_here(card, missing, folders, [*notes, "Downloading is switched off."])
+        for note in notes:
+            _logger.warning("%s It will be downloaded again.", note)
+        sound.update(_download_missing(card, missing, folders, progress))
+    return [sound[file] for file in card.files]
+
+
+def _download_missing(
+    card: ModelCard, missing: Sequence[WeightsFile], folders: Folders, progress: Progress | None
+) -> dict[WeightsFile, Found]:
+    total = sum(file.size for file in missing)
+    # A warning, because the licence is for the user to weigh, and this happens once.
+    _logger.warning(
+        "Downloading the weights of %s (%.1f MB) to %s. %s",
+        card.name,
+        total / 1e6,
+        folders.downloads,
+        card.licence,
+    )
+    fetched: dict[WeightsFile, Found] = {}
+    done = 0
+    for file in missing:
+
+        def advance(count: int, before: int = done) -> None:
+            if progress is not None:
+                progress(before + count, total)
+
+        try:
+            download(file, folders.downloads, advance)
+        except DownloadError as error:
+            left = missing[len(fetched) :]
+            raise _not_here(card, left, folders, error.reasons) from None
+        there = inspect(file, Folders((), folders.downloads))
+        if there is None or there.damage:
+            raise WeightsError(
+                "Another program removed or changed it right after the download.",
+                remedy="Try again.",
+                path=folders.downloads / file.name,
+            )
+        fetched[file] = there
+        done += file.size
+    return fetched
+
+
+def _not_here(
+    card: ModelCard, missing: Sequence[WeightsFile], folders: Folders, reasons: Iterable[str]
+) -> WeightsError:
+    """The error that tells a person without a connection what to put where."""
+    addresses = "\n".join(
+        f"  {file.name}" + "".join(f"\n    {url}" for url in file.urls) for file in missing
+    )
+    return WeightsError(
+        f"{len(missing)} of {len(card.files)} weights files of {card.name} are not on this machine. "
+        + " ".join(reasons),
+        remedy="Fetch these files in another way:\n"
+        f"{addresses}\n"
+        f"and put them into {folders.downloads}, or into any folder that you name by --weights-dir or"
+        " ALLIN1_WEIGHTS_DIR.",
+    )

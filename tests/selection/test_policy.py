@@ -1,0 +1,330 @@
+"""Which backend is chosen, and the reason for each that is not."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+
+from allin1_core.contracts.backend import Backend, Needs
+from allin1_core.contracts.parity import IDENTICAL, LOSSY, close
+from allin1_core.contracts.route import RouteRequest
+from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.speed import Speed
+from allin1_core.contracts.verdict import Broken, Ready, Unavailable
+from allin1_core.errors import SelectionError
+from allin1_core.markers import API_LEVEL
+from allin1_core.plugins.collecting import collect_offers
+from allin1_core.selection.policy import decide
+from allin1_core.selection.probing import Probes
+
+pytest_plugins = ["allin1_core.testing.fixtures"]
+
+NPU = Space("arrays", "npu")
+PRIOR = "a test"
+
+
+def fast(name="fast", stage="spectrogram", rate=1e-9, setup_s=0.0, **changes):
+    speed = (Speed("cpu", setup_s, rate, PRIOR),)
+    return Backend(name=name, stage=stage, target="nowhere:create", speed=speed, **changes)
+
+
+def probe_broken():
+    return Broken("libdevice.so: no such file")
+
+
+def probe_absent():
+    return Unavailable("No device was found.", "Plug one in.")
+
+
+def probe_hangs():
+    import time
+
+    time.sleep(30)
+
+
+def probe_raises():
+    raise OSError("cannot open the driver")
+
+
+def probe_npu():
+    return Ready("npu:0")
+
+
+def probe_of_wrong_type():
+    return True
+
+
+@pytest.fixture
+def choose(isolated_plugins, make_plugin):
+    """Decide for the spectrogram of 100 s, with one plugin that offers these backends."""
+
+    def run(*backends, bridges=(), hooks=None, failures=None, probes=None, **request):
+        by_stage = {}
+        for backend in backends:
+            by_stage.setdefault(f"allin1_{backend.stage}", []).append(backend)
+        functions = {hook: (lambda found=found: found) for hook, found in by_stage.items()}
+        plugin = make_plugin(allin1_bridges=lambda: bridges, **functions, **(hooks or {}))
+        plugins = isolated_plugins(mine=plugin)
+        request = {"stages": ("spectrogram",), "audio_s": 100.0, **request}
+        offers = collect_offers(plugins)
+        assert offers.problems == ()
+        return decide(plugins, offers, RouteRequest(**request), probes or Probes(), failures or {})
+
+    return run
+
+
+def refusal(decision, name):
+    for candidates in decision.candidates.values():
+        for candidate in candidates:
+            if candidate.backend.name == name:
+                return candidate.refusal
+    raise LookupError(name)
+
+
+def test_the_fastest_by_its_prior_is_chosen(choose):
+    decision = choose(fast())
+    assert str(decision.chosen) == "spectrogram=fast"
+    assert decision.decided_by == "auto"
+    chosen = decision.candidate(decision.chosen.steps[0].backend)
+    assert chosen.evidence == f"prior: {PRIOR}"
+
+
+def test_a_backend_of_unknown_speed_comes_after_everything_known(choose):
+    decision = choose(Backend("unknown", "spectrogram", "nowhere:create"))
+    assert str(decision.chosen) == "spectrogram=reference"
+    assert refusal(decision, "unknown") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate", "reason", "remedy"),
+    [
+        ({"api": API_LEVEL + 1}, "api", "level", "--upgrade allin1-core"),
+        ({"opt_in": True}, "opt-in", "asked for by name", "--backend spectrogram=fast"),
+        (
+            {"needs": Needs(requires=("no-such-package>=2",))},
+            "needs",
+            "no-such-package is not installed",
+            'pip install "no-such-package>=2"',
+        ),
+        (
+            {"needs": Needs(requires=("numpy>=999",), remedy="Wait a while.")},
+            "needs",
+            "it needs >=999",
+            "Wait a while.",
+        ),
+        ({"needs": Needs(platforms=("amiga",))}, "needs", "It runs on amiga", ""),
+        ({"probe": f"{__name__}:probe_absent"}, "probe", "No device was found.", "Plug one in."),
+        ({"probe": f"{__name__}:probe_broken"}, "probe", "Libdevice.so: no such file", "Reinstall"),
+        ({"probe": f"{__name__}:probe_raises"}, "probe", "OSError: cannot open the driver", ""),
+        ({"probe": f"{__name__}:probe_of_wrong_type"}, "probe", "which is no verdict", ""),
+        ({"probe": "no_such_module:check"}, "probe", "ModuleNotFoundError", ""),
+        ({"parity": LOSSY}, "parity", "promises lossy", ""),
+    ],
+)
+def test_each_gate_refuses_with_a_reason_and_the_next_takes_over(
+    choose, changes, gate, reason, remedy
+):
+    decision = choose(fast(**changes))
+    assert str(decision.chosen) == "spectrogram=reference"
+    found = refusal(decision, "fast")
+    assert found.gate == gate
+    assert reason in found.reason
+    assert remedy in found.remedy
+
+
+def test_a_model_of_another_architecture_is_refused(choose):
+    backends = [fast(stage="nn", models=("all-in-one",)), fast("other", "nn", models=("my-*",))]
+    decision = choose(*backends, stages=("nn",), architecture="my-rnn")
+    assert str(decision.chosen) == "nn=other"
+    assert refusal(decision, "fast").gate == "model"
+
+
+def test_a_closer_promise_may_be_asked_for(choose):
+    decision = choose(fast(parity=close(1e-3)), parity=close(1e-6))
+    assert refusal(decision, "fast").gate == "parity"
+    decision = choose(fast(parity=close(1e-3)), parity=IDENTICAL)
+    assert refusal(decision, "fast").gate == "parity"
+
+
+def test_a_probe_that_hangs_is_broken_after_its_deadline(choose):
+    probes = Probes(deadline_s=0.05)
+    decision = choose(fast(probe=f"{__name__}:probe_hangs"), probes=probes)
+    assert "did not answer within 0.05 s" in refusal(decision, "fast").reason
+
+
+def test_a_probe_runs_once_for_all_the_backends_that_share_it(choose, monkeypatch):
+    calls = []
+
+    def counting():
+        calls.append(1)
+        return Ready("cpu")
+
+    module = types.ModuleType("probe_counting")
+    module.check = counting
+    monkeypatch.setitem(__import__("sys").modules, "probe_counting", module)
+    choose(fast(probe="probe_counting:check"), fast("b", probe="probe_counting:check"))
+    assert calls == [1]
+
+
+def test_no_probe_runs_for_a_backend_that_is_out_anyway(choose):
+    decision = choose(
+        fast(probe=f"{__name__}:probe_raises"), choices=(("spectrogram", "reference"),)
+    )
+    assert refusal(decision, "fast").gate == "choice"
+
+
+def test_what_is_named_is_taken_though_it_is_slower(choose):
+    decision = choose(fast(rate=1e3), choices=(("spectrogram", "fast"),))
+    assert str(decision.chosen) == "spectrogram=fast"
+
+
+def test_naming_a_plugin_chooses_among_its_backends(choose):
+    decision = choose(fast(rate=1e3), fast("faster", rate=1e2), choices=(("spectrogram", "mine"),))
+    assert str(decision.chosen) == "spectrogram=faster"
+
+
+def test_an_opt_in_runs_when_its_own_name_is_given_but_not_its_plugins(choose):
+    backends = [fast("quick", opt_in=True), fast(rate=1e3)]
+    named = choose(*backends, choices=(("spectrogram", "quick"),))
+    assert str(named.chosen) == "spectrogram=quick"
+    by_plugin = choose(*backends, choices=(("spectrogram", "mine"),))
+    assert str(by_plugin.chosen) == "spectrogram=fast"
+
+
+def test_what_is_named_and_cannot_run_is_an_error_and_never_replaced(choose):
+    with pytest.raises(SelectionError, match=r"spectrogram=fast, cannot run.*No device was found"):
+        choose(fast(probe=f"{__name__}:probe_absent"), choices=(("spectrogram", "fast"),))
+
+
+def test_an_unknown_name_is_an_error_that_names_what_there_is(choose):
+    with pytest.raises(SelectionError, match=r"called fats.*Did you mean fast"):
+        choose(fast(), choices=(("spectrogram", "fats"),))
+    with pytest.raises(SelectionError, match="pip install allin1-torch"):
+        choose(fast(), choices=(("spectrogram", "torch"),))
+    with pytest.raises(SelectionError, match=r"no stage spektrogram.*demix, spectrogram"):
+        choose(fast(), choices=(("spektrogram", "fast"),))
+
+
+def test_a_backend_that_failed_is_not_chosen_again(choose):
+    decision = choose(fast(), failures={("spectrogram", "fast"): "out of memory"})
+    assert str(decision.chosen) == "spectrogram=reference"
+    assert "out of memory" in refusal(decision, "fast").reason
+
+
+def test_ties_go_to_the_stronger_parity_then_by_name(choose):
+    decision = choose(
+        fast("a", rate=1.0, parity=close(1e-6)),
+        fast("z", rate=1.01),
+        choices=(("spectrogram", "mine"),),
+    )
+    assert str(decision.chosen) == "spectrogram=z"
+    decision = choose(fast("b", rate=1.0), fast("a", rate=1.0), choices=(("spectrogram", "mine"),))
+    assert str(decision.chosen) == "spectrogram=a"
+
+
+def on_npu(name, stage, rate, **changes):
+    return fast(name, stage, rate, consumes=NPU, produces=NPU, **changes)
+
+
+def bridges(bytes_per_second):
+    return (
+        Bridge(HOST, NPU, "nowhere:up", bytes_per_second),
+        Bridge(NPU, HOST, "nowhere:down", bytes_per_second),
+    )
+
+
+def test_a_slower_neighbour_beats_a_fast_one_across_a_slow_bus(choose):
+    # On the device the spectrogram costs twice, but its output need not cross: 130 kB/s at 1 MB/s.
+    backends = [
+        fast("host", "spectrogram", 0.01),
+        on_npu("near", "spectrogram", 0.02),
+        on_npu("net", "nn", 0.001),
+    ]
+    choices = (("spectrogram", "mine"), ("nn", "mine"))
+    request = {"stages": ("spectrogram", "nn"), "start": NPU, "choices": choices}
+    assert "near" in str(choose(*backends, bridges=bridges(1e6), **request).chosen)
+    # With a fast bus, and with the stems in NumPy from the start, the host's is better.
+    request["start"] = HOST
+    assert "host" in str(choose(*backends, bridges=bridges(1e9), **request).chosen)
+
+
+def test_a_long_request_and_a_short_one_go_different_ways(choose):
+    backends = [fast("ready", rate=0.1), fast("warms-up", rate=0.001, setup_s=5.0)]
+    choices = (("spectrogram", "mine"),)
+    short = choose(*backends, audio_s=10.0, choices=choices)
+    long = choose(*backends, audio_s=3600.0, choices=choices)
+    assert (str(short.chosen), str(long.chosen)) == ("spectrogram=ready", "spectrogram=warms-up")
+
+
+def test_a_backend_that_spans_stages_is_a_longer_edge(choose):
+    fused = fast("fused", "spectrogram", 1e-6, spans=("spectrogram", "nn"))
+    decision = choose(fused, stages=("spectrogram", "nn", "functional"))
+    assert [s.backend.name for s in decision.chosen.steps] == ["fused", "reference"]
+    # It must not swallow a stage whose output is wanted, or that was given to another.
+    decision = choose(fused, stages=("spectrogram", "nn"), choices=(("nn", "reference"),))
+    assert refusal(decision, "fused").gate == "choice"
+
+
+def test_a_span_into_one_branch_is_not_taken_when_both_are_wanted(choose):
+    fused = fast("fused", "nn", 1e-6, spans=("nn", "metrical_prep"))
+    metre = ("nn", "metrical_prep", "metrical_dbn")
+    assert "fused" in str(choose(fused, stages=metre).chosen)
+    assert "fused" not in str(choose(fused, stages=(*metre, "functional")).chosen)
+
+
+def test_arrays_that_nothing_can_move_are_an_error_that_says_so(choose):
+    with pytest.raises(SelectionError, match="cannot be brought to each other"):
+        choose(on_npu("lonely", "spectrogram", 1e-6), choices=(("spectrogram", "lonely"),))
+
+
+def test_a_device_is_used_where_a_stage_can_and_the_rest_stays_on_the_cpu(choose):
+    backends = [
+        on_npu("net", "nn", 1.0, probe=f"{__name__}:probe_npu"),
+        fast("net-cpu", "nn", 1e-6),
+    ]
+    stages = ("spectrogram", "nn")
+    decision = choose(*backends, bridges=bridges(1e9), stages=stages, device="npu")
+    assert str(decision.chosen) == "spectrogram=reference, nn=net"
+    assert refusal(decision, "net-cpu").gate == "device"
+    decision = choose(*backends, bridges=bridges(1e9), stages=stages, device="cpu")
+    assert refusal(decision, "net").gate == "device"
+
+
+def test_a_device_that_nothing_can_use_is_an_error_with_its_reason(choose):
+    broken = on_npu("net", "spectrogram", 1.0, probe=f"{__name__}:probe_absent")
+    with pytest.raises(SelectionError, match=r"Device npu cannot be used.*No device was found"):
+        choose(broken, bridges=bridges(1e9), device="npu")
+    with pytest.raises(SelectionError, match="No installed backend runs on device tpu"):
+        choose(fast(), device="tpu")
+
+
+def test_a_mix_without_a_separator_names_the_way_out(choose):
+    with pytest.raises(SelectionError, match="--stems-dir"):
+        choose(stages=("demix", "spectrogram"))
+
+
+def test_a_plugin_may_choose_among_the_routes(choose):
+    def cheapest_of_host(request, routes):
+        assert request.audio_s == 100.0
+        return next(r for r in routes if "slow" in str(r))
+
+    decision = choose(
+        fast(), fast("slow", rate=1.0), hooks={"allin1_select_route": cheapest_of_host}
+    )
+    assert str(decision.chosen) == "spectrogram=slow"
+    assert decision.decided_by == "mine"
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda request, routes: None,
+        lambda request, routes: 1 / 0,
+        lambda request, routes: "nonsense",
+    ],
+)
+def test_a_plugin_that_does_not_choose_rightly_leaves_it_to_auto(choose, hook):
+    decision = choose(fast(), hooks={"allin1_select_route": hook})
+    assert str(decision.chosen) == "spectrogram=fast"
+    assert decision.decided_by == "auto"
