@@ -136,14 +136,13 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit status."""
     try:
-        cli.main(args=arguments, prog_name="allin1", standalone_mode=False)
+        # Out of standalone mode click gives the status of ctx.exit(), or what the command returned.
+        status = cli.main(args=arguments, prog_name="allin1", standalone_mode=False)
     except Allin1Error as error:
         if "--traceback" in arguments:
             raise
         click.echo(f"allin1: error: {error}", err=True)
         return error.exit_code
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -154,7 +153,7 @@ def run(arguments: list[str]) -> int:
         # The reader of our output has gone (allin1 … | head); Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The spectrogram of long stems, block by block, in bounded memory.
 
 A frame depends on the 2048 samples around it and on nothing else, so a block that is given three hops more on
-each side, whose frames are then dropped, has exactly the frames of the whole.
+each side, whose frames are then dropped, has the frames of the whole; what may differ is the last bit of a product.
 """
 
 from __future__ import annotations

@@ -1,0 +1,24 @@
+"""``allin1 demo``: write a song to try the program on."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+
+@click.command("demo")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"))
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
+def command(folder: Path, overwrite: bool) -> None:
+    """Write a synthetic song, its four stems and the truth about it into FOLDER (./demo).
+
+    Prints the files, and what to type next.
+    """
+    from allin1_core.demo import demo_files, write_demo
+
+    write_demo(folder, overwrite=overwrite)
+    for path in demo_files(folder):
+        click.echo(path)
+    click.echo(f"\nNext: allin1 analyze --stems-dir {shlex.quote(str(folder / 'stems'))}")

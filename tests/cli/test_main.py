@@ -1,0 +1,121 @@
+"""The command line as a whole: what it imports, how it fails, and how it finds its command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from allin1_core.cli.main import COMMANDS, run
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["analyze", "--help"], []])
+def test_help_imports_no_numpy_and_no_backend(arguments):
+    code = (
+        "import sys; from allin1_core.cli.main import run; status = run(sys.argv[1:]);"
+        "heavy = {'numpy', 'torch', 'soundfile', 'rich', 'pooch', 'platformdirs'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else status)"
+    )
+    ran = python(code, *arguments)
+    assert ran.returncode in (0, 2), ran.stderr
+    assert "imported" not in ran.stderr
+
+
+def test_importing_the_package_imports_no_numpy():
+    ran = python("import sys, allin1_core; sys.exit('numpy' in sys.modules)")
+    assert ran.returncode == 0
+    ran = python(
+        "import allin1_core as a; [getattr(a, n) for n in a.__all__]; print(a.__version__)"
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_help_lists_every_command(capsys):
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {name}" in out for name in COMMANDS)
+
+
+def test_a_song_without_a_command_is_analysed(capsys, tmp_path):
+    missing = str(tmp_path / "song.wav")
+    for arguments in ([missing], ["-o", str(tmp_path), missing], ["analyze", missing]):
+        assert run(arguments) == 3
+        assert f"{missing}: " in capsys.readouterr().err
+
+
+def test_a_misspelt_command_is_not_taken_for_a_song(capsys):
+    assert run(["plugin"]) == 2
+    assert "Did you mean plugins?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze"], "Nothing to analyse"),
+        (["analyze", "x.wav", "--stems-bass", "b.wav"], "missing: --stems-drums"),
+        (["analyze", "x.wav", "-b", "nn"], "not of the form STAGE=NAME"),
+        (["analyze", "x.wav", "--beats-per-bar", "three"], "not of the form 3,4"),
+        (["analyze", "x.wav", "--threads", "0"], "--threads"),
+        (["analyze", "x.wav", "--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_wrong_use_is_status_2_with_a_sentence(capsys, arguments, message):
+    assert run(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["analyze", "x.wav", "-m", "harmonix-al"], 5, "Did you mean harmonix-all?"),
+        (["analyze", "x.wav", "-b", "nn=abacus"], 5, "No backend of stage nn is called abacus"),
+        (["analyze", "x.wav", "-b", "nm=torch"], 5, "There is no stage nm"),
+        (["analyze", "x.wav", "--min-bpm", "300"], 5, "tempo range"),
+        (["analyze", "a.wav", "b.wav", "--stems-dir", "x", "--stems-dir", "y"], 3, "matched"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line_without_a_traceback(capsys, arguments, status, message):
+    assert run(arguments) == status
+    err = capsys.readouterr().err
+    errors = [line for line in err.splitlines() if line.startswith("allin1: error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in err
+
+
+def test_a_traceback_is_shown_when_asked_for(tmp_path):
+    with pytest.raises(Exception, match="abacus"):
+        run(["--traceback", "analyze", "x.wav", "-b", "nn=abacus"])
+
+
+def test_backends_are_listed_for_programs(capsys):
+    assert run(["backends", "--json"]) == 0
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert set(stages) == {
+        *("demix", "spectrogram", "nn", "metrical_prep", "metrical_dbn", "functional")
+    }
+    for stage, found in stages.items():
+        if stage != "demix":
+            assert sum(one["chosen"] for one in found) == 1, stage
+            assert any(one["name"] == "reference" and one["eligible"] for one in found)
+
+
+def test_doctor_finds_damaged_weights_and_says_what_to_do(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
+    assert run(["doctor", "-m", "harmonix-fold0", "--json"]) == 0
+    states = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert "allin1 weights fetch harmonix-fold0" in states["weights"]["remedy"]
+    (tmp_path / "harmonix-fold0_mlx.npz").write_bytes(b"half a download")
+    options = ["-m", "harmonix-fold0", "--json", "--weights-dir", str(tmp_path)]
+    assert run(["doctor", *options]) == 1
+    states = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert states["weights"]["state"] == "wrong"
+    assert "Truncated" in states["weights"]["text"]

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allin1_core.contracts.arrays import first_not_finite
+from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.logits import Activations, Logits
+from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.parity import IDENTICAL, LOSSY, close, event
+from allin1_core.contracts.sections import Sections, Segment
+from allin1_core.contracts.spectrogram import LogSpectrogram, frame_count
+from allin1_core.errors import AudioError, BatchError, ContractError
+
+F32 = np.float32
+
+
+def logits(frames=5, **changes):
+    arrays = {name: np.zeros(frames, F32) for name in ("beat", "downbeat", "section")}
+    return Logits(**{**arrays, "function": np.zeros((10, frames), F32), **changes})
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Mix(np.zeros((2, 1), F32)),
+        Stems(np.zeros((4, 1, 7), F32)),
+        Stems(np.zeros((4, 2, 7), F32)),
+        LogSpectrogram(np.zeros((4, 1, 81), F32)),
+        logits(),
+        logits(embeddings=np.zeros((4, 5, 24), F32)),
+        logits(embeddings=np.zeros((4, 5, 24, 8), F32)),
+        Activations(np.zeros((3, 2))),
+        Activations(np.full((3, 2), np.nan, F32)),
+        Metre(np.zeros(0), np.zeros(0, np.int64)),
+        Metre(np.array([0.1, 0.5]), np.array([4, 1])),
+        Sections((Segment(0.0, 1.0, "intro"), Segment(1.0, 2.5, "verse"))),
+        MetreParameters(),
+        MetreParameters(beats_per_bar=(1,), num_tempi=None, threshold=0.0),
+    ],
+)
+def test_what_is_right_passes_and_comes_back(record):
+    assert record.validate() is record
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (Mix(np.zeros((1, 5), F32)), r"mix.samples has shape \[1, 5\]; wanted \[2, any\]"),
+        (Mix(np.zeros((2, 0), F32)), "has shape"),
+        (Mix(np.zeros((2, 5))), "dtype float64; wanted float32"),
+        (Mix([[0.0], [0.0]]), "is no array but list"),
+        (Mix(np.array([[0, 1, np.nan], [0, 0, 0]], F32)), r"holds nan at index \[0, 2\]"),
+        (Mix(np.array([[0, 1, 2], [0, -np.inf, 0]], F32)), r"holds -inf at index \[1, 1\]"),
+        (Stems(np.zeros((4, 3, 7), F32)), "3 channels; wanted 1 or 2"),
+        (Stems(np.zeros((3, 2, 7), F32)), "has shape"),
+        (LogSpectrogram(np.zeros((4, 5, 80), F32)), r"wanted \[4, any, 81\]"),
+        (logits(downbeat=np.zeros(4, F32)), "logits.downbeat has shape"),
+        (logits(function=np.zeros((9, 5), F32)), "logits.function has shape"),
+        (logits(embeddings=np.zeros((4, 4, 24), F32)), "logits.embeddings has shape"),
+        (logits(beat=np.array([0, 0, np.nan, 0, 0], F32)), "logits.beat holds nan"),
+        (Activations(np.zeros((3, 3), F32)), "activations.values has shape"),
+        (Activations(np.zeros((3, 2), F32), 0.0), "wanted above 0"),
+        (Metre(np.array([0.5, 0.5]), np.array([1, 2])), "does not rise"),
+        (Metre(np.array([0.5]), np.array([0])), "below 1"),
+        (Metre(np.array([0.5]), np.array([1, 2])), "beat_positions has shape"),
+        (Sections(()), "is empty"),
+        (Sections((Segment(1.0, 1.0, "intro"),)), "does not end after it starts"),
+        (Sections((Segment(0, 1, "a"), Segment(2, 3, "b"))), "does not start where"),
+        (MetreParameters(beats_per_bar=()), "beats_per_bar"),
+        (MetreParameters(beats_per_bar=(0, 3)), "beats_per_bar"),
+        (MetreParameters(min_bpm=200, max_bpm=100), "tempo range"),
+        (MetreParameters(min_bpm=0), "tempo range"),
+        (MetreParameters(max_bpm=float("inf")), "tempo range"),
+        (MetreParameters(min_bpm=float("nan")), "tempo range"),
+        (MetreParameters(num_tempi=0), "num_tempi"),
+        (MetreParameters(transition_lambda=0), "transition_lambda"),
+        (MetreParameters(observation_lambda=1), "observation_lambda"),
+        (MetreParameters(threshold=1.5), "threshold"),
+        (MetreParameters(threshold=float("nan")), "threshold"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_a_sentence(record, message):
+    with pytest.raises(ContractError, match=message):
+        record.validate()
+
+
+@given(st.integers(1, 10**9))
+def test_frames_cover_the_samples_and_no_more(samples):
+    frames = frame_count(samples)
+    assert (frames - 1) * 441 < samples <= frames * 441
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=50))
+def test_the_first_value_that_is_not_finite_is_found(values):
+    array = np.array(values, F32)
+    bad = [i for i, value in enumerate(values) if not np.isfinite(value)]
+    found = first_not_finite(array)
+    assert found is None if not bad else found[0] == (bad[0],)
+
+
+def test_a_sum_that_overflows_is_not_taken_for_an_infinity():
+    assert first_not_finite(np.full(4, 3e38, F32)) is None
+
+
+def test_promises_are_ordered_and_readable():
+    assert [p.rank for p in (IDENTICAL, close(1e-6), event(0.01), LOSSY)] == [0, 1, 2, 3]
+    assert str(close(1e-6)) == "within 1e-06"
+    assert str(event(0.01)) == "events within 0.01 s"
+
+
+def test_errors_survive_a_trip_to_another_process():
+    error = AudioError("ends early.", remedy="Export it again.", path="a.wav")
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == str(error) == "a.wav: ends early. Export it again."
+    assert copy.remedy == "Export it again."
+    batch = pickle.loads(pickle.dumps(BatchError([None], {"a.wav": error})))
+    assert "1 of 1 tracks failed" in str(batch)
+    assert str(batch.errors["a.wav"]) == str(error)

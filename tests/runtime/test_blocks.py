@@ -1,0 +1,54 @@
+"""The spectrogram of long stems, block by block, is that of the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.spectrogram import HOP_SAMPLES
+from allin1_core.contracts.stages import Setup, Task
+from allin1_core.reference.spectrogram import create
+from allin1_core.runtime.blocks import CONTEXT_FRAMES, spectrogram_in_blocks
+from allin1_core.testing.signals import noise_stems
+
+transform = create(Setup())
+
+#: A matrix product may sum in another order when it has another number of rows.
+ROUNDING = 2.5e-7
+
+
+def in_blocks(stems: Stems, frames: int) -> tuple[np.ndarray, list[int]]:
+    size = frames * HOP_SAMPLES
+    samples = stems.samples
+    blocks = [Stems(samples[..., i : i + size]) for i in range(0, samples.shape[-1], size)]
+    lengths: list[int] = []
+
+    def counted(block: Stems):
+        lengths.append(block.samples.shape[-1])
+        return transform(block, Task())
+
+    return spectrogram_in_blocks(blocks, counted).frames, lengths
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 20_000), st.integers(CONTEXT_FRAMES, 20), st.integers(1, 2))
+def test_blocks_give_what_the_whole_gives(samples, frames, channels):
+    stems = noise_stems(samples, channels=channels, seed=samples)
+    whole = transform(stems, Task()).frames
+    parts, _ = in_blocks(stems, frames)
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("extra", [0, 1, HOP_SAMPLES - 1, HOP_SAMPLES])
+def test_the_last_block_may_have_any_length(extra):
+    stems = noise_stems(10 * HOP_SAMPLES + extra)
+    parts, _ = in_blocks(stems, 5)
+    np.testing.assert_allclose(parts, transform(stems, Task()).frames, rtol=0, atol=ROUNDING)
+
+
+def test_no_more_than_a_block_and_its_context_is_transformed_at_once():
+    _, lengths = in_blocks(noise_stems(100 * HOP_SAMPLES), 10)
+    assert max(lengths) <= (10 + 2 * CONTEXT_FRAMES) * HOP_SAMPLES
