@@ -63,7 +63,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = [build_wheel(wheels, *key, source) for key, source in sources.items()]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     ran = subprocess.run(
-        [*command, "--target", str(site), *map(str, built)], capture_output=True, text=True, check=False
+        [*command, "--target", str(site), *map(str, built)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if ran.returncode:
         pytest.fail(f"pip could not install the test distributions: {ran.stderr}")

@@ -70,7 +70,9 @@ def test_a_hook_that_the_core_does_not_know_makes_a_plugin_broken(isolated_plugi
 
 
 def test_a_hook_with_wrong_arguments_leaves_nothing_half_registered(isolated_plugins, make_plugin):
-    plugin = make_plugin(allin1_nn=lambda: [backend("half", "nn")], allin1_bridges=lambda banana: [])
+    plugin = make_plugin(
+        allin1_nn=lambda: [backend("half", "nn")], allin1_bridges=lambda banana: []
+    )
     plugins = isolated_plugins(half=plugin)
     assert record_of(plugins, "half").status == "broken"
     assert "half" not in [o.item.name for o in collect_offers(plugins).covering("nn")]
@@ -140,9 +142,7 @@ def test_two_backends_of_one_name_are_both_left_out(isolated_plugins, make_plugi
 
 
 def test_no_plugin_can_push_the_reference_out(isolated_plugins, make_plugin):
-    plugins = isolated_plugins(
-        bold=make_plugin(allin1_spectrogram=lambda: [backend("reference")])
-    )
+    plugins = isolated_plugins(bold=make_plugin(allin1_spectrogram=lambda: [backend("reference")]))
     offers = collect_offers(plugins)
     (only,) = offers.covering("spectrogram")
     assert only.plugin.name == "reference"
