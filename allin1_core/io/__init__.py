@@ -1,0 +1,1 @@
+"""Audio and stems in, results out."""

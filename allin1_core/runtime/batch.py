@@ -9,7 +9,7 @@ from pathlib import Path
 
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.errors import Allin1Error, BackendError
-from allin1_core.io.results import save_result
+from allin1_core.io.results import check_destination, save_result
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
 
@@ -72,6 +72,8 @@ def run_batch(
                 progress(index, stage, fraction)
 
         try:
+            if out_dir is not None:
+                check_destination(out_dir, track.name, track.source, overwrite=overwrite)
             result = session.analyze(
                 track,
                 include_activations=include_activations,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,9 @@ Start = Mix | Stems | StemFiles | LogSpectrogram | Logits | Activations
 
 #: Frames of stems that are in memory at once: two minutes.
 BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
+
+#: Seconds of audio that a route is chosen for where no file says how long it is.
+USUAL_LENGTH_S = 180.0
 
 Output = Literal["logits", "activations", "beats", "sections"]
 
@@ -105,7 +109,7 @@ class Pipeline:
         self._track = ""
         self._embeddings = False
         self._progress: Progress | None = None
-        self._files_s = 0.0
+        self._files_s: float | None = None
         self._cancelled: BaseException | None = None
         self._done_s = 0.0
         self._total_s = 0.0
@@ -148,8 +152,9 @@ class Pipeline:
         """Keep the start, checked; return its length in seconds."""
         if isinstance(start, StemFiles):
             self._held[Stems] = _Held(start, HOST)
-            self._files_s = max(probe_audio(path).duration_s or 0.0 for path in start.paths)
-            return self._files_s
+            lengths = [probe_audio(path).duration_s for path in start.paths]
+            self._files_s = max((s for s in lengths if s is not None), default=None)
+            return USUAL_LENGTH_S if self._files_s is None else self._files_s
         array = getattr(start, start.ARRAYS[0])
         # What the caller gives is wrong input, not a backend's broken promise.
         start.validate()
@@ -214,7 +219,7 @@ class Pipeline:
     ) -> tuple[Any, Space]:
         """Read stems and run the stage on them, block by block where they are long."""
         backend, device = step.backend, self._session.device_of(candidate)
-        is_long = self._files_s * FRAMES_PER_SECOND > BLOCK_FRAMES
+        is_long = self._files_s is None or self._files_s * FRAMES_PER_SECOND > BLOCK_FRAMES
         if is_long and backend.stages == ("spectrogram",):
             home = self._bridges_home(backend.produces)
 
@@ -238,7 +243,7 @@ class Pipeline:
                 return
             yield Stems(samples)
             read_s += samples.shape[-1] / SAMPLE_RATE
-            task.progress(min(1.0, read_s / self._files_s))
+            task.progress(min(1.0, read_s / (self._files_s or math.inf)))
 
     def _note_input(self, infos: Sequence[AudioInfo], warnings: Sequence[str]) -> None:
         self._run.input = {"kind": "stems", "files": [describe_file(info) for info in infos]}

@@ -57,7 +57,7 @@ def make_tracks(
     paths
         Songs. Without `stems_dirs` and `stems`, each is separated.
     stems_dirs
-        Without `paths`, each is the folder of one song's stems. With one path and one folder, that folder holds
+        Without `paths`, each is the folder of one song's stems, and gives it its name; one called ``stems`` gives that of its parent. With one path and one folder, that folder holds
         the song's stems, or holds a folder named like the song that does. With several paths, the one
         folder holds a folder of stems for each, named like it.
     stems
@@ -97,7 +97,10 @@ def _absolute(path: Path) -> Path:
 
 def _name_of(path: Path) -> str:
     path = _absolute(path)
-    return path.name if path.is_dir() else path.stem
+    if not path.is_dir():
+        return path.stem
+    # song/stems is called after the song.
+    return path.parent.name if path.name.lower() == "stems" and path.parent.name else path.name
 
 
 def _with_unique_names(tracks: list[Track]) -> list[Track]:

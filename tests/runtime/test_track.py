@@ -25,6 +25,12 @@ def test_a_folder_of_stems_alone_gives_the_track_its_name(tmp_path):
     assert (track.name, track.source) == ("My Song", tmp_path / "My Song")
 
 
+def test_a_folder_called_stems_gives_the_name_of_its_parent(tmp_path):
+    (tmp_path / "My Song" / "stems").mkdir(parents=True)
+    (track,) = make_tracks(stems_dirs=[tmp_path / "My Song" / "stems"])
+    assert track.name == "My Song"
+
+
 def test_missing_stems_are_found_missing_when_the_track_is_analysed_and_not_before(tmp_path):
     (track,) = make_tracks(stems_dirs=[tmp_path])
     with pytest.raises(StemsError, match="no bass"):

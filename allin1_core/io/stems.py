@@ -1,0 +1,237 @@
+"""Ready-made stems: four files that belong together.
+
+**Scale of 16-bit files.** Demucs writes its 16-bit stems by multiplying with 32767, and allin1 1.1.0 (through
+madmom) divides them by 32767 again; libsndfile's own conversion divides by 32768, which moves the
+log spectrogram by up to 1.3e-5. So 16-bit PCM stems are divided by 32767 here. All other sample formats
+are converted by libsndfile, as a mix is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
+from allin1_core.contracts.spectrogram import HOP_SAMPLES
+from allin1_core.errors import StemsError
+from allin1_core.io.audio import AUDIO_EXTENSIONS, AudioInfo, open_audio, probe_audio, read_audio
+
+#: Stems may differ in length by this much, as encoders pad; the shorter are filled with silence.
+LENGTH_TOLERANCE_S = 0.05
+
+_PCM16_FULL_SCALE = 32_767
+
+
+@dataclass(frozen=True)
+class StemFiles:
+    """The files of one song's stems."""
+
+    bass: Path
+    drums: Path
+    other: Path
+    vocals: Path
+
+    @property
+    def paths(self) -> tuple[Path, Path, Path, Path]:
+        """The files, in the order of :data:`~allin1_core.contracts.audio.STEMS`."""
+        return self.bass, self.drums, self.other, self.vocals
+
+    @property
+    def source(self) -> Path:
+        """The folder that holds them all."""
+        return Path(os.path.commonpath([path.absolute().parent for path in self.paths]))
+
+    @property
+    def name(self) -> str:
+        """Name of that folder."""
+        return self.source.resolve().name
+
+
+def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
+    """Find bass, drums, other and vocals in a folder, by these names alone.
+
+    Upper and lower case are the same, and any extension of audio will do: ``Bass.FLAC`` is the bass, ``song2_bass.wav``
+    is not.
+
+    Raises
+    ------
+    StemsError
+        There is no such folder, a stem is missing, or two files could be the same stem.
+    """
+    folder = Path(folder)
+    try:
+        entries = sorted(folder.iterdir())
+    except FileNotFoundError as error:
+        raise StemsError("does not exist.", remedy="Check its name.", path=folder) from error
+    except NotADirectoryError as error:
+        raise StemsError(
+            "is a file.", remedy="Give the folder that holds the four stems.", path=folder
+        ) from error
+    except OSError as error:
+        raise StemsError(f"cannot be read: {error.strerror or error}.", path=folder) from error
+    audio = [entry for entry in entries if entry.suffix.lower() in AUDIO_EXTENSIONS]
+    candidates = {name: [file for file in audio if file.stem.lower() == name] for name in STEMS}
+    for name, files in candidates.items():
+        if len(files) > 1:
+            raise StemsError(
+                f"has more than one file for {name}: {_names(files)}.",
+                remedy="Keep one of them, or name the four files one by one.",
+                path=folder,
+            )
+    missing = [name for name, files in candidates.items() if not files]
+    if missing:
+        raise StemsError(
+            f"has no {' and no '.join(missing)}. Its audio files are: {_names(audio) or 'none'}.",
+            remedy="Name the files bass, drums, other and vocals, with any extension of audio,"
+            " or name the four files one by one.",
+            path=folder,
+        )
+    return StemFiles(**{name: files[0] for name, files in candidates.items()})
+
+
+def read_stems(files: StemFiles) -> tuple[Stems, list[AudioInfo], list[str]]:
+    """Read the four stems whole.
+
+    Parameters
+    ----------
+    files
+        Where they are. Each may have its own sample rate, format and number of channels.
+
+    Returns
+    -------
+    stems
+        float32 ``[4, channels, n]``, 44 100 Hz; one channel if all files are mono, else two.
+        16-bit PCM is divided by 32767, not 32768: see the head of this module.
+    infos
+        About each file, in order.
+    warnings
+        What was wrong with the files but not fatal, one sentence each.
+
+    Raises
+    ------
+    StemsError
+        Their lengths differ by more than 50 ms.
+    AudioError
+        A file cannot be read.
+    """
+    channels = _common_channels(files)
+    arrays, infos = [], []
+    for path in files.paths:
+        array, info = read_audio(path, channels=channels, pcm16_full_scale=_PCM16_FULL_SCALE)
+        arrays.append(array)
+        infos.append(info)
+    lengths = [array.shape[1] for array in arrays]
+    warnings = _warnings(files, infos, lengths)
+    samples = np.zeros((len(STEMS), channels, max(lengths)), np.float32)
+    for stem, length in zip(samples[::-1], lengths[::-1], strict=True):
+        # Each array is let go as soon as it is copied: hours of audio need not lie in memory twice.
+        stem[:, :length] = arrays.pop()
+    return Stems(samples), infos, warnings
+
+
+def stem_blocks(
+    files: StemFiles, frames_per_block: int
+) -> Generator[NDArray[np.float32], None, tuple[list[AudioInfo], list[str]]]:
+    """Read the four stems block by block, in bounded memory.
+
+    Put together, the blocks are what :func:`read_stems` gives. What else that returns, infos and warnings, is
+    known at the end, and is the generator's value: ``infos, warnings = yield from stem_blocks(...)``.
+
+    Parameters
+    ----------
+    files
+        Where they are.
+    frames_per_block
+        Length of a block in spectrogram frames of 441 samples; the last may be shorter.
+
+    Yields
+    ------
+    samples
+        float32 ``[4, channels, m]``, 44 100 Hz.
+
+    Raises
+    ------
+    StemsError
+        Their lengths differ by more than 50 ms. Where the headers tell, before the first block.
+    AudioError
+        A file cannot be read.
+    """
+    channels = _common_channels(files)
+    lengths = [0] * len(STEMS)
+    with ExitStack() as opened:
+        streams = [
+            opened.enter_context(
+                open_audio(path, channels=channels, pcm16_full_scale=_PCM16_FULL_SCALE)
+            )
+            for path in files.paths
+        ]
+        sources = [
+            stream.blocks(frames_per_block * HOP_SAMPLES / SAMPLE_RATE) for stream in streams
+        ]
+        nothing = np.zeros((channels, 0), np.float32)
+        while True:
+            parts = [next(source, nothing) for source in sources]
+            lengths = [length + part.shape[1] for length, part in zip(lengths, parts, strict=True)]
+            longest = max(part.shape[1] for part in parts)
+            if not longest:
+                break
+            _check_lengths(files, lengths)
+            block = np.zeros((len(STEMS), channels, longest), np.float32)
+            for stem, part in zip(block, parts, strict=True):
+                stem[:, : part.shape[1]] = part
+            yield block
+    infos = [stream.info for stream in streams]
+    return infos, _warnings(files, infos, lengths)
+
+
+def _common_channels(files: StemFiles) -> Literal[1, 2]:
+    """Channels that all stems shall have; raises where the headers already show unequal lengths."""
+    infos = [probe_audio(path) for path in files.paths]
+    lengths = [
+        None if info.frames is None else round(info.frames * SAMPLE_RATE / info.sample_rate)
+        for info in infos
+    ]
+    _check_lengths(files, lengths)
+    return 1 if all(info.channels == 1 for info in infos) else 2
+
+
+def _check_lengths(files: StemFiles, lengths: Sequence[int | None]) -> None:
+    known = [length for length in lengths if length is not None]
+    if known and max(known) - min(known) > LENGTH_TOLERANCE_S * SAMPLE_RATE:
+        raise StemsError(
+            "The stems differ in length by more than"
+            f" {LENGTH_TOLERANCE_S * 1000:.0f} ms: {_seconds(lengths)}.",
+            remedy="Check that they are of the same song, and export them again with one length.",
+            path=files.source,
+        )
+
+
+def _warnings(files: StemFiles, infos: Sequence[AudioInfo], lengths: Sequence[int]) -> list[str]:
+    _check_lengths(files, lengths)
+    warnings = [warning for info in infos for warning in info.warnings]
+    short = [name for name, length in zip(STEMS, lengths, strict=True) if length < max(lengths)]
+    if short:
+        warnings.append(
+            f"{files.source}: the stems differ in length ({_seconds(lengths)});"
+            f" {' and '.join(short)} were filled with silence at the end."
+        )
+    return warnings
+
+
+def _seconds(lengths: Sequence[int | None]) -> str:
+    return ", ".join(
+        f"{name} {length / SAMPLE_RATE:.3f} s"
+        for name, length in zip(STEMS, lengths, strict=True)
+        if length is not None
+    )
+
+
+def _names(files: Iterable[Path]) -> str:
+    return ", ".join(file.name for file in files)

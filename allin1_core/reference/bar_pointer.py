@@ -1,0 +1,215 @@
+"""The bar-pointer model: a bar as a ring of beats, each of which passes at one of several tempi.
+
+Published for plugins that decode another way: what follows from the parameters, and what is made of the
+activations and of a decoded path, is the same for all and stands here. Only the search is not here.
+
+The model is that of Krebs, Böck and Widmer, *An Efficient State-Space Model for Joint Tempo and Meter
+Tracking*, ISMIR 2015, with the observation model of Böck, Krebs and Widmer, *Joint Beat and Downbeat
+Tracking with Recurrent Neural Networks*, ISMIR 2016, and reproduces madmom's
+``DBNDownBeatTrackingProcessor`` (0.17.dev0, commit 27f032e) to the bit. So logarithms and exponentials are
+NumPy's own, and expressions are rounded as there: the C library's differ from them in the last place.
+
+A *lane* is one beat of the bar at one interval: a chain of as many states as the interval has frames. A path
+enters it at the first state, passes one state a frame, leaves it at the last, and enters the next beat at
+the same or another interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from allin1_core.contracts.metre import MetreParameters
+from allin1_core.errors import ContractError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Columns of :func:`log_densities`.
+NO_BEAT, BEAT, DOWNBEAT = 0, 1, 2
+
+
+@dataclass(frozen=True, eq=False)
+class BarPointerModel:
+    """What the parameters come to at one frame rate.
+
+    Attributes
+    ----------
+    beats_per_bar
+        Metres, in the order in which ties are resolved.
+    intervals
+        int64 ``[I]``, rising: frames from a beat to the next.
+    zone_frames
+        int64 ``[most beats, I]``: how many first states of a lane count as "on the beat". It depends on the
+        beat only by rounding.
+    log_transition
+        float64 ``[I, I]``: of entering interval ``[row]`` from interval ``[column]``; −inf where too far.
+    log_initial
+        float64 ``[metres]``: of each state before the first frame.
+    observation_lambda
+        As in the parameters.
+    """
+
+    beats_per_bar: tuple[int, ...]
+    intervals: NDArray[np.int64]
+    zone_frames: NDArray[np.int64]
+    log_transition: NDArray[np.float64]
+    log_initial: NDArray[np.float64]
+    observation_lambda: int
+
+
+def bar_pointer_model(parameters: MetreParameters, frames_per_second: float) -> BarPointerModel:
+    """Return the model of `parameters` at a frame rate.
+
+    Raises
+    ------
+    ContractError
+        If the frames are so far apart that the fastest beat would take less than one.
+    """
+    intervals = _beat_intervals(parameters, frames_per_second)
+    states = [beats * int(intervals.sum()) for beats in parameters.beats_per_bar]
+    return BarPointerModel(
+        beats_per_bar=parameters.beats_per_bar,
+        intervals=intervals,
+        zone_frames=_zone_frames(
+            intervals, max(parameters.beats_per_bar), parameters.observation_lambda
+        ),
+        log_transition=_log_transition(intervals, parameters.transition_lambda),
+        log_initial=np.log(1.0 / np.array(states, np.float64)),
+        observation_lambda=parameters.observation_lambda,
+    )
+
+
+def _beat_intervals(parameters: MetreParameters, frames_per_second: float) -> NDArray[np.int64]:
+    shortest = 60.0 * frames_per_second / parameters.max_bpm
+    longest = 60.0 * frames_per_second / parameters.min_bpm
+    intervals = np.arange(np.round(shortest), np.round(longest) + 1)
+    if intervals[0] < 1:
+        raise ContractError(
+            f"At {frames_per_second:g} frames per second a beat at {parameters.max_bpm:g} bpm takes"
+            " less than a frame.",
+            remedy="Lower max_bpm, or give activations of a higher frame rate.",
+        )
+    wanted = parameters.num_tempi
+    if wanted is not None and wanted < len(intervals):
+        # Rounding to frames makes some of them equal: ask for more until enough are left.
+        points = wanted
+        while True:
+            spaced = np.logspace(np.log2(shortest), np.log2(longest), points, base=2)
+            intervals = np.unique(np.round(spaced))
+            if len(intervals) >= wanted:
+                break
+            points += 1
+    return intervals.astype(np.int64)
+
+
+def _zone_frames(
+    intervals: NDArray[np.int64], most_beats: int, observation_lambda: int
+) -> NDArray[np.int64]:
+    border = 1.0 / observation_lambda
+    zone_frames = np.empty((most_beats, len(intervals)), np.int64)
+    for column, interval in enumerate(intervals):
+        position = np.linspace(0, 1, int(interval), endpoint=False)
+        for beat in range(most_beats):
+            # Adding the beat and taking it off again rounds, and a state on the border falls to either side.
+            zone_frames[beat, column] = np.count_nonzero((position + beat) % 1 < border)
+    return zone_frames
+
+
+def _log_transition(intervals: NDArray[np.int64], transition_lambda: float) -> NDArray[np.float64]:
+    frames = intervals.astype(np.float64)
+    ratio = frames / frames[:, np.newaxis]
+    probability = np.exp(-transition_lambda * np.abs(ratio - 1.0))
+    probability[probability <= np.spacing(1)] = 0
+    probability /= probability.sum(axis=1)[:, np.newaxis]
+    with np.errstate(divide="ignore"):
+        return np.ascontiguousarray(np.log(probability).T)
+
+
+def frames_to_decode(values: NDArray[Any], threshold: float | None) -> tuple[int, int]:
+    """Return the first frame that reaches the threshold and the one after the last; equal if none does.
+
+    Parameters
+    ----------
+    values
+        Activations, float32 or float64 ``[T, 2]``.
+    threshold
+        0 or None for all frames.
+    """
+    if not threshold:
+        return 0, len(values)
+    frames = np.nonzero(values >= threshold)[0]
+    # madmom asks whether any of the frames' *numbers* is not 0, so that frame 0 alone counts as none.
+    if not frames.any():
+        return 0, 0
+    return int(frames[0]), int(frames[-1]) + 1
+
+
+def log_densities(values: NDArray[Any], observation_lambda: int) -> NDArray[np.float64]:
+    """Return the logarithms of the observation densities.
+
+    Parameters
+    ----------
+    values
+        Activations, float32 or float64 ``[T, 2]``. The logarithms are taken in this precision.
+    observation_lambda
+        As in the parameters.
+
+    Returns
+    -------
+    ndarray
+        float64 ``[3, T]``: no beat, beat, downbeat. −inf where the value is 0, and where it is not a number or
+        the row sums to more than 1, as no state can be there either.
+    """
+    densities = np.empty((3, len(values)), np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        densities[NO_BEAT] = np.log((1.0 - np.sum(values, axis=1)) / (observation_lambda - 1))
+        densities[BEAT] = np.log(values[:, 0])
+        densities[DOWNBEAT] = np.log(values[:, 1])
+    densities[np.isnan(densities)] = -np.inf
+    return densities
+
+
+def beats_on_path(
+    values: NDArray[Any],
+    model: BarPointerModel,
+    lanes: NDArray[np.int64],
+    correct: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the beats of a decoded path.
+
+    Parameters
+    ----------
+    values
+        The decoded activations ``[T, 2]``.
+    model
+        The model.
+    lanes
+        int64 ``[L, 3]`` in time order, one row a lane that the path passes: frame of its first state (at or
+        below 0 for the first lane), beat from 0, index of the interval.
+    correct
+        True: a beat is the frame of the highest activation in the lane's zone, and a lane of whose zone no
+        frame is in range has none. False: a beat is the frame in which its number begins.
+
+    Returns
+    -------
+    frames, positions
+        int64 ``[N]`` each: frames within `values`, and places in the bar from 1.
+    """
+    total = len(values)
+    entry, beat, interval = lanes.T
+    passed = np.diff(np.append(np.maximum(entry, 0), total))
+    position = np.repeat(beat + 1, passed)
+    if not correct:
+        frames = np.flatnonzero(np.diff(position)) + 1
+        return frames, position[frames]
+    state = np.arange(total) - np.repeat(entry, passed)
+    in_zone = state < np.repeat(model.zone_frames[beat, interval], passed)
+    edges = np.flatnonzero(np.diff(in_zone, prepend=False, append=False)).reshape(-1, 2)
+    # Over both columns at once, of which there are two a frame; NaN counts as a maximum.
+    frames = np.array(
+        [first + np.argmax(values[first:last]) // 2 for first, last in edges], np.int64
+    )
+    return frames, position[frames]

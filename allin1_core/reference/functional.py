@@ -1,0 +1,102 @@
+"""Section boundaries and labels in NumPy.
+
+Reproduces the post-processing of allin1 1.1.0, which follows Ullrich, Schlüter and Grill, *Boundary
+Detection in Music Structure Analysis Using Convolutional Neural Networks*, ISMIR 2014: boundaries are peaks
+of the section probability that stand out from their surroundings. The probability is kept in float32 as
+there, because equality with the maximum of a window decides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from allin1_core.contracts.audio import SAMPLE_RATE
+from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
+from allin1_core.contracts.sections import Sections, Segment
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, HOP_SAMPLES
+from allin1_core.contracts.stages import Functional, Setup, Task
+from allin1_core.reference.activation_functions import sigmoid, softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Frames on either side within which only the highest probability is kept.
+NEIGHBOUR_FRAMES = 48
+
+#: Frames on either side that a boundary must stand out from: 12 s.
+SURROUNDING_FRAMES = 12 * FRAMES_PER_SECOND
+
+#: Candidates whose surroundings are averaged at once, 5 MB a side.
+CANDIDATES_AT_ONCE = 1024
+
+
+def create(setup: Setup) -> Functional:
+    """Return the stage's callable; nothing in `setup` concerns it."""
+    return functional
+
+
+def functional(logits: Logits, task: Task, /) -> Sections:
+    """Return the labelled segments of a song; one segment if there is no boundary."""
+    boundaries = boundary_frames(sigmoid(logits.section))
+    probabilities = softmax(logits.function)
+    total = probabilities.shape[1]
+    inner = [int(frame) for frame in boundaries if frame > 0]
+    segments = []
+    for start, stop in zip([0, *inner], [*inner, total], strict=True):
+        label = HARMONIX_LABELS[int(probabilities[:, start:stop].mean(axis=1).argmax())]
+        segments.append(Segment(_seconds(start), _seconds(stop), label))
+    return Sections(tuple(segments))
+
+
+def boundary_frames(probability: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the frames of the boundaries.
+
+    Parameters
+    ----------
+    probability
+        float32 ``[T]``, of a boundary at each frame.
+
+    Returns
+    -------
+    ndarray
+        int64, rising. Frame 0 is among them only if it is a peak itself.
+    """
+    peaks = np.where(
+        probability == _running_maximum(probability, NEIGHBOUR_FRAMES, -np.inf), probability, 0
+    )
+    highest = _running_maximum(peaks, SURROUNDING_FRAMES, 0)
+    candidates = np.flatnonzero((peaks == highest) & (peaks > 0))
+
+    padded = np.pad(peaks, SURROUNDING_FRAMES)
+    windows = sliding_window_view(padded, SURROUNDING_FRAMES)
+    stands_out = np.empty(len(candidates), bool)
+    # In parts, because a plateau (all frames equal, as a constant input gives) makes every frame a candidate.
+    for first in range(0, len(candidates), CANDIDATES_AT_ONCE):
+        part = slice(first, first + CANDIDATES_AT_ONCE)
+        frames = candidates[part]
+        before = windows[frames].mean(axis=-1)
+        after = windows[frames + SURROUNDING_FRAMES + 1].mean(axis=-1)
+        stands_out[part] = peaks[frames] - (before + after) / 2 > 0
+    return candidates[stands_out]
+
+
+def _running_maximum(
+    values: NDArray[np.float32], reach: int, outside: float
+) -> NDArray[np.float32]:
+    """Maximum over `reach` frames on either side, by doubling: O(T·log reach)."""
+    window = 2 * reach + 1
+    maxima = np.pad(values, reach, constant_values=outside)
+    width = 1
+    while 2 * width <= window:
+        maxima = np.maximum(maxima[:-width], maxima[width:])
+        width *= 2
+    # Two windows of `width` cover the whole, overlapping.
+    rest = window - width
+    return np.maximum(maxima[: len(values)], maxima[rest : rest + len(values)])
+
+
+def _seconds(frame: int) -> float:
+    return frame * HOP_SAMPLES / SAMPLE_RATE

@@ -1,0 +1,84 @@
+"""The NumPy backends, registered through the same hooks as any plugin's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.speed import Speed
+from allin1_core.markers import hookimpl
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.stages import (
+        Functional,
+        MetricalDbn,
+        MetricalPrep,
+        Nn,
+        Spectrogram,
+    )
+
+#: Set-up is the import of NumPy, where nothing else has imported it.
+_MEASURED = "2-core x86-64 cloud machine, 2026-11"
+
+
+@hookimpl
+def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
+    """Stems to spectrogram."""
+    yield Backend(
+        name="reference",
+        stage="spectrogram",
+        target="allin1_core.reference.spectrogram:create",
+        summary="NumPy, in double precision",
+        speed=(Speed("cpu", 0.15, 0.0032, _MEASURED),),
+    )
+
+
+@hookimpl
+def allin1_nn() -> Iterable[Backend[Nn]]:
+    """Spectrogram to logits."""
+    yield Backend(
+        name="reference",
+        stage="nn",
+        target="allin1_core.reference.network:create",
+        summary="NumPy, in single precision",
+        models=("all-in-one",),
+        # For the eight networks of harmonix-all; one of them takes 0.03.
+        speed=(Speed("cpu", 0.15, 0.25, _MEASURED),),
+    )
+
+
+@hookimpl
+def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
+    """Logits to activations."""
+    yield Backend(
+        name="reference",
+        stage="metrical_prep",
+        target="allin1_core.reference.metrical_prep:create",
+        summary="NumPy",
+        speed=(Speed("cpu", 0.15, 1.2e-6, _MEASURED),),
+    )
+
+
+@hookimpl
+def allin1_metrical_dbn() -> Iterable[Backend[MetricalDbn]]:
+    """Activations to beats."""
+    yield Backend(
+        name="reference",
+        stage="metrical_dbn",
+        target="allin1_core.reference.metrical_dbn:create",
+        summary="NumPy, the beats of madmom's decoder",
+        speed=(Speed("cpu", 0.15, 0.0029, _MEASURED),),
+    )
+
+
+@hookimpl
+def allin1_functional() -> Iterable[Backend[Functional]]:
+    """Logits to labelled segments."""
+    yield Backend(
+        name="reference",
+        stage="functional",
+        target="allin1_core.reference.functional:create",
+        summary="NumPy",
+        speed=(Speed("cpu", 0.15, 6e-6, _MEASURED),),
+    )

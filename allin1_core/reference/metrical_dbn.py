@@ -1,0 +1,60 @@
+"""The metre decoder in NumPy.
+
+Gives the beats and positions of madmom's ``DBNDownBeatTrackingProcessor`` (0.17.dev0, commit 27f032e)
+exactly, several times faster, and in memory that hardly grows with the song.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from allin1_core.contracts.logits import Activations
+from allin1_core.contracts.metre import Metre
+from allin1_core.contracts.stages import MetricalDbn, Setup, Task
+from allin1_core.reference.bar_pointer import (
+    BarPointerModel,
+    bar_pointer_model,
+    beats_on_path,
+    frames_to_decode,
+    log_densities,
+)
+from allin1_core.reference.bar_pointer_viterbi import most_probable_path
+
+#: Warning of a result that has no beats because no path through the model has a probability above 0.
+NO_PATH = (
+    "No beats were found: no sequence of beats fits the activations, which are 0, not finite,"
+    " or sum to 1 or more in too many frames."
+)
+
+
+def create(setup: Setup) -> MetricalDbn:
+    """Return the stage's callable for the parameters ``setup.metre``.
+
+    Raises
+    ------
+    ContractError
+        If a parameter is out of range.
+    """
+    parameters = setup.metre.validate()
+
+    @lru_cache(maxsize=4)
+    def model_at(frames_per_second: float) -> BarPointerModel:
+        return bar_pointer_model(parameters, frames_per_second)
+
+    def metrical_dbn(activations: Activations, task: Task, /) -> Metre:
+        first, stop = frames_to_decode(activations.values, parameters.threshold)
+        values = activations.values[first:stop]
+        if not values.any():
+            return Metre(np.empty(0), np.empty(0, np.int64))
+        model = model_at(activations.frames_per_second)
+        densities = log_densities(values, parameters.observation_lambda)
+        path = most_probable_path(model, densities, task.progress)
+        task.progress(1.0)
+        if not len(path.lanes):
+            return Metre(np.empty(0), np.empty(0, np.int64), (NO_PATH,))
+        frames, positions = beats_on_path(values, model, path.lanes, parameters.correct)
+        return Metre((frames + first) / float(activations.frames_per_second), positions)
+
+    return metrical_dbn

@@ -1,0 +1,58 @@
+"""Linear maps, LayerNorm and the feed-forward part of the network, on columns.
+
+Arrays are ``[…, channels, frames]``, so that every map is one matrix product with a long right-hand side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from allin1_core.reference.network_gelu import gelu
+from allin1_core.reference.network_parameters import Affine, Floats, Layer, Norm
+
+_NORM_EPSILON = 1e-5
+
+#: Multiplications up to which OpenBLAS, which most builds of NumPy bring, stays on the calling thread.
+_UNTHREADED = 2**18
+
+
+def apply(affine: Affine, x: Floats) -> Floats:
+    """``weight @ x + bias``: ``[…, in, frames]`` to ``[…, out, frames]``."""
+    y = product(affine.weight, x)
+    y += affine.bias
+    return y
+
+
+def product(weight: Floats, x: Floats) -> Floats:
+    """``weight @ x``, a block of columns at a time.
+
+    The tiles of a song are spread over threads already. The BLAS would spread every product once more,
+    and its threads wait for each other actively: twice as slow on an idle machine, far worse on a busy
+    one. Blocks that are too small for that are as fast as the whole, since they stay in the cache.
+    """
+    y = np.empty((*x.shape[:-2], len(weight), x.shape[-1]), x.dtype)
+    columns = max(1, _UNTHREADED // weight.size)
+    whole = x.shape[-1] // columns * columns
+
+    def in_blocks(z: Floats) -> Floats:
+        blocks: Floats = z[..., :whole].reshape(*z.shape[:-1], -1, columns).swapaxes(-2, -3)
+        return blocks
+
+    np.matmul(weight, in_blocks(x), out=in_blocks(y))
+    np.matmul(weight, x[..., whole:], out=y[..., whole:])
+    return y
+
+
+def normalise(norm: Norm, x: Floats) -> Floats:
+    """LayerNorm over the channels of each frame."""
+    y: Floats = x - x.mean(axis=-2, keepdims=True)
+    variance = np.square(y).mean(axis=-2, keepdims=True)
+    y /= np.sqrt(variance + _NORM_EPSILON)
+    y *= norm.gain
+    y += norm.bias
+    return y
+
+
+def feed_forward(layer: Layer, x: Floats) -> Floats:
+    """LayerNorm, a wide map, gelu, and a map back to 24 channels."""
+    return apply(layer.contract, gelu(apply(layer.expand, normalise(layer.after, x))))
