@@ -37,8 +37,8 @@ from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
-from allin1_core.plugins.collecting import collect_offers
-from allin1_core.plugins.loading import load_plugins
+from allin1_core.plugins.collecting import Offers, collect_offers
+from allin1_core.plugins.loading import BUILT_IN, load_plugins
 from allin1_core.runtime.bridging import cross
 from allin1_core.selection.probing import Probes, check_needs, load_target
 from allin1_core.selection.routing import BridgeNetwork
@@ -95,13 +95,18 @@ class BackendConformance:
 
     # Helpers.
 
+    def offers(self) -> tuple[Offers, str]:
+        """Give what the hooks offer beside the core's own plugins, and the name they are loaded under."""
+        built_in = {module: name for name, module in BUILT_IN.items()}
+        name = built_in.get(self.hooks, "under-test")
+        extra = {} if self.hooks in built_in else {name: importlib.import_module(self.hooks)}
+        return collect_offers(load_plugins(extra=extra, autoload=False, strict=True)), name
+
     def record(self) -> Backend[Any]:
         """Find the backend's record among what the hooks offer."""
-        plugins = load_plugins(
-            extra={"under-test": importlib.import_module(self.hooks)}, autoload=False, strict=True
-        )
-        for offered in collect_offers(plugins).covering(self.stage):
-            if offered.plugin.name == "under-test" and offered.item.name == self.backend:
+        offers, plugin = self.offers()
+        for offered in offers.covering(self.stage):
+            if (offered.plugin.name, offered.item.name) == (plugin, self.backend):
                 return offered.item
         pytest.fail(f"{self.hooks} offers no backend {self.backend} for stage {self.stage}")
 
@@ -118,9 +123,7 @@ class BackendConformance:
 
     def run(self, call: Any, record: Backend[Any], device: str, data: Any, task: Task) -> Any:
         """Call a backend on NumPy arrays and bring its output back to NumPy."""
-        hooks = importlib.import_module(self.hooks)
-        plugins = load_plugins(extra={"under-test": hooks}, autoload=False, strict=True)
-        bridges = BridgeNetwork(collect_offers(plugins).bridges)
+        bridges = BridgeNetwork(self.offers()[0].bridges)
         data = cross(data, _between(bridges, HOST, record.consumes), device)
         return cross(call(data, task), _between(bridges, record.produces, HOST), "cpu")
 

@@ -21,6 +21,7 @@ from allin1_core.reference import network
 from allin1_core.reference.network_attention import attend_across_instruments, attend_in_time
 from allin1_core.testing.weights import random_model
 
+#: Every way in which a short song can be shorter than a window, and some in which it is just not.
 LENGTHS = [*range(1, 41), 101, 127, 333]
 
 
@@ -58,7 +59,7 @@ def attend(query, key, values, table, kernel, dilation, extent, queries):
 
 
 def neighbourhood(x, p, prefix, dilation, queries):
-    """Projections, attention and output of ``x`` [*extent, 24]; zeros where no query was asked for."""
+    """Projections, attention and output of ``x`` [*extent, 24], for the queries only, one a row."""
     extent = x.shape[:-1]
 
     def project(name):
@@ -66,10 +67,13 @@ def neighbourhood(x, p, prefix, dilation, queries):
         return np.moveaxis(y.reshape(*extent, 2, 12), -2, 0)
 
     query, key, values = project("query") / math.sqrt(12), project("key"), project("value")
-    context = np.zeros(x.shape)
     table = p[f"{prefix}.self.rpb"]
-    for index, _, heads in attend(query, key, values, table, 5, dilation, extent, queries):
-        context[index] = heads.ravel()
+    context = np.stack(
+        [
+            heads.ravel()
+            for _, _, heads in attend(query, key, values, table, 5, dilation, extent, queries)
+        ]
+    )
     return context @ p[f"{prefix}.output.dense.weight"].T + p[f"{prefix}.output.dense.bias"]
 
 
@@ -131,16 +135,14 @@ def literal_network(p, spectrogram):
             for instrument in range(4):
                 padded = zero_padded(y[instrument], (max(length, 10 * d),))
                 queries = [(t,) for t in range(length)]
-                y[instrument] = neighbourhood(padded, p, f"{prefix}.{name}", dilation, queries)[
-                    :length
-                ]
+                y[instrument] = neighbourhood(padded, p, f"{prefix}.{name}", dilation, queries)
             both.append(x + y)
         x = sum(both) / 2 + feed_forward(np.concatenate(both, axis=-1), p, prefix)
 
         prefix = f"encoder.layers.{i}.instlayer"
         y = zero_padded(layer_norm(x, p, f"{prefix}.layernorm_before"), (5, max(length, 5)))
         queries = list(itertools.product(range(4), range(length)))
-        h = x + neighbourhood(y, p, f"{prefix}.attention", 1, queries)[:4, :length]
+        h = x + neighbourhood(y, p, f"{prefix}.attention", 1, queries).reshape(x.shape)
         x = h + feed_forward(h, p, prefix)
 
     x = layer_norm(x, p, "norm")
@@ -182,7 +184,7 @@ def test_the_reference_is_the_literal_network(length, monkeypatch):
     assert_reference_is_literal(random_model(length), length, monkeypatch)
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("length", [1, 2, 4, 5, 6, 9, 10, 19, 40, 127, 333])
 def test_the_reference_is_the_literal_network_with_trained_weights(
     length, weights_dir, monkeypatch
 ):
@@ -241,7 +243,7 @@ def test_the_reference_attention_is_that_of_natten(natten):
     checked = 0
     for case in natten:
         q, k, v, expected = (case[name][0] for name in ("q", "k", "v", "out"))
-        if case["kernel_size"] != 5 or q.ndim == 4 and q.shape[1] != 5:
+        if case["kernel_size"] != 5 or (q.ndim == 4 and q.shape[1] != 5):
             continue
         # [heads, (instruments,) frames, channels] to [instruments, channels of all heads, frames]
         q, k, v, expected = (

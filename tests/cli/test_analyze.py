@@ -1,0 +1,194 @@
+"""``allin1 analyze``: what it writes and prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+import allin1_core as allin1
+from allin1_core.cli.main import run
+from allin1_core.io import atomic
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_a_song_is_analysed_and_written(random_model, song, tmp_path, capsys):
+    out = tmp_path / "out"
+    status = run(["analyze", *random_model, "--stems-dir", str(song), "-o", str(out), "-a", "-e"])
+    assert status == 0
+    assert files(out) == ["song.activ.npz", "song.embed.npy", "song.json"]
+    printed = capsys.readouterr()
+    assert printed.out.startswith(str(out / "song.json"))
+    assert printed.err == ""
+    result = allin1.load_result(out / "song.json")
+    assert result.activations["label"].shape == (10, 300)
+    assert result.embeddings.shape == (4, 300, 24)
+    assert result.provenance.input["files"][0]["format"] == "WAV PCM_24"
+
+
+def test_the_mix_names_the_result_and_the_stems_give_it(random_model, song, tmp_path, capsys):
+    out = tmp_path / "out"
+    stems = [f"--stems-{name}={song / name}.wav" for name in ("bass", "drums", "other", "vocals")]
+    assert run([str(tmp_path / "mix.mp3"), *random_model, "-o", str(out), *stems]) == 0
+    assert files(out) == ["mix.json"]
+
+
+def test_programs_get_one_json_object_a_line(random_model, song, tmp_path, capsys):
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    folders = ["--stems-dir", str(song), "--stems-dir", str(bad), "--stems-dir", str(song)]
+    status = run(["analyze", *random_model, *folders, "-o", str(tmp_path / "out"), "--json"])
+    assert status == 3
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["path"] for line in lines] == [str(song), str(bad), str(song)]
+    assert "beats" in lines[0]
+    assert lines[0]["written"] == str(tmp_path / "out" / "song.json")
+    assert "has no bass" in lines[1]["error"]
+
+
+def test_quiet_prints_errors_alone(random_model, song, tmp_path, capsys):
+    options = ["-o", str(tmp_path / "out"), "-q"]
+    assert run(["analyze", *random_model, "--stems-dir", str(song), *options]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == printed.err == ""
+
+
+def test_the_decoders_options_reach_it(random_model, song, tmp_path, capsys):
+    options = ["--beats-per-bar", "5", "--min-bpm", "100", "--max-bpm", "150", "--threshold", "0"]
+    options += ["--num-tempi", "0", "--transition-lambda", "50", "--observation-lambda", "8"]
+    options += ["--no-correct", "-o", str(tmp_path)]
+    assert run(["analyze", *random_model, "--stems-dir", str(song), *options]) == 0
+    result = allin1.load_result(tmp_path / "song.json")
+    assert set(result.beat_positions) <= {1, 2, 3, 4, 5}
+    assert ((60 / np.diff(result.beats)) < 151).all()
+
+
+@pytest.fixture
+def broken(song, tmp_path):
+    """Break the stems in a named way; give what the message must hold."""
+
+    def breaking(how):
+        drums = song / "drums.wav"
+        if how == "empty folder":
+            shutil.rmtree(song)
+            song.mkdir()
+            return "has no bass and no drums"
+        if how == "unreadable":
+            drums.write_bytes(b"this is no audio" * 100)
+        elif how == "empty file":
+            drums.write_bytes(b"")
+        elif how == "no folder":
+            shutil.rmtree(song)
+            return "does not exist"
+        elif how == "NaN":
+            samples, rate = soundfile.read(drums, dtype="float32")
+            samples[22_050] = np.nan
+            soundfile.write(drums, samples, rate, subtype="FLOAT")
+            return "0.500"
+        elif how == "unequal":
+            samples, rate = soundfile.read(drums, dtype="float32")
+            soundfile.write(drums, samples[:-44_100], rate)
+            return "drums 2.000 s"
+        elif how == "twice":
+            shutil.copy(drums, song / "drums.flac")
+            return "more than one file for drums"
+        return "drums.wav"
+
+    return breaking
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["empty folder", "unreadable", "empty file", "no folder", "NaN", "unequal", "twice"],
+)
+def test_bad_stems_are_one_line_and_nothing_is_written(
+    random_model, song, tmp_path, capsys, broken, how
+):
+    expected = broken(how)
+    out = tmp_path / "out"
+    status = run(["analyze", *random_model, "--stems-dir", str(song), "-o", str(out)])
+    printed = capsys.readouterr()
+    assert status == 3
+    (line,) = printed.err.splitlines()
+    assert line.startswith("allin1: error: ")
+    assert expected in line
+    assert str(song) in line
+    assert printed.out == ""
+    assert files(out) == []
+
+
+@pytest.mark.parametrize("how", ["truncated", "wrong", "no archive", "missing"])
+def test_bad_weights_are_told_and_nothing_is_written(
+    random_model, model_folder, song, tmp_path, capsys, monkeypatch, how
+):
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path / "cache"))
+    folder, card = model_folder
+    copy = tmp_path / "weights"
+    copy.mkdir()
+    name = card.files[0].name
+    content = (folder / name).read_bytes()
+    if how != "missing":
+        changed = {
+            "truncated": content[:-100],
+            "wrong": content[:-1] + bytes([content[-1] ^ 1]),
+            "no archive": b"<html>login</html>",
+        }
+        (copy / name).write_bytes(changed[how])
+    out = tmp_path / "out"
+    options = ["-m", "random", "--weights-dir", str(copy), "--stems-dir", str(song)]
+    assert run(["analyze", *options, "-o", str(out)]) == 4
+    err = capsys.readouterr().err
+    assert err.count("allin1: error: ") == 1
+    assert name in err
+    assert "Traceback" not in err
+    assert files(out) == []
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(
+    random_model, song, tmp_path, capsys, monkeypatch
+):
+    def full(self, *arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic.Path, "write_text", full)
+    out = tmp_path / "out"
+    options = ["--stems-dir", str(song), "-o", str(out)]
+    assert run(["analyze", *random_model, *options]) == 6
+    assert "No space left on device" in capsys.readouterr().err
+    assert files(out) == []
+
+
+def test_an_output_folder_that_is_a_file_is_told_before_the_work_begins(
+    random_model, song, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    out.write_text("mine")
+    assert run(["analyze", *random_model, "--stems-dir", str(song), "-o", str(out)]) == 6
+    assert str(out) in capsys.readouterr().err
+    assert out.read_text() == "mine"
+
+
+def test_the_users_files_stay_as_they_were(random_model, song, tmp_path):
+    before = {path.name: path.read_bytes() for path in song.iterdir()}
+    run(["analyze", *random_model, "--stems-dir", str(song), "-o", str(song)])
+    after = {path.name: path.read_bytes() for path in song.iterdir()}
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"song.json"}
+
+
+def test_kinds_of_failure_that_differ_are_status_1(random_model, song, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "song.json").write_text('{"path": "another song"}')
+    (tmp_path / "bad").mkdir()
+    folders = ["--stems-dir", str(song), "--stems-dir", str(tmp_path / "bad")]
+    assert run(["analyze", *random_model, *folders, "-o", str(out)]) == 1
+    err = capsys.readouterr().err
+    assert err.count("allin1: error: ") == 2
+    assert "another song" in err

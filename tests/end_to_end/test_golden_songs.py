@@ -1,0 +1,65 @@
+"""With the trained weights: the results of the original package, and the truth of a synthetic song.
+
+Golden results come from allin1 1.1.0 with madmom 0.17.dev0, run on the same stems with the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import allin1_core as allin1
+from allin1_core.cli.main import run
+from allin1_core.demo import write_demo
+from allin1_core.plugins.loading import BUILT_IN, load_plugins
+from allin1_core.runtime.session import Session
+from allin1_core.runtime.track import make_tracks
+
+
+@pytest.fixture(params=["core", "installed"])
+def plugins(request):
+    """The core alone, and with every backend that is installed."""
+    plugins = load_plugins(autoload=request.param == "installed", strict=True)
+    if request.param == "installed" and len(plugins.records) == len(BUILT_IN):
+        pytest.skip("needs an installed backend plugin, such as allin1-torch")
+    return plugins
+
+
+@pytest.mark.parametrize("model", ["harmonix-fold0", "harmonix-all"])
+def test_a_real_song_has_the_originals_structure(plugins, shared_dir, weights_dir, golden, model):
+    expected = golden("francium_excerpt.json")["fold0" if "fold0" in model else "ensemble"]
+    (track,) = make_tracks(stems_dirs=[shared_dir / "music" / "francium"])
+    with Session(model, weights_dir=str(weights_dir), plugins=plugins) as session:
+        result = session.analyze(track)
+    assert result.bpm == expected["bpm"]
+    assert result.beats == expected["beats"]
+    assert result.downbeats == expected["downbeats"]
+    assert result.beat_positions == expected["beat_positions"]
+    segments = [{"start": s.start, "end": s.end, "label": s.label} for s in result.segments]
+    assert segments == expected["segments"]
+    assert result.warnings == []
+    assert result.provenance.fallbacks == ()
+
+
+def hits(found, truth, window_s=0.07):
+    """F-measure of events within a window, each used once."""
+    found, truth = np.asarray(found), np.asarray(truth)
+    near = np.abs(found[:, None] - truth[None, :]) <= window_s
+    matched = min(near.any(axis=0).sum(), near.any(axis=1).sum())
+    return 2 * matched / (len(found) + len(truth))
+
+
+def test_the_demo_is_understood_by_the_command_line(tmp_path, weights_dir, capsys):
+    write_demo(tmp_path / "demo")
+    truth = json.loads((tmp_path / "demo" / "truth.json").read_text())
+    options = ["-m", "harmonix-fold0", "--weights-dir", str(weights_dir)]
+    stems = ["--stems-dir", str(tmp_path / "demo" / "stems")]
+    assert run(["analyze", *options, *stems, "-o", str(tmp_path / "out")]) == 0
+    result = allin1.load_result(tmp_path / "out" / "demo.json")
+    assert result.bpm == round(truth["bpm"])
+    assert hits(result.beats, truth["beats"]) > 0.95
+    assert hits(result.downbeats, truth["downbeats"]) > 0.95
+    labels = [segment.label for segment in result.segments if segment.end - segment.start > 1]
+    assert labels == [section["label"] for section in truth["segments"]]
