@@ -77,10 +77,11 @@ class Metre:
     warnings
         What a person should know of the decoding, one sentence each.
     beat_confidences
-        float64 ``[N]``, 0 to 1: one minus the probability ratio of the next path to the best one. The next
-        path is the most probable of those that share the best path's future behind this beat, but have
-        this beat at another frame; for the last beat, at another frame or with another position. 0 is a tie,
-        1 means that there is no other path. None where the decoder has none.
+        float64 ``[N]``, 0 to 1: ``1 - exp(next - best)``, where *best* is the log probability of the decoded
+        path up to the next beat, and *next* that of the most probable path which goes on from there in the
+        same way, but observes no beat at this beat's frame. (The last beat: up to the last frame; a path
+        that ends in another beat of the bar counts too.) 0 is a tie; 1 means that there is no other path.
+        None where the decoder has none.
     metre_log_probabilities
         For each metre that was tried, in the order of the parameters: beats per bar, and the log
         probability of its best path together with the activations; minus infinity where no path was

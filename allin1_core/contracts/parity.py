@@ -7,8 +7,9 @@ from typing import Literal
 
 Level = Literal["identical", "close", "event", "lossy"]
 
-#: Levels from the strongest promise to the weakest.
-LEVELS: tuple[Level, ...] = ("identical", "close", "event", "lossy")
+#: Strength of each level, 0 the strongest. A bound on values and a bound on the times of events are the same
+#: promise for different outputs.
+RANKS: dict[Level, int] = {"identical": 0, "close": 1, "event": 1, "lossy": 2}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Parity:
     @property
     def rank(self) -> int:
         """0 for the strongest promise."""
-        return LEVELS.index(self.level)
+        return RANKS[self.level]
 
     def __str__(self) -> str:
         if self.level == "close":

@@ -14,9 +14,10 @@ class Speed:
     device
         Class of device, such as ``cpu`` or ``cuda``.
     setup_s
-        Seconds until the first work can start, imports included.
+        Seconds until the first work can start, beyond what the backend's probe has done: where the probe imports
+        the library, that is paid before anything is chosen.
     rate
-        Seconds of work per second of audio.
+        Seconds of work per second of audio; for ``nn``, of the ensemble of eight.
     measured
         Where that was measured: machine and date, or the benchmark that prints it.
     """

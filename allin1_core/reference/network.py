@@ -211,7 +211,7 @@ def _tiles(
             # Should `progress` raise, then leaving the loop cancels the tiles that have not been begun.
             for _ in pool.map(lambda start: work(start, min(start + TILE, length)), starts):
                 done += 1
-                if time.monotonic() - reported_at > REPORT_INTERVAL_S:
+                if time.monotonic() - reported_at >= REPORT_INTERVAL_S:
                     progress(done / (passes * len(starts)))
                     reported_at = time.monotonic()
 

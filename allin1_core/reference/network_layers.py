@@ -27,8 +27,8 @@ def product(weight: Floats, x: Floats) -> Floats:
     """``weight @ x``, a block of columns at a time.
 
     The tiles of a song are spread over threads already. The BLAS would spread every product once more,
-    and its threads wait for each other actively: twice as slow on an idle machine, far worse on a busy
-    one. Blocks that are too small for that are as fast as the whole, since they stay in the cache.
+    and its threads wait for each other actively: half as slow again on an idle machine with two cores,
+    many times on a busy one. Blocks too small for that lose nothing, since they stay in the cache.
     """
     y = np.empty((*x.shape[:-2], len(weight), x.shape[-1]), x.dtype)
     columns = max(1, _UNTHREADED // weight.size)

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from allin1_core.contracts.backend import Backend, Needs
-from allin1_core.contracts.parity import IDENTICAL, LOSSY, close
+from allin1_core.contracts.parity import IDENTICAL, LOSSY, close, event
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
@@ -145,6 +145,12 @@ def test_a_closer_promise_may_be_asked_for(choose):
     assert refusal(decision, "fast").gate == "parity"
     decision = choose(fast(parity=close(1e-3)), parity=IDENTICAL)
     assert refusal(decision, "fast").gate == "parity"
+
+
+def test_a_bound_on_events_is_as_good_as_one_on_values(choose):
+    decision = choose(fast(parity=event(0.01)))
+    assert str(decision.chosen) == "spectrogram=fast"
+    assert refusal(choose(fast(parity=event(0.01)), parity=IDENTICAL), "fast").gate == "parity"
 
 
 def test_a_probe_that_hangs_is_broken_after_its_deadline(choose):
