@@ -62,7 +62,9 @@ def run_pytest(session: nox.Session, *tests: Path) -> None:
     away = Path(session.create_tmp()) / "away"
     away.mkdir(exist_ok=True)
     with session.chdir(away):
-        session.run("pytest", "-c", str(ROOT / "pyproject.toml"), *map(str, tests), *session.posargs)
+        session.run(
+            "pytest", "-c", str(ROOT / "pyproject.toml"), *map(str, tests), *session.posargs
+        )
 
 
 @nox.session
@@ -71,13 +73,15 @@ def lint(session: nox.Session) -> None:
     constrained(session, "ruff", "import-linter", str(ROOT))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    session.run("lint-imports")
+    sources = [str(ROOT / "plugins" / name / "src") for name in PLUGINS]
+    session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(sources)})
 
 
 @nox.session
 def typing(session: nox.Session) -> None:
     """Types of the core, strictly, and of the plugins."""
-    constrained(session, "mypy", "torch", f"{ROOT}[testing]")
+    # tomli is what Python 3.10, for which types are checked, reads TOML with.
+    constrained(session, "mypy", "torch", "tomli", f"{ROOT}[testing]")
     session.run("mypy")
     for name in PLUGINS:
         sources = ROOT / "plugins" / name / "src"
@@ -89,9 +93,9 @@ def core(session: nox.Session) -> None:
     """The core alone, with no backend package importable."""
     install_built(session)
     check = (
-        "import importlib.util as u; found = [m for m in {names!r} if u.find_spec(m)];"
-        "assert not found, f'importable: {{found}}'"
-    ).format(names=BACKEND_PACKAGES)
+        f"import importlib.util as u; found = [m for m in {BACKEND_PACKAGES!r} if u.find_spec(m)];"
+        "assert not found, f'importable: {found}'"
+    )
     session.run("python", "-c", check)
     run_pytest(session, ROOT / "tests")
 
