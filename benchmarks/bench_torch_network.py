@@ -1,0 +1,171 @@
+"""The network of allin1-torch against the same network with gathered attention, side by side.
+
+Gathering every query's keys is what ports of the original do without NATTEN's kernels; it is written out
+below with PyTorch's ordinary operations. Both run in turn in one process, and the best of each counts, so
+that the ratio holds on a busy machine as well.
+
+    python benchmarks/bench_torch_network.py --seconds 90 --members 8 --device cpu --threads 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from allin1_backend_torch.network import create
+from torch import Tensor
+
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.model import Parameters
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
+from allin1_core.contracts.stages import Setup, Task
+from allin1_core.testing.signals import random_spectrogram
+from allin1_core.testing.weights import random_model
+
+
+class _GatherNetwork:
+    """The network as its paper and its original code describe it; slow where it gathers."""
+
+    def __init__(self, parameters: Parameters, device: str) -> None:
+        self.p = {name: torch.tensor(values).to(device) for name, values in parameters.items()}
+
+    def __call__(self, spectrogram: Tensor) -> Tensor:
+        """Logits ``[T, 13]`` of a spectrogram ``[4, T, 81]``."""
+        x = self.embed(spectrogram)
+        for i in range(11):
+            x = self.time_layer(f"encoder.layers.{i}.timelayer.", x, 2**i)
+            x = self.instrument_layer(f"encoder.layers.{i}.instlayer.", x)
+        x = self.norm("norm", x).permute(1, 0, 2).flatten(1)
+        names = ("beat", "downbeat", "section", "function")
+        return torch.cat([self.linear(f"{name}_classifier.classifier", x) for name in names], dim=1)
+
+    def embed(self, spectrogram: Tensor) -> Tensor:
+        x = spectrogram[:, None]
+        for name, padding in (("conv0", (1, 0)), ("conv1", 0), ("conv2", (1, 0))):
+            name = f"embeddings.{name}"
+            kernel = self.p[f"{name}.weight"].permute(0, 3, 1, 2)
+            x = F.conv2d(x, kernel, self.p[f"{name}.bias"], padding=padding)
+            x = F.elu(F.max_pool2d(x, (1, 3)))
+        return self.norm("embeddings.norm", x[..., 0].transpose(1, 2))
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        return F.linear(x, self.p[f"{name}.weight"], self.p[f"{name}.bias"])
+
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], self.p[f"{name}.weight"], self.p[f"{name}.bias"])
+
+    def mlp(self, name: str, x: Tensor) -> Tensor:
+        x = F.gelu(self.linear(f"{name}intermediate.dense", self.norm(f"{name}layernorm_after", x)))
+        return self.linear(f"{name}output.dense", x)
+
+    def time_layer(self, name: str, x: Tensor, dilation: int) -> Tensor:
+        frames = x.shape[1]
+        y = F.pad(
+            self.norm(f"{name}layernorm_before", x), (0, 0, 0, max(0, 10 * dilation - frames))
+        )
+        both = [
+            x + self.attend_in_time(f"{name}{part}.", y, step)[:, :frames]
+            for part, step in (("attention", dilation), ("attention2", 2 * dilation))
+        ]
+        return (both[0] + both[1]) / 2 + self.mlp(name, torch.cat(both, dim=-1))
+
+    def attend_in_time(self, name: str, y: Tensor, dilation: int) -> Tensor:
+        frames = y.shape[1]
+        query = torch.arange(frames, device=y.device)
+        residue = query % dilation
+        place, classes = query // dilation, (frames - residue + dilation - 1) // dilation
+        start = torch.minimum((place - 2).clamp(min=0), classes - 5)
+        window = start[:, None] + torch.arange(5, device=y.device)
+        keys = window * dilation + residue[:, None]
+        q, k, v = self.projections(name, y)
+        bias = self.p[f"{name}self.rpb"][:, window - place[:, None] + 4].permute(1, 0, 2)
+        scores = torch.einsum("ithc,itkhc->ithk", q, k[:, keys]) + bias
+        context = torch.einsum("ithk,itkhc->ithc", scores.softmax(-1), v[:, keys])
+        return self.linear(f"{name}output.dense", context.flatten(2))
+
+    def instrument_layer(self, name: str, x: Tensor) -> Tensor:
+        frames = x.shape[1]
+        y = F.pad(self.norm(f"{name}layernorm_before", x), (0, 0, 0, max(0, 5 - frames), 0, 1))
+        h = x + self.attend_to_instruments(f"{name}attention.", y)[:4, :frames]
+        return h + self.mlp(name, h)
+
+    def attend_to_instruments(self, name: str, y: Tensor) -> Tensor:
+        frames = y.shape[1]
+        query, near = torch.arange(frames, device=y.device), torch.arange(5, device=y.device)
+        window = (query - 2).clamp(0, frames - 5)[:, None] + near
+        q, k, v = self.projections(name, y)
+        instrument_offset = near - near[:, None] + 4
+        frame_offset = window - query[:, None] + 4
+        rpb = self.p[f"{name}self.rpb"]
+        bias = rpb[:, instrument_offset[:, None, :, None], frame_offset[None, :, None, :]]
+        scores = torch.einsum("ithc,jtkhc->hitjk", q, k[:, window]) + bias
+        weights = scores.flatten(3).softmax(-1).view(scores.shape)
+        context = torch.einsum("hitjk,jtkhc->ithc", weights, v[:, window])
+        return self.linear(f"{name}output.dense", context.flatten(2))
+
+    def projections(self, name: str, y: Tensor) -> list[Tensor]:
+        q, k, v = (
+            self.linear(f"{name}self.{part}", y).unflatten(-1, (2, 12))
+            for part in ("query", "key", "value")
+        )
+        return [q / 12**0.5, k, v]
+
+
+def as_tensor(logits: Logits) -> Tensor:
+    rows = (logits.beat[None], logits.downbeat[None], logits.section[None], logits.function)
+    return torch.cat(rows).T
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=90, help="of audio")
+    parser.add_argument("--members", type=int, default=8, help="networks in the ensemble")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps")
+    parser.add_argument("--threads", type=int, default=None, help="on a CPU")
+    parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")
+    parser.add_argument("--alone", action="store_true", help="without the gathers: for the memory")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+
+    model = random_model(1, members=arguments.members)
+    frames = round(arguments.seconds * FRAMES_PER_SECOND)
+    spectrogram = torch.from_numpy(random_spectrogram(frames).frames).to(arguments.device)
+    began = time.perf_counter()
+    ours = create(Setup(arguments.device, model, threads=arguments.threads))
+    print(f"set-up {time.perf_counter() - began:.2f} s")
+    gathers = [_GatherNetwork(member, arguments.device) for member in model.members]
+
+    @torch.inference_mode()
+    def gathered() -> Tensor:
+        logits = gathers[0](spectrogram)
+        for network in gathers[1:]:
+            logits += network(spectrogram)
+        return (logits / len(gathers)).cpu()
+
+    def sliced() -> Tensor:
+        return as_tensor(ours(LogSpectrogram(spectrogram), Task())).cpu()
+
+    runs = {"sliced": sliced} if arguments.alone else {"sliced": sliced, "gathered": gathered}
+    best = dict.fromkeys(runs, float("inf"))
+    outputs = {}
+    for _ in range(arguments.repeats):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            outputs[name] = run()
+            best[name] = min(best[name], time.perf_counter() - began)
+    for name, seconds in best.items():
+        per_second = 1000 * seconds / arguments.seconds
+        print(f"{name:9} {seconds:7.3f} s, {per_second:7.2f} ms for a second of audio")
+    if not arguments.alone:
+        difference = (outputs["sliced"] - outputs["gathered"]).abs().max().item()
+        print(f"ratio {best['gathered'] / best['sliced']:.2f}, largest difference {difference:.1e}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"peak memory of the process {peak / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Moving arrays between NumPy, PyTorch in main memory, and PyTorch on a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def from_numpy(array: NDArray[Any], device: str) -> Tensor:
+    """Bring an array to a device; to ``cpu`` without a copy wherever PyTorch can read it as it lies.
+
+    A tensor cannot be read-only, so one that shares the memory of a read-only array must not be written
+    to. Nothing in this plugin writes to its input.
+    """
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if not array.flags.writeable:
+        array = np.asarray(_Unlocked(array))  # PyTorch would warn of a read-only array
+    return torch.from_numpy(array).to(device)
+
+
+def to_numpy(tensor: Tensor, device: str = "cpu") -> NDArray[Any]:
+    """Bring a tensor to NumPy; from main memory without a copy."""
+    array: NDArray[Any] = tensor.detach().cpu().numpy()
+    return array
+
+
+def to_device(tensor: Tensor, device: str) -> Tensor:
+    """Bring a tensor to another device."""
+    return tensor.to(device)
+
+
+class _Unlocked:
+    """The memory of a read-only array, without the mark."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+        self.array = array  # keeps the memory alive

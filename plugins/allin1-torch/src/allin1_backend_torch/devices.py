@@ -1,0 +1,66 @@
+"""What of PyTorch can be used on this machine. PyTorch is imported by the probes, not with this module."""
+
+from __future__ import annotations
+
+from allin1_core.contracts.verdict import Broken, Ready, Unavailable, Verdict
+
+_INSTALL = "Install a PyTorch for this machine: see https://pytorch.org/get-started/locally."
+
+
+def probe_cpu() -> Verdict:
+    """Tell whether PyTorch computes on the CPU."""
+    try:
+        import torch
+
+        _compute("cpu")
+    except Exception as error:  # whatever a broken installation raises is the answer
+        return _broken(error)
+    return Ready("cpu", f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def probe_cuda() -> Verdict:
+    """Tell whether PyTorch computes on an NVIDIA GPU."""
+    try:
+        import torch
+
+        if torch.version.cuda is None and torch.version.hip is None:
+            return Unavailable(f"PyTorch {torch.__version__} was built without CUDA.", _INSTALL)
+        if not torch.cuda.is_available():
+            return Unavailable(
+                "No CUDA device was found.",
+                "Check that nvidia-smi lists the GPU, and that CUDA_VISIBLE_DEVICES does not hide it.",
+            )
+        _compute("cuda:0")
+        name = torch.cuda.get_device_name(0)
+    except Exception as error:  # such as a GPU too old for this build: the answer, too
+        return _broken(error)
+    return Ready("cuda:0", f"{name}, PyTorch {torch.__version__}")
+
+
+def probe_mps() -> Verdict:
+    """Tell whether PyTorch computes on an Apple GPU."""
+    try:
+        import torch
+
+        if not torch.backends.mps.is_built():
+            return Unavailable(f"PyTorch {torch.__version__} was built without MPS.")
+        if not torch.backends.mps.is_available():
+            return Unavailable("No MPS device was found.", "MPS needs macOS 12.3 or later.")
+        _compute("mps")
+    except Exception as error:  # whatever it raises is the answer
+        return _broken(error)
+    return Ready("mps", f"Apple GPU, PyTorch {torch.__version__}")
+
+
+def _compute(device: str) -> None:
+    """Multiply two small matrices on the device and fetch the result, or raise."""
+    import torch
+
+    ones = torch.ones(2, 2, dtype=torch.float32, device=device)
+    total = (ones @ ones).sum().item()
+    if total != 8:
+        raise ArithmeticError(f"A product of matrices of ones on {device} sums to {total}, not 8.")
+
+
+def _broken(error: Exception) -> Broken:
+    return Broken(f"{type(error).__name__}: {error}")

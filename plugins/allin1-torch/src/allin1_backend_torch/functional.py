@@ -1,0 +1,55 @@
+"""The stage ``functional``: section boundaries and labels, as allin1 1.1.0 finds them.
+
+Labels are averaged where the function logits lie, and only a mean per segment leaves the device. Boundaries
+are the core's own, from the one row of section logits: which frames they are depends on whether float32
+values are equal and on how their sums were rounded, and so only the very same arithmetic promises the
+same frames.
+"""
+
+from __future__ import annotations
+
+import torch
+from allin1_core.contracts.audio import SAMPLE_RATE
+from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
+from allin1_core.contracts.sections import Sections, Segment
+from allin1_core.contracts.spectrogram import HOP_SAMPLES
+from allin1_core.contracts.stages import Functional, Setup, Task
+from allin1_core.reference.activation_functions import sigmoid
+from allin1_core.reference.functional import boundary_frames
+from torch import Tensor
+
+
+def create(setup: Setup) -> Functional:
+    """Return the stage's callable, which works wherever its tensors are."""
+    return functional
+
+
+def functional(logits: Logits, task: Task, /) -> Sections:
+    """Return the labelled segments of a song; one segment if there is no boundary."""
+    total = int(logits.section.shape[0])
+    boundaries = boundary_frames(sigmoid(logits.section.detach().cpu().numpy()))
+    edges = [0, *(int(frame) for frame in boundaries if frame > 0), total]
+    means = _segment_means(logits.function, edges)
+    return Sections(
+        tuple(
+            Segment(_seconds(start), _seconds(stop), HARMONIX_LABELS[label])
+            for start, stop, label in zip(edges, edges[1:], means.argmax(0).tolist(), strict=False)
+        )
+    )
+
+
+def _segment_means(logits: Tensor, edges: list[int]) -> Tensor:
+    """Mean softmax of each segment, float64 ``[10, segments]``, in main memory."""
+    with torch.no_grad():
+        probabilities = logits.softmax(0)
+        if probabilities.device.type == "mps":  # which has no double precision
+            probabilities = probabilities.cpu()
+        # Differences of running sums, so that a thousand segments cost no more than one.
+        sums = probabilities.double().cumsum(1)
+        frames = torch.tensor(edges, device=sums.device)
+        sums = torch.cat([sums.new_zeros(len(sums), 1), sums], dim=1)[:, frames]
+        return (sums.diff(dim=1) / frames.diff()).cpu()
+
+
+def _seconds(frame: int) -> float:
+    return frame * HOP_SAMPLES / SAMPLE_RATE

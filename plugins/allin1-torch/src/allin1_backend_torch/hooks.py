@@ -1,0 +1,168 @@
+"""The PyTorch backends and bridges, declared. Importing this imports neither PyTorch nor NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from allin1_core.contracts.backend import Backend, Needs
+from allin1_core.contracts.parity import close, event
+from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.speed import Speed
+from allin1_core.markers import hookimpl
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.stages import Functional, MetricalPrep, Nn, Spectrogram
+
+_PACKAGE = "allin1_backend_torch"
+_DEVICES = ("cpu", "cuda", "mps")
+
+_NEEDS = Needs(
+    requires=("torch>=2.4",),
+    remedy="Install PyTorch 2.4 or later: see https://pytorch.org/get-started/locally.",
+)
+
+# Seconds beyond what the probes do, which import PyTorch and start the device.
+_SETUP_S = {"cpu": 0.05, "cuda": 0.2}
+
+_ON_2_CORES = "2-core x86-64 cloud machine, PyTorch 2.13, 2026-11"
+_H200_FLOAT32 = (
+    "from 1.9 ms for 180 s in float32 on one H200, doubled for float64; not measured itself"
+)
+_H200_LAUNCHES = (
+    "estimated from the number of operations, some 15 000 of 6 µs for 180 s and eight networks;"
+    " not measured"
+)
+
+
+def _speed(rates: dict[str, tuple[float, str]], device: str) -> tuple[Speed, ...]:
+    """The prior of one device; none where nothing is known, which puts a backend behind all others."""
+    if device not in rates:
+        return ()
+    rate, measured = rates[device]
+    return (Speed(device, _SETUP_S[device], rate, measured),)
+
+
+@hookimpl
+def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
+    """Stems to spectrogram."""
+    rates = {"cpu": (0.0033, _ON_2_CORES), "cuda": (2e-5, _H200_FLOAT32)}
+    for device in _DEVICES:
+        space = Space("torch", device)
+        yield Backend(
+            name=f"torch-{device}",
+            stage="spectrogram",
+            target=f"{_PACKAGE}.spectrogram:create",
+            summary="PyTorch, in single precision"
+            if device == "mps"
+            else "PyTorch, in double precision",
+            consumes=space,
+            produces=space,
+            needs=_NEEDS,
+            probe=f"{_PACKAGE}.devices:probe_{device}",
+            parity=close(2e-5 if device == "mps" else 1e-6),
+            speed=_speed(rates, device),
+        )
+    rates = {"cpu": (0.0021, _ON_2_CORES), "cuda": (1e-5, _H200_FLOAT32)}
+    for device in ("cpu", "cuda"):
+        space = Space("torch", device)
+        yield Backend(
+            name=f"torch-{device}-float32",
+            stage="spectrogram",
+            target=f"{_PACKAGE}.spectrogram:create_float32",
+            summary="PyTorch, in single precision",
+            consumes=space,
+            produces=space,
+            needs=_NEEDS,
+            probe=f"{_PACKAGE}.devices:probe_{device}",
+            parity=close(2e-5),
+            speed=_speed(rates, device),
+            opt_in=True,
+        )
+
+
+@hookimpl
+def allin1_nn() -> Iterable[Backend[Nn]]:
+    """Spectrogram to logits."""
+    rates = {
+        "cpu": (0.06, f"{_ON_2_CORES}, benchmarks/bench_torch_network.py, eight networks"),
+        "cuda": (5e-4, _H200_LAUNCHES),
+    }
+    for device in _DEVICES:
+        space = Space("torch", device)
+        yield Backend(
+            name=f"torch-{device}",
+            stage="nn",
+            target=f"{_PACKAGE}.network:create",
+            summary="PyTorch, attention without gathers",
+            consumes=space,
+            produces=space,
+            needs=_NEEDS,
+            probe=f"{_PACKAGE}.devices:probe_{device}",
+            parity=close(2e-5),
+            speed=_speed(rates, device),
+            models=("all-in-one",),
+        )
+
+
+@hookimpl
+def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
+    """Logits to activations."""
+    rates = {"cpu": (3e-6, _ON_2_CORES), "cuda": (1e-6, _H200_LAUNCHES)}
+    for device in _DEVICES:
+        space = Space("torch", device)
+        yield Backend(
+            name=f"torch-{device}",
+            stage="metrical_prep",
+            target=f"{_PACKAGE}.metrical_prep:create",
+            summary="PyTorch",
+            consumes=space,
+            produces=space,
+            needs=_NEEDS,
+            probe=f"{_PACKAGE}.devices:probe_{device}",
+            parity=close(1e-6),
+            speed=_speed(rates, device),
+        )
+
+
+@hookimpl
+def allin1_functional() -> Iterable[Backend[Functional]]:
+    """Logits to labelled segments."""
+    rates = {"cpu": (1e-5, _ON_2_CORES), "cuda": (1e-5, _H200_LAUNCHES)}
+    for device in _DEVICES:
+        yield Backend(
+            name=f"torch-{device}",
+            stage="functional",
+            target=f"{_PACKAGE}.functional:create",
+            summary="PyTorch for the labels, the core for the boundaries",
+            consumes=Space("torch", device),
+            produces=HOST,
+            needs=_NEEDS,
+            probe=f"{_PACKAGE}.devices:probe_{device}",
+            parity=event(0.0),
+            speed=_speed(rates, device),
+        )
+
+
+@hookimpl
+def allin1_bridges() -> Iterable[Bridge]:
+    """NumPy, PyTorch in main memory and PyTorch on a GPU, each to each."""
+    main = Space("torch", "cpu")
+    yield Bridge(HOST, main, f"{_PACKAGE}.bridges:from_numpy", latency_s=5e-6)
+    yield Bridge(main, HOST, f"{_PACKAGE}.bridges:to_numpy", latency_s=5e-6)
+    # Pageable memory over PCIe 4; on Apple's chips a copy within the same memory.
+    for device, bytes_per_second in (("cuda", 6e9), ("mps", 2e10)):
+        gpu = Space("torch", device)
+        for source, destination, function in (
+            (HOST, gpu, "from_numpy"),
+            (gpu, HOST, "to_numpy"),
+            (main, gpu, "to_device"),
+            (gpu, main, "to_device"),
+        ):
+            yield Bridge(
+                source,
+                destination,
+                f"{_PACKAGE}.bridges:{function}",
+                bytes_per_second=bytes_per_second,
+                latency_s=5e-5,
+            )

@@ -1,0 +1,158 @@
+"""The stage ``nn``: the network of Kim & Nam (WASPAA 2023), as allin1 1.1.0 runs it, in PyTorch operations.
+
+The method, and why it gives what the original's gathers give, is told where it is done:
+:mod:`.network_parameters` (what is folded), :mod:`.network_planes` (the layout), :mod:`.network_front_end`,
+:mod:`.network_time`, :mod:`.network_instruments`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.spectrogram import LogSpectrogram
+from allin1_core.contracts.stages import Nn, Setup, Task
+from allin1_core.errors import WeightsError
+from torch import Tensor
+
+from allin1_backend_torch.network_front_end import embed
+from allin1_backend_torch.network_instruments import (
+    blocks_of,
+    instrument_layer,
+    pieces_in_tiles,
+    position_table,
+)
+from allin1_backend_torch.network_parameters import (
+    CHANNELS,
+    DEPTH,
+    OUTPUTS,
+    Network,
+    prepare,
+)
+from allin1_backend_torch.network_planes import INSTRUMENTS, columns, normalised
+from allin1_backend_torch.network_time import padded_length, project_keys_values, time_layer
+from allin1_backend_torch.running import Each, Span, running, spans, thread_count
+from allin1_backend_torch.waiting import Waiting
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Frames to work on at a time, in the front end and in the layers.
+
+    On a CPU what a tile needs should stay in the second-level cache, and still be long enough for the
+    calls not to matter. On a GPU only memory bounds it.
+    """
+
+    front_end: int
+    layers: int
+
+
+CPU_TILES = Tiles(front_end=256, layers=768)
+GPU_TILES = Tiles(front_end=16384, layers=32768)
+
+
+def create(setup: Setup) -> Nn:
+    """Prepare the networks of ``setup.model`` on ``setup.device``.
+
+    Raises
+    ------
+    WeightsError
+        No model was given, or a parameter is missing or has the wrong shape.
+    """
+    if setup.model is None or not setup.model.members:
+        raise WeightsError("The network was given no parameters.", remedy="Choose a model.")
+    device = torch.device(setup.device)
+    ensemble = Ensemble(
+        members=tuple(prepare(parameters, device) for parameters in setup.model.members),
+        tiles=CPU_TILES if device.type == "cpu" else GPU_TILES,
+        threads=thread_count(device, setup.threads),
+    )
+    return Waiting(ensemble, device)
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Networks whose logits are averaged.
+
+    Attributes
+    ----------
+    members
+        On one device.
+    tiles
+        How much to do at a time.
+    threads
+        How many tiles to do side by side.
+    """
+
+    members: tuple[Network, ...]
+    tiles: Tiles
+    threads: int
+
+    def __call__(self, spectrogram: LogSpectrogram, task: Task, /) -> Logits:
+        """Run the members one after another."""
+        frames = spectrogram.frames
+        length, count = frames.shape[1], len(self.members)
+        logits = frames.new_zeros(OUTPUTS, length)
+        embeddings = None
+        if task.embeddings:
+            embeddings = frames.new_empty(INSTRUMENTS, length, CHANNELS, count)
+        layers = spans(length, self.tiles.layers, self.threads)
+        with running(self.threads) as each:
+            for i, member in enumerate(self.members):
+
+                def progress(part: float, done: int = i) -> None:
+                    task.progress((done + part) / count)
+
+                planes = self._blocks(member, frames, each, progress)
+                each(partial(_add_logits, member, planes, logits), layers)
+                if embeddings is not None:
+                    each(partial(_embeddings, member, planes, embeddings[..., i]), layers)
+            logits /= count
+        if embeddings is not None and count == 1:
+            embeddings = embeddings[..., 0]
+        return Logits(logits[0], logits[1], logits[2], logits[3:], embeddings)
+
+    def _blocks(
+        self, network: Network, spectrogram: Tensor, each: Each, progress: Callable[[float], None]
+    ) -> Tensor:
+        """What the last block of a network gives, ``[24, 4T]``."""
+        frames = spectrogram.shape[1]
+        planes = spectrogram.new_empty(CHANNELS, INSTRUMENTS * frames)
+        each(
+            partial(embed, network.front_end, spectrogram, planes),
+            spans(frames, self.tiles.front_end, self.threads),
+        )
+        progress(1 / (DEPTH + 1))
+
+        scratch = torch.empty_like(planes)
+        longest = padded_length(frames, 1 << (DEPTH - 1))
+        keys_values = spectrogram.new_zeros(4 * CHANNELS, INSTRUMENTS * longest)
+        layers = spans(frames, self.tiles.layers, self.threads)
+        pieces = [
+            (part, position_table(network.instrument_position_bias, part, frames, planes))
+            for part in blocks_of(frames)
+        ]
+        tiles = pieces_in_tiles(pieces, layers[0][1])
+        for i, block in enumerate(network.blocks):
+            each(partial(project_keys_values, block, planes, keys_values), layers)
+            each(partial(time_layer, block, 1 << i, planes, keys_values), layers)
+            each(partial(instrument_layer, block, i, planes, scratch), tiles)
+            planes, scratch = scratch, planes
+            progress((i + 2) / (DEPTH + 1))
+        return planes
+
+
+def _add_logits(network: Network, planes: Tensor, logits: Tensor, span: Span) -> None:
+    first, end = span
+    x = normalised(columns(planes, first, end)).view(CHANNELS, end - first, INSTRUMENTS)
+    x = x.permute(2, 0, 1).reshape(INSTRUMENTS * CHANNELS, end - first)
+    logits[:, first:end] += torch.addmm(network.heads_bias, network.heads, x)
+
+
+def _embeddings(network: Network, planes: Tensor, out: Tensor, span: Span) -> None:
+    first, end = span
+    x = normalised(columns(planes, first, end)) * network.norm_gain + network.norm_bias
+    out[:, first:end] = x.view(CHANNELS, end - first, INSTRUMENTS).permute(2, 1, 0)

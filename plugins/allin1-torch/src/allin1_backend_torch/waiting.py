@@ -1,0 +1,40 @@
+"""Waiting for a device, so that what a stage took can be told truly: a GPU works on after a call has returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from allin1_core.contracts.stages import Task
+
+D = TypeVar("D")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class Waiting(Generic[D, R]):
+    """A stage's callable that can be waited for.
+
+    Attributes
+    ----------
+    call
+        What it does.
+    device
+        Where.
+    """
+
+    call: Callable[[D, Task], R]
+    device: torch.device
+
+    def __call__(self, data: D, task: Task, /) -> R:
+        """Do the stage's work, or start it."""
+        return self.call(data, task)
+
+    def synchronize(self) -> None:
+        """Return when the device has finished."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from allin1_backend_torch.bridges import from_numpy, to_device, to_numpy
+
+
+def test_numpy_to_the_cpu_shares_its_memory():
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    tensor = from_numpy(array, "cpu")
+    assert tensor.data_ptr() == array.ctypes.data
+    back = to_numpy(tensor, "cpu")
+    assert np.shares_memory(back, array)
+    np.testing.assert_array_equal(back, array)
+
+
+def test_a_read_only_array_neither_warns_nor_copies():
+    array = np.arange(6, dtype=np.float32)
+    array.setflags(write=False)
+    tensor = from_numpy(array, "cpu")  # a warning would be an error here
+    assert tensor.data_ptr() == array.ctypes.data
+    assert not array.flags.writeable
+    address = array.ctypes.data
+    del array
+    assert tensor.data_ptr() == address  # the memory lives on
+    assert tensor.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_types_and_values_survive_the_round_trip(device, put, dtype):
+    if device == "mps" and dtype == "float64":
+        pytest.skip("MPS has no float64")
+    array = np.arange(-5, 19).reshape(4, 6).astype(dtype)
+    back = to_numpy(put(array), "cpu")
+    assert back.dtype == array.dtype
+    np.testing.assert_array_equal(back, array)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[::-1],
+        lambda a: a[:, ::2],
+        lambda a: a.T,
+        lambda a: a[1:1],
+        lambda a: a.astype(">f4"),
+    ],
+    ids=["reversed", "strided", "transposed", "empty", "big-endian"],
+)
+def test_any_layout_is_read(put, view):
+    array = view(np.arange(24, dtype=np.float32).reshape(4, 6))
+    array = array.view()
+    array.setflags(write=False)
+    np.testing.assert_array_equal(to_numpy(put(array), "cpu"), array)
+
+
+def test_an_unaligned_stride_is_copied():
+    packed = np.zeros(5, dtype=[("tag", "u1"), ("x", "<f4")])
+    packed["x"] = np.arange(5)
+    assert from_numpy(packed["x"], "cpu").tolist() == [0, 1, 2, 3, 4]
+
+
+def test_tensors_move_between_devices(device):
+    tensor = torch.arange(12, dtype=torch.float32).reshape(3, 4)
+    there = to_device(tensor, device)
+    assert there.device.type == torch.device(device).type
+    back = to_device(there, "cpu")
+    assert back.device.type == "cpu"
+    assert torch.equal(back, tensor)
+
+
+def test_a_tensor_of_a_computation_is_read():
+    tensor = torch.ones(3, requires_grad=True) * 2
+    np.testing.assert_array_equal(to_numpy(tensor, "cpu"), [2, 2, 2])

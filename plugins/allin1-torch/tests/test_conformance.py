@@ -1,0 +1,80 @@
+"""The standard tests of each stage, for each device. Where a device is not there they skip and say so."""
+
+from __future__ import annotations
+
+from allin1_core.testing.conformance import (
+    FunctionalConformance,
+    MetricalPrepConformance,
+    NnConformance,
+    SpectrogramConformance,
+)
+
+
+class Cpu:
+    hooks = "allin1_backend_torch.hooks"
+    backend = "torch-cpu"
+    heavy = ("torch",)
+
+
+class Cuda(Cpu):
+    backend = "torch-cuda"
+
+
+class Mps(Cpu):
+    backend = "torch-mps"
+
+
+class TestSpectrogramOnCpu(Cpu, SpectrogramConformance):
+    pass
+
+
+class TestSpectrogramOnCpuInSinglePrecision(Cpu, SpectrogramConformance):
+    backend = "torch-cpu-float32"
+
+
+class TestSpectrogramOnCuda(Cuda, SpectrogramConformance):
+    pass
+
+
+class TestSpectrogramOnCudaInSinglePrecision(Cuda, SpectrogramConformance):
+    backend = "torch-cuda-float32"
+
+
+class TestSpectrogramOnMps(Mps, SpectrogramConformance):
+    pass
+
+
+class TestNnOnCpu(Cpu, NnConformance):
+    pass
+
+
+class TestNnOnCuda(Cuda, NnConformance):
+    pass
+
+
+class TestNnOnMps(Mps, NnConformance):
+    pass
+
+
+class TestMetricalPrepOnCpu(Cpu, MetricalPrepConformance):
+    pass
+
+
+class TestMetricalPrepOnCuda(Cuda, MetricalPrepConformance):
+    pass
+
+
+class TestMetricalPrepOnMps(Mps, MetricalPrepConformance):
+    pass
+
+
+class TestFunctionalOnCpu(Cpu, FunctionalConformance):
+    pass
+
+
+class TestFunctionalOnCuda(Cuda, FunctionalConformance):
+    pass
+
+
+class TestFunctionalOnMps(Mps, FunctionalConformance):
+    pass

@@ -1,0 +1,102 @@
+"""What only a CUDA device can show. The other tests run on one, too, where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.spectrogram import LogSpectrogram
+from allin1_core.contracts.stages import Setup, Task
+from allin1_core.contracts.verdict import Ready
+from allin1_core.testing.signals import noise_stems, random_spectrogram
+from allin1_core.testing.weights import random_model
+
+from allin1_backend_torch import devices, functional, metrical_prep, network, spectrogram
+from allin1_backend_torch.bridges import from_numpy, to_numpy
+
+
+@pytest.fixture
+def cuda():
+    verdict = devices.probe_cuda()
+    if not isinstance(verdict, Ready):
+        pytest.skip(f"torch-cuda cannot run here: {verdict}")
+    torch.cuda.reset_peak_memory_stats()
+    return verdict.device
+
+
+def chain(device, stems, model):
+    """All stages one after another on a device."""
+    call = spectrogram.create(Setup(device))
+    frames = call(Stems(from_numpy(stems.samples, device)), Task())
+    logits = network.create(Setup(device, model))(frames, Task())
+    activations = metrical_prep.create(Setup(device))(logits, Task())
+    sections = functional.create(Setup(device))(logits, Task())
+    return frames, logits, activations, sections
+
+
+def test_stages_hand_over_on_the_device_and_agree_with_the_cpu(cuda):
+    stems, model = noise_stems(400_000), random_model(4)
+    on_gpu, on_cpu = chain(cuda, stems, model), chain("cpu", stems, model)
+    for gpu, cpu, tolerance in zip(on_gpu, on_cpu, (1e-6, 1e-4, 1e-4), strict=False):
+        for name in gpu.ARRAYS:
+            one, other = getattr(gpu, name), getattr(cpu, name)
+            if one is not None:
+                assert one.device == torch.device(cuda)
+                np.testing.assert_allclose(to_numpy(one), to_numpy(other), rtol=0, atol=tolerance)
+    assert on_gpu[3].segments[-1].end == on_cpu[3].segments[-1].end
+
+
+def test_tensorfloat32_is_kept_out(cuda):
+    model = random_model(4)
+    frames = LogSpectrogram(from_numpy(random_spectrogram(3000).frames, cuda))
+    call = network.create(Setup(cuda, model))
+    wanted = call(frames, Task())
+    torch.set_float32_matmul_precision("medium")
+    try:
+        actual = call(frames, Task())
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    for name in Logits.ARRAYS[:4]:
+        assert torch.equal(getattr(actual, name), getattr(wanted, name))
+
+
+def test_the_memory_of_the_spectrogram_does_not_grow_with_the_song(cuda):
+    call, peaks = spectrogram.create(Setup(cuda)), []
+    for minutes in (4, 12):
+        samples = torch.zeros(4, 1, minutes * 60 * 44_100, dtype=torch.float32, device=cuda)
+        call(Stems(samples), Task())
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        frames = call(Stems(samples), Task()).frames
+        peaks.append(torch.cuda.max_memory_allocated() - before - frames.nbytes)
+        del samples, frames
+    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 1 << 30
+
+
+def test_the_network_fits_a_small_gpu_with_a_long_song(cuda):
+    frames = torch.rand(4, 60_000, 81, dtype=torch.float32, device=cuda)  # ten minutes
+    call = network.create(Setup(cuda, random_model(4)))
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    call(LogSpectrogram(frames), Task())
+    assert torch.cuda.max_memory_allocated() - before < 2 << 30
+
+
+def test_a_song_longer_than_a_tile_equals_one_in_a_single_tile(cuda):
+    frames = LogSpectrogram(from_numpy(random_spectrogram(20_000).frames, cuda))
+    members = network.create(Setup(cuda, random_model(4))).call.members
+    whole = network.Ensemble(members, network.Tiles(30_000, 30_000), 1)(frames, Task())
+    tiled = network.Ensemble(members, network.Tiles(3001, 7001), 1)(frames, Task())
+    for name in Logits.ARRAYS[:4]:
+        torch.testing.assert_close(getattr(tiled, name), getattr(whole, name), rtol=0, atol=2e-5)
+
+
+def test_a_stage_that_was_waited_for_has_finished(cuda):
+    call = spectrogram.create(Setup(cuda))
+    call(Stems(torch.zeros(4, 1, 44_100 * 600, device=cuda)), Task())
+    call.synchronize()
+    assert torch.cuda.current_stream().query()

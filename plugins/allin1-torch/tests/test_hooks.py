@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+from allin1_core.contracts.space import HOST, Space
+
+from allin1_backend_torch import hooks
+
+STAGES = ("spectrogram", "nn", "metrical_prep", "functional")
+
+
+def offered():
+    return [b for stage in STAGES for b in getattr(hooks, f"allin1_{stage}")()]
+
+
+def test_declaring_imports_neither_torch_nor_numpy():
+    code = (
+        "import sys; from allin1_backend_torch import hooks;"
+        f"[list(getattr(hooks, 'allin1_' + s)()) for s in {(*STAGES, 'bridges')!r}];"
+        "print(*[m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []
+
+
+def test_each_stage_runs_on_each_device():
+    for stage in STAGES:
+        names = [b.name for b in offered() if b.stage == stage and not b.opt_in]
+        assert names == ["torch-cpu", "torch-cuda", "torch-mps"]
+
+
+def test_names_are_unique_in_their_stage():
+    names = [(b.stage, b.name) for b in offered()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("backend", offered(), ids=lambda b: f"{b.stage}-{b.name}")
+def test_what_a_backend_names_exists(backend):
+    for target in (backend.target, backend.probe):
+        module, _, name = target.partition(":")
+        assert callable(getattr(import_module(module), name))
+
+
+def test_single_precision_of_the_spectrogram_is_only_chosen_by_name():
+    for backend in offered():
+        single = backend.name.endswith("-float32")
+        assert backend.opt_in == single
+        if single:
+            assert backend.parity.tolerance > 1e-6
+
+
+def test_what_was_not_measured_on_mps_has_no_prior():
+    assert all(bool(b.speed) == (b.consumes.device != "mps") for b in offered())
+
+
+def test_bridges_join_every_pair_of_spaces():
+    spaces = [HOST, Space("torch", "cpu")]
+    joined = {(b.source, b.destination) for b in hooks.allin1_bridges()}
+    for gpu in ("cuda", "mps"):
+        assert set(itertools.permutations([*spaces, Space("torch", gpu)], 2)) <= joined
+
+
+def test_bridges_name_functions_that_exist():
+    for bridge in hooks.allin1_bridges():
+        module, _, name = bridge.target.partition(":")
+        assert callable(getattr(import_module(module), name))
