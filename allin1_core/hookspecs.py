@@ -190,7 +190,7 @@ class SelectionSpecs:
         >>> from allin1_core import hookimpl
         >>> @hookimpl
         ... def allin1_select_route(request, routes):
-        ...     quiet = [r for r in routes if all(s.produces.device == "cpu" for s in r.steps)]
+        ...     quiet = [r for r in routes if all(s.backend.device == "cpu" for s in r.steps)]
         ...     return quiet[0] if quiet and request.audio_s < 60 else None
         >>> from allin1_core.contracts.route import RouteRequest
         >>> allin1_select_route(RouteRequest(stages=("nn",), audio_s=10.0), []) is None

@@ -15,7 +15,7 @@ from allin1_core.plugins.loading import load_plugins
 class Quiet:
     @allin1.hookimpl
     def allin1_select_route(self, request, routes):
-        on_cpu = [r for r in routes if all(s.produces.device == "cpu" for s in r.steps)]
+        on_cpu = [r for r in routes if all(s.backend.device == "cpu" for s in r.steps)]
         return on_cpu[0] if on_cpu and request.audio_s < 120 else None
 
     @allin1.hookimpl

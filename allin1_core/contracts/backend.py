@@ -90,3 +90,10 @@ class Backend(Generic[P]):
     def stages(self) -> tuple[Stage, ...]:
         """Every stage that it covers, in order."""
         return self.spans or (self.stage,)
+
+    @property
+    def device(self) -> str:
+        """Kind of device that it computes on: the accelerator, where it takes or gives arrays there."""
+        if self.consumes.device != "cpu":
+            return self.consumes.device
+        return self.produces.device

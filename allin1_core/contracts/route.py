@@ -66,11 +66,6 @@ class Step:
     bridges: tuple[Bridge, ...]
     cost_s: float
 
-    @property
-    def produces(self) -> Space:
-        """Where its output lives."""
-        return self.backend.produces
-
 
 @dataclass(frozen=True)
 class Route:

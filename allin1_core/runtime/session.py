@@ -260,7 +260,7 @@ class Session:
 
     def device_of(self, candidate: Candidate) -> str:
         """Name of the device that `candidate` runs on: the one asked for, where it is of that kind."""
-        kind = candidate.backend.produces.device
+        kind = candidate.backend.device
         if self._device is not None and self._device.partition(":")[0] == kind:
             return self._device
         return candidate.ready.device if candidate.ready else kind

@@ -34,6 +34,6 @@ def estimate(backend: Backend[Any], audio_s: float) -> tuple[float, str]:
     """
     if not backend.speed:
         return UNKNOWN_S, "no speed known"
-    of_device = [s for s in backend.speed if s.device.startswith(backend.produces.device)]
+    of_device = [s for s in backend.speed if s.device.startswith(backend.device)]
     speed = (of_device or list(backend.speed))[0]
     return speed.cost_s(audio_s), f"prior: {speed.measured}"

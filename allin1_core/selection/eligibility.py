@@ -100,10 +100,10 @@ def _verdict(
     if request.device is not None and request.device != "cpu":
         # Asked before the probe, so that a machine without the device is told so by those that want it.
         kind = request.device.partition(":")[0]
-        if backend.produces.device not in (kind, "cpu"):
-            return Refusal("device", f"It runs on {backend.produces.device}, not {request.device}.")
-    elif request.device == "cpu" and backend.produces.device != "cpu":
-        return Refusal("device", f"It runs on {backend.produces.device}, not cpu.")
+        if backend.device not in (kind, "cpu"):
+            return Refusal("device", f"It runs on {backend.device}, not {request.device}.")
+    elif request.device == "cpu" and backend.device != "cpu":
+        return Refusal("device", f"It runs on {backend.device}, not cpu.")
     verdict = probes.verdict(backend)
     if isinstance(verdict, Unavailable):
         return Refusal("probe", verdict.reason, verdict.remedy)

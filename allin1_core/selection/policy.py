@@ -118,27 +118,26 @@ def _keep_to_device(
         If no stage can run there.
     """
     kind = (request.device or "").partition(":")[0]
-    everyone = [candidate for stage in candidates.values() for candidate in stage]
-    there = {c.backend.name: c for c in everyone if c.backend.produces.device == kind}
+    there = [c for stage in candidates.values() for c in stage if c.backend.device == kind]
     if not there:
         raise SelectionError(
             f"No installed backend runs on device {request.device}.",
             remedy="See 'allin1 backends' for what there is.",
         )
-    covered = {stage for c in there.values() if c.is_eligible for stage in c.backend.stages}
+    covered = {stage for c in there if c.is_eligible for stage in c.backend.stages}
     if not covered:
-        reasons = " ".join(f"{name}: {c.refusal}" for name, c in sorted(there.items()))
-        raise SelectionError(f"Device {request.device} cannot be used. {reasons}")
+        reasons = dict.fromkeys(f"{c.backend.name}: {c.refusal}" for c in there)
+        raise SelectionError(f"Device {request.device} cannot be used. {' '.join(reasons)}")
 
     def judge(candidate: Candidate) -> Candidate:
         backend = candidate.backend
         if (
             not candidate.is_eligible
-            or backend.produces.device == kind
+            or backend.device == kind
             or covered.isdisjoint(backend.stages)
         ):
             return candidate
-        reason = f"It runs on {backend.produces.device}; {request.device} was asked for."
+        reason = f"It runs on {backend.device}; {request.device} was asked for."
         return replace(candidate, ready=None, refusal=Refusal("device", reason))
 
     return {stage: tuple(map(judge, judged)) for stage, judged in candidates.items()}

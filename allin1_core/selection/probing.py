@@ -59,7 +59,7 @@ class Probes:
     def verdict(self, backend: Backend[Any]) -> Verdict:
         """Whether `backend` can run here. Backends with the same probe share its answer."""
         if backend.probe is None:
-            return Ready(backend.produces.device)
+            return Ready(backend.device)
         if backend.probe not in self._verdicts:
             self._verdicts[backend.probe] = self._ask(backend.probe)
         return self._verdicts[backend.probe]

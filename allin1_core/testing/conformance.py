@@ -155,7 +155,7 @@ class BackendConformance:
         verdict = check_needs(record.needs) or Probes().verdict(record)
         assert isinstance(verdict, (Ready, Unavailable)), str(verdict)
         if isinstance(verdict, Ready):
-            assert verdict.device.partition(":")[0] == record.produces.device
+            assert verdict.device.partition(":")[0] == record.device
 
     def test_its_output_fulfils_the_contract(self) -> None:
         for name, data, output in self.outputs():

@@ -297,6 +297,16 @@ def test_a_device_is_used_where_a_stage_can_and_the_rest_stays_on_the_cpu(choose
     assert refusal(decision, "net").gate == "device"
 
 
+def test_every_stage_that_can_run_on_the_device_does(choose):
+    probe = {"probe": f"{__name__}:probe_npu"}
+    backends = [on_npu("npu", stage, 1.0, **probe) for stage in ("nn", "functional")]
+    stages = ("spectrogram", "nn", "metrical_prep", "functional")
+    decision = choose(*backends, bridges=bridges(1e9), stages=stages, device="npu")
+    assert str(decision.chosen) == (
+        "spectrogram=reference, nn=npu, metrical_prep=reference, functional=npu"
+    )
+
+
 def test_a_device_that_nothing_can_use_is_an_error_with_its_reason(choose):
     broken = on_npu("net", "spectrogram", 1.0, probe=f"{__name__}:probe_absent")
     with pytest.raises(SelectionError, match=r"Device npu cannot be used.*No device was found"):

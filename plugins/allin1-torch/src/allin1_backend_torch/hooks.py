@@ -22,31 +22,30 @@ _NEEDS = Needs(
     remedy="Install PyTorch 2.4 or later: see https://pytorch.org/get-started/locally.",
 )
 
-# Seconds beyond what the probes do, which import PyTorch and start the device.
-_SETUP_S = {"cpu": 0.05, "cuda": 0.2}
-
 _ON_2_CORES = "2-core x86-64 cloud machine, PyTorch 2.13, 2026-11"
-_H200_FLOAT32 = (
-    "from 1.9 ms for 180 s in float32 on one H200, doubled for float64; not measured itself"
-)
-_H200_LAUNCHES = (
-    "estimated from the number of operations, some 15 000 of 6 µs for 180 s and eight networks;"
-    " not measured"
-)
+_ON_H200 = "NVIDIA H200, PyTorch 2.11, 2026-11"
+
+# Seconds of set-up and of the first, slower work, beyond what the probes do; seconds for a second of audio.
+_SPEEDS = {
+    "spectrogram": {"cpu": (0.07, 0.0033), "cuda": (0.25, 3.2e-5)},
+    "spectrogram-float32": {"cpu": (0.07, 0.0021), "cuda": (0.25, 2.5e-5)},
+    "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-4)},
+    "metrical_prep": {"cpu": (0.003, 3e-6), "cuda": (0.04, 1e-6)},
+    "functional": {"cpu": (0.004, 1e-5), "cuda": (0.045, 5e-6)},
+}
 
 
-def _speed(rates: dict[str, tuple[float, str]], device: str) -> tuple[Speed, ...]:
-    """The prior of one device; none where nothing is known, which puts a backend behind all others."""
-    if device not in rates:
+def _speed(work: str, device: str) -> tuple[Speed, ...]:
+    """The prior of one device; none where nothing was measured, which puts a backend behind all others."""
+    if device not in _SPEEDS[work]:
         return ()
-    rate, measured = rates[device]
-    return (Speed(device, _SETUP_S[device], rate, measured),)
+    setup_s, rate = _SPEEDS[work][device]
+    return (Speed(device, setup_s, rate, _ON_2_CORES if device == "cpu" else _ON_H200),)
 
 
 @hookimpl
 def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
     """Stems to spectrogram."""
-    rates = {"cpu": (0.0033, _ON_2_CORES), "cuda": (2e-5, _H200_FLOAT32)}
     for device in _DEVICES:
         space = Space("torch", device)
         yield Backend(
@@ -61,9 +60,8 @@ def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=close(2e-5 if device == "mps" else 1e-6),
-            speed=_speed(rates, device),
+            speed=_speed("spectrogram", device),
         )
-    rates = {"cpu": (0.0021, _ON_2_CORES), "cuda": (1e-5, _H200_FLOAT32)}
     for device in ("cpu", "cuda"):
         space = Space("torch", device)
         yield Backend(
@@ -76,7 +74,7 @@ def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=close(2e-5),
-            speed=_speed(rates, device),
+            speed=_speed("spectrogram-float32", device),
             opt_in=True,
         )
 
@@ -84,10 +82,6 @@ def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
 @hookimpl
 def allin1_nn() -> Iterable[Backend[Nn]]:
     """Spectrogram to logits."""
-    rates = {
-        "cpu": (0.06, f"{_ON_2_CORES}, benchmarks/bench_torch_network.py, eight networks"),
-        "cuda": (5e-4, _H200_LAUNCHES),
-    }
     for device in _DEVICES:
         space = Space("torch", device)
         yield Backend(
@@ -100,7 +94,7 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=close(2e-5),
-            speed=_speed(rates, device),
+            speed=_speed("nn", device),
             models=("all-in-one",),
         )
 
@@ -108,7 +102,6 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
 @hookimpl
 def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
     """Logits to activations."""
-    rates = {"cpu": (3e-6, _ON_2_CORES), "cuda": (1e-6, _H200_LAUNCHES)}
     for device in _DEVICES:
         space = Space("torch", device)
         yield Backend(
@@ -121,14 +114,13 @@ def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=close(1e-6),
-            speed=_speed(rates, device),
+            speed=_speed("metrical_prep", device),
         )
 
 
 @hookimpl
 def allin1_functional() -> Iterable[Backend[Functional]]:
     """Logits to labelled segments."""
-    rates = {"cpu": (1e-5, _ON_2_CORES), "cuda": (1e-5, _H200_LAUNCHES)}
     for device in _DEVICES:
         yield Backend(
             name=f"torch-{device}",
@@ -140,7 +132,7 @@ def allin1_functional() -> Iterable[Backend[Functional]]:
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=event(0.0),
-            speed=_speed(rates, device),
+            speed=_speed("functional", device),
         )
 
 
