@@ -117,6 +117,8 @@ def minimums(session: nox.Session) -> None:
 def plugin(session: nox.Session, name: str) -> None:
     """A plugin and the core, both from built wheels."""
     install_built(session, name)
+    # Tests of builds also look into the wheel, and run compiled kernels under sanitizers.
+    session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
     run_pytest(session, ROOT / "plugins" / name / "tests")
 
 

@@ -78,10 +78,10 @@ class Metre:
         What a person should know of the decoding, one sentence each.
     beat_confidences
         float64 ``[N]``, 0 to 1: ``1 - exp(next - best)``, where *best* is the log probability of the decoded
-        path up to the next beat, and *next* that of the most probable path which goes on from there in the
-        same way, but observes no beat at this beat's frame. (The last beat: up to the last frame; a path
-        that ends in another beat of the bar counts too.) 0 is a tie; 1 means that there is no other path.
-        None where the decoder has none.
+        path up to the beginning of the next beat, and *next* that of the most probable path which goes on
+        from there in the same way, but whose last beat until then is not observed at this beat's frame. (The
+        last beat: up to the last frame, and a path that ends in another beat of the bar counts too.) 0 is a
+        tie; 1 means that there is no other path. None where the decoder has none.
     metre_log_probabilities
         For each metre that was tried, in the order of the parameters: beats per bar, and the log
         probability of its best path together with the activations; minus infinity where no path was

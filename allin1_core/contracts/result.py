@@ -65,6 +65,25 @@ class Provenance:
     fallbacks: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Confidence:
+    """How sure the metre decoder is; see :class:`~allin1_core.contracts.metre.Metre` for the definitions.
+
+    Attributes
+    ----------
+    beats
+        0 to 1, one for each beat.
+    metre
+        0 to 1; None where only one metre was tried.
+    metre_log_probabilities
+        By beats per bar; minus infinity where no path was possible.
+    """
+
+    beats: list[float]
+    metre: float | None
+    metre_log_probabilities: dict[int, float]
+
+
 @dataclass(frozen=True, eq=False)
 class AnalysisResult:
     """The structure of one song.
@@ -87,6 +106,8 @@ class AnalysisResult:
         ``beat``, ``downbeat``, ``segment``: float32 ``[T]``; ``label``: float32 ``[10, T]``. None unless asked for.
     embeddings
         float32 ``[4, T, 24]`` or ``[4, T, 24, members]``. None unless asked for.
+    confidence
+        How sure the metre decoder is; None where it does not say, and in files of the original package.
     warnings
         What a person should know of this result, one sentence each.
     provenance
@@ -101,5 +122,6 @@ class AnalysisResult:
     segments: list[Segment]
     activations: dict[str, NDArray[np.float32]] | None = None
     embeddings: NDArray[np.float32] | None = None
+    confidence: Confidence | None = None
     warnings: list[str] = field(default_factory=list)
     provenance: Provenance | None = None

@@ -1,13 +1,14 @@
 """Results as files: JSON for people and programs, NumPy's formats for what a run was asked to keep.
 
 ``<name>.json`` begins with the keys of allin1 1.1.0, in its order, and goes on with ``schema``,
-``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
+``confidence``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 import zipfile
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allin1_core.contracts.result import SCHEMA, AnalysisResult, Provenance, StageRecord
+from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance, StageRecord
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
 from allin1_core.io.atomic import atomic_path
@@ -193,6 +194,7 @@ def load_result(
             ],
             activations=activations,
             embeddings=embeddings,
+            confidence=_confidence(content.get("confidence")),
             warnings=[str(warning) for warning in content.get("warnings", ())],
             provenance=_provenance(content.get("provenance")),
         )
@@ -218,9 +220,35 @@ def to_json(result: AnalysisResult) -> dict[str, Any]:
             for one in result.segments
         ],
         "schema": SCHEMA,
+        "confidence": None if result.confidence is None else _confidence_to_json(result.confidence),
         "warnings": list(result.warnings),
         "provenance": None if provenance is None else dataclasses.asdict(provenance),
     }
+
+
+def _confidence_to_json(confidence: Confidence) -> dict[str, Any]:
+    # JSON knows no infinity: null stands for a metre of which no path was possible.
+    return {
+        "beats": [float(value) for value in confidence.beats],
+        "metre": None if confidence.metre is None else float(confidence.metre),
+        "metre_log_probabilities": {
+            str(beats): float(value) if math.isfinite(value) else None
+            for beats, value in confidence.metre_log_probabilities.items()
+        },
+    }
+
+
+def _confidence(content: dict[str, Any] | None) -> Confidence | None:
+    if content is None:
+        return None
+    return Confidence(
+        beats=[float(value) for value in content["beats"]],
+        metre=None if content["metre"] is None else float(content["metre"]),
+        metre_log_probabilities={
+            int(beats): -math.inf if value is None else float(value)
+            for beats, value in content["metre_log_probabilities"].items()
+        },
+    )
 
 
 def _array_paths(json_path: Path) -> tuple[Path, Path]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.errors import ContractError
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 #: Columns of :func:`log_densities`.
 NO_BEAT, BEAT, DOWNBEAT = 0, 1, 2
+
+#: Warning of a result that has no beats because no path through the model has a probability above 0.
+NO_PATH = (
+    "No beats were found: no sequence of beats fits the activations, which are 0, not finite,"
+    " or sum to 1 or more in too many frames."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +64,32 @@ class BarPointerModel:
     log_transition: NDArray[np.float64]
     log_initial: NDArray[np.float64]
     observation_lambda: int
+
+
+@dataclass(frozen=True, eq=False)
+class BestPath:
+    """The most probable path of the most probable metre.
+
+    Attributes
+    ----------
+    metre
+        Index of the metre.
+    log_probabilities
+        Of the best path of each metre, and of the activations on it; −inf (or, with infinite activations,
+        inf) where none is possible.
+    lanes
+        int64 ``[L, 3]`` in time order, as :func:`beats_on_path` takes them; empty if no path is possible.
+    margins
+        float64 ``[L]``, one for each lane: the log probability of this path up to the lane's end, less that of
+        the best path that goes on from there in the same way, but whose last beat until then is not observed
+        at the frame at which this lane's beat is reported. For the last lane both go up to the last frame, and
+        a path that ends in another beat of the bar counts too. Infinite where there is no other path.
+    """
+
+    metre: int
+    log_probabilities: tuple[float, ...]
+    lanes: NDArray[np.int64]
+    margins: NDArray[np.float64]
 
 
 def bar_pointer_model(parameters: MetreParameters, frames_per_second: float) -> BarPointerModel:
@@ -213,3 +245,62 @@ def beats_on_path(
         [first + np.argmax(values[first:last]) // 2 for first, last in edges], np.int64
     )
     return frames, position[frames]
+
+
+def beat_heights(values: NDArray[Any], correct: bool) -> NDArray[np.float64]:
+    """Return by what :func:`beats_on_path` chooses the frame of a beat within its zone.
+
+    Parameters
+    ----------
+    values
+        The decoded activations ``[T, 2]``.
+    correct
+        As for :func:`beats_on_path`.
+
+    Returns
+    -------
+    ndarray
+        float64 ``[T]``: a beat is reported at the first of the highest frames of its zone.
+    """
+    if not correct:
+        return np.zeros(len(values))
+    heights: NDArray[np.float64] = np.maximum(values[:, 0], values[:, 1]).astype(np.float64)
+    heights[np.isnan(heights)] = np.inf
+    return heights
+
+
+def metre_on_path(
+    values: NDArray[Any],
+    model: BarPointerModel,
+    path: BestPath,
+    correct: bool,
+    first: int,
+    frames_per_second: float,
+) -> Metre:
+    """Return the result of a decoding.
+
+    Parameters
+    ----------
+    values, model, correct
+        As for :func:`beats_on_path`.
+    path
+        What was decoded.
+    first
+        Number of the first decoded frame.
+    frames_per_second
+        Rate of the frames.
+    """
+    log_probabilities = tuple(zip(model.beats_per_bar, path.log_probabilities, strict=True))
+    if not len(path.lanes):
+        return Metre(np.empty(0), np.empty(0, np.int64), (NO_PATH,), np.empty(0), log_probabilities)
+    frames, positions = beats_on_path(values, model, path.lanes, correct)
+    lane = np.searchsorted(path.lanes[:, 0], frames, side="right") - 1
+    best = path.log_probabilities[path.metre]
+    others = [score for n, score in enumerate(path.log_probabilities) if n != path.metre]
+    return Metre(
+        (frames + first) / float(frames_per_second),
+        positions,
+        beat_confidences=-np.expm1(-path.margins[lane]),
+        metre_log_probabilities=log_probabilities,
+        metre_confidence=float(-np.expm1(max(others) - best)) if others else None,
+    )

@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from allin1_core.reference.bar_pointer import BEAT, DOWNBEAT, NO_BEAT, BarPointerModel
+from allin1_core.reference.bar_pointer import (
+    BEAT,
+    DOWNBEAT,
+    NO_BEAT,
+    BarPointerModel,
+    BestPath,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,29 +47,10 @@ BLOCKS_PER_REPORT = 64
 _NOTHING = 3
 
 
-@dataclass(frozen=True, eq=False)
-class BestPath:
-    """The most probable path of the most probable metre.
-
-    Attributes
-    ----------
-    metre
-        Index of the metre.
-    log_probability
-        Of the path; −inf (or, with infinite activations, inf) if none is possible.
-    lanes
-        int64 ``[L, 3]`` in time order, as :func:`~allin1_core.reference.bar_pointer.beats_on_path` takes
-        them; empty if no path is possible.
-    """
-
-    metre: int
-    log_probability: float
-    lanes: NDArray[np.int64]
-
-
 def most_probable_path(
     model: BarPointerModel,
     densities: NDArray[np.float64],
+    heights: NDArray[np.float64],
     progress: Callable[[float], None],
 ) -> BestPath:
     """Return the best path over all metres.
@@ -74,6 +61,8 @@ def most_probable_path(
         The model.
     densities
         float64 ``[3, T]``, T above 0, from :func:`~allin1_core.reference.bar_pointer.log_densities`.
+    heights
+        float64 ``[T]``, from :func:`~allin1_core.reference.bar_pointer.beat_heights`.
     progress
         Called with the fraction done.
     """
@@ -106,23 +95,28 @@ def most_probable_path(
             checkpoints.append(recent.copy())
             _advance(layout, padded, recent, exits, start, stop, start, work, progress)
 
-        metre, log_probability, lane = _best_end(
-            layout, model, exits[: block_count - starts[-1]], starts[-1], total
+        metre, log_probabilities, lane, margin = _best_end(
+            layout, model, heights, exits[: block_count - starts[-1]], starts[-1]
         )
-        if np.isinf(log_probability):
-            return BestPath(metre, log_probability, np.empty((0, 3), np.int64))
+        if np.isinf(log_probabilities[metre]):
+            return BestPath(metre, log_probabilities, np.empty((0, 3), np.int64), np.empty(0))
 
         visited = [lane]
+        margins = [margin]
         for start, stop, checkpoint in reversed(list(zip(starts, stops, checkpoints, strict=True))):
             if stop != block_count:
                 done = block_count + starts[-1] - stop
                 _advance(layout, padded, checkpoint, exits, start, stop, done, work, progress)
             while visited[-1][0] >= max(start * block, 1):
-                visited.append(_lane_before(layout, model, padded, exits, start, visited[-1]))
+                lane, margin = _lane_before(
+                    layout, model, padded, heights, exits, start, visited[-1]
+                )
+                visited.append(lane)
+                margins.append(margin)
     path = np.array(
         [(frame, layout.beats[row], index) for frame, row, index in reversed(visited)], np.int64
     )
-    return BestPath(metre, log_probability, path)
+    return BestPath(metre, log_probabilities, path, np.array(margins[::-1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,40 +313,68 @@ def _advance(
 def _best_end(
     layout: _Layout,
     model: BarPointerModel,
+    heights: NDArray[np.float64],
     exits: NDArray[np.float64],
     start: int,
-    total: int,
-) -> tuple[int, float, tuple[int, int, int]]:
-    """Metre, score and last lane of the best path; of equal states the first wins, then the first metre.
+) -> tuple[int, tuple[float, ...], tuple[int, int, int], float]:
+    """Metre, score of each metre, last lane and its margin; of equal states the first wins.
 
     The score of state k of a lane at the last frame is that of the exit at the end of its run through the
     zeros behind, ``interval - k`` frames later.
     """
+    total = len(heights)
     first = total - start * layout.block
     # [I, R, time]: exits from the last frame on.
     ends = np.concatenate(list(exits[first // layout.block :]), axis=-1)[
         :, :, first % layout.block :
     ]
+    ends[np.isnan(ends)] = -np.inf
     best = [(-np.inf, (total - 1, int(row), 0)) for row in np.unique(layout.metres)]
     for row, metre in enumerate(layout.metres):
         for index, interval in enumerate(model.intervals):
             scores = ends[index, row, :interval][::-1]
-            state = int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
+            state = int(np.argmax(scores))
             if scores[state] > best[metre][0]:
                 best[metre] = (float(scores[state]), (total - 1 - state, row, index))
-    metre = int(np.argmax([score for score, _ in best]))
-    return metre, *best[metre]
+    chosen = int(np.argmax([score for score, _ in best]))
+    score, lane = best[chosen]
+
+    beat_frame = _beat_frame(layout, model, heights, lane)
+    next_score = -np.inf
+    for row in np.flatnonzero(layout.metres == chosen).tolist():
+        for index, interval in enumerate(model.intervals):
+            scores = ends[index, row, :interval]
+            if row == lane[1]:
+                entries = total - interval + np.arange(interval)
+                zone = model.zone_frames[layout.beats[row], index]
+                scores = scores[(beat_frame < entries) | (entries + zone <= beat_frame)]
+            next_score = max(next_score, float(np.max(scores, initial=-np.inf)))
+    return chosen, tuple(score for score, _ in best), lane, score - next_score
+
+
+def _beat_frame(
+    layout: _Layout,
+    model: BarPointerModel,
+    heights: NDArray[np.float64],
+    lane: tuple[int, int, int],
+) -> int:
+    """Frame at which the beat of a lane is reported."""
+    entry, row, index = lane
+    zone = int(model.zone_frames[layout.beats[row], index])
+    seen = heights[max(entry, 0) : max(entry + zone, 0)]
+    return max(entry, 0) + (int(np.argmax(seen)) if len(seen) else 0)
 
 
 def _lane_before(
     layout: _Layout,
     model: BarPointerModel,
     padded: NDArray[np.float64],
+    heights: NDArray[np.float64],
     exits: NDArray[np.float64],
     start: int,
     lane: tuple[int, int, int],
-) -> tuple[int, int, int]:
-    """Lane from which the best path came: first frame, row, interval.
+) -> tuple[tuple[int, int, int], float]:
+    """Lane from which the best path came: first frame, row, interval; and its margin.
 
     Here the density is added to each candidate, as the original does: two that differ before may be equal
     after, and then the first wins.
@@ -362,5 +384,12 @@ def _lane_before(
     row_before = int(layout.previous_rows[row])
     scores = exits[number - start, :, row_before, offset] + model.log_transition[index]
     scores += padded[layout.entry_densities[row], layout.reach + frame]
-    before = int(np.argmax(np.where(np.isnan(scores), -np.inf, scores)))
-    return frame - int(model.intervals[before]), row_before, before
+    scores[np.isnan(scores)] = -np.inf
+    before = int(np.argmax(scores))
+    lane_before = (frame - int(model.intervals[before]), row_before, before)
+
+    beat_frame = _beat_frame(layout, model, heights, lane_before)
+    entries = frame - model.intervals
+    zones = model.zone_frames[layout.beats[row_before]]
+    others = scores[(beat_frame < entries) | (entries + zones <= beat_frame)]
+    return lane_before, float(scores[before] - np.max(others, initial=-np.inf))

@@ -16,17 +16,12 @@ from allin1_core.contracts.stages import MetricalDbn, Setup, Task
 from allin1_core.reference.bar_pointer import (
     BarPointerModel,
     bar_pointer_model,
-    beats_on_path,
+    beat_heights,
     frames_to_decode,
     log_densities,
+    metre_on_path,
 )
 from allin1_core.reference.bar_pointer_viterbi import most_probable_path
-
-#: Warning of a result that has no beats because no path through the model has a probability above 0.
-NO_PATH = (
-    "No beats were found: no sequence of beats fits the activations, which are 0, not finite,"
-    " or sum to 1 or more in too many frames."
-)
 
 
 def create(setup: Setup) -> MetricalDbn:
@@ -47,14 +42,13 @@ def create(setup: Setup) -> MetricalDbn:
         first, stop = frames_to_decode(activations.values, parameters.threshold)
         values = activations.values[first:stop]
         if not values.any():
-            return Metre(np.empty(0), np.empty(0, np.int64))
-        model = model_at(activations.frames_per_second)
+            return Metre(np.empty(0), np.empty(0, np.int64), beat_confidences=np.empty(0))
+        rate = activations.frames_per_second
+        model = model_at(rate)
         densities = log_densities(values, parameters.observation_lambda)
-        path = most_probable_path(model, densities, task.progress)
+        heights = beat_heights(values, parameters.correct)
+        path = most_probable_path(model, densities, heights, task.progress)
         task.progress(1.0)
-        if not len(path.lanes):
-            return Metre(np.empty(0), np.empty(0, np.int64), (NO_PATH,))
-        frames, positions = beats_on_path(values, model, path.lanes, parameters.correct)
-        return Metre((frames + first) / float(activations.frames_per_second), positions)
+        return metre_on_path(values, model, path, parameters.correct, first, rate)
 
     return metrical_dbn

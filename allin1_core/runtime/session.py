@@ -12,7 +12,7 @@ from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.contracts.model import Model, ModelCard
 from allin1_core.contracts.parity import Parity
-from allin1_core.contracts.result import AnalysisResult, Provenance
+from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance
 from allin1_core.contracts.route import ANY_CLOSE, RouteRequest
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Space
@@ -246,6 +246,7 @@ class Session:
             segments=[] if sections is None else list(sections.segments),
             activations=probabilities(logits) if include_activations and logits else None,
             embeddings=logits.embeddings if include_embeddings and logits else None,
+            confidence=None if metre is None else _confidence(metre),
             warnings=warnings,
             provenance=Provenance(
                 version=self.plugins.records[0].version,
@@ -313,3 +314,13 @@ class Session:
                 self.plugins.manager.subset_hook_caller(hook, others)(**arguments)
             except Exception as error:
                 log.warning("Plugin %s raised in %s: %s", name, hook, error)
+
+
+def _confidence(metre: Metre) -> Confidence | None:
+    if metre.beat_confidences is None:
+        return None
+    return Confidence(
+        beats=metre.beat_confidences.tolist(),
+        metre=metre.metre_confidence,
+        metre_log_probabilities=dict(metre.metre_log_probabilities),
+    )

@@ -341,6 +341,25 @@ class MetricalDbnConformance(BackendConformance):
             output = self.run(load_target(record.target)(setup), record, device, data, Task())
             assert measure(wanted, output) <= record.parity.tolerance, f"{rate} frames per second"
 
+    def test_what_it_says_of_its_confidence_is_the_references(self) -> None:
+        record, device = self.ready()
+        reference = load_target(_reference("metrical_dbn").target)(self.setup("cpu"))
+        call = load_target(record.target)(self.setup(device))
+        for name, data in self.inputs():
+            wanted = reference(data, Task())
+            output = self.run(call, record, device, data, Task())
+            if output.beat_confidences is not None:
+                assert _largest(wanted.beat_confidences, output.beat_confidences) < 1e-6, name
+            if output.metre_log_probabilities:
+                assert [beats for beats, _ in output.metre_log_probabilities] == [
+                    beats for beats, _ in wanted.metre_log_probabilities
+                ]
+                pairs = zip(
+                    wanted.metre_log_probabilities, output.metre_log_probabilities, strict=True
+                )
+                for (_, one), (_, other) in pairs:
+                    assert one == other or abs(one - other) < 1e-3, name
+
 
 class FunctionalConformance(BackendConformance):
     """Conformance of a backend for ``functional``."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import subprocess
@@ -17,12 +18,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from allin1_core.contracts.logits import HARMONIX_LABELS
-from allin1_core.contracts.result import SCHEMA, AnalysisResult, Provenance, StageRecord
+from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance, StageRecord
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
 from allin1_core.io.results import ACTIVATIONS, load_result, save_result, to_json
 
-FIELDS = ("path", "bpm", "beats", "downbeats", "beat_positions", "segments", "warnings")
+FIELDS = (
+    "path",
+    "bpm",
+    "beats",
+    "downbeats",
+    "beat_positions",
+    "segments",
+    "confidence",
+    "warnings",
+)
 
 PROVENANCE = Provenance(
     version="0.1.0",
@@ -79,6 +89,7 @@ def test_the_json_begins_as_the_originals_and_has_its_layout(tmp_path: Path) -> 
             }
           ],
           "schema": 1,
+          "confidence": null,
           "warnings": [],
           "provenance": null
         }
@@ -95,6 +106,13 @@ seconds = st.floats(0, 1e5, allow_nan=False)
     beats=st.lists(seconds),
     positions=st.lists(st.integers(1, 12)),
     segments=st.lists(st.builds(Segment, seconds, seconds, st.sampled_from(HARMONIX_LABELS))),
+    confidence=st.none()
+    | st.builds(
+        Confidence,
+        st.lists(st.floats(0, 1)),
+        st.none() | st.floats(0, 1),
+        st.dictionaries(st.integers(1, 12), st.floats(-1e6, 0) | st.just(-math.inf)),
+    ),
     warnings=st.lists(st.text()),
 )
 @settings(
@@ -107,10 +125,18 @@ def test_what_is_saved_is_what_is_loaded(
     beats: list[float],
     positions: list[int],
     segments: list[Segment],
+    confidence: Confidence | None,
     warnings: list[str],
 ) -> None:
     result = AnalysisResult(
-        Path(path), bpm, beats, beats[::2], positions, segments, warnings=warnings
+        Path(path),
+        bpm,
+        beats,
+        beats[::2],
+        positions,
+        segments,
+        confidence=confidence,
+        warnings=warnings,
     )
     saved = save_result(result, tmp_path, "song", overwrite=True)
     loaded = load_result(saved)

@@ -15,8 +15,13 @@ from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.stages import Setup, Task
 from allin1_core.errors import ContractError
 from allin1_core.reference import bar_pointer_viterbi, metrical_prep
-from allin1_core.reference.bar_pointer import bar_pointer_model, log_densities
-from allin1_core.reference.metrical_dbn import NO_PATH, create
+from allin1_core.reference.bar_pointer import (
+    NO_PATH,
+    bar_pointer_model,
+    beat_heights,
+    log_densities,
+)
+from allin1_core.reference.metrical_dbn import create
 
 #: A model that is small enough for quick tests: beats of 4 to 10 frames at 10 frames per second.
 SMALL = MetreParameters(beats_per_bar=(2, 3), min_bpm=60, max_bpm=150, num_tempi=None)
@@ -182,9 +187,10 @@ def test_it_equals_a_search_over_all_states(seed):
     path = bar_pointer_viterbi.most_probable_path(
         bar_pointer_model(SMALL, SMALL_RATE),
         log_densities(values, SMALL.observation_lambda),
+        beat_heights(values, SMALL.correct),
         lambda fraction: None,
     )
-    assert path.log_probability == pytest.approx(score, rel=1e-12)
+    assert max(path.log_probabilities) == pytest.approx(score, rel=1e-12)
 
 
 @pytest.mark.parametrize("observation_lambda", [2, 3, 5])
@@ -341,14 +347,82 @@ def test_scores_and_paths_are_those_of_madmom_to_the_bit(madmom, seed):
         )
         states, log_probability = hmm.viterbi(x)
         model = bar_pointer_model(MetreParameters(beats_per_bar=(beats,)), 100)
-        path = bar_pointer_viterbi.most_probable_path(model, log_densities(x, 16), lambda f: None)
-        assert path.log_probability == log_probability
+        path = bar_pointer_viterbi.most_probable_path(
+            model, log_densities(x, 16), beat_heights(x, True), lambda f: None
+        )
+        assert path.log_probabilities == (log_probability,)
         stops = [*path.lanes[1:, 0], len(x)]
         ours = []
         for (entry, beat, interval), stop in zip(path.lanes, stops, strict=True):
             first = beat * model.intervals.sum() + model.intervals[:interval].sum()
             ours += [first + frame - entry for frame in range(max(entry, 0), stop)]
         assert ours == states.tolist()
+
+
+def every_path(model, densities, beats):
+    """All paths of a metre as (log probability, lanes), from the definition of the model."""
+    frames = densities.shape[1]
+    start = -np.log(beats * int(model.intervals.sum()))
+
+    def walk(lanes, score):
+        entry, beat, index = lanes[-1]
+        interval, zone = int(model.intervals[index]), int(model.zone_frames[beat, index])
+        for frame in range(max(entry, 0), min(entry + interval, frames)):
+            score += densities[(1 if beat else 2) if frame < entry + zone else 0, frame]
+        if entry + interval >= frames:
+            yield score, lanes
+            return
+        for other in range(len(model.intervals)):
+            step = model.log_transition[other, index]
+            yield from walk([*lanes, (entry + interval, (beat + 1) % beats, other)], score + step)
+
+    for beat, (index, interval) in itertools.product(range(beats), enumerate(model.intervals)):
+        for entry in range(1 - int(interval), 1):
+            # Frame 0 is reached by a transition from before the song, too.
+            before = 0.0 if entry < 0 else max(model.log_transition[index])
+            yield from walk([(entry, beat, index)], start + before)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_confidences_are_those_of_all_paths_compared(seed):
+    parameters = MetreParameters((2, 3), 60, 100, None, 5.0, 3, 0.0, correct=seed % 2 == 0)
+    values = np.random.default_rng(seed).uniform(0.01, 0.45, (17, 2))
+    found = decode(values, parameters, 5.0)
+    model = bar_pointer_model(parameters, 5.0)
+    assert model.intervals.tolist() == [3, 4, 5]
+    densities = log_densities(values, 3)
+    heights = beat_heights(values, parameters.correct)
+    paths = {beats: list(every_path(model, densities, beats)) for beats in (2, 3)}
+    scores = {beats: max(score for score, _ in paths[beats]) for beats in paths}
+    assert dict(found.metre_log_probabilities) == pytest.approx(scores)
+    assert found.metre_confidence == pytest.approx(1 - np.exp(-abs(scores[2] - scores[3])))
+
+    beats = max(scores, key=scores.get)
+    score, lanes = max(paths[beats])
+
+    def zone(lane):
+        entry, beat, index = lane
+        return range(max(entry, 0), min(entry + int(model.zone_frames[beat, index]), len(values)))
+
+    expected = []
+    for n, lane in enumerate(lanes):
+        seen = zone(lane)
+        if not len(seen) or (not parameters.correct and lane[0] < 1):
+            continue
+        frame = max(seen, key=lambda t: heights[t])
+        after = lanes[n + 1 :]
+        rivals = [
+            other_score
+            for other_score, other in paths[beats]
+            if len(other) > len(after)
+            and other[len(other) - len(after) :] == after
+            and (
+                frame not in zone(other[-1 - len(after)]) or (not after and other[-1][1] != lane[1])
+            )
+        ]
+        expected.append(1 - np.exp(max(rivals) - score))
+    assert len(expected) >= 3
+    np.testing.assert_allclose(found.beat_confidences, expected, rtol=0, atol=1e-9)
 
 
 # --- behaviour -----------------------------------------------------------------------------------------------

@@ -86,6 +86,8 @@ def test_stems_in_files_go_the_whole_way(make_session, stems, by_hand):
     ]
     assert result.bpm == estimate_bpm(metre.beat_times_s)
     assert tuple(result.segments) == sections.segments
+    assert len(result.confidence.beats) == len(result.beats)
+    assert list(result.confidence.metre_log_probabilities) == [3, 4]
     assert result.activations["label"].sum(axis=0) == pytest.approx(1, abs=1e-5)
     assert result.activations["beat"] == pytest.approx(
         1 / (1 + np.exp(-by_hand[Logits].beat.astype(float))), abs=1e-6

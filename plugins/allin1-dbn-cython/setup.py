@@ -1,0 +1,46 @@
+"""Builds the compiled module; everything else about the distribution stands in pyproject.toml."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+PACKAGE = "src/allin1_backend_dbn_cython"
+KERNELS = ("isa", "isa_scalar", "isa_sse2", "isa_avx2", "isa_avx512", "isa_neon", "trace")
+
+# The buffer protocol belongs to the stable ABI from Python 3.11 on, so one wheel serves 3.11 and all
+# that follow; 3.10 and the free-threaded builds, which have no stable ABI, get wheels of their own.
+STABLE_ABI = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
+
+
+class BuildExt(build_ext):
+    """Tells the compiler to leave floating-point arithmetic as it is written."""
+
+    def build_extensions(self) -> None:
+        """Build with the flags of the compiler at hand."""
+        if self.compiler.compiler_type == "msvc":
+            flags = ["/O2", "/fp:precise"]
+        else:
+            flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-fast-math"]
+        for extension in self.extensions:
+            extension.extra_compile_args = flags
+        super().build_extensions()
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "allin1_backend_dbn_cython._kernel",
+            sources=[f"{PACKAGE}/_kernel.pyx"] + [f"{PACKAGE}/kernel/{name}.c" for name in KERNELS],
+            include_dirs=[PACKAGE],
+            depends=[f"{PACKAGE}/kernel/{name}.h" for name in ("advance", "bar_pointer")],
+            define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else [],
+            py_limited_api=STABLE_ABI,
+        )
+    ],
+    cmdclass={"build_ext": BuildExt},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ABI else {},
+)
