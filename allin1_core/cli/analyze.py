@@ -104,6 +104,11 @@ def _stem_options(function: Any) -> Any:
 )
 @click.option("-a", "--activ", is_flag=True, help="Also write the activations (.activ.npz).")
 @click.option("-e", "--embed", is_flag=True, help="Also write the embeddings (.embed.npy).")
+@click.option(
+    "--only",
+    type=click.Choice(["beats", "sections"]),
+    help="Find these, and spend no time on the rest.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace results that belong to other inputs.")
 @click.option(
     "--beats-per-bar",
@@ -141,6 +146,7 @@ def command(
     weights_dir: Path | None,
     activ: bool,
     embed: bool,
+    only: str | None,
     overwrite: bool,
     threads: int | None,
     as_json: bool,
@@ -177,6 +183,7 @@ def command(
                 overwrite=overwrite,
                 include_activations=activ,
                 include_embeddings=embed,
+                only=only,
                 progress=progress,
             ):
                 if outcome.error is not None:

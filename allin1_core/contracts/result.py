@@ -56,6 +56,8 @@ class Provenance:
         How each stage was run, in order.
     fallbacks
         One sentence for each backend that failed and was replaced.
+    outputs
+        What was looked for: ``beats``, ``sections``. What is not among them is empty in the result.
     """
 
     version: str
@@ -63,6 +65,7 @@ class Provenance:
     input: dict[str, Any]
     stages: tuple[StageRecord, ...]
     fallbacks: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ("beats", "sections")
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,7 @@ def _provenance(content: dict[str, Any] | None) -> Provenance | None:
         input=content["input"],
         stages=tuple(stages),
         fallbacks=tuple(content["fallbacks"]),
+        outputs=tuple(content["outputs"]),
     )
 
 

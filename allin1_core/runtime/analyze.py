@@ -33,6 +33,7 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     metre: MetreParameters | None = None,
     include_activations: bool = False,
     include_embeddings: bool = False,
+    only: str | None = None,
     weights_dir: AnyPath | None = None,
     overwrite: bool = False,
     threads: int | None = None,
@@ -52,6 +53,7 @@ def analyze(
     metre: MetreParameters | None = None,
     include_activations: bool = False,
     include_embeddings: bool = False,
+    only: str | None = None,
     weights_dir: AnyPath | None = None,
     overwrite: bool = False,
     threads: int | None = None,
@@ -70,6 +72,7 @@ def analyze(
     metre: MetreParameters | None = None,
     include_activations: bool = False,
     include_embeddings: bool = False,
+    only: str | None = None,
     weights_dir: AnyPath | None = None,
     overwrite: bool = False,
     threads: int | None = None,
@@ -97,6 +100,8 @@ def analyze(
         Parameters of the metre decoder.
     include_activations, include_embeddings
         What the results shall hold besides.
+    only
+        ``beats`` or ``sections``; None for all that the model can give.
     weights_dir
         Folder to look for weights in first.
     overwrite
@@ -143,6 +148,7 @@ def analyze(
                 overwrite=overwrite,
                 include_activations=include_activations,
                 include_embeddings=include_embeddings,
+                only=only,
             )
         )
     errors = {str(o.track.source): o.error for o in outcomes if o.error is not None}

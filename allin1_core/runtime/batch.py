@@ -44,6 +44,7 @@ def run_batch(
     overwrite: bool = False,
     include_activations: bool = False,
     include_embeddings: bool = False,
+    only: str | None = None,
     progress: Callable[[int, str, float], None] | None = None,
 ) -> Iterator[Outcome]:
     """Analyse `tracks` in order and give each outcome when it is there.
@@ -62,6 +63,8 @@ def run_batch(
         Whether a result of another input may be replaced.
     include_activations, include_embeddings
         What the results shall hold besides.
+    only
+        ``beats`` or ``sections``; None for all that the model can give.
     progress
         Told the track's index, the running stage, and the fraction of the track that is done.
     """
@@ -78,6 +81,7 @@ def run_batch(
                 track,
                 include_activations=include_activations,
                 include_embeddings=include_embeddings,
+                only=only,
                 progress=tell,
             )
             written = None

@@ -17,6 +17,7 @@ from allin1_core.contracts.route import ANY_CLOSE, RouteRequest
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Setup, Stage
+from allin1_core.errors import InputError
 from allin1_core.io.audio import read_audio
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
@@ -183,9 +184,22 @@ class Session:
         *,
         include_activations: bool = False,
         include_embeddings: bool = False,
+        only: str | None = None,
         progress: Progress | None = None,
     ) -> AnalysisResult:
         """Analyse one track.
+
+        Parameters
+        ----------
+        track
+            What to analyse.
+        include_activations, include_embeddings
+            What the result shall hold besides.
+        only
+            ``beats`` or ``sections``, to leave out the stages that the other needs; None for all that the
+            model can give.
+        progress
+            Told about the progress; what it raises ends the run.
 
         Raises
         ------
@@ -195,7 +209,7 @@ class Session:
         result: AnalysisResult | None = None
         failure: Exception | None = None
         try:
-            result = self._analyze(track, include_activations, include_embeddings, progress)
+            result = self._analyze(track, include_activations, include_embeddings, only, progress)
         except Exception as error:
             failure = error
             raise
@@ -212,9 +226,10 @@ class Session:
         track: Track,
         include_activations: bool,
         include_embeddings: bool,
+        only: str | None,
         progress: Progress | None,
     ) -> AnalysisResult:
-        outputs = set(self.card.outputs) | ({"logits"} if include_activations else set())
+        wanted = self._wanted(only)
         files = track.find_stems()
         start: Start
         if files is not None:
@@ -224,13 +239,15 @@ class Session:
             start = Mix(samples)
         run = self.run(
             start,
-            outputs=outputs,
+            outputs=[*wanted, "logits"] if include_activations else wanted,
             embeddings=include_embeddings,
             progress=progress,
             track=track.name,
         )
         source = run.input if files is not None else {"kind": "mix", "files": [describe_file(info)]}
         warnings = [*run.warnings] if files is not None else [*info.warnings]
+        if only is None and "sections" not in wanted:
+            warnings.append(f"The model {self.card.name} finds no sections.")
         metre = run.products.get(Metre)
         sections = run.products.get(Sections)
         logits = run.products.get(Logits)
@@ -254,8 +271,19 @@ class Session:
                 input=source,
                 stages=tuple(run.records),
                 fallbacks=tuple(run.fallbacks),
+                outputs=wanted,
             ),
         )
+
+    def _wanted(self, only: str | None) -> tuple[str, ...]:
+        if only is None:
+            return self.card.outputs
+        if only not in self.card.outputs:
+            raise InputError(
+                f"The model {self.card.name} does not find {only}.",
+                remedy=f"It finds {' and '.join(self.card.outputs)}.",
+            )
+        return (only,)
 
     # What the pipeline asks of its session.
 

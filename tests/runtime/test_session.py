@@ -123,6 +123,36 @@ def test_a_run_may_start_from_activations_and_stop_at_any_output(make_session, b
         }
 
 
+def test_only_beats_or_only_sections_run_only_their_stages(make_session, stems):
+    (track,) = make_tracks(stems_dirs=[stems.source])
+    with make_session() as session:
+        whole = session.analyze(track)
+        beats = session.analyze(track, only="beats")
+        sections = session.analyze(track, only="sections")
+        with pytest.raises(InputError, match="does not find chords"):
+            session.analyze(track, only="chords")
+    assert (beats.beats, beats.segments) == (whole.beats, [])
+    assert (sections.beats, sections.bpm) == ([], None)
+    assert sections.segments == whole.segments
+    stages = [stage for record in beats.provenance.stages for stage in record.stages]
+    assert "functional" not in stages
+    stages = [stage for record in sections.provenance.stages for stage in record.stages]
+    assert "metrical_prep" not in stages
+    assert beats.provenance.outputs == ("beats",)
+    assert beats.warnings == []
+
+
+def test_a_model_without_sections_says_so(make_session, stems, model_folder):
+    from dataclasses import replace
+
+    (track,) = make_tracks(stems_dirs=[stems.source])
+    with make_session() as session:
+        session.card = replace(session.card, outputs=("beats",))
+        result = session.analyze(track)
+    assert result.segments == []
+    assert result.warnings == ["The model random finds no sections."]
+
+
 def test_what_cannot_be_reached_from_the_start_is_refused(make_session, by_hand):
     with make_session() as session:
         with pytest.raises(InputError, match="only beats"):
