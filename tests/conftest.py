@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest_plugins = ["allin1_core.testing.fixtures"]
+
 
 def find_shared_dir() -> Path | None:
     """Folder with ``golden``, ``weights`` and ``music``, or None."""

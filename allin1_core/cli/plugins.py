@@ -38,6 +38,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
         if record.status == "loaded":
             own = [o.item for o in offers.backends if o.plugin is record]
             names = ", ".join(f"{'+'.join(b.stages)}={b.name}" for b in own)
-            click.echo(f"{'':<14} {names or 'no backends'}")
+            models = ", ".join(o.item.name for o in offers.models.values() if o.plugin is record)
+            for line in (names, models and f"models: {models}"):
+                if line:
+                    click.echo(f"{'':<14} {line}")
     for problem in offers.problems:
         click.echo(f"left out: {problem}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allin1_core.contracts.result import AnalysisResult
-from allin1_core.errors import Allin1Error, BackendError
+from allin1_core.errors import Allin1Error, BackendError, WeightsError
 from allin1_core.io.results import check_destination, save_result
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
@@ -67,6 +67,11 @@ def run_batch(
         ``beats`` or ``sections``; None for all that the model can give.
     progress
         Told the track's index, the running stage, and the fraction of the track that is done.
+
+    Raises
+    ------
+    WeightsError
+        If the model's weights are missing or damaged, which ends the batch.
     """
     for index, track in enumerate(tracks):
 
@@ -87,6 +92,9 @@ def run_batch(
             written = None
             if out_dir is not None:
                 written = save_result(result, out_dir, track.name, overwrite=overwrite)
+        except WeightsError:
+            # Without weights no track can be analysed: told once, not once a track.
+            raise
         except Allin1Error as error:
             yield Outcome(track, error=error)
         except Exception as error:

@@ -191,15 +191,13 @@ def _download_missing(
 def _not_here(
     card: ModelCard, missing: Sequence[WeightsFile], folders: Folders, reasons: Iterable[str]
 ) -> WeightsError:
-    """The error that tells a person without a connection what to put where."""
-    addresses = "\n".join(
-        f"  {file.name}" + "".join(f"\n    {url}" for url in file.urls) for file in missing
-    )
+    """Build the error that tells a person without a connection what to put where."""
+    names = ", ".join(file.name for file in missing)
+    sources = dict.fromkeys(file.urls[0].rpartition("/")[0] for file in missing if file.urls)
+    published = f" They are published at {', '.join(sources)}." if sources else ""
     return WeightsError(
-        f"{len(missing)} of {len(card.files)} weights files of {card.name} are not on this machine. "
-        + " ".join(reasons),
-        remedy="Fetch these files in another way:\n"
-        f"{addresses}\n"
-        f"and put them into {folders.downloads}, or into any folder that you name by --weights-dir or"
-        " ALLIN1_WEIGHTS_DIR.",
+        f"{len(missing)} of {len(card.files)} weights files of {card.name} are not on this machine."
+        f" {' '.join(reasons)}",
+        remedy=f"Put {names} into {folders.downloads}, or into any folder that you name by --weights-dir or"
+        f" ALLIN1_WEIGHTS_DIR.{published}",
     )

@@ -10,8 +10,6 @@ from allin1_core.contracts.audio import SAMPLE_RATE, STEMS
 from allin1_core.testing.models import model_plugin, write_random_model
 from allin1_core.testing.signals import music_stems
 
-pytest_plugins = ["allin1_core.testing.fixtures"]
-
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):

@@ -10,8 +10,6 @@ from allin1_core.markers import API_LEVEL, hookimpl
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
 
-pytest_plugins = ["allin1_core.testing.fixtures"]
-
 # Warnings are the product here; each test looks at the records instead.
 
 

@@ -14,8 +14,6 @@ from allin1_core.runtime.session import Session
 from allin1_core.testing.models import RANDOM_MODEL, model_plugin, write_random_model
 from allin1_core.testing.signals import music_stems
 
-pytest_plugins = ["allin1_core.testing.fixtures"]
-
 
 def write_stems(folder: Path, seconds: float = 6.0, seed: int = 0) -> StemFiles:
     folder.mkdir(parents=True, exist_ok=True)

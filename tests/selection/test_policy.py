@@ -18,8 +18,6 @@ from allin1_core.plugins.collecting import collect_offers
 from allin1_core.selection.policy import decide
 from allin1_core.selection.probing import Probes
 
-pytest_plugins = ["allin1_core.testing.fixtures"]
-
 NPU = Space("arrays", "npu")
 PRIOR = "a test"
 
