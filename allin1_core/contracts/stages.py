@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.contracts.model import Model
@@ -70,6 +71,9 @@ class Task:
 #: The decoder's parameters for the ensemble ``harmonix-all``.
 DEFAULT_METRE = MetreParameters(threshold=0.24)
 
+#: The separation as the original does it.
+DEFAULT_DEMIX = DemixParameters()
+
 
 @dataclass(frozen=True, eq=False)
 class Setup:
@@ -83,6 +87,8 @@ class Setup:
         The model with its parameters; None unless the backend covers the stage ``nn``.
     metre
         Parameters of the metre decoder, with the threshold filled in.
+    demix
+        Parameters of the separation.
     threads
         Threads to use on a CPU; None for the library's own choice.
     """
@@ -90,6 +96,7 @@ class Setup:
     device: str = "cpu"
     model: Model | None = None
     metre: MetreParameters = DEFAULT_METRE
+    demix: DemixParameters = DEFAULT_DEMIX
     threads: int | None = None
 
 
