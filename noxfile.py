@@ -50,9 +50,9 @@ def wheel(session: nox.Session, folder: Path) -> str:
     return str(built)
 
 
-def install_built(session: nox.Session, *plugins: str) -> None:
-    """Install the wheels of the core, with its testing extra, and of `plugins`."""
-    wheels = [f"{wheel(session, ROOT)}[testing]"]
+def install_built(session: nox.Session, *plugins: str, extras: str = "testing") -> None:
+    """Install the wheels of the core, with its extras, and of `plugins`."""
+    wheels = [f"{wheel(session, ROOT)}[{extras}]"]
     wheels += [wheel(session, ROOT / "plugins" / name) for name in plugins]
     constrained(session, *wheels)
 
@@ -137,9 +137,10 @@ def madmom(session: nox.Session) -> None:
 @nox.session
 def together(session: nox.Session) -> None:
     """Everything installed: selection among the backends, and the whole way with each of them."""
-    install_built(session, *PLUGINS)
+    install_built(session, *PLUGINS, extras="testing,av")
     # What else is under tests/ does not look at what is installed.
-    run_pytest(session, *(ROOT / "tests" / name for name in ("end_to_end", "cli", "plugins")))
+    folders = ("end_to_end", "cli", "plugins", "io")
+    run_pytest(session, *(ROOT / "tests" / name for name in folders))
 
 
 @nox.session

@@ -9,9 +9,12 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
 import allin1_core as allin1
 from allin1_core.cli.main import run
+from allin1_core.contracts.audio import STEMS
 from allin1_core.demo import write_demo
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
 from allin1_core.runtime.session import Session
@@ -41,6 +44,30 @@ def test_a_real_song_has_the_originals_structure(plugins, shared_dir, weights_di
     assert segments == expected["segments"]
     assert result.warnings == []
     assert result.provenance.fallbacks == ()
+
+
+@pytest.mark.parametrize(
+    ("rate", "subtype", "channels", "window_s"),
+    [(48_000, "PCM_24", 2, 0.0), (22_050, "FLOAT", 1, 0.02)],
+)
+def test_stems_of_another_rate_width_and_channel_count_give_the_same_structure(
+    tmp_path, shared_dir, weights_dir, golden, rate, subtype, channels, window_s
+):
+    for stem in STEMS:
+        path = shared_dir / "music" / "francium" / f"{stem}.flac"
+        samples, _ = soundfile.read(path, dtype="int16")
+        other = soxr.resample(samples / 32_767, 44_100, rate, quality="VHQ")
+        copies = np.stack([other] * channels, axis=1)
+        soundfile.write(tmp_path / f"{stem}.wav", copies, rate, subtype=subtype)
+    (track,) = make_tracks(stems_dirs=[tmp_path])
+    with Session("harmonix-fold0", weights_dir=str(weights_dir)) as session:
+        result = session.analyze(track)
+    expected = golden("francium_excerpt.json")["fold0"]
+    assert result.bpm == expected["bpm"]
+    assert result.beat_positions == expected["beat_positions"]
+    # 22 050 Hz has nothing above 11 kHz, which the network notices a little.
+    assert np.abs(np.subtract(result.beats, expected["beats"])).max() <= window_s + 1e-9
+    assert [s.label for s in result.segments] == [s["label"] for s in expected["segments"]]
 
 
 def hits(found, truth, window_s=0.07):
