@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from allin1_core.contracts.demix import DemixParameters as DemixParameters
     from allin1_core.contracts.logits import HARMONIX_LABELS as HARMONIX_LABELS
     from allin1_core.contracts.metre import MetreParameters as MetreParameters
     from allin1_core.contracts.result import AnalysisResult as AnalysisResult
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "HARMONIX_LABELS": "allin1_core.contracts.logits",
     "AnalysisResult": "allin1_core.contracts.result",
+    "DemixParameters": "allin1_core.contracts.demix",
     "MetreParameters": "allin1_core.contracts.metre",
     "Segment": "allin1_core.contracts.sections",
     "Session": "allin1_core.runtime.session",

@@ -130,6 +130,26 @@ def _stem_options(function: Any) -> Any:
 @click.option(
     "--correct/--no-correct", default=True, help="Move beats to the nearby peaks.  [default: on]"
 )
+@click.option(
+    "--demucs-model", help="Model that separates songs without stems.  [default: htdemucs]"
+)
+@click.option(
+    "--demucs-weights",
+    metavar="FOLDER",
+    help="Folder with its files; random:SEED for seeded random weights, to test with.",
+)
+@click.option(
+    "--demucs-shifts", type=int, help="Mean of so many shifted separations.  [default: 1]"
+)
+@click.option("--demucs-overlap", type=float, help="Overlap of segments.  [default: 0.25]")
+@click.option("--demucs-segment", type=float, help="Seconds in a segment.  [default: the model's]")
+@click.option("--demix-seed", type=int, help="Seed of the random shifts.  [default: 0]")
+@click.option(
+    "--demix-precision",
+    type=click.Choice(["auto", "float32", "tf32", "float16"]),
+    help="Least exact arithmetic that separation may use.  [default: auto]",
+)
+@click.option("--demix-batch-size", type=int, help="Segments to separate at once.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a track on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -169,6 +189,7 @@ def command(
         model,
         device=device,
         backends=dict(backends),
+        demix=_demix(rest),
         metre=_metre(rest),
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
@@ -217,6 +238,27 @@ def _tracks(
     if not paths and not stems_dirs and files is None:
         raise click.UsageError("Nothing to analyse: give songs, or --stems-dir.", ctx)
     return make_tracks(paths, stems_dirs, files)
+
+
+#: Option of the command line for each parameter of separation.
+_DEMIX_OPTIONS = {
+    "model": "demucs_model",
+    "weights": "demucs_weights",
+    "shifts": "demucs_shifts",
+    "overlap": "demucs_overlap",
+    "segment_s": "demucs_segment",
+    "seed": "demix_seed",
+    "precision": "demix_precision",
+    "batch_size": "demix_batch_size",
+}
+
+
+def _demix(options: dict[str, Any]) -> Any:
+    """Take the parameters of separation out of `options`."""
+    from allin1_core.contracts.demix import DemixParameters
+
+    given = {name: options.pop(option) for name, option in _DEMIX_OPTIONS.items()}
+    return DemixParameters(**{k: v for k, v in given.items() if v is not None}).validate()
 
 
 def _metre(options: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import overload
 
 from allin1_core.contracts.audio import STEMS
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.stages import Stage
@@ -31,6 +32,7 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     device: str | None = None,
     backends: Mapping[Stage, str] | None = None,
     metre: MetreParameters | None = None,
+    demix: DemixParameters | None = None,
     include_activations: bool = False,
     include_embeddings: bool = False,
     only: str | None = None,
@@ -51,6 +53,7 @@ def analyze(
     device: str | None = None,
     backends: Mapping[Stage, str] | None = None,
     metre: MetreParameters | None = None,
+    demix: DemixParameters | None = None,
     include_activations: bool = False,
     include_embeddings: bool = False,
     only: str | None = None,
@@ -70,6 +73,7 @@ def analyze(
     device: str | None = None,
     backends: Mapping[Stage, str] | None = None,
     metre: MetreParameters | None = None,
+    demix: DemixParameters | None = None,
     include_activations: bool = False,
     include_embeddings: bool = False,
     only: str | None = None,
@@ -98,6 +102,8 @@ def analyze(
         A backend's or plugin's name for each stage that ``auto`` shall not choose.
     metre
         Parameters of the metre decoder.
+    demix
+        Parameters of separation, where songs are given without stems.
     include_activations, include_embeddings
         What the results shall hold besides.
     only
@@ -137,6 +143,7 @@ def analyze(
         device=device,
         backends=backends,
         metre=metre,
+        demix=demix,
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
     ) as session:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from allin1_core.contracts.audio import Mix
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.contracts.model import Model, ModelCard
@@ -54,6 +56,8 @@ class Session:
         A backend's or plugin's name for each stage that ``auto`` shall not choose.
     metre
         Parameters of the metre decoder; a threshold of None takes the model's.
+    demix
+        Parameters of separation, where songs are given without stems.
     parity
         Weakest promise of parity that ``auto`` accepts.
     weights_dir
@@ -68,7 +72,7 @@ class Session:
     SelectionError
         If a stage, backend or model of that name does not exist.
     ContractError
-        If `metre` is out of range.
+        If `metre` or `demix` is out of range.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Session:
         device: str | None = None,
         backends: Mapping[Stage, str] | None = None,
         metre: MetreParameters | None = None,
+        demix: DemixParameters | None = None,
         parity: Parity = ANY_CLOSE,
         weights_dir: str | None = None,
         threads: int | None = None,
@@ -90,6 +95,7 @@ class Session:
         if metre.threshold is None:
             metre = replace(metre, threshold=self.card.downbeat_threshold)
         self.metre = metre.validate()
+        self.demix = (demix or DemixParameters()).validate()
         self._device = None if device in (None, "auto") else device
         self._choices = tuple((backends or {}).items())
         self._parity = parity
@@ -244,8 +250,15 @@ class Session:
             progress=progress,
             track=track.name,
         )
-        source = run.input if files is not None else {"kind": "mix", "files": [describe_file(info)]}
-        warnings = [*run.warnings] if files is not None else [*info.warnings]
+        if files is not None:
+            source, warnings = run.input, [*run.warnings]
+        else:
+            source = {
+                "kind": "mix",
+                "files": [describe_file(info)],
+                "separation": dataclasses.asdict(self.demix),
+            }
+            warnings = [*info.warnings]
         if only is None and "sections" not in wanted:
             warnings.append(f"The model {self.card.name} finds no sections.")
         metre = run.products.get(Metre)
@@ -303,6 +316,7 @@ class Session:
                 device=self.device_of(candidate),
                 model=self.model() if "nn" in backend.stages and self.card.files else None,
                 metre=self.metre,
+                demix=self.demix,
                 threads=self._threads,
             )
             self._callables[key] = load_target(backend.target)(setup)

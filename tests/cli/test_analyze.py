@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from dataclasses import asdict
+from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile
 
 import allin1_core as allin1
+from allin1_core.cli import analyze
 from allin1_core.cli.main import run
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.io import atomic
+from allin1_core.testing.models import model_plugin
 
 
 def files(folder):
@@ -67,6 +75,36 @@ def test_the_decoders_options_reach_it(random_model, song, tmp_path, capsys):
     result = allin1.load_result(tmp_path / "song.json")
     assert set(result.beat_positions) <= {1, 2, 3, 4, 5}
     assert ((60 / np.diff(result.beats)) < 151).all()
+
+
+def test_the_options_of_separation_reach_it(
+    random_model, model_folder, monkeypatch, isolated_plugins, make_plugin, tmp_path
+):
+    seen = []
+    module = ModuleType("separation_for_a_test")
+
+    def create(setup):
+        seen.append(setup.demix)
+        return lambda mix, task: Stems(np.stack([mix.samples / 4] * 4))
+
+    module.create = create
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    backend = Backend("quarters", "demix", f"{module.__name__}:create")
+    plugins = isolated_plugins(
+        model=model_plugin(model_folder[1]), mine=make_plugin(allin1_demix=lambda: [backend])
+    )
+    monkeypatch.setattr(analyze, "load_plugins", lambda ctx: plugins)
+    soundfile.write(tmp_path / "mix.wav", np.random.default_rng(0).normal(0, 0.1, 44_100), 44_100)
+    options = ["--demucs-model", "htdemucs_ft", "--demucs-weights", "random:3"]
+    options += ["--demucs-shifts", "2", "--demucs-overlap", "0.1", "--demucs-segment", "5"]
+    options += ["--demix-seed", "7", "--demix-precision", "tf32", "--demix-batch-size", "3"]
+    assert run([str(tmp_path / "mix.wav"), *random_model, *options, "-o", str(tmp_path)]) == 0
+    expected = DemixParameters("htdemucs_ft", "random:3", 2, 0.1, 7, 5.0, "tf32", 3)
+    assert seen == [expected]
+    told = allin1.load_result(tmp_path / "mix.json").provenance
+    assert told.input["kind"] == "mix"
+    assert told.input["separation"] == asdict(expected)
+    assert told.stages[0].backend == "quarters"
 
 
 @pytest.fixture
