@@ -10,7 +10,7 @@ import pytest
 
 from allin1_core.plugins.loading import Plugins, load_plugins
 
-_ENVIRONMENT = ("ALLIN1_BLOCK", "ALLIN1_DISABLE_AUTOLOAD", "ALLIN1_STRICT", "ALLIN1_BACKEND")
+_ENVIRONMENT = ("ALLIN1_BLOCK", "ALLIN1_DISABLE_AUTOLOAD", "ALLIN1_STRICT")
 
 
 @pytest.fixture
