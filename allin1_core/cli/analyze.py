@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
+    PairType = click.ParamType[tuple[str, str]]
+    NumbersType = click.ParamType[tuple[int, ...]]
+else:
+    # Generic only in newer versions of click.
+    PairType = NumbersType = click.ParamType
+
 STEM_OPTIONS = ("bass", "drums", "other", "vocals")
 
 
-class Choice(click.ParamType[tuple[str, str]]):
+class Choice(PairType):
     """``stage=name``."""
 
     name = "STAGE=NAME"
@@ -34,7 +40,7 @@ class Choice(click.ParamType[tuple[str, str]]):
         return stage.strip(), name.strip()
 
 
-class Metres(click.ParamType[tuple[int, ...]]):
+class Metres(NumbersType):
     """``3,4``."""
 
     name = "N,N…"
