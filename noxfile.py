@@ -16,7 +16,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = False
 
 ROOT = Path(__file__).parent
-PLUGINS = ("allin1-torch", "allin1-dbn-cython")
+PLUGINS = ("allin1-torch", "allin1-dbn-cython", "allin1-mlx")
 BACKEND_PACKAGES = (
     "torch",
     "mlx",
@@ -81,7 +81,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Types of the core, strictly, and of the plugins."""
     # tomli is what Python 3.10, for which types are checked, reads TOML with.
-    constrained(session, "mypy", "torch", "tomli", f"{ROOT}[testing]")
+    constrained(session, "mypy", "torch", "mlx[cpu]", "tomli", f"{ROOT}[testing]")
     session.run("mypy")
     for name in PLUGINS:
         sources = ROOT / "plugins" / name / "src"
@@ -118,8 +118,12 @@ def minimums(session: nox.Session) -> None:
 def plugin(session: nox.Session, name: str) -> None:
     """A plugin and the core, both from built wheels."""
     install_built(session, name)
-    # Tests of builds also look into the wheel, and run compiled kernels under sanitizers.
-    session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
+    if name == "allin1-dbn-cython":
+        # Look into the wheel, and run the compiled kernels under sanitizers, too.
+        session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
+    if name == "allin1-mlx":
+        constrained(session, "scipy")  # another float64 transform, to measure against
+        session.install("--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
     run_pytest(session, ROOT / "plugins" / name / "tests")
 
 

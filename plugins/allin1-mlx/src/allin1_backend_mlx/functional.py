@@ -1,0 +1,55 @@
+"""The stage ``functional``: section boundaries and labels, as allin1 1.1.0 finds them.
+
+Labels are averaged in MLX; of the function logits only a mean per segment leaves it. Boundaries are the core's own, from
+the one row of section logits: which frames they are depends on whether float32 values are equal and on how
+their sums were rounded, and so only the very same arithmetic promises the same frames.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+from allin1_core.contracts.audio import SAMPLE_RATE
+from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
+from allin1_core.contracts.sections import Sections, Segment
+from allin1_core.contracts.spectrogram import HOP_SAMPLES
+from allin1_core.contracts.stages import Functional, Setup, Task
+from allin1_core.reference.activation_functions import sigmoid
+from allin1_core.reference.functional import boundary_frames
+
+from allin1_backend_mlx.computing import OnDevice
+
+
+def create(setup: Setup) -> Functional:
+    """Return the stage's callable."""
+    return OnDevice(functional, setup.device)
+
+
+def functional(logits: Logits, task: Task, /) -> Sections:
+    """Return the labelled segments of a song; one segment if there is no boundary."""
+    total = logits.section.shape[0]
+    boundaries = boundary_frames(sigmoid(np.asarray(mx.contiguous(logits.section))))
+    edges = [0, *(int(frame) for frame in boundaries if frame > 0), total]
+    labels = _segment_means(logits.function, edges).argmax(0)
+    return Sections(
+        tuple(
+            Segment(_seconds(start), _seconds(stop), HARMONIX_LABELS[label])
+            for start, stop, label in zip(edges, edges[1:], labels.tolist(), strict=False)
+        )
+    )
+
+
+def _segment_means(logits: mx.array, edges: list[int]) -> np.ndarray:
+    """Mean softmax of each segment, float64 ``[10, segments]``."""
+    probabilities = mx.softmax(logits, axis=0, precise=True)
+    # Differences of running sums, so that a thousand segments cost no more than one. They need double precision,
+    # which MLX has on the CPU alone; the memory is the same.
+    with mx.stream(mx.cpu):
+        sums = mx.cumsum(probabilities.astype(mx.float64), axis=1)
+        sums = sums[:, mx.array(edges[1:]) - 1]
+        mx.eval(sums)
+    return np.diff(np.asarray(sums), axis=1, prepend=0) / np.diff(edges)
+
+
+def _seconds(frame: int) -> float:
+    return frame * HOP_SAMPLES / SAMPLE_RATE

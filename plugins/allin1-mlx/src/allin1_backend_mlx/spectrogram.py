@@ -1,0 +1,131 @@
+"""The stage ``spectrogram``: what madmom 0.17.dev0 computes, in MLX operations.
+
+MLX has no transform in double precision. In single precision music comes within 1e-6 of madmom, and signals like a chirp
+at full scale within 2e-5. The window and the filters are the core's own.
+
+Works through blocks of frames of all four stems: on a CPU a block stays in the cache, on a GPU it bounds the memory. All
+blocks have one shape, so that a compiled block serves any song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import mlx.core as mx
+import numpy as np
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.spectrogram import (
+    BANDS,
+    HOP_SAMPLES,
+    WINDOW_SAMPLES,
+    LogSpectrogram,
+    frame_count,
+)
+from allin1_core.contracts.stages import Setup, Spectrogram, Task
+from allin1_core.reference.filterbank import filterbank, window
+
+from allin1_backend_mlx.computing import OnDevice, compiled, device_named
+
+#: Frames of a block: 2 MB of transform on a CPU, 134 MB on a GPU.
+CPU_BLOCK, GPU_BLOCK = 64, 4096
+
+#: Blocks between two reports of progress.
+REPORT_BLOCKS = 16
+
+#: Where the filterbank is cut. Each part is a product with only the bins that its bands have weights for: a large
+#: product is what MLX is slow at on a CPU, and most of the filterbank is zeros.
+PART_STARTS = (0, 18, 30, 42, 51, 60, 66, 72, 77)
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """The window, and the filterbank in parts.
+
+    Attributes
+    ----------
+    window
+        float32 ``[2048]``.
+    parts
+        Bins, and weights ``[bins, bands]``.
+    """
+
+    window: mx.array
+    parts: tuple[tuple[slice, mx.array], ...]
+
+
+def create(setup: Setup) -> Spectrogram:
+    """Return the stage's callable."""
+    on_gpu = device_named(setup.device) == mx.gpu
+    with mx.stream(device_named(setup.device)):
+        filters = _filters()
+    transform = BlockTransform(
+        log_bands=compiled(partial(log_bands, filters), setup.device),
+        block=GPU_BLOCK if on_gpu else CPU_BLOCK,
+    )
+    return OnDevice(transform, setup.device)
+
+
+def _filters() -> Filters:
+    weights = filterbank()
+    parts = []
+    for first, last in zip(PART_STARTS, (*PART_STARTS[1:], BANDS), strict=True):
+        own = np.flatnonzero(weights[:, first:last].any(axis=1))
+        bins = slice(int(own[0]), int(own[-1]) + 1)
+        parts.append((bins, mx.array(weights[bins, first:last])))
+    filters = Filters(mx.array(window().astype(np.float32)), tuple(parts))
+    mx.eval(filters.window, [part for _, part in parts])
+    return filters
+
+
+@dataclass(frozen=True, eq=False)
+class BlockTransform:
+    """Transforms stems block by block.
+
+    Attributes
+    ----------
+    log_bands
+        :func:`log_bands` with its filters, compiled or not.
+    block
+        Frames of a block.
+    """
+
+    log_bands: Callable[[mx.array], mx.array]
+    block: int
+
+    def __call__(self, stems: Stems, task: Task, /) -> LogSpectrogram:
+        """Transform `stems`."""
+        samples = stems.samples
+        total = frame_count(samples.shape[-1])
+        parts = []
+        for done, first in enumerate(range(0, total, self.block)):
+            start = first * HOP_SAMPLES - WINDOW_SAMPLES // 2
+            stop = start + (self.block - 1) * HOP_SAMPLES + WINDOW_SAMPLES
+            bands = self.log_bands(_stretch(samples, start, stop))
+            parts.append(bands[:, : total - first])
+            mx.eval(parts[-1])
+            if done % REPORT_BLOCKS == 0:
+                task.progress(first / total)
+        task.progress(1.0)
+        return LogSpectrogram(mx.concatenate(parts, axis=1))
+
+
+def log_bands(filters: Filters, samples: mx.array) -> mx.array:
+    """Turn a stretch of the stems, ``[4, channels, samples]``, into a block of frames, ``[4, n, 81]``."""
+    # The mean of one channel or two; exact, as a half is.
+    mono = samples[:, 0] if samples.shape[1] == 1 else 0.5 * (samples[:, 0] + samples[:, 1])
+    stems, length = mono.shape
+    count = (length - WINDOW_SAMPLES) // HOP_SAMPLES + 1
+    frames = mx.as_strided(mono, (stems, count, WINDOW_SAMPLES), (length, HOP_SAMPLES, 1))
+    transform = mx.fft.rfft(frames * filters.window)
+    squares = mx.square(mx.real(transform)) + mx.square(mx.imag(transform))
+    magnitudes = mx.sqrt(squares)
+    bands = [magnitudes[..., bins] @ weights for bins, weights in filters.parts]
+    return mx.log10(mx.concatenate(bands, axis=-1) + 1)
+
+
+def _stretch(samples: mx.array, start: int, stop: int) -> mx.array:
+    """Samples from `start` to before `stop`, with zeros outside the signal."""
+    low, high = max(start, 0), min(stop, samples.shape[-1])
+    return mx.pad(samples[..., low:high], [(0, 0), (0, 0), (low - start, stop - high)])

@@ -1,0 +1,56 @@
+"""The standard tests of each stage, for each device. Where a device is not there they skip and say so."""
+
+from __future__ import annotations
+
+from allin1_core.testing import signals
+from allin1_core.testing.conformance import (
+    FunctionalConformance,
+    MetricalPrepConformance,
+    NnConformance,
+    SpectrogramConformance,
+)
+
+
+class Cpu:
+    hooks = "allin1_backend_mlx.hooks"
+    backend = "mlx-cpu"
+    heavy = ("mlx", "demucs_mlx")
+
+
+class Gpu(Cpu):
+    backend = "mlx-gpu"
+
+
+class TestSpectrogramOnCpu(Cpu, SpectrogramConformance):
+    pass
+
+
+class TestSpectrogramOnGpu(Gpu, SpectrogramConformance):
+    pass
+
+
+class TestNnOnCpu(Cpu, NnConformance):
+    def inputs(self):
+        """Fewer lengths, because the CPU is slow; test_network has every one of them."""
+        for frames in (1, 4, 5, 9, 33, 101):
+            yield f"{frames} frames", signals.random_spectrogram(frames, seed=frames)
+
+
+class TestNnOnGpu(Gpu, NnConformance):
+    pass
+
+
+class TestMetricalPrepOnCpu(Cpu, MetricalPrepConformance):
+    pass
+
+
+class TestMetricalPrepOnGpu(Gpu, MetricalPrepConformance):
+    pass
+
+
+class TestFunctionalOnCpu(Cpu, FunctionalConformance):
+    pass
+
+
+class TestFunctionalOnGpu(Gpu, FunctionalConformance):
+    pass

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.stages import Setup, Task
+from allin1_core.reference import functional as reference
+from allin1_core.testing import signals
+
+from allin1_backend_mlx.functional import create
+
+
+def on_device(logits, put):
+    return Logits(*(put(getattr(logits, name)) for name in Logits.ARRAYS[:4]))
+
+
+def noise(frames, seed):
+    rng = np.random.default_rng(seed)
+    section = rng.standard_normal(frames).astype(np.float32) * 3
+    return Logits(section, section, section, rng.standard_normal((10, frames)).astype(np.float32))
+
+
+def constant(frames, section):
+    """Every frame a candidate: the rounding of sums decides."""
+    row = np.full(frames, section, np.float32)
+    return Logits(row, row, row, noise(frames, 1).function)
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [noise(n, n) for n in (1, 2, 48, 97, 1201, 2401, 20_011)]
+    + [constant(3000, level) for level in (-1.3, 0.0, 0.7, 30.0)]
+    + [signals.song_logits(n) for n in (7, 9001)],
+)
+def test_it_equals_the_reference(device, put, logits):
+    wanted = reference.create(Setup())(logits, Task())
+    actual = create(Setup(device))(on_device(logits, put), Task()).validate()
+    assert actual == wanted
+    assert all(type(s.start) is float and type(s.end) is float for s in actual.segments)
+
+
+@pytest.mark.parametrize("song", ["francium_excerpt", "synthetic_4_4", "synthetic_3_4"])
+def test_it_equals_the_reference_on_a_song(device, put, golden, song):
+    arrays = golden(f"{song}.npz")
+    names = ("beat", "downbeat", "section", "function")
+    logits = Logits(*(arrays[f"ensemble_logits_{name}"] for name in names))
+    wanted = reference.create(Setup())(logits, Task())
+    assert create(Setup(device))(on_device(logits, put), Task()) == wanted
+
+
+def test_equal_labels_go_to_the_first(device, put):
+    row = np.zeros(10, np.float32)
+    logits = Logits(*(put(a) for a in (row, row, row, np.zeros((10, 10), np.float32))))
+    assert {s.label for s in create(Setup(device))(logits, Task()).segments} == {"start"}
+
+
+def test_any_layout_is_read(device, put):
+    plain = noise(3000, 5)
+    function = put(np.ascontiguousarray(plain.function.T)).T
+    section = put(np.repeat(plain.section, 2))[::2]
+    logits = Logits(section, section, section, function)
+    assert create(Setup(device))(logits, Task()) == reference.create(Setup())(plain, Task())
