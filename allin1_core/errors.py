@@ -22,6 +22,7 @@ __all__ = [
     "OutputError",
     "PluginError",
     "SelectionError",
+    "SettingsError",
     "StemsError",
     "WeightsError",
 ]
@@ -68,6 +69,12 @@ def _rebuild(
     kind: type[Allin1Error], message: str, remedy: str | None, path: str | None
 ) -> Allin1Error:
     return kind(message, remedy=remedy, path=path)
+
+
+class SettingsError(Allin1Error):
+    """The environment or the configuration file cannot be understood."""
+
+    exit_code = 2
 
 
 class InputError(Allin1Error):

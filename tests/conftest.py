@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,15 @@ import numpy as np
 import pytest
 
 pytest_plugins = ["allin1_core.testing.fixtures"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_settings() -> Iterator[None]:
+    """Whoever runs the tests may have chosen backends for themselves; the tests must not see that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALLIN1_CONFIG", "")
+        patch.delenv("ALLIN1_BACKEND", raising=False)
+        yield
 
 
 def find_shared_dir() -> Path | None:

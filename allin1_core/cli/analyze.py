@@ -8,36 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.parameters import backend_option, parity_option
 from allin1_core.errors import Allin1Error
 
 if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
-    PairType = click.ParamType[tuple[str, str]]
     NumbersType = click.ParamType[tuple[int, ...]]
 else:
     # Generic only in newer versions of click.
-    PairType = NumbersType = click.ParamType
+    NumbersType = click.ParamType
 
 STEM_OPTIONS = ("bass", "drums", "other", "vocals")
-
-
-class Choice(PairType):
-    """``stage=name``."""
-
-    name = "STAGE=NAME"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Split at the equals sign."""
-        if isinstance(value, tuple):
-            return value
-        stage, equals, name = str(value).partition("=")
-        if not (stage and equals and name):
-            self.fail(f"{value!r} is not of the form STAGE=NAME, such as nn=torch", param, ctx)
-        return stage.strip(), name.strip()
 
 
 class Metres(NumbersType):
@@ -79,7 +62,7 @@ def _stem_options(function: Any) -> Any:
     show_default=True,
     help="Where results are written.",
 )
-@click.option("-m", "--model", default="harmonix-all", show_default=True, help="Name of the model.")
+@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
 @click.option(
     "--stems-dir",
     "stems_dirs",
@@ -93,18 +76,13 @@ def _stem_options(function: Any) -> Any:
 @click.option(
     "-d",
     "--device",
-    default="auto",
-    show_default=True,
-    help="cpu, cuda, cuda:1, mps … for the stages that can run there.",
+    help="cpu, cuda, cuda:1, mps … for the stages that can run there.  [default: auto]",
 )
+@backend_option
 @click.option(
-    "-b",
-    "--backend",
-    "backends",
-    multiple=True,
-    type=Choice(),
-    help="Use this backend or plugin for a stage, such as nn=torch-cpu; may be repeated.",
+    "--spec-backend", metavar="NAME", help="Short for --backend spectrogram=NAME; auto for any."
 )
+@parity_option
 @click.option(
     "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
 )
@@ -165,10 +143,12 @@ def command(
     /,
     paths: tuple[Path, ...],
     out_dir: Path,
-    model: str,
+    model: str | None,
     stems_dirs: tuple[Path, ...],
-    device: str,
+    device: str | None,
     backends: tuple[tuple[Any, str], ...],
+    spec_backend: str | None,
+    parity: str | None,
     weights_dir: Path | None,
     activ: bool,
     embed: bool,
@@ -188,13 +168,15 @@ def command(
     stems = {name: rest.pop(f"stems_{name}") for name in STEM_OPTIONS}
     tracks = _tracks(ctx, paths, stems_dirs, stems)
     from allin1_core.cli.progress import show_progress
+    from allin1_core.runtime.analyze import spectrogram_choice
     from allin1_core.runtime.batch import run_batch
     from allin1_core.runtime.session import Session
 
     with Session(
         model,
         device=device,
-        backends=dict(backends),
+        backends=spectrogram_choice(dict(backends), spec_backend),
+        parity=parity,
         demix=_demix(rest),
         metre=_metre(rest),
         weights_dir=None if weights_dir is None else str(weights_dir),

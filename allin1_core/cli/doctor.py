@@ -23,11 +23,11 @@ class _Check:
 
 
 @click.command()
-@click.option("-m", "--model", default="harmonix-all", show_default=True, help="Name of the model.")
+@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
 @click.option("--weights-dir", type=click.Path(), help="Folder to look for weights in.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(ctx: click.Context, model: str, weights_dir: str | None, as_json: bool) -> None:
+def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_json: bool) -> None:
     """Check this installation: plugins, backends, weights, audio. Exit status 1 if ready-made stems cannot be analysed."""
     import json
 
@@ -82,7 +82,7 @@ def _plugins(ctx: click.Context) -> list[_Check]:
     return checks + [_Check("plugin", "note", f"Left out: {problem}") for problem in problems]
 
 
-def _routes(ctx: click.Context, model: str) -> list[_Check]:
+def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
     from allin1_core.contracts.stages import STAGES, Stage
     from allin1_core.errors import Allin1Error
     from allin1_core.runtime.session import Session
@@ -99,7 +99,7 @@ def _routes(ctx: click.Context, model: str) -> list[_Check]:
     return [check("from stems", STAGES[1:], "wrong"), check("from a mix", STAGES, "note")]
 
 
-def _weights(model: str, weights_dir: str | None, ctx: click.Context) -> list[_Check]:
+def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> list[_Check]:
     from allin1_core.errors import Allin1Error
     from allin1_core.runtime.session import Session
     from allin1_core.weights.load import load_model
@@ -112,15 +112,17 @@ def _weights(model: str, weights_dir: str | None, ctx: click.Context) -> list[_C
     folders = find_folders(weights_dir)
     missing = [file.name for file in card.files if locate(file, folders) is None]
     if missing:
-        text = f"{model}: {len(missing)} of {len(card.files)} files are not here yet."
-        remedy = f"They are fetched into {cache_folder()} on first use; or now: allin1 weights fetch {model}"
+        text = f"{card.name}: {len(missing)} of {len(card.files)} files are not here yet."
+        remedy = f"They are fetched into {cache_folder()} on first use; or now: allin1 weights fetch {card.name}"
         return [_Check("weights", "note", text, remedy)]
     try:
         load_model(card, weights_dir=weights_dir, download=False)
     except Allin1Error as error:
         return [_Check("weights", "wrong", error.message, error.remedy or "")]
     return [
-        _Check("weights", "ok", f"{model}: {len(card.files)} files, digests as in the catalogue"),
+        _Check(
+            "weights", "ok", f"{card.name}: {len(card.files)} files, digests as in the catalogue"
+        ),
         _Check("licence", "note", card.licence),
     ]
 

@@ -1,6 +1,6 @@
 """The command ``allin1``: finds the subcommand, prints errors for people, and sets the exit status.
 
-Exit status: 0 done; 1 something failed, or some tracks of a batch; 2 wrong use of the command line; 3 input that
+Exit status: 0 done; 1 something failed, or some tracks of a batch; 2 wrong use of the command line, or settings that cannot be understood; 3 input that
 cannot be analysed; 4 weights missing or damaged; 5 no backend can do it; 6 a result cannot be written;
 130 interrupted.
 """
@@ -23,6 +23,7 @@ COMMANDS = {
     "backends": ("allin1_core.cli.backends", "List the backends, and which of them would run."),
     "demo": ("allin1_core.cli.demo", "Make a song with stems by synthesis, to try things on."),
     "doctor": ("allin1_core.cli.doctor", "Check this installation, and say what to mend."),
+    "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
     "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
 }

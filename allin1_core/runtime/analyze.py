@@ -28,9 +28,12 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     *,
     stems_dir: AnyPath | None = None,
     stems: Mapping[str, AnyPath] | None = None,
-    model: str = ...,
+    model: str | None = None,
     device: str | None = None,
     backends: Mapping[Stage, str] | None = None,
+    parity: str | None = None,
+    spec_backend: str | None = None,
+    spec_torch_device: str | None = None,
     metre: MetreParameters | None = None,
     demix: DemixParameters | None = None,
     include_activations: bool = False,
@@ -49,9 +52,12 @@ def analyze(
     *,
     stems_dir: AnyPath | None = None,
     stems: Mapping[str, AnyPath] | None = None,
-    model: str = ...,
+    model: str | None = None,
     device: str | None = None,
     backends: Mapping[Stage, str] | None = None,
+    parity: str | None = None,
+    spec_backend: str | None = None,
+    spec_torch_device: str | None = None,
     metre: MetreParameters | None = None,
     demix: DemixParameters | None = None,
     include_activations: bool = False,
@@ -69,9 +75,12 @@ def analyze(
     *,
     stems_dir: AnyPath | None = None,
     stems: Mapping[str, AnyPath] | None = None,
-    model: str = "harmonix-all",
+    model: str | None = None,
     device: str | None = None,
     backends: Mapping[Stage, str] | None = None,
+    parity: str | None = None,
+    spec_backend: str | None = None,
+    spec_torch_device: str | None = None,
     metre: MetreParameters | None = None,
     demix: DemixParameters | None = None,
     include_activations: bool = False,
@@ -95,11 +104,19 @@ def analyze(
     stems
         The four files by stem instead.
     model
-        ``harmonix-all``, or ``harmonix-fold0`` to ``harmonix-fold7``.
+        ``harmonix-all``, or ``harmonix-fold0`` to ``harmonix-fold7``. What is None, here and below, is looked for
+        in the environment and the configuration file (:mod:`allin1_core.runtime.settings`).
     device
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; None leaves it to ``auto``.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy.
     backends
-        A backend's or plugin's name for each stage that ``auto`` shall not choose.
+        A backend's or plugin's name for each stage that the policy shall not choose.
+    parity
+        Weakest promise to accept: ``identical``, ``close`` or ``lossy``.
+    spec_backend
+        Short for ``backends={"spectrogram": …}``, as other packages of the family have it.
+    spec_torch_device
+        Kind of device of the spectrogram in PyTorch: ``cpu`` with it is short for
+        ``backends={"spectrogram": "torch-cpu"}``.
     metre
         Parameters of the metre decoder.
     demix
@@ -141,7 +158,8 @@ def analyze(
     with Session(
         model,
         device=device,
-        backends=backends,
+        backends=spectrogram_choice(backends or {}, spec_backend, spec_torch_device),
+        parity=parity,
         metre=metre,
         demix=demix,
         weights_dir=None if weights_dir is None else str(weights_dir),
@@ -165,6 +183,37 @@ def analyze(
         raise BatchError([outcome.result for outcome in outcomes], errors)
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     return results[0] if is_one else results
+
+
+def spectrogram_choice(
+    backends: Mapping[Stage, str], spec_backend: str | None, spec_torch_device: str | None = None
+) -> dict[Stage, str]:
+    """Write the shorthands out into `backends`.
+
+    >>> spectrogram_choice({"nn": "reference"}, "torch", "cpu")
+    {'nn': 'reference', 'spectrogram': 'torch-cpu'}
+
+    Raises
+    ------
+    InputError
+        They contradict each other, or `backends`.
+    """
+    name = spec_backend
+    if spec_torch_device is not None:
+        if spec_backend not in (None, "auto", "torch"):
+            raise InputError(
+                f"spec_torch_device is {spec_torch_device}, but spec_backend is {spec_backend}.",
+                remedy="Leave one of them out.",
+            )
+        name = f"torch-{spec_torch_device}"
+    if name is None:
+        return dict(backends)
+    if backends.get("spectrogram", name) != name:
+        raise InputError(
+            f"The spectrogram is asked of both {backends['spectrogram']} and {name}.",
+            remedy="Leave one of them out.",
+        )
+    return {**backends, "spectrogram": name}
 
 
 def _stem_files(stems: Mapping[str, AnyPath]) -> StemFiles:

@@ -125,7 +125,7 @@ class Pipeline:
     ) -> Run:
         """See :meth:`allin1_core.runtime.session.Session.run`."""
         self._track, self._embeddings, self._progress = track, embeddings, progress
-        remaining = needed_stages(start, outputs)
+        remaining = needed_stages(type(start), outputs)
         audio_s = self._hold_start(start)
         wanted = {_PRODUCT[output] for output in outputs}
         if embeddings:
@@ -152,13 +152,11 @@ class Pipeline:
         """Keep the start, checked; return its length in seconds."""
         if isinstance(start, StemFiles):
             self._held[Stems] = _Held(start, HOST)
-            lengths = [probe_audio(path).duration_s for path in start.paths]
-            self._files_s = max((s for s in lengths if s is not None), default=None)
+            self._files_s = _length_of(start)
             return USUAL_LENGTH_S if self._files_s is None else self._files_s
-        array = getattr(start, start.ARRAYS[0])
         # What the caller gives is wrong input, not a backend's broken promise.
         start.validate()
-        self._held[type(start)] = _Held(start, space_of(array))
+        self._held[type(start)] = _Held(start, space_of_start(start))
         self._run.input = {"kind": type(start).__name__.lower()}
         return float(start.duration_s)
 
@@ -256,7 +254,7 @@ class Pipeline:
         reason = error.message if isinstance(error, Allin1Error) else _describe(error)
         if self._session.is_named(candidate):
             raise BackendError(
-                f"The backend asked for, {name}, failed: {reason}",
+                f"The backend asked for, {name}{self._session.source_of(backend.stage)}, failed: {reason}",
                 remedy="Leave the stage to auto to let another take over.",
             ) from error
         log.debug("backend %s failed", name, exc_info=error)
@@ -308,8 +306,26 @@ def describe_file(info: AudioInfo) -> dict[str, Any]:
     }
 
 
-def needed_stages(start: Start, outputs: frozenset[str]) -> list[Stage]:
-    """List the stages that lead from `start` to `outputs`, in order.
+def seconds_of(start: Start) -> float:
+    """Seconds of audio in `start`; the usual length where its files do not say."""
+    if not isinstance(start, StemFiles):
+        return float(start.duration_s)
+    length = _length_of(start)
+    return USUAL_LENGTH_S if length is None else length
+
+
+def space_of_start(start: Start) -> Space:
+    """Where the arrays of `start` lie; files are read into NumPy."""
+    return HOST if isinstance(start, StemFiles) else space_of(getattr(start, start.ARRAYS[0]))
+
+
+def _length_of(files: StemFiles) -> float | None:
+    lengths = [probe_audio(path).duration_s for path in files.paths]
+    return max((s for s in lengths if s is not None), default=None)
+
+
+def needed_stages(start: type[Any], outputs: frozenset[str]) -> list[Stage]:
+    """List the stages that lead from a record of type `start` (or files of stems) to `outputs`, in order.
 
     Raises
     ------
@@ -322,7 +338,7 @@ def needed_stages(start: Start, outputs: frozenset[str]) -> list[Stage]:
             f"No output is called {', '.join(sorted(unknown)) or '(nothing)'}.",
             remedy=f"Outputs are {', '.join(_PRODUCT)}.",
         )
-    kind = Stems if isinstance(start, StemFiles) else type(start)
+    kind = Stems if start is StemFiles else start
     tail = {stage for output in outputs for stage in _NEEDED[output]}
     if kind is Activations:
         if outputs != {"beats"}:

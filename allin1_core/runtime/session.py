@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from allin1_core.contracts.audio import Mix
+from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
@@ -20,21 +20,34 @@ from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Setup, Stage
 from allin1_core.errors import InputError
-from allin1_core.io.audio import read_audio
+from allin1_core.io.audio import probe_audio, read_audio
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
 from allin1_core.runtime.activations import probabilities
-from allin1_core.runtime.pipeline import Pipeline, Run, Start, describe_file
+from allin1_core.runtime.pipeline import (
+    USUAL_LENGTH_S,
+    Pipeline,
+    Run,
+    Start,
+    describe_file,
+    needed_stages,
+    seconds_of,
+    space_of_start,
+)
+from allin1_core.runtime.settings import AUTO, parity_named, read_settings
 from allin1_core.runtime.tempo import estimate_bpm
 from allin1_core.runtime.track import Track
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.eligibility import gate
-from allin1_core.selection.policy import check_choices, decide
+from allin1_core.selection.policy import check_choices, decide, said_by
 from allin1_core.selection.probing import Probes, load_target
 from allin1_core.weights.find import find_card
 from allin1_core.weights.load import load_model
 
 log = logging.getLogger(__name__)
+
+#: The model where nothing names one.
+DEFAULT_MODEL = "harmonix-all"
 
 #: Called with the name of the running stage and the fraction of the whole track that is done.
 Progress = Callable[[str, float], None]
@@ -49,17 +62,20 @@ class Session:
     Parameters
     ----------
     model
-        Name of the model; see ``allin1 weights list``.
+        Name of the model; see ``allin1 weights list``. None takes that of the configuration file (see
+        :mod:`~allin1_core.runtime.settings`), or else ``harmonix-all``. What is None below is looked for there too.
     device
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; None leaves it to ``auto``.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy.
     backends
-        A backend's or plugin's name for each stage that ``auto`` shall not choose.
+        A backend's or plugin's name for each stage that the policy shall not choose; ``auto`` leaves a stage to
+        it, whatever ``ALLIN1_BACKEND`` and the file say.
     metre
         Parameters of the metre decoder; a threshold of None takes the model's.
     demix
         Parameters of separation, where songs are given without stems.
     parity
-        Weakest promise of parity that ``auto`` accepts.
+        Weakest promise of parity that the policy accepts, as a record or as ``identical``, ``close`` or ``lossy``;
+        in the end ``close``.
     weights_dir
         Folder to look for weights in first.
     threads
@@ -71,23 +87,29 @@ class Session:
     ------
     SelectionError
         If a stage, backend or model of that name does not exist.
+    SettingsError
+        If the environment or the configuration file cannot be understood.
     ContractError
         If `metre` or `demix` is out of range.
     """
 
     def __init__(
         self,
-        model: str = "harmonix-all",
+        model: str | None = None,
         *,
         device: str | None = None,
         backends: Mapping[Stage, str] | None = None,
         metre: MetreParameters | None = None,
         demix: DemixParameters | None = None,
-        parity: Parity = ANY_CLOSE,
+        parity: Parity | str | None = None,
         weights_dir: str | None = None,
         threads: int | None = None,
         plugins: Plugins | None = None,
     ) -> None:
+        settings = read_settings()
+        model = model or settings.model or DEFAULT_MODEL
+        device = device or settings.device
+        parity = parity or settings.parity or ANY_CLOSE
         self.plugins = load_plugins() if plugins is None else plugins
         self.offers = collect_offers(self.plugins)
         self.card: ModelCard = find_card(model, [o.item for o in self.offers.models.values()])
@@ -97,15 +119,18 @@ class Session:
         self.metre = metre.validate()
         self.demix = (demix or DemixParameters()).validate()
         self._device = None if device in (None, "auto") else device
-        self._choices = tuple((backends or {}).items())
-        self._parity = parity
-        self._weights_dir = weights_dir
-        self._threads = threads
+        named = {**settings.backends, **{s: (name, "") for s, name in (backends or {}).items()}}
+        named = {stage: said for stage, said in named.items() if said[0] != AUTO}
+        self._choices = tuple((stage, name) for stage, (name, _) in named.items())
+        self._sources = {stage: source for stage, (_, source) in named.items() if source}
+        self._parity = parity_named(parity) if isinstance(parity, str) else parity
+        self._weights_dir = weights_dir or settings.weights_dir
+        self._threads = threads or settings.threads
         self._probes = Probes()
         self._failures: dict[tuple[Stage, str], str] = {}
         self._callables: dict[tuple[Stage, str], Any] = {}
         self._model: Model | None = None
-        check_choices(self.offers, self.plugins, dict(self._choices))
+        check_choices(self.offers, self.plugins, dict(self._choices), self._sources)
 
     def __enter__(self) -> Session:
         return self
@@ -148,7 +173,45 @@ class Session:
         SelectionError
             If there is none.
         """
-        return decide(self.plugins, self.offers, request, self._probes, self._failures)
+        return decide(
+            self.plugins, self.offers, request, self._probes, self._failures, self._sources
+        )
+
+    def explain(
+        self, what: Track | Start | float | None = None, *, outputs: Iterable[str] | None = None
+    ) -> Decision:
+        """Choose the route as :meth:`run` would, and run nothing. ``str()`` of the decision tells the reasons.
+
+        Parameters
+        ----------
+        what
+            A track, what a run can start from, or seconds of audio, which are taken as a mix where something can
+            separate it, else as stems. None for three minutes.
+        outputs
+            As for :meth:`run`; None for all that the model can give.
+
+        Raises
+        ------
+        SelectionError
+            If there is no route.
+        InputError
+            If the file cannot be read.
+        """
+        wanted = frozenset(self.card.outputs if outputs is None else outputs)
+        if what is None or isinstance(what, (int, float)):
+            seconds = USUAL_LENGTH_S if what is None else float(what)
+            candidates = self.candidates(self.request(("demix",), seconds))["demix"]
+            has_demix = any(candidate.is_eligible for candidate in candidates)
+            stages = needed_stages(Mix if has_demix else Stems, wanted)
+            return self.decide(self.request(tuple(stages), seconds))
+        if isinstance(what, Track):
+            files = what.find_stems()
+            if files is None:
+                length = probe_audio(what.source).duration_s or USUAL_LENGTH_S
+                return self.decide(self.request(tuple(needed_stages(Mix, wanted)), length))
+            what = files
+        stages = needed_stages(type(what), wanted)
+        return self.decide(self.request(tuple(stages), seconds_of(what), space_of_start(what)))
 
     def run(
         self,
@@ -343,6 +406,10 @@ class Session:
     def is_named(self, candidate: Candidate) -> bool:
         """Whether the user asked for `candidate`, or for its plugin, so that nothing may replace it."""
         return any(stage in candidate.backend.stages for stage, _ in self._choices)
+
+    def source_of(self, stage: Stage) -> str:
+        """Words for where the choice for `stage` came from; none for an argument."""
+        return said_by(stage, self._sources)
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Tell the plugins; what they raise is logged."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from allin1_core.contracts.backend import Backend
@@ -10,6 +11,8 @@ from allin1_core.contracts.route import Route, RouteRequest
 from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
+from allin1_core.selection.cost import UNKNOWN_S
+from allin1_core.selection.describing import decision_text, decision_values
 
 #: The gates that a backend must pass, in the order in which they are tried: the cheap ones first, so
 #: that no library is imported for a backend that is out anyway.
@@ -51,7 +54,7 @@ class Candidate:
     refusal
         Why it did not.
     cost_s
-        Estimated seconds for the request; infinite where no speed is known.
+        Estimated seconds for the request; :data:`~allin1_core.selection.cost.UNKNOWN_S` where no speed is known.
     evidence
         What the estimate rests on.
     """
@@ -68,10 +71,15 @@ class Candidate:
         """Whether it passed every gate."""
         return self.refusal is None
 
+    @property
+    def has_known_cost(self) -> bool:
+        """Whether the cost is an estimate, and not just "after all others"."""
+        return self.cost_s != UNKNOWN_S
+
 
 @dataclass(frozen=True)
 class Decision:
-    """A route, with everything that was considered.
+    """A route, with everything that was considered. Its text explains it.
 
     Attributes
     ----------
@@ -84,7 +92,10 @@ class Decision:
     chosen
         The one that will run.
     decided_by
-        ``auto``, or the plugin hook that chose.
+        ``auto``, or the plugin whose hook chose.
+    sources
+        Where the choices of the request came from, for stages not named by an argument: ``ALLIN1_BACKEND``, or
+        the path of the configuration file.
     """
 
     request: RouteRequest
@@ -92,6 +103,14 @@ class Decision:
     routes: tuple[Route, ...]
     chosen: Route
     decided_by: str
+    sources: Mapping[Stage, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return decision_text(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give everything as values that JSON has."""
+        return decision_values(self)
 
     def candidate(self, backend: Backend[Any]) -> Candidate:
         """Look up the verdict on `backend`."""

@@ -33,24 +33,27 @@ def decide(
     request: RouteRequest,
     probes: Probes,
     failures: Failures,
+    sources: Mapping[Stage, str] | None = None,
 ) -> Decision:
     """Choose the route for `request`.
 
     What the user named is obeyed or refused, never replaced; then the plugins' ``allin1_select_route`` are
-    asked; then the cheapest route is taken.
+    asked; then the cheapest route is taken. `sources` says of the choices in `request` where they came from,
+    where that is no argument.
 
     Raises
     ------
     SelectionError
         If a stage has no backend that may run, or one that was named cannot.
     """
-    check_choices(offers, plugins, dict(request.choices))
+    sources = sources or {}
+    check_choices(offers, plugins, dict(request.choices), sources)
     candidates = gate(offers, request, probes, failures)
     if request.device not in (None, "cpu"):
         candidates = _keep_to_device(request, candidates)
     for stage in request.stages:
         if not any(candidate.is_eligible for candidate in candidates[stage]):
-            raise _nothing_for(stage, request, candidates[stage])
+            raise _nothing_for(stage, request, candidates[stage], sources)
     routes = find_routes(request, candidates, offers.bridges)
     if not routes:
         raise SelectionError(
@@ -63,15 +66,21 @@ def decide(
             remedy="Leave some of the choices to auto.",
         )
     chosen, decided_by = _ask_plugins(plugins, request, routes) or (routes[0], "auto")
-    return Decision(request, candidates, routes, chosen, decided_by)
+    return Decision(request, candidates, routes, chosen, decided_by, sources)
 
 
-def check_choices(offers: Offers, plugins: Plugins, choices: Mapping[Stage, str]) -> None:
+def check_choices(
+    offers: Offers,
+    plugins: Plugins,
+    choices: Mapping[Stage, str],
+    sources: Mapping[Stage, str] | None = None,
+) -> None:
     """Raise :class:`SelectionError` if a stage or a backend was named that does not exist."""
     for stage, name in choices.items():
+        by = said_by(stage, sources or {})
         if stage not in STAGES:
             raise SelectionError(
-                f"There is no stage {stage}.", remedy=f"Stages are {', '.join(STAGES)}."
+                f"There is no stage {stage}{by}.", remedy=f"Stages are {', '.join(STAGES)}."
             )
         covering = offers.covering(stage)
         names = sorted({o.item.name for o in covering} | {o.plugin.name for o in covering})
@@ -79,24 +88,34 @@ def check_choices(offers: Offers, plugins: Plugins, choices: Mapping[Stage, str]
             continue
         for record in plugins.records:
             if record.name == name and record.status != "loaded":
-                raise SelectionError(f"{record}")
+                raise SelectionError(f"{record}", remedy=f"It was asked for{by}." if by else None)
         near = difflib.get_close_matches(name, names, 1)
         remedy = f"There are: {', '.join(names) or 'none'}."
         if name in KNOWN_PLUGINS and not any(r.name == name for r in plugins.records):
             remedy = f"Install it: pip install {KNOWN_PLUGINS[name]}"
         elif near:
             remedy = f"Did you mean {near[0]}? {remedy}"
-        raise SelectionError(f"No backend of stage {stage} is called {name}.", remedy=remedy)
+        raise SelectionError(f"No backend of stage {stage} is called {name}{by}.", remedy=remedy)
+
+
+def said_by(stage: Stage, sources: Mapping[Stage, str]) -> str:
+    """Words for where a choice came from, to stand behind it; none for an argument."""
+    return f" (said by {sources[stage]})" if stage in sources else ""
 
 
 def _nothing_for(
-    stage: Stage, request: RouteRequest, candidates: tuple[Candidate, ...]
+    stage: Stage,
+    request: RouteRequest,
+    candidates: tuple[Candidate, ...],
+    sources: Mapping[Stage, str],
 ) -> SelectionError:
     named = dict(request.choices).get(stage)
     if named is not None:
         of_name = [c for c in candidates if named in (c.backend.name, c.plugin.name)]
         reasons = " ".join(f"{c.backend.name}: {c.refusal}" for c in of_name)
-        return SelectionError(f"The backend asked for, {stage}={named}, cannot run. {reasons}")
+        return SelectionError(
+            f"The backend asked for, {stage}={named}{said_by(stage, sources)}, cannot run. {reasons}"
+        )
     if not candidates and stage == "demix":
         return SelectionError(
             "No plugin that separates a mix into stems is installed.",

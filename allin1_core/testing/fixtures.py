@@ -10,7 +10,7 @@ import pytest
 
 from allin1_core.plugins.loading import Plugins, load_plugins
 
-_ENVIRONMENT = ("ALLIN1_BLOCK", "ALLIN1_DISABLE_AUTOLOAD", "ALLIN1_STRICT")
+_ENVIRONMENT = ("ALLIN1_BACKEND", "ALLIN1_BLOCK", "ALLIN1_DISABLE_AUTOLOAD", "ALLIN1_STRICT")
 
 
 @pytest.fixture
@@ -18,10 +18,11 @@ def isolated_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plugins]:
     """Load the core's own plugins and those given, and nothing that happens to be installed.
 
     Call it with plugins by name: ``isolated_plugins(mine=my_package.hooks)``. Variables of the environment that
-    would change what is loaded are removed for the test.
+    would change what is loaded or chosen are removed for the test, and no configuration file is read.
     """
     for variable in _ENVIRONMENT:
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("ALLIN1_CONFIG", "")
 
     def load(*, block: tuple[str, ...] = (), strict: bool = False, **plugins: object) -> Plugins:
         return load_plugins(block=block, extra=plugins, autoload=False, strict=strict)

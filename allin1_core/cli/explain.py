@@ -1,0 +1,64 @@
+"""``allin1 explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from allin1_core.cli.main import load_plugins
+from allin1_core.cli.parameters import backend_option, parity_option
+
+
+@click.command()
+@click.argument("song", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--stems-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Ready-made stems of the song.",
+)
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Length of audio.")
+@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@click.option("-d", "--device", help="Device to choose for.  [default: auto]")
+@backend_option
+@parity_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    song: Path | None,
+    stems_dir: Path | None,
+    seconds: float | None,
+    model: str | None,
+    device: str | None,
+    backends: tuple[tuple[Any, str], ...],
+    parity: str | None,
+    as_json: bool,
+) -> None:
+    """Tell which backends would analyse SONG, its stems, or so many seconds of audio, and why.
+
+    Prints the route, each candidate with its cost and what that rests on, and for each that is refused the gate,
+    the reason and the remedy. Nothing is run.
+    """
+    import json
+
+    from allin1_core.runtime.session import Session
+    from allin1_core.runtime.track import make_tracks
+
+    if seconds is not None and (song is not None or stems_dir is not None):
+        raise click.UsageError("Give a song or its stems, or --seconds.")
+    session = Session(
+        model,
+        device=device,
+        backends=dict(backends),
+        parity=parity,
+        plugins=load_plugins(ctx),
+    )
+    start: Any = seconds
+    if song is not None or stems_dir is not None:
+        folders = [] if stems_dir is None else [stems_dir]
+        (start,) = make_tracks([] if song is None else [song], folders)
+    decision = session.explain(start)
+    click.echo(json.dumps(decision.to_json(), indent=2) if as_json else str(decision))

@@ -1,0 +1,194 @@
+"""What a session is told by its environment and by the user's configuration file.
+
+An argument stands above ``ALLIN1_BACKEND``, and that above the file. The file is TOML: the one that
+``ALLIN1_CONFIG`` names (none, where that is empty), or else ``config.toml`` in the user's configuration folder::
+
+    model = "harmonix-fold0"
+    device = "cuda"
+    parity = "close"  # identical, close or lossy
+    threads = 4
+    weights_dir = "~/weights"
+
+    [backends]
+    nn = "torch"
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from allin1_core.contracts.parity import IDENTICAL, LOSSY, Parity
+from allin1_core.contracts.route import ANY_CLOSE
+from allin1_core.contracts.stages import Stage
+from allin1_core.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: Parities that a user can ask for by name.
+PARITIES = {"identical": IDENTICAL, "close": ANY_CLOSE, "lossy": LOSSY}
+
+#: What names no backend, and leaves the stage to the policy whatever stands further down.
+AUTO = "auto"
+
+_KEYS: dict[str, type] = {
+    "model": str,
+    "device": str,
+    "parity": str,
+    "threads": int,
+    "weights_dir": str,
+    "backends": dict,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds where no argument says otherwise.
+
+    Attributes
+    ----------
+    model, device, parity, threads, weights_dir
+        As the parameters of :class:`~allin1_core.runtime.session.Session`; None where nothing is said.
+    backends
+        Name of the backend or plugin for each stage, and where that was said.
+    """
+
+    model: str | None = None
+    device: str | None = None
+    parity: Parity | None = None
+    threads: int | None = None
+    weights_dir: str | None = None
+    backends: Mapping[Stage, tuple[str, str]] = field(default_factory=dict)
+
+
+def read_settings() -> Settings:
+    """Read the environment and the configuration file.
+
+    Raises
+    ------
+    SettingsError
+        One of them cannot be understood, or the file that ``ALLIN1_CONFIG`` names is not there.
+    """
+    path = config_path()
+    content = {} if path is None else _read(path)
+    backends: dict[Any, tuple[str, str]] = {
+        stage: (name, str(path)) for stage, name in content.get("backends", {}).items()
+    }
+    backends |= {
+        stage: (name, "ALLIN1_BACKEND")
+        for stage, name in parse_choices(os.environ.get("ALLIN1_BACKEND", "")).items()
+    }
+    weights_dir = content.get("weights_dir")
+    return Settings(
+        model=content.get("model"),
+        device=content.get("device"),
+        parity=PARITIES[content["parity"]] if "parity" in content else None,
+        threads=content.get("threads"),
+        # The variable is read where weights are looked for, and stands above the file.
+        weights_dir=None if os.environ.get("ALLIN1_WEIGHTS_DIR") else weights_dir,
+        backends=backends,
+    )
+
+
+def config_path() -> Path | None:
+    """Path of the configuration file; None where there is none.
+
+    Raises
+    ------
+    SettingsError
+        ``ALLIN1_CONFIG`` names a file that is not there.
+    """
+    named = os.environ.get("ALLIN1_CONFIG")
+    if named is not None:
+        path = Path(named).expanduser()
+        if named and not path.is_file():
+            raise SettingsError(
+                "ALLIN1_CONFIG names this file, and it is not there.",
+                remedy="Make the file, or unset the variable.",
+                path=path,
+            )
+        return path if named else None
+    import platformdirs
+
+    path = Path(platformdirs.user_config_dir("allin1")) / "config.toml"
+    return path if path.is_file() else None
+
+
+def parse_choices(text: str) -> dict[str, str]:
+    """Read ``stage=name,stage=name``.
+
+    >>> parse_choices("nn=torch-cpu, metrical_dbn=reference")
+    {'nn': 'torch-cpu', 'metrical_dbn': 'reference'}
+
+    Raises
+    ------
+    SettingsError
+        It is of another form.
+    """
+    choices = {}
+    for part in text.split(","):
+        stage, equals, name = (piece.strip() for piece in part.partition("="))
+        if not part.strip():
+            continue
+        if not (stage and equals and name):
+            raise SettingsError(
+                f"ALLIN1_BACKEND has {part.strip()!r}.",
+                remedy="Write stage=name,stage=name, such as nn=torch,metrical_dbn=reference.",
+            )
+        choices[stage] = name
+    return choices
+
+
+def parity_named(name: str, path: Path | None = None) -> Parity:
+    """Look up one of :data:`PARITIES`.
+
+    Raises
+    ------
+    SettingsError
+        There is none of that name.
+    """
+    if name not in PARITIES:
+        raise SettingsError(
+            f"parity is {name!r}.", remedy=f"Write one of {', '.join(PARITIES)}.", path=path
+        )
+    return PARITIES[name]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"Cannot be read: {error.strerror or error}.", path=path) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"Is not TOML: {error}.", path=path) from error
+    for key, value in content.items():
+        if key not in _KEYS:
+            near = difflib.get_close_matches(key, _KEYS, 1)
+            meant = f"Did you mean {near[0]}? " if near else ""
+            raise SettingsError(
+                f"There is no setting {key}.",
+                remedy=f"{meant}There are: {', '.join(_KEYS)}.",
+                path=path,
+            )
+        kind = _KEYS[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise SettingsError(f"{key} is {value!r}; wanted {_WORDS[kind]}.", path=path)
+    if content.get("threads", 1) < 1:
+        raise SettingsError(f"threads is {content['threads']}; wanted 1 or more.", path=path)
+    if "parity" in content:
+        parity_named(content["parity"], path)
+    for stage, name in content.get("backends", {}).items():
+        if not isinstance(name, str):
+            raise SettingsError(f"backends.{stage} is {name!r}; wanted a name.", path=path)
+    return content
+
+
+_WORDS = {str: "a text", int: "a whole number", dict: "a table"}

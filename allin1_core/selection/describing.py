@@ -1,0 +1,129 @@
+"""A decision in words for people, and in plain values for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.parity import Parity
+from allin1_core.contracts.stages import Stage
+
+if TYPE_CHECKING:
+    from allin1_core.selection.decision import Candidate, Decision
+
+Candidates = Mapping[Stage, Sequence["Candidate"]]
+
+
+def decision_text(decision: Decision) -> str:
+    """Tell what was asked for, the route, and every candidate with its cost or the reason against it."""
+    request = decision.request
+    asked = f"{request.audio_s:.4g} s of audio from {request.start}, parity {parity_text(request.parity)}"
+    if request.device is not None:
+        asked += f", device {request.device}"
+    named = [
+        f"{stage}={name} ({decision.sources.get(stage, 'argument')})"
+        for stage, name in request.choices
+    ]
+    lines = [f"asked for  {asked}"]
+    if named:
+        lines.append(f"named      {', '.join(named)}")
+    lines += [
+        f"route      {decision.chosen}",
+        f"chosen by  {decision.decided_by}",
+        f"estimate   {decision.chosen.cost_s:.2f} s, moves of arrays included",
+    ]
+    lines += [
+        f"move       {bridge.source} to {bridge.destination}, before {step.backend.stage}"
+        for step in decision.chosen.steps
+        for bridge in step.bridges
+    ]
+    chosen = [step.backend for step in decision.chosen.steps]
+    return "\n".join([*lines, "", *candidates_lines(decision.candidates, chosen)])
+
+
+def decision_values(decision: Decision) -> dict[str, Any]:
+    """Give the same as values that JSON has."""
+    request = decision.request
+    return {
+        "audio_s": request.audio_s,
+        "start": str(request.start),
+        "parity": parity_text(request.parity),
+        "device": request.device,
+        "named": {
+            stage: {"name": name, "source": decision.sources.get(stage, "argument")}
+            for stage, name in request.choices
+        },
+        "route": [
+            {
+                "stages": step.backend.stages,
+                "backend": step.backend.name,
+                "plugin": step.plugin,
+                "cost_s": step.cost_s,
+                "moves": [f"{b.source} to {b.destination}" for b in step.bridges],
+            }
+            for step in decision.chosen.steps
+        ],
+        "cost_s": decision.chosen.cost_s,
+        "decided_by": decision.decided_by,
+        "stages": candidates_values(
+            decision.candidates, [step.backend for step in decision.chosen.steps]
+        ),
+    }
+
+
+def candidates_lines(candidates: Candidates, chosen: Collection[Backend[Any]]) -> list[str]:
+    """Give a line for each stage and each of its candidates; those in `chosen` have a star."""
+    lines: list[str] = []
+    for stage, found in candidates.items():
+        lines.append(stage)
+        lines += [_line(candidate, candidate.backend in chosen) for candidate in found]
+        if not found:
+            lines.append("    (no plugin offers one)")
+    return lines
+
+
+def candidates_values(
+    candidates: Candidates, chosen: Collection[Backend[Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Give the candidates of each stage as values that JSON has."""
+    return {
+        stage: [_values(candidate, candidate.backend in chosen) for candidate in found]
+        for stage, found in candidates.items()
+    }
+
+
+def parity_text(parity: Parity) -> str:
+    """Name a parity that was asked for; one without a bound by its level alone."""
+    return parity.level if parity.tolerance == float("inf") else str(parity)
+
+
+def _line(candidate: Candidate, is_chosen: bool) -> str:
+    backend = candidate.backend
+    if candidate.refusal is not None:
+        return f"  - {backend.name:<20} {candidate.refusal.gate}: {candidate.refusal}"
+    mark = "*" if is_chosen else " "
+    device = candidate.ready.device if candidate.ready else ""
+    cost = f"{candidate.cost_s:8.2f} s" if candidate.has_known_cost else "        ?  "
+    return (
+        f"  {mark} {backend.name:<20} {device:<8} {cost}  {backend.parity}  ({candidate.evidence})"
+    )
+
+
+def _values(candidate: Candidate, is_chosen: bool) -> dict[str, Any]:
+    backend, refusal = candidate.backend, candidate.refusal
+    return {
+        "name": backend.name,
+        "plugin": candidate.plugin.name,
+        "stages": backend.stages,
+        "summary": backend.summary,
+        "eligible": candidate.is_eligible,
+        "chosen": is_chosen,
+        "device": candidate.ready.device if candidate.ready else None,
+        "cost_s": candidate.cost_s if candidate.has_known_cost else None,
+        "evidence": candidate.evidence,
+        "parity": str(backend.parity),
+        "refusal": None
+        if refusal is None
+        else {"gate": refusal.gate, "reason": refusal.reason, "remedy": refusal.remedy},
+    }

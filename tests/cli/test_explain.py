@@ -1,0 +1,47 @@
+"""``allin1 explain``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from allin1_core.cli import explain
+from allin1_core.cli.main import run
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, isolated_plugins):
+    plugins = isolated_plugins()
+    monkeypatch.setattr(explain, "load_plugins", lambda ctx: plugins)
+
+
+def test_the_route_and_the_reasons_are_printed(capsys, song):
+    assert run(["explain", "--stems-dir", str(song)]) == 0
+    out = capsys.readouterr().out
+    assert "asked for  3 s of audio" in out
+    assert "route      spectrogram=reference, nn=reference" in out
+    assert run(["explain", "--seconds", "3600", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["audio_s"] == 3600
+    assert {step["backend"] for step in told["route"]} == {"reference"}
+
+
+def test_what_was_named_and_where_is_told(capsys, monkeypatch):
+    monkeypatch.setenv("ALLIN1_BACKEND", "nn=reference")
+    assert run(["explain", "-b", "functional=reference", "--parity", "identical"]) == 0
+    out = capsys.readouterr().out
+    assert "nn=reference (ALLIN1_BACKEND)" in out
+    assert "functional=reference (argument)" in out
+    assert "parity identical" in out
+
+
+def test_both_a_song_and_a_length_are_refused(capsys):
+    assert run(["explain", "x.wav", "--seconds", "3"]) == 2
+    assert "or --seconds" in capsys.readouterr().err
+
+
+def test_settings_that_cannot_be_understood_are_status_2(capsys, monkeypatch):
+    monkeypatch.setenv("ALLIN1_BACKEND", "torch")
+    assert run(["explain"]) == 2
+    assert "stage=name" in capsys.readouterr().err
