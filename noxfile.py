@@ -16,7 +16,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = False
 
 ROOT = Path(__file__).parent
-PLUGINS = ("allin1-torch", "allin1-dbn-cython", "allin1-mlx")
+PLUGINS = ("allin1-torch", "allin1-dbn-cython", "allin1-mlx", "allin1-madmom")
 BACKEND_PACKAGES = (
     "torch",
     "mlx",
@@ -129,13 +129,16 @@ def plugin(session: nox.Session, name: str) -> None:
 
 @nox.session
 def madmom(session: nox.Session) -> None:
-    """The reference and the compiled decoder beside the real madmom, in one process."""
-    install_built(session, "allin1-dbn-cython")
-    # madmom's sources name no build dependencies and need old setuptools.
-    constrained(session, "scipy", "cython", "setuptools<81", "wheel", "mido")
+    """The reference, the plugin, and every other backend beside the real madmom, in one process."""
+    install_built(session, "allin1-madmom", "allin1-dbn-cython", "allin1-torch")
+    # madmom's sources name no build dependencies.
+    constrained(session, "scipy", "cython", "setuptools", "wheel", "mido")
     session.install("--no-build-isolation", "--no-deps", "madmom==0.16.1")
     run_pytest(
-        session, ROOT / "tests" / "reference", ROOT / "plugins" / "allin1-dbn-cython" / "tests"
+        session,
+        ROOT / "tests" / "reference",
+        ROOT / "plugins" / "allin1-dbn-cython" / "tests" / "test_madmom.py",
+        ROOT / "plugins" / "allin1-madmom" / "tests",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import click
 
@@ -28,7 +28,7 @@ class _Check:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_json: bool) -> None:
-    """Check this installation: plugins, backends, weights, audio. Exit status 1 if ready-made stems cannot be analysed."""
+    """Check this installation: plugins, backends, weights, audio. Exit status 1 if nothing can be analysed."""
     import json
 
     checks = [
@@ -83,20 +83,36 @@ def _plugins(ctx: click.Context) -> list[_Check]:
 
 
 def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
-    from allin1_core.contracts.stages import STAGES, Stage
+    from allin1_core.contracts.audio import Mix, Stems
+    from allin1_core.contracts.stages import STAGES
     from allin1_core.errors import Allin1Error
+    from allin1_core.runtime.pipeline import needed_stages
     from allin1_core.runtime.session import Session
 
-    def check(name: str, stages: tuple[Stage, ...], if_not: str) -> _Check:
-        try:
-            session = Session(model, plugins=plugins)
-            route = session.decide(session.request(stages, _SECONDS)).chosen
-        except Allin1Error as error:
-            return _Check(name, if_not, error.message, error.remedy or "")
-        return _Check(name, "ok", str(route))
+    try:
+        session = Session(model, plugins=load_plugins(ctx))
+    except Allin1Error as error:
+        return [_Check("model", "wrong", error.message, error.remedy or "")]
+    details: dict[str, None] = {}
+    for candidates in session.candidates(session.request(STAGES, _SECONDS)).values():
+        for candidate in candidates:
+            if candidate.ready is not None and candidate.ready.detail:
+                details[f"{candidate.plugin.name}: {candidate.ready.detail}"] = None
+    checks = [_Check("library", "ok", detail) for detail in details]
 
-    plugins = load_plugins(ctx)
-    return [check("from stems", STAGES[1:], "wrong"), check("from a mix", STAGES, "note")]
+    failures: list[_Check] = []
+    for name, kind in (("from stems", Stems), ("from a mix", Mix)):
+        stages = needed_stages(kind, frozenset(session.card.outputs))
+        try:
+            route = session.decide(session.request(tuple(stages), _SECONDS)).chosen
+        except Allin1Error as error:  # noqa: PERF203 - each way has a failure of its own
+            failures.append(_Check(name, "note", error.message, error.remedy or ""))
+        else:
+            checks.append(_Check(name, "ok", str(route)))
+    if len(failures) == 2:
+        # One way in is enough; some models read only mixes.
+        failures = [replace(failure, state="wrong") for failure in failures]
+    return checks + failures
 
 
 def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> list[_Check]:
@@ -109,6 +125,9 @@ def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> 
         card = Session(model, plugins=load_plugins(ctx)).card
     except Allin1Error as error:
         return [_Check("weights", "wrong", error.message, error.remedy or "")]
+    licence = _Check("licence", "note", card.licence)
+    if not card.files:
+        return [_Check("weights", "ok", f"{card.name}: they come with its plugin"), licence]
     folders = find_folders(weights_dir)
     missing = [file.name for file in card.files if locate(file, folders) is None]
     if missing:
@@ -123,7 +142,7 @@ def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> 
         _Check(
             "weights", "ok", f"{card.name}: {len(card.files)} files, digests as in the catalogue"
         ),
-        _Check("licence", "note", card.licence),
+        licence,
     ]
 
 

@@ -316,11 +316,9 @@ class Session:
         if files is not None:
             source, warnings = run.input, [*run.warnings]
         else:
-            source = {
-                "kind": "mix",
-                "files": [describe_file(info)],
-                "separation": dataclasses.asdict(self.demix),
-            }
+            source = {"kind": "mix", "files": [describe_file(info)]}
+            if any(record.stages == ("demix",) for record in run.records):
+                source["separation"] = dataclasses.asdict(self.demix)
             warnings = [*info.warnings]
         if only is None and "sections" not in wanted:
             warnings.append(f"The model {self.card.name} finds no sections.")

@@ -105,8 +105,10 @@ def _line(candidate: Candidate, is_chosen: bool) -> str:
     mark = "*" if is_chosen else " "
     device = candidate.ready.device if candidate.ready else ""
     cost = f"{candidate.cost_s:8.2f} s" if candidate.has_known_cost else "        ?  "
+    detail = f"{candidate.ready.detail}; " if candidate.ready and candidate.ready.detail else ""
     return (
-        f"  {mark} {backend.name:<20} {device:<8} {cost}  {backend.parity}  ({candidate.evidence})"
+        f"  {mark} {backend.name:<20} {device:<8} {cost}  {backend.parity}"
+        f"  ({detail}{candidate.evidence})"
     )
 
 
@@ -120,6 +122,7 @@ def _values(candidate: Candidate, is_chosen: bool) -> dict[str, Any]:
         "eligible": candidate.is_eligible,
         "chosen": is_chosen,
         "device": candidate.ready.device if candidate.ready else None,
+        "detail": candidate.ready.detail if candidate.ready else None,
         "cost_s": candidate.cost_s if candidate.has_known_cost else None,
         "evidence": candidate.evidence,
         "parity": str(backend.parity),
