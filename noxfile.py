@@ -81,7 +81,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Types of the core, strictly, and of the plugins."""
     # tomli is what Python 3.10, for which types are checked, reads TOML with.
-    constrained(session, "mypy", "torch", "mlx[cpu]", "tomli", f"{ROOT}[testing]")
+    constrained(session, "mypy", "torch", "mlx[cpu]", "tomli", "types-PyYAML", f"{ROOT}[testing]")
     session.run("mypy")
     for name in PLUGINS:
         sources = ROOT / "plugins" / name / "src"
@@ -118,6 +118,9 @@ def minimums(session: nox.Session) -> None:
 def plugin(session: nox.Session, name: str) -> None:
     """A plugin and the core, both from built wheels."""
     install_built(session, name)
+    if name == "allin1-torch":
+        # The extra [demucs]; by itself pip would look for another torch.
+        constrained(session, "demucs", "safetensors")
     if name == "allin1-dbn-cython":
         # Look into the wheel, and run the compiled kernels under sanitizers, too.
         session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})

@@ -112,13 +112,22 @@ def cli(ctx: click.Context, block: tuple[str, ...], strict: bool, traceback: boo
     'allin1 song.wav' is short for 'allin1 analyze song.wav'.
     """
     ctx.obj = {"block": block, "strict": strict or None, "traceback": traceback}
-    logging.basicConfig(
-        level=logging.DEBUG if traceback else logging.WARNING,
-        format="%(levelname)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
-    logging.getLogger().handlers[0].addFilter(lambda record: record.name.startswith("allin1"))
+    root = logging.getLogger()
+    root.handlers = [_ToStderr()]
+    root.setLevel(logging.DEBUG if traceback else logging.WARNING)
+
+
+class _ToStderr(logging.Handler):
+    """Prints our own messages on what is stderr at that moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        self.addFilter(lambda record: record.name.startswith("allin1"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print `record`."""
+        click.echo(self.format(record), err=True)
 
 
 def load_plugins(ctx: click.Context) -> Any:

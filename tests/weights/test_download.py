@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from importlib.metadata import version
 
 import pooch
 import pytest
@@ -88,12 +89,20 @@ def test_progress_needs_no_tqdm(served, contents, monkeypatch):
     assert [file.content for file in read(served, progress=lambda *_: None)] == contents
 
 
+#: urllib3 tells of a transfer that ends early from version 2 on; before, the digest does.
+TRUNCATED = (
+    "transfer broke off"
+    if int(version("urllib3").partition(".")[0]) >= 2
+    else "Truncated, or another file: it has 1000 bytes"
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
         ({"body": b"<html>Please log in</html>"}, "Truncated, or another file: it has 26 bytes"),
         ({"body": b"x" * 300_000}, "Not the file that the catalogue names"),
-        ({"body": b"x" * 1000, "length": 2000}, "transfer broke off"),
+        ({"body": b"x" * 1000, "length": 2000}, TRUNCATED),
         ({"status": 404}, "404 Not Found"),
         ({"status": 503}, "503 Service Unavailable"),
     ],

@@ -1,0 +1,168 @@
+"""Separation by allin1-torch against Demucs' own ``apply_model``: time, and the error of each precision.
+
+From a mix in main memory to stems on the device. All run in turn in one process, and the best of each counts, so that
+the ratios hold on a busy machine. Errors are the level of each stem over its difference from Demucs in float32.
+
+Without trained weights, seeded random ones are used with their layer scales raised, since fresh ones of 1e-4 hide what
+the residual branches do; ``--steps`` also trains them on a song made by synthesis.
+
+    python benchmarks/bench_demix.py --device cuda --seconds 180 --steps 100
+    python benchmarks/bench_demix.py --device cpu --seconds 12 --threads 2 --repeats 2
+    python benchmarks/bench_demix.py --device cuda --weights FOLDER --song song.wav
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from allin1_backend_torch.demix import GPU_BATCH, Separation
+from allin1_backend_torch.demix_error import signal_to_error_db
+from allin1_backend_torch.demix_models import Bag, load_bag
+from demucs.apply import BagOfModels, apply_model
+
+from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Mix
+from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.stages import Task
+from allin1_core.io.audio import read_audio
+from allin1_core.testing.signals import music_stems
+
+
+def synthetic_stems(seconds: float) -> torch.Tensor:
+    """A song's stems by name of :data:`STEMS`, in stereo with some noise: float32 ``[4, 2, n]``."""
+    stems = torch.from_numpy(music_stems(seconds).samples).repeat(1, 2, 1)
+    rng = torch.Generator().manual_seed(0)
+    return stems * torch.tensor([0.9, 1.1])[:, None] + 0.003 * torch.randn(
+        stems.shape, generator=rng
+    )
+
+
+def make_residuals_matter(bag: Bag, scale: float) -> None:
+    """Set the layer scales of random weights, which start at 1e-3 and 1e-4."""
+    with torch.no_grad():
+        for model in bag.models:
+            for name, values in model.named_parameters():
+                if name.endswith(".scale"):
+                    values.fill_(scale)
+
+
+def train(bag: Bag, stems: torch.Tensor, device: str, steps: int) -> None:
+    """Train each model a little, to separate pieces of one song."""
+    for model in bag.models:
+        model.to(device).train()
+        length = int(model.segment * SAMPLE_RATE)
+        order = [STEMS.index(source) for source in model.sources if source in STEMS]
+        optimiser = torch.optim.Adam(model.parameters(), lr=3e-4)
+        rng = torch.Generator().manual_seed(1)
+        for step in range(steps):
+            starts = torch.randint(stems.shape[-1] - length, (4,), generator=rng).tolist()
+            wanted = torch.stack([stems[:, :, s : s + length] for s in starts])[:, order]
+            wanted = wanted.to(device)
+            optimiser.zero_grad()
+            out = model(wanted.sum(1))[:, : len(order)]
+            loss = (out - wanted).abs().mean()
+            loss.backward()
+            optimiser.step()
+            if step % 20 == 0 or step == steps - 1:
+                print(f"step {step}: mean difference {loss.item():.5f}")
+        model.eval().cpu()
+
+
+def stock(bag: Bag, mix: torch.Tensor, parameters: DemixParameters, device: str) -> torch.Tensor:
+    """Separate as ``demucs.api.Separator`` does, whose class would load the models itself."""
+    random.seed(parameters.seed)
+    mono = mix.mean(0)
+    mean, scale = mono.mean(), mono.std() + 1e-8
+    model: Any = bag.models[0]
+    if len(bag.models) > 1:
+        model = BagOfModels(list(bag.models), [list(each) for each in bag.weights])
+    out = apply_model(
+        model, ((mix - mean) / scale)[None], overlap=parameters.overlap, device=device
+    )
+    found = dict(zip(bag.sources, (out * scale + mean)[0], strict=True))
+    extra = [each for source, each in found.items() if source not in STEMS]
+    found["other"] = found["other"] + sum(extra)
+    return torch.stack([found[stem] for stem in STEMS])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=180, help="of audio made by synthesis")
+    parser.add_argument("--song", help="a file to separate instead")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda")
+    parser.add_argument("--threads", type=int, default=None, help="on a CPU")
+    parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")
+    parser.add_argument("--batch", type=int, default=None, help="most segments at once")
+    parser.add_argument("--model", default="htdemucs")
+    parser.add_argument("--weights", default="random:1234", help="folder, or random:SEED")
+    parser.add_argument("--layer-scale", type=float, default=0.1, help="of random weights")
+    parser.add_argument("--steps", type=int, default=0, help="of training of random weights")
+    parser.add_argument("--no-stock", action="store_true", help="leave Demucs' own time out")
+    arguments = parser.parse_args()
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    parameters = DemixParameters(model=arguments.model, weights=arguments.weights).validate()
+    bag = load_bag(parameters)
+    if parameters.random_seed is not None:
+        make_residuals_matter(bag, arguments.layer_scale)
+        if arguments.steps:
+            train(bag, synthetic_stems(60), arguments.device, arguments.steps)
+    if arguments.song:
+        mix = torch.from_numpy(np.ascontiguousarray(read_audio(arguments.song)[0]))
+    else:
+        mix = synthetic_stems(arguments.seconds).sum(0)
+    seconds = mix.shape[-1] / SAMPLE_RATE
+
+    device = torch.device(arguments.device)
+    on_gpu = device.type == "cuda"
+    batch = arguments.batch or (GPU_BATCH if on_gpu else 1)
+
+    def separation(precision: str, channels_last: bool) -> Callable[[], torch.Tensor]:
+        own = Separation(bag, parameters, device, precision, channels_last, batch)
+        return lambda: own(Mix(mix.to(device)), Task()).samples
+
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        wanted = stock(bag, mix, parameters, arguments.device).to(device)
+    runs: dict[str, Callable[[], torch.Tensor]] = {}
+    if not arguments.no_stock:
+        runs["Demucs"] = lambda: stock(bag, mix, parameters, arguments.device)
+    runs["modules, float32"] = separation("float32", False)
+    for precision in ("float32", "tf32", "float16") if on_gpu else ("float32",):
+        runs[f"channels last, {precision}"] = separation(precision, True)
+
+    best: dict[str, float] = {}
+    levels: dict[str, dict[str, float]] = {}
+    peaks: dict[str, float] = {}
+    for name, run in runs.items():  # the first call of each sets up, and tells the error
+        levels[name] = signal_to_error_db(wanted, run().to(device))
+        best[name] = float("inf")
+    for _ in range(arguments.repeats):
+        for name, run in runs.items():
+            if on_gpu:
+                torch.cuda.synchronize()
+                torch.cuda.reset_peak_memory_stats()
+            began = time.perf_counter()
+            out = run()
+            if on_gpu:
+                torch.cuda.synchronize()
+                peaks[name] = torch.cuda.max_memory_allocated() / 2**30
+            best[name] = min(best[name], time.perf_counter() - began)
+            del out
+    base = best.get("Demucs", best["modules, float32"])
+    for name, took in best.items():
+        decibels = ", ".join(f"{stem} {level:.1f}" for stem, level in levels[name].items())
+        peak = f", peak {peaks[name]:.1f} GiB" if name in peaks else ""
+        print(
+            f"{name:24} {1000 * took:9.1f} ms, {1000 * took / seconds:8.3f} ms for a second of audio,"
+            f" ratio {base / took:5.2f}{peak}; dB: {decibels}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""How far a precision is from float32, on the models that a user has and a song of theirs.
+
+What half precision does to a separation depends on the weights: it has to be measured on the trained ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from allin1_core.contracts.audio import STEMS, Mix
+from allin1_core.contracts.stages import Task
+from torch import Tensor
+
+from allin1_backend_torch.demix import Separation
+from allin1_backend_torch.demix_precision import Precision
+
+
+def signal_to_error_db(wanted: Tensor, actual: Tensor) -> dict[str, float]:
+    """Level of each stem over the level of its error, in decibels; infinite where there is no error.
+
+    Parameters
+    ----------
+    wanted, actual
+        ``[4, channels, n]``.
+    """
+    wanted, actual = wanted.double(), actual.double()
+    signal = wanted.square().sum((1, 2))
+    error = (actual - wanted).square().sum((1, 2))
+    levels = 10 * torch.log10(signal / error)
+    return dict(zip(STEMS, levels.tolist(), strict=True))
+
+
+def measure_precisions(
+    separation: Separation, mix: Mix, precisions: Sequence[Precision]
+) -> dict[Precision, dict[str, float]]:
+    """Separate `mix` in float32 and in each of `precisions`, and compare.
+
+    Returns
+    -------
+    dict
+        For each precision, :func:`signal_to_error_db` of each stem; minus infinity where it overflowed.
+    """
+    exact = separation.attempt(mix, "float32", Task())
+    levels: dict[Precision, dict[str, float]] = {}
+    for precision in precisions:
+        attempt = separation.attempt(mix, precision, Task())
+        if bool(torch.isfinite(attempt).all()):
+            levels[precision] = signal_to_error_db(exact, attempt)
+        else:
+            levels[precision] = dict.fromkeys(STEMS, float("-inf"))
+    return levels

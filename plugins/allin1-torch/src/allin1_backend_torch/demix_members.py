@@ -1,0 +1,121 @@
+"""One model of a bag, ready to separate segments on a device: Demucs' own module, or the network with channels last."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from allin1_core.contracts.demix import DemixParameters
+from allin1_core.errors import InputError
+from demucs.htdemucs import HTDemucs
+from torch import Tensor
+
+from allin1_backend_torch.demix_models import Bag
+from allin1_backend_torch.demix_network import Network
+from allin1_backend_torch.demix_parameters import is_supported, lay_out
+from allin1_backend_torch.demix_segments import Cut
+
+#: Separates float32 ``[segments, 2, samples]`` into float32 ``[segments, sources, 2, samples]``.
+Forward = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A model of a bag.
+
+    Attributes
+    ----------
+    forward
+        Runs it.
+    cut
+        How it wants the song cut.
+    weights
+        Of its estimate of each source, the weights of all members summing to 1.
+    draws
+        Whether Demucs' module draws a random number for each segment.
+    """
+
+    forward: Forward
+    cut: Cut
+    weights: tuple[float, ...]
+    draws: bool
+
+
+def ready_members(
+    bag: Bag,
+    parameters: DemixParameters,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    channels_last: bool,
+) -> list[Member]:
+    """Bring the models of a bag to a device.
+
+    With `channels_last`, those whose architecture it knows run as a
+    :class:`~allin1_backend_torch.demix_network.Network` that stores activations in `dtype`; the others as Demucs'
+    modules, in float32.
+
+    Raises
+    ------
+    InputError
+        If a segment is longer than a model can do.
+    """
+    totals = [sum(each) for each in zip(*bag.weights, strict=True)]
+    members = []
+    for model, weights in zip(bag.models, bag.weights, strict=True):
+        cut = cut_of(model, parameters)
+        forward: Forward
+        if channels_last and is_supported(model):
+            forward = Network(lay_out(model, dtype, device))
+        else:
+            forward = partial(_run_module, model.to(device))
+        shares = tuple(one / total for one, total in zip(weights, totals, strict=True))
+        draws = isinstance(model, HTDemucs) and model.crosstransformer is not None
+        members.append(Member(forward, cut, shares, draws and model.crosstransformer.emb == "sin"))
+    return members
+
+
+def cut_of(model: Any, parameters: DemixParameters) -> Cut:
+    """Say how a model wants a song cut.
+
+    Raises
+    ------
+    InputError
+        If the segment that `parameters` ask for is longer than the model can do.
+    """
+    own, asked = model.segment, parameters.segment_s
+    is_transformer = isinstance(model, HTDemucs)
+    if is_transformer and asked is not None and asked > own:
+        raise InputError(
+            f"The Demucs model {parameters.model} cannot separate segments of {asked:g} s.",
+            remedy=f"Ask for {float(own):g} s or less.",
+        )
+    length = int(model.samplerate * (own if asked is None else asked))
+    valid_length: Callable[[int], int] = getattr(model, "valid_length", int)
+    window = partial(_always, length) if is_transformer else valid_length
+    return Cut(length, int((1 - parameters.overlap) * length), window)
+
+
+def _always(length: int, _: int) -> int:
+    return length
+
+
+def _run_module(model: Any, segments: Tensor) -> Tensor:
+    with _random_state_kept():
+        out: Tensor = model(segments)
+    return out
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Keep from the rest of the process that Demucs' transformers draw from Python's random numbers."""
+    before = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(before)

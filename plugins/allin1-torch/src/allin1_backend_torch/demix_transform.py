@@ -1,0 +1,77 @@
+"""The short-time Fourier transform of HTDemucs and its inverse, in float32.
+
+Frames of 4 hops under a Hann window, orthonormal; frame t starts at sample ``(t - 1.5) hops`` of the segment, which
+is continued by reflection. The inverse takes silence around the frames it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+#: The squares of four Hann windows, each a quarter of its length after the one before, sum to this.
+ENVELOPE = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """Transforms of segments of one length.
+
+    Attributes
+    ----------
+    samples
+        Length of a segment.
+    hop
+        Samples between frames.
+    device
+        Where.
+    """
+
+    samples: int
+    hop: int
+    device: torch.device
+
+    @property
+    def frames(self) -> int:
+        """Frames of a segment."""
+        return -(-self.samples // self.hop)
+
+    @property
+    def bins(self) -> int:
+        """Bins of a frame; that of the highest frequency is left out, and taken for 0 by the inverse."""
+        return 2 * self.hop
+
+    @property
+    def _margin(self) -> int:
+        return self.hop // 2 * 3
+
+    @cached_property
+    def _window(self) -> Tensor:
+        return torch.hann_window(4 * self.hop, dtype=torch.float32, device=self.device)
+
+    @cached_property
+    def _quarters(self) -> Tensor:
+        return (self._window / ENVELOPE).view(4, self.hop)
+
+    def forward(self, segments: Tensor) -> Tensor:
+        """Transform float32 ``[n, channels, samples]`` to complex64 ``[n, channels, frames, bins]``."""
+        after = self._margin + self.frames * self.hop - self.samples
+        padded = functional.pad(segments, (self._margin, after), mode="reflect")
+        pieces = padded.unfold(-1, 4 * self.hop, self.hop) * self._window
+        spectra: Tensor = torch.fft.rfft(pieces, norm="ortho")
+        return spectra[..., : self.bins]
+
+    def inverse(self, spectra: Tensor) -> Tensor:
+        """Transform complex64 ``[n, channels, frames, bins + 1]`` back, with one of its highest bin 0."""
+        pieces = torch.fft.irfft(spectra, 4 * self.hop, norm="ortho")
+        *shape, frames, _ = pieces.shape
+        pieces = pieces.view(*shape, frames, 4, self.hop)
+        hops = torch.zeros(*shape, frames + 3, self.hop, dtype=torch.float32, device=spectra.device)
+        for quarter in range(4):
+            part = hops[..., quarter : quarter + frames, :]
+            part.addcmul_(pieces[..., quarter, :], self._quarters[quarter])
+        return hops.flatten(-2)[..., self._margin : self._margin + self.samples]

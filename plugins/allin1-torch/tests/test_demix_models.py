@@ -1,0 +1,203 @@
+"""Where the models come from, and what is said when they cannot be had. Nothing is fetched here."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import pytest
+import torch
+from allin1_core.contracts.demix import DemixParameters
+from allin1_core.errors import ContractError, InputError, WeightsError
+
+pytest.importorskip("demucs", reason="needs Demucs: install allin1-torch[demucs]")
+
+from demucs import pretrained
+from demucs.htdemucs import HTDemucs
+
+from allin1_backend_torch import demix_models
+from allin1_backend_torch.demix_models import load_bag
+
+SIZES = {"channels": 8, "bottom_channels": 16, "t_layers": 1, "t_heads": 2}
+SOURCES = ["drums", "bass", "other", "vocals"]
+
+
+def small(seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return HTDemucs(SOURCES, segment=Fraction(1, 2), **SIZES)
+
+
+def save(folder, signature, model, kind):
+    if kind == "safetensors":
+        from safetensors.torch import save_file
+
+        segment = {"_type": "fraction", "numerator": 1, "denominator": 2}
+        metadata = {
+            "klass": "demucs.htdemucs.HTDemucs",
+            "args": json.dumps([SOURCES]),
+            "kwargs": json.dumps({**SIZES, "segment": segment}),
+        }
+        save_file(model.state_dict(), folder / f"{signature}.safetensors", metadata)
+        return
+    args, kwargs = model._init_args_kwargs
+    package = {"klass": HTDemucs, "args": args, "kwargs": kwargs, "state": model.state_dict()}
+    torch.save(package, folder / f"{signature}.th")
+
+
+def same(one, other):
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(name, repo=None):
+        raise OSError("the network is unreachable")
+
+    monkeypatch.setattr(pretrained, "get_model", refuse)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "th"])
+def test_a_folder_with_the_model_s_file_is_enough(tmp_path, kind):
+    model = small(1)
+    save(tmp_path, "955717e8", model, kind)
+    bag = load_bag(DemixParameters(weights=str(tmp_path)))
+    assert same(bag.models[0], model)
+    assert bag.weights == ((1.0,) * 4,)
+    assert bag.sources == tuple(SOURCES)
+    assert not bag.models[0].training
+
+
+def test_a_bag_in_a_folder_has_its_own_recipe(tmp_path):
+    models = [small(1), small(2)]
+    for signature, model in zip(("aaaa", "bbbb"), models, strict=True):
+        save(tmp_path, signature, model, "th")
+    recipe = "models: ['bbbb', 'aaaa']\nweights: [[1, 0, 0, 1], [0, 1, 1, 1]]\nsegment: 0.25\n"
+    (tmp_path / "mine.yaml").write_text(recipe)
+    bag = load_bag(DemixParameters("mine", str(tmp_path)))
+    assert same(bag.models[0], models[1])
+    assert bag.weights == ((1, 0, 0, 1), (0, 1, 1, 1))
+    assert bag.models[0].segment == 0.25
+
+
+def test_a_single_model_is_named_by_its_signature(tmp_path):
+    model = small(3)
+    save(tmp_path, "cccc", model, "th")
+    assert same(load_bag(DemixParameters("cccc", str(tmp_path))).models[0], model)
+
+
+def test_what_is_missing_is_named_with_the_folder(tmp_path):
+    with pytest.raises(WeightsError) as caught:
+        load_bag(DemixParameters("htdemucs_ft", str(tmp_path)))
+    text = str(caught.value)
+    assert str(tmp_path) in text
+    for signature in ("f7e0c4bc", "d12395a8", "92cfc3b6", "04573f0d"):
+        assert f"{signature}.safetensors or {signature}-" in text
+    assert "--stems-dir" in text
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(WeightsError, match="does not exist"):
+        load_bag(DemixParameters(weights=str(tmp_path / "nowhere")))
+
+
+@pytest.mark.parametrize("name", ["955717e8.safetensors", "955717e8.th", "955717e8-12345678.th"])
+def test_a_damaged_file_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no model at all")
+    with pytest.raises(WeightsError, match="cannot be loaded") as caught:
+        load_bag(DemixParameters(weights=str(tmp_path)))
+    assert name in str(caught.value)
+
+
+def test_a_recipe_that_is_none_is_named(tmp_path):
+    for text in ("[", "weights: []"):
+        (tmp_path / "htdemucs.yaml").write_text(text)
+        with pytest.raises(WeightsError, match="Not a bag of models"):
+            load_bag(DemixParameters(weights=str(tmp_path)))
+
+
+@pytest.mark.parametrize("stop", [OSError("the network is unreachable"), SystemExit(1)])
+def test_weights_that_cannot_be_fetched_are_named_with_ways_to_go_on(monkeypatch, stop):
+    def refuse(name, repo=None):
+        raise stop
+
+    monkeypatch.setattr(pretrained, "get_model", refuse)
+    with pytest.raises(WeightsError) as caught:
+        load_bag(DemixParameters())
+    text = str(caught.value)
+    for part in ("955717e8.safetensors", "955717e8-8726e21a.th", "--demucs-weights", "--stems-dir"):
+        assert part in text
+    assert "huggingface.co/adefossez/HTDemucs" in text
+
+
+def test_by_name_demucs_itself_finds_the_model(monkeypatch):
+    asked = []
+
+    def give(name):
+        asked.append(name)
+        return small(4)
+
+    monkeypatch.setattr(pretrained, "get_model", give)
+    assert same(load_bag(DemixParameters("hdemucs_mmi")).models[0], small(4))
+    assert asked == ["hdemucs_mmi"]
+
+
+def test_a_model_without_the_four_stems_is_refused(monkeypatch):
+    model = HTDemucs(["vocals", "rest"], segment=Fraction(1, 2), **SIZES)
+    monkeypatch.setattr(pretrained, "get_model", lambda name: model)
+    with pytest.raises(WeightsError, match="gives vocals, rest at 44100 Hz"):
+        load_bag(DemixParameters())
+
+
+@pytest.fixture
+def smaller(monkeypatch):
+    monkeypatch.setattr(demix_models, "HTDEMUCS", {**SIZES, "segment": Fraction(39, 5)})
+
+
+def test_random_weights_follow_their_seed(smaller):
+    one, same_one, other = (load_bag(DemixParameters(weights=f"random:{n}")) for n in (1, 1, 2))
+    assert same(one.models[0], same_one.models[0])
+    assert not same(one.models[0], other.models[0])
+
+
+def test_random_bags_have_the_published_number_of_models_and_sources(smaller):
+    fine = load_bag(DemixParameters("htdemucs_ft", "random:1"))
+    assert len(fine.models) == 4
+    assert not same(fine.models[0], fine.models[1])
+    assert fine.weights[2] == (0, 0, 1, 0)
+    assert load_bag(DemixParameters("htdemucs_6s", "random:1")).sources[4:] == ("guitar", "piano")
+    with pytest.raises(InputError, match="no random weights"):
+        load_bag(DemixParameters("mdx", "random:1"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": ""},
+        {"weights": "random:"},
+        {"weights": "random:-1"},
+        {"weights": "random:one"},
+        {"shifts": -1},
+        {"overlap": 1.0},
+        {"overlap": float("nan")},
+        {"seed": -1},
+        {"segment_s": 0.0},
+        {"segment_s": float("inf")},
+        {"precision": "double"},
+        {"batch_size": 0},
+    ],
+    ids=str,
+)
+def test_parameters_out_of_range_are_refused(changes):
+    with pytest.raises(ContractError):
+        DemixParameters(**changes).validate()
+
+
+def test_parameters_in_range_pass():
+    parameters = DemixParameters(weights="random:12", segment_s=5.0, batch_size=1, shifts=0)
+    assert parameters.validate() is parameters
+    assert parameters.random_seed == 12
+    assert DemixParameters(weights="/somewhere").validate().random_seed is None
