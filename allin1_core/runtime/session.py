@@ -6,6 +6,8 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from allin1_core.calibration.store import (
@@ -34,6 +36,7 @@ from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
 from allin1_core.plugins.record import PluginRecord
 from allin1_core.runtime.activations import probabilities
+from allin1_core.runtime.checking import has_reference
 from allin1_core.runtime.pipeline import (
     USUAL_LENGTH_S,
     Pipeline,
@@ -90,6 +93,11 @@ class Session:
         Folder to look for weights in first.
     threads
         Threads on a CPU; None leaves it to the backends.
+    guard
+        Check each backend, when it first runs, against the reference on ten seconds of the track; one that differs by
+        more than it promises is replaced, or an error where it was named.
+    timings_path
+        File to which a line of JSON is appended for each stage that has run.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -114,6 +122,8 @@ class Session:
         parity: Parity | str | None = None,
         weights_dir: str | None = None,
         threads: int | None = None,
+        guard: bool = False,
+        timings_path: str | PathLike[str] | None = None,
         plugins: Plugins | None = None,
     ) -> None:
         settings = read_settings()
@@ -136,6 +146,9 @@ class Session:
         self._parity = parity_named(parity) if isinstance(parity, str) else parity
         self.weights_dir = weights_dir or settings.weights_dir
         self._threads = threads or settings.threads
+        self.timings_path = None if timings_path is None else Path(timings_path).expanduser()
+        self._guard = guard
+        self._checked: set[tuple[Stage, str]] = set()
         self._probes = Probes()
         self._failures: dict[tuple[Stage, str], str] = {}
         self._callables: dict[tuple[Stage, str], Any] = {}
@@ -458,6 +471,21 @@ class Session:
     def is_named(self, candidate: Candidate) -> bool:
         """Whether the user asked for `candidate`, or for its plugin, so that nothing may replace it."""
         return any(stage in candidate.backend.stages for stage, _ in self._choices)
+
+    def must_check(self, candidate: Candidate) -> bool:
+        """Whether the guard has yet to compare `candidate` with the reference."""
+        backend = candidate.backend
+        return (
+            self._guard
+            and backend.parity.level != "lossy"
+            and candidate.plugin.name != "reference"
+            and (backend.stage, backend.name) not in self._checked
+            and has_reference(self.offers, backend.stages)
+        )
+
+    def note_checked(self, candidate: Candidate) -> None:
+        """Remember that `candidate` has kept its promise."""
+        self._checked.add((candidate.backend.stage, candidate.backend.name))
 
     def source_of(self, stage: Stage) -> str:
         """Words for where the choice for `stage` came from; none for an argument."""
