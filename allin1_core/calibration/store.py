@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -68,15 +69,14 @@ def conditions_of(
     That is the machine, the device and what the probe says of it, the versions of the core, the plugin and the
     libraries that the backend needs, the number of threads, and for the network the model's size.
     """
-    versions = [f"allin1-core {version('allin1-core')}"]
+    versions = [f"allin1-core {_version('allin1-core')}"]
     if plugin.distribution:
         versions.append(f"{plugin.distribution} {plugin.version}")
     for text in backend.needs.requires:
         name = Requirement(text).name
-        try:
-            versions.append(f"{name} {version(name)}")
-        except PackageNotFoundError:  # its marker leaves it out here
-            continue
+        installed = _version(name)
+        if installed:  # else its marker leaves it out here
+            versions.append(f"{name} {installed}")
     return {
         "machine": machine(),
         "device": ready.device,
@@ -87,6 +87,7 @@ def conditions_of(
     }
 
 
+@functools.cache
 def machine() -> str:
     """Words for this machine: system, processor, and number of cores."""
     return (
@@ -154,6 +155,15 @@ def find_speed(
 
 def _identity(one: Measurement) -> tuple[str, ...]:
     return (one.stage, one.backend, *(one.conditions.get(name, "") for name in _IDENTITY))
+
+
+@functools.cache
+def _version(name: str) -> str:
+    """Version of an installed distribution, asked for once; empty where there is none."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def _processor() -> str:
