@@ -309,7 +309,7 @@ class Pipeline:
         reason = error.message if isinstance(error, Allin1Error) else _describe(error)
         if self._session.is_named(candidate):
             raise BackendError(
-                f"The backend asked for, {name}{self._session.source_of(backend.stage)}, failed: {reason}",
+                f"The backend asked for, {name}{self._session.source_of(candidate)}, failed: {reason}",
                 remedy="Leave the stage to auto to let another take over.",
             ) from error
         log.debug("backend %s failed", name, exc_info=error)

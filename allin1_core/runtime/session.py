@@ -487,9 +487,12 @@ class Session:
         """Remember that `candidate` has kept its promise."""
         self._checked.add((candidate.backend.stage, candidate.backend.name))
 
-    def source_of(self, stage: Stage) -> str:
-        """Words for where the choice for `stage` came from; none for an argument."""
-        return said_by(stage, self._sources)
+    def source_of(self, candidate: Candidate) -> str:
+        """Words for where the choice of `candidate` came from; none for an argument."""
+        stages = candidate.backend.stages
+        return next(
+            (said_by(stage, self._sources) for stage in stages if stage in self._sources), ""
+        )
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Tell the plugins; what they raise is logged."""

@@ -87,6 +87,15 @@ def test_a_backend_that_was_named_and_breaks_its_promise_is_an_error(make_sessio
             session.run(stems)
 
 
+def test_the_error_says_which_variable_had_named_it(make_session, plugin, stems, monkeypatch):
+    bad, _ = plugin("nn", network, 1e-3)
+    # The fixture of isolated plugins removes the variable; the session reads it after that.
+    monkeypatch.setenv("ALLIN1_BACKEND", "nn=bad")
+    with make_session(plugins={"bad": bad}, guard=True) as session:
+        with pytest.raises(BackendError, match=r"nn=mine \(said by ALLIN1_BACKEND\), failed"):
+            session.run(stems)
+
+
 def test_a_backend_that_keeps_its_promise_is_checked_once(make_session, plugin, stems):
     good, calls = plugin("nn", network, 1e-6, parity=close(1e-5))
     with make_session(plugins={"good": good}, guard=True) as session:
