@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STEM_OPTIONS = ("bass", "drums", "other", "vocals")
 
 
-class Metres(click.ParamType[tuple[int, ...]]):
+class Metres(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
     """``3,4``."""
 
     name = "N,N…"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from allin1_core.runtime.bench import Row
 
 
-class Lengths(click.ParamType[tuple[float, float]]):
+class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
     """``4,16``."""
 
     name = "A,B"

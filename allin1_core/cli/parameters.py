@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-class Choice(click.ParamType[tuple[str, str]]):
+class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
     """``stage=name``."""
 
     name = "STAGE=NAME"
