@@ -15,11 +15,12 @@ pytest_plugins = ["allin1_core.testing.fixtures"]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_settings() -> Iterator[None]:
-    """Whoever runs the tests may have chosen backends for themselves; the tests must not see that."""
+def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever runs the tests may have chosen and measured backends for themselves; the tests must not see that."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ALLIN1_CONFIG", "")
         patch.delenv("ALLIN1_BACKEND", raising=False)
+        patch.setenv("ALLIN1_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -15,15 +15,10 @@ if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
-    NumbersType = click.ParamType[tuple[int, ...]]
-else:
-    # Generic only in newer versions of click.
-    NumbersType = click.ParamType
-
 STEM_OPTIONS = ("bass", "drums", "other", "vocals")
 
 
-class Metres(NumbersType):
+class Metres(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
     """``3,4``."""
 
     name = "N,N…"
@@ -135,6 +130,18 @@ def _stem_options(function: Any) -> Any:
 )
 @click.option("--demix-batch-size", type=int, help="Segments to separate at once.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
+@click.option(
+    "--guard",
+    is_flag=True,
+    help="Check each backend against the reference on 10 s of the first track, and replace one that"
+    " breaks its promise.",
+)
+@click.option(
+    "--timings-path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Append a line of JSON for each stage that has run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a track on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.pass_context
@@ -155,6 +162,8 @@ def command(
     only: str | None,
     overwrite: bool,
     threads: int | None,
+    guard: bool,
+    timings_path: Path | None,
     as_json: bool,
     quiet: bool,
     **rest: Any,
@@ -181,6 +190,8 @@ def command(
         metre=_metre(rest),
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
+        guard=guard,
+        timings_path=timings_path,
         plugins=load_plugins(ctx),
     ) as session:
         failed: list[Outcome] = []

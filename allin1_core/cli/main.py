@@ -21,6 +21,7 @@ from allin1_core.errors import Allin1Error
 COMMANDS = {
     "analyze": ("allin1_core.cli.analyze", "Analyse songs: tempo, beats, downbeats, sections."),
     "backends": ("allin1_core.cli.backends", "List the backends, and which of them would run."),
+    "bench": ("allin1_core.cli.bench", "Measure the backends on this machine, for auto to use."),
     "demo": ("allin1_core.cli.demo", "Make a song with stems by synthesis, to try things on."),
     "doctor": ("allin1_core.cli.doctor", "Check this installation, and say what to mend."),
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),

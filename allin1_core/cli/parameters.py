@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    PairType = click.ParamType[tuple[str, str]]
-else:
-    # Generic only in newer versions of click.
-    PairType = click.ParamType
 
-
-class Choice(PairType):
+class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
     """``stage=name``."""
 
     name = "STAGE=NAME"

@@ -30,6 +30,8 @@ class StageRecord:
         Name of the device.
     seconds
         Wall time of the call, waiting for the device included; set-up is not.
+    copies
+        Moves of its input between array libraries and devices, in order: ``numpy/cpu to torch/cuda``.
     """
 
     stages: tuple[str, ...]
@@ -38,6 +40,7 @@ class StageRecord:
     version: str
     device: str
     seconds: float
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

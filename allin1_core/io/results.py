@@ -264,7 +264,12 @@ def _one_line_arrays(text: str) -> str:
 def _provenance(content: dict[str, Any] | None) -> Provenance | None:
     if content is None:
         return None
-    stages = (StageRecord(**{**one, "stages": tuple(one["stages"])}) for one in content["stages"])
+    stages = (
+        StageRecord(
+            **{**one, "stages": tuple(one["stages"]), "copies": tuple(one.get("copies", ()))}
+        )
+        for one in content["stages"]
+    )
     return Provenance(
         version=content["version"],
         model=content["model"],

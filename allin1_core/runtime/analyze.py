@@ -42,6 +42,8 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     weights_dir: AnyPath | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    guard: bool = False,
+    timings_path: AnyPath | None = None,
 ) -> AnalysisResult: ...
 
 
@@ -66,6 +68,8 @@ def analyze(
     weights_dir: AnyPath | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    guard: bool = False,
+    timings_path: AnyPath | None = None,
 ) -> list[AnalysisResult]: ...
 
 
@@ -89,6 +93,8 @@ def analyze(
     weights_dir: AnyPath | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    guard: bool = False,
+    timings_path: AnyPath | None = None,
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -131,6 +137,11 @@ def analyze(
         Whether a result of another input may be replaced.
     threads
         Threads on a CPU; None leaves it to the backends.
+    guard
+        Check each backend against the reference on ten seconds of the first track, and replace one that differs
+        by more than it promises.
+    timings_path
+        File to which a line of JSON is appended for each stage that has run.
 
     Returns
     -------
@@ -164,6 +175,8 @@ def analyze(
         demix=demix,
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
+        guard=guard,
+        timings_path=timings_path,
     ) as session:
         outcomes = list(
             run_batch(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from allin1_core.calibration.difference import keeps_promise
 from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import Metre
@@ -23,6 +24,7 @@ from allin1_core.errors import (
     BackendError,
     ContractError,
     InputError,
+    OutputError,
     SelectionError,
     WeightsError,
 )
@@ -30,6 +32,8 @@ from allin1_core.io.audio import AudioInfo, probe_audio
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
 from allin1_core.runtime.blocks import spectrogram_in_blocks
 from allin1_core.runtime.bridging import cross, space_of
+from allin1_core.runtime.checking import cut, difference_from_reference, run_alone
+from allin1_core.runtime.timings import append_timing
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.routing import BridgeNetwork
 
@@ -46,6 +50,9 @@ BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
 
 #: Seconds of audio that a route is chosen for where no file says how long it is.
 USUAL_LENGTH_S = 180.0
+
+#: Seconds of a track on which the guard checks a backend.
+GUARD_S = 10.0
 
 Output = Literal["logits", "activations", "beats", "sections"]
 
@@ -165,7 +172,7 @@ class Pipeline:
         candidate = decision.candidate(step.backend)
         try:
             self._do_step(step, candidate, audio_s)
-        except (InputError, WeightsError, SelectionError):
+        except (InputError, WeightsError, SelectionError, OutputError):
             raise
         except Exception as error:
             if self._cancelled is not None:
@@ -177,6 +184,8 @@ class Pipeline:
     def _do_step(self, step: Step, candidate: Candidate, audio_s: float) -> None:
         backend, session = step.backend, self._session
         call = session.callable_of(candidate)
+        if session.must_check(candidate):
+            self._check(candidate, call)
         task = Task(
             embeddings=self._embeddings,
             progress=lambda fraction: self._tell(backend.stage, step.cost_s * fraction),
@@ -192,7 +201,7 @@ class Pipeline:
         synchronize = getattr(call, "synchronize", None)
         if synchronize is not None:
             synchronize()
-        seconds = time.perf_counter() - began
+        seconds, ended = time.perf_counter() - began, time.time()
         gives = GIVES[backend.stages[-1]]
         if not isinstance(output, gives):
             raise ContractError(f"It gave {type(output).__name__}; wanted {gives.__name__}.")
@@ -208,9 +217,55 @@ class Pipeline:
             version=candidate.plugin.version,
             device=session.device_of(candidate),
             seconds=round(seconds, 6),
+            copies=tuple(f"{b.source} to {b.destination}" for b in step.bridges),
         )
         self._run.records.append(record)
+        if session.timings_path is not None:
+            append_timing(
+                session.timings_path,
+                record,
+                ended=ended,
+                model=session.card.name,
+                track=self._track,
+            )
         session.observe("allin1_stage_finished", track=self._track, record=record)
+
+    def _check(self, candidate: Candidate, call: Any) -> None:
+        """Compare a backend with the reference on a slice of its input.
+
+        Raises
+        ------
+        BackendError
+            If it differs by more than it promises.
+        """
+        backend, session = candidate.backend, self._session
+        data = self._slice(self._held[TAKES[backend.stage]])
+        device = session.device_of(candidate)
+        output = run_alone(backend, call, self._network, device, data)
+        setup = session.setup_of(candidate)
+        difference = difference_from_reference(session.offers, backend, setup, data, output)
+        if not keeps_promise(backend.parity, difference):
+            raise BackendError(
+                f"It broke its promise: on {data.duration_s:.4g} s of {self._track or 'the track'} it differs"
+                f" from the reference by {difference:.3g}; promised: {backend.parity}."
+            )
+        session.note_checked(candidate)
+
+    def _slice(self, held: _Held) -> Any:
+        """The middle of what is held, in NumPy arrays; files are read up to there."""
+        if not isinstance(held.record, StemFiles):
+            return cut(self._home(held), GUARD_S)
+        skipped = int((self._files_s or 0.0) / GUARD_S / 2)
+        last = None
+        blocks = stem_blocks(held.record, round(GUARD_S * FRAMES_PER_SECOND))
+        for number, samples in enumerate(blocks):
+            last = samples
+            if number == skipped:
+                break
+        blocks.close()
+        if last is None:
+            raise InputError("The stems hold no samples.", path=held.record.source)
+        return Stems(last)
 
     def _from_files(
         self, files: StemFiles, step: Step, candidate: Candidate, call: Any, task: Task
@@ -254,7 +309,7 @@ class Pipeline:
         reason = error.message if isinstance(error, Allin1Error) else _describe(error)
         if self._session.is_named(candidate):
             raise BackendError(
-                f"The backend asked for, {name}{self._session.source_of(backend.stage)}, failed: {reason}",
+                f"The backend asked for, {name}{self._session.source_of(candidate)}, failed: {reason}",
                 remedy="Leave the stage to auto to let another take over.",
             ) from error
         log.debug("backend %s failed", name, exc_info=error)

@@ -6,9 +6,18 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
+from allin1_core.calibration.store import (
+    Measurement,
+    conditions_of,
+    find_speed,
+    load_measurements,
+)
 from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
@@ -18,12 +27,16 @@ from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance
 from allin1_core.contracts.route import ANY_CLOSE, RouteRequest
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Space
+from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Setup, Stage
+from allin1_core.contracts.verdict import Ready
 from allin1_core.errors import InputError
 from allin1_core.io.audio import probe_audio, read_audio
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
+from allin1_core.plugins.record import PluginRecord
 from allin1_core.runtime.activations import probabilities
+from allin1_core.runtime.checking import has_reference
 from allin1_core.runtime.pipeline import (
     USUAL_LENGTH_S,
     Pipeline,
@@ -80,6 +93,11 @@ class Session:
         Folder to look for weights in first.
     threads
         Threads on a CPU; None leaves it to the backends.
+    guard
+        Check each backend, when it first runs, against the reference on ten seconds of the track; one that differs by
+        more than it promises is replaced, or an error where it was named.
+    timings_path
+        File to which a line of JSON is appended for each stage that has run.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -104,6 +122,8 @@ class Session:
         parity: Parity | str | None = None,
         weights_dir: str | None = None,
         threads: int | None = None,
+        guard: bool = False,
+        timings_path: str | PathLike[str] | None = None,
         plugins: Plugins | None = None,
     ) -> None:
         settings = read_settings()
@@ -124,12 +144,16 @@ class Session:
         self._choices = tuple((stage, name) for stage, (name, _) in named.items())
         self._sources = {stage: source for stage, (_, source) in named.items() if source}
         self._parity = parity_named(parity) if isinstance(parity, str) else parity
-        self._weights_dir = weights_dir or settings.weights_dir
+        self.weights_dir = weights_dir or settings.weights_dir
         self._threads = threads or settings.threads
+        self.timings_path = None if timings_path is None else Path(timings_path).expanduser()
+        self._guard = guard
+        self._checked: set[tuple[Stage, str]] = set()
         self._probes = Probes()
         self._failures: dict[tuple[Stage, str], str] = {}
         self._callables: dict[tuple[Stage, str], Any] = {}
         self._model: Model | None = None
+        self._measurements: tuple[Measurement, ...] | None = None
         check_choices(self.offers, self.plugins, dict(self._choices), self._sources)
 
     def __enter__(self) -> Session:
@@ -163,7 +187,7 @@ class Session:
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:
         """Judge every backend of each stage of `request`, without choosing."""
-        return gate(self.offers, request, self._probes, self._failures)
+        return gate(self.offers, request, self._probes, self._failures, self._measured)
 
     def decide(self, request: RouteRequest) -> Decision:
         """Choose the route for `request`, without running anything.
@@ -174,7 +198,13 @@ class Session:
             If there is none.
         """
         return decide(
-            self.plugins, self.offers, request, self._probes, self._failures, self._sources
+            self.plugins,
+            self.offers,
+            request,
+            self._probes,
+            self._failures,
+            self._sources,
+            self._measured,
         )
 
     def explain(
@@ -363,25 +393,60 @@ class Session:
 
     def device_of(self, candidate: Candidate) -> str:
         """Name of the device that `candidate` runs on: the one asked for, where it is of that kind."""
-        kind = candidate.backend.device
-        if self._device is not None and self._device.partition(":")[0] == kind:
-            return self._device
-        return candidate.ready.device if candidate.ready else kind
+        return self._device_name(candidate.backend, candidate.ready)
 
     def callable_of(self, candidate: Candidate) -> Any:
         """What runs `candidate`, set up at the first call."""
         backend = candidate.backend
         key = (backend.stage, backend.name)
         if key not in self._callables:
-            setup = Setup(
-                device=self.device_of(candidate),
-                model=self.model() if "nn" in backend.stages and self.card.files else None,
-                metre=self.metre,
-                demix=self.demix,
-                threads=self._threads,
-            )
-            self._callables[key] = load_target(backend.target)(setup)
+            self._callables[key] = load_target(backend.target)(self.setup_of(candidate))
         return self._callables[key]
+
+    def setup_of(self, candidate: Candidate, model: Model | None = None) -> Setup:
+        """What the factory of `candidate` is called with; the model is this session's where none is given."""
+        if "nn" not in candidate.backend.stages or not self.card.files:
+            model = None
+        elif model is None:
+            model = self.model()
+        return Setup(
+            device=self.device_of(candidate),
+            model=model,
+            metre=self.metre,
+            demix=self.demix,
+            threads=self._threads,
+        )
+
+    def conditions_of(self, candidate: Candidate) -> dict[str, str]:
+        """Tell for what a measurement of `candidate` made in this session holds."""
+        if candidate.ready is None:
+            raise ValueError(f"{candidate.backend.name} cannot run: {candidate.refusal}")
+        return self._conditions(candidate.backend, candidate.plugin, candidate.ready)
+
+    def _conditions(
+        self, backend: Backend[Any], plugin: PluginRecord, ready: Ready
+    ) -> dict[str, str]:
+        device = self._device_name(backend, ready)
+        return conditions_of(
+            backend,
+            plugin,
+            Ready(device, ready.detail),
+            model=f"{self.card.architecture}, {len(self.card.files)} members",
+            threads=self._threads,
+        )
+
+    def _measured(self, backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> Speed | None:
+        if self._measurements is None:
+            self._measurements = load_measurements()
+        if not self._measurements:
+            return None
+        return find_speed(self._measurements, backend, self._conditions(backend, plugin, ready))
+
+    def _device_name(self, backend: Backend[Any], ready: Ready | None) -> str:
+        kind = backend.device
+        if self._device is not None and self._device.partition(":")[0] == kind:
+            return self._device
+        return ready.device if ready else kind
 
     def model(self) -> Model:
         """The model with its parameters, loaded at the first call.
@@ -392,7 +457,7 @@ class Session:
             If they are missing, damaged, or cannot be fetched.
         """
         if self._model is None:
-            self._model = load_model(self.card, weights_dir=self._weights_dir)
+            self._model = load_model(self.card, weights_dir=self.weights_dir)
         return self._model
 
     def exclude(self, candidate: Candidate, reason: str) -> None:
@@ -405,9 +470,27 @@ class Session:
         """Whether the user asked for `candidate`, or for its plugin, so that nothing may replace it."""
         return any(stage in candidate.backend.stages for stage, _ in self._choices)
 
-    def source_of(self, stage: Stage) -> str:
-        """Words for where the choice for `stage` came from; none for an argument."""
-        return said_by(stage, self._sources)
+    def must_check(self, candidate: Candidate) -> bool:
+        """Whether the guard has yet to compare `candidate` with the reference."""
+        backend = candidate.backend
+        return (
+            self._guard
+            and backend.parity.level != "lossy"
+            and candidate.plugin.name != "reference"
+            and (backend.stage, backend.name) not in self._checked
+            and has_reference(self.offers, backend.stages)
+        )
+
+    def note_checked(self, candidate: Candidate) -> None:
+        """Remember that `candidate` has kept its promise."""
+        self._checked.add((candidate.backend.stage, candidate.backend.name))
+
+    def source_of(self, candidate: Candidate) -> str:
+        """Words for where the choice of `candidate` came from; none for an argument."""
+        stages = candidate.backend.stages
+        return next(
+            (said_by(stage, self._sources) for stage in stages if stage in self._sources), ""
+        )
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Tell the plugins; what they raise is logged."""

@@ -1,17 +1,20 @@
-"""What a backend would cost.
-
-Today the evidence is the prior that its author shipped. A measurement made on this machine belongs here too,
-before the prior.
-"""
+"""What a backend would cost: by a measurement made on this machine, else by the prior that its author shipped."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from allin1_core.contracts.audio import SAMPLE_RATE
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.spectrogram import BANDS, FRAMES_PER_SECOND
+from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Stage
+from allin1_core.contracts.verdict import Ready
+from allin1_core.plugins.record import PluginRecord
+
+#: Looks up what was measured of a backend on this machine; None where nothing that still holds was.
+Measured = Callable[[Backend[Any], PluginRecord, Ready], "Speed | None"]
 
 #: Seconds charged to a backend of unknown speed: it comes after everything known, and still adds up.
 UNKNOWN_S = 1e6
@@ -27,11 +30,19 @@ BYTES_PER_SECOND: dict[Stage, float] = {
 }
 
 
-def estimate(backend: Backend[Any], audio_s: float) -> tuple[float, str]:
+def nothing_measured(backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> None:
+    """Know of no measurement."""
+
+
+def estimate(
+    backend: Backend[Any], audio_s: float, measured: Speed | None = None
+) -> tuple[float, str]:
     """Seconds that `backend` would take for `audio_s` seconds of audio, and what that rests on.
 
-    The prior for the device that the backend runs on is taken, else its first.
+    What was measured here is taken, else the prior for the device that the backend runs on, else its first.
     """
+    if measured is not None:
+        return measured.cost_s(audio_s), measured.measured
     if not backend.speed:
         return UNKNOWN_S, "no speed known"
     of_device = [s for s in backend.speed if s.device.startswith(backend.device)]

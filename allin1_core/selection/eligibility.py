@@ -12,7 +12,7 @@ from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
 from allin1_core.markers import API_LEVEL
 from allin1_core.plugins.collecting import Offered, Offers
-from allin1_core.selection.cost import estimate
+from allin1_core.selection.cost import Measured, estimate, nothing_measured
 from allin1_core.selection.decision import Candidate, Refusal
 from allin1_core.selection.probing import Probes, check_needs
 
@@ -21,7 +21,11 @@ Failures = Mapping[tuple[Stage, str], str]
 
 
 def gate(
-    offers: Offers, request: RouteRequest, probes: Probes, failures: Failures
+    offers: Offers,
+    request: RouteRequest,
+    probes: Probes,
+    failures: Failures,
+    measured: Measured = nothing_measured,
 ) -> dict[Stage, tuple[Candidate, ...]]:
     """Judge every backend that covers a stage of `request`.
 
@@ -37,7 +41,7 @@ def gate(
         for offered in offers.covering(stage):
             key = (offered.item.stage, offered.item.name)
             if key not in judged:
-                judged[key] = _judge(offered, request, probes, failures)
+                judged[key] = _judge(offered, request, probes, failures, measured)
             candidates.append(judged[key])
         by_stage[stage] = tuple(
             sorted(candidates, key=lambda c: (not c.is_eligible, c.cost_s, c.backend.name))
@@ -46,13 +50,18 @@ def gate(
 
 
 def _judge(
-    offered: Offered[Backend[Any]], request: RouteRequest, probes: Probes, failures: Failures
+    offered: Offered[Backend[Any]],
+    request: RouteRequest,
+    probes: Probes,
+    failures: Failures,
+    measured: Measured,
 ) -> Candidate:
     backend = offered.item
     verdict = _verdict(offered, request, probes, failures)
     ready = verdict if isinstance(verdict, Ready) else None
     refusal = verdict if isinstance(verdict, Refusal) else None
-    cost_s, evidence = estimate(backend, request.audio_s)
+    speed = None if ready is None else measured(backend, offered.plugin, ready)
+    cost_s, evidence = estimate(backend, request.audio_s, speed)
     return Candidate(backend, offered.plugin, ready, refusal, cost_s, evidence)
 
 

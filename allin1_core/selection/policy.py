@@ -12,6 +12,7 @@ from allin1_core.contracts.stages import STAGES, Stage
 from allin1_core.errors import SelectionError
 from allin1_core.plugins.collecting import Offers
 from allin1_core.plugins.loading import Plugins
+from allin1_core.selection.cost import Measured, nothing_measured
 from allin1_core.selection.decision import Candidate, Decision, Refusal
 from allin1_core.selection.eligibility import Failures, gate
 from allin1_core.selection.probing import Probes
@@ -35,12 +36,13 @@ def decide(
     probes: Probes,
     failures: Failures,
     sources: Mapping[Stage, str] | None = None,
+    measured: Measured = nothing_measured,
 ) -> Decision:
     """Choose the route for `request`.
 
     What the user named is obeyed or refused, never replaced; then the plugins' ``allin1_select_route`` are
     asked; then the cheapest route is taken. `sources` says of the choices in `request` where they came from,
-    where that is no argument.
+    where that is no argument; `measured` knows what was measured on this machine.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def decide(
     """
     sources = sources or {}
     check_choices(offers, plugins, dict(request.choices), sources)
-    candidates = gate(offers, request, probes, failures)
+    candidates = gate(offers, request, probes, failures, measured)
     if request.device not in (None, "cpu"):
         candidates = _keep_to_device(request, candidates)
     for stage in request.stages:

@@ -30,6 +30,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from allin1_core.calibration.difference import keeps_promise, largest
+from allin1_core.calibration.difference import measure as measure
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
@@ -168,13 +170,8 @@ class BackendConformance:
         reference = load_target(_reference(self.stage).target)(self.setup("cpu"))
         for name, data, output in self.outputs():
             difference = measure(reference(data, Task()), output)
-            promise = record.parity
-            if promise.level == "identical":
-                assert difference == 0.0, f"{name}: differs by {difference:g}"
-            elif promise.level in ("close", "event"):
-                assert difference <= promise.tolerance, f"{name}: differs by {difference:g}"
-            else:
-                assert np.isfinite(difference), f"{name}: nothing in common with the reference"
+            told = f"{name}: differs by {difference:g}; promised: {record.parity}"
+            assert keeps_promise(record.parity, difference), told
 
     def test_the_same_input_gives_the_same_output(self) -> None:
         record, device = self.ready()
@@ -349,7 +346,7 @@ class MetricalDbnConformance(BackendConformance):
             wanted = reference(data, Task())
             output = self.run(call, record, device, data, Task())
             if output.beat_confidences is not None:
-                assert _largest(wanted.beat_confidences, output.beat_confidences) < 1e-6, name
+                assert largest(wanted.beat_confidences, output.beat_confidences) < 1e-6, name
             if output.metre_log_probabilities:
                 assert [beats for beats, _ in output.metre_log_probabilities] == [
                     beats for beats, _ in wanted.metre_log_probabilities
@@ -378,37 +375,6 @@ class FunctionalConformance(BackendConformance):
         yield "noise", Logits(noise, noise, noise, function)
 
 
-def measure(wanted: Any, actual: Any) -> float:
-    """Tell how far two records of one type are apart.
-
-    Returns
-    -------
-    float
-        The largest absolute difference of values; for beats and segments, of times in seconds; infinite where their
-        number, positions or labels differ.
-    """
-    if isinstance(wanted, Sections):
-        one, other = wanted.segments, actual.segments
-        if [s.label for s in one] != [s.label for s in other]:
-            return float("inf")
-        ends = [
-            max(abs(a.start - b.start), abs(a.end - b.end)) for a, b in zip(one, other, strict=True)
-        ]
-        return max(ends, default=0.0)
-    if isinstance(wanted, Metre):
-        if not np.array_equal(wanted.beat_positions, actual.beat_positions):
-            return float("inf")
-        return _largest(wanted.beat_times_s, actual.beat_times_s)
-    largest = 0.0
-    for field in wanted.ARRAYS:
-        one, other = getattr(wanted, field), getattr(actual, field)
-        if (one is None) != (other is None):
-            return float("inf")
-        if one is not None:
-            largest = max(largest, _largest(one, other))
-    return largest
-
-
 def check_same_length(data: Any, output: Any) -> None:
     """Assert that `output` is as long as `data`, to the frame."""
     if isinstance(output, (Logits, Activations)):
@@ -420,15 +386,6 @@ def check_same_length(data: Any, output: Any) -> None:
             assert output.beat_times_s[-1] <= data.duration_s
     else:
         assert 0 <= output.duration_s - data.duration_s < 0.01
-
-
-def _largest(one: Any, other: Any) -> float:
-    if one.shape != other.shape:
-        return float("inf")
-    if not one.size:
-        return 0.0
-    difference = np.abs(one.astype(np.float64) - other.astype(np.float64))
-    return float("inf") if np.isnan(difference).any() else float(difference.max())
 
 
 def _between(network: BridgeNetwork, source: Space, destination: Space) -> tuple[Bridge, ...]:

@@ -315,7 +315,7 @@ def test_missing_weights_are_no_failure_of_a_backend(
     monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
     session = make_session()
-    session._weights_dir = None
+    session.weights_dir = None
     with pytest.raises(WeightsError, match="random-11.npz"):
         session.run(by_hand[LogSpectrogram])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,7 @@ from allin1_core.contracts.verdict import Broken, Ready, Unavailable
 from allin1_core.errors import SelectionError
 from allin1_core.markers import API_LEVEL
 from allin1_core.plugins.collecting import collect_offers
+from allin1_core.selection.decision import Gate
 from allin1_core.selection.policy import decide
 from allin1_core.selection.probing import Probes
 
@@ -214,6 +216,41 @@ def test_a_backend_that_failed_is_not_chosen_again(choose):
     decision = choose(fast(), failures={("spectrogram", "fast"): "out of memory"})
     assert str(decision.chosen) == "spectrogram=reference"
     assert "out of memory" in refusal(decision, "fast").reason
+
+
+def test_every_gate_gives_its_reason_in_a_sentence(choose):
+    """One request for each gate; the words are what `allin1 explain` prints."""
+    named = {"choices": (("spectrogram", "reference"),)}
+    cases = {
+        "failed": (fast(), {"failures": {("spectrogram", "fast"): "out of memory"}}),
+        "api": (fast(api=API_LEVEL + 1), {}),
+        "choice": (fast(), named),
+        "opt-in": (fast(opt_in=True), {}),
+        "parity": (fast(parity=close(1e-3)), {"parity": close(1e-6)}),
+        "needs": (fast(needs=Needs(requires=("no-such-package",))), {}),
+        "device": (on_npu("fast", "spectrogram", 1e-6), {"device": "cpu"}),
+        "probe": (fast(probe=f"{__name__}:probe_absent"), {}),
+    }
+    words = {
+        "failed": "It failed earlier in this session: out of memory",
+        "api": f"It was written for level {API_LEVEL + 1} of the plugin contract; this core has {API_LEVEL}.",
+        "choice": "reference was asked for in stage spectrogram.",
+        "opt-in": "It runs only when asked for by name.",
+        "parity": "It promises within 0.001; within 1e-06 was asked for.",
+        "needs": "no-such-package is not installed.",
+        "device": "It runs on npu, not cpu.",
+        "probe": "No device was found.",
+    }
+    for gate, (backend, request) in cases.items():
+        decision = choose(backend, **request)
+        found = refusal(decision, "fast")
+        assert (found.gate, found.reason) == (gate, words[gate])
+        assert f"{gate}: {words[gate]}" in str(decision)
+    nn = choose(fast(stage="nn", models=("x",)), fast("y", "nn"), stages=("nn",))
+    assert refusal(nn, "fast").gate == "model"
+    assert refusal(nn, "fast").reason == "It cannot run models of architecture all-in-one."
+    # Every gate that there is has been seen.
+    assert {*cases, "model"} == set(get_args(Gate))
 
 
 def test_ties_go_to_the_stronger_parity_then_by_name(choose):

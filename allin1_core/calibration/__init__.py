@@ -1,0 +1,1 @@
+"""Measuring backends on this machine, checking what they promise, and remembering both."""

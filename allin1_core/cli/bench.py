@@ -1,0 +1,128 @@
+"""``allin1 bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from allin1_core.cli.main import load_plugins
+
+if TYPE_CHECKING:
+    from allin1_core.runtime.bench import Row
+
+
+class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
+    """``4,16``."""
+
+    name = "A,B"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """Split at the comma."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            short, long = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not of the form 4,16", param, ctx)
+        return short, long
+
+
+@click.command()
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    help="Measure this stage; may be repeated.  [default: all but demix]",
+)
+@click.option(
+    "--seconds",
+    type=Lengths(),
+    default="4,16",
+    show_default=True,
+    help="Two lengths of audio, so that set-up and rate come apart.",
+)
+@click.option("--save", is_flag=True, help="Keep the result, for auto to use on this machine.")
+@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@click.option("-d", "--device", help="Leave out what runs elsewhere.  [default: auto]")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
+@click.option(
+    "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    stages: tuple[Any, ...],
+    seconds: tuple[float, float],
+    save: bool,
+    model: str | None,
+    device: str | None,
+    threads: int | None,
+    weights_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure every backend that can run here on generated audio, and check it against the reference.
+
+    Exit status 1 if a backend fails, or differs more than it promises.
+    """
+    import dataclasses
+    import json
+
+    from allin1_core.calibration.store import save_measurements
+    from allin1_core.contracts.stages import STAGES
+    from allin1_core.runtime.bench import USUAL_STAGES, bench
+    from allin1_core.runtime.session import Session
+
+    unknown = [stage for stage in stages if stage not in STAGES]
+    if unknown:
+        raise click.UsageError(f"There is no stage {unknown[0]}. Stages are {', '.join(STAGES)}.")
+    session = Session(
+        model,
+        device=device,
+        threads=threads,
+        weights_dir=None if weights_dir is None else str(weights_dir),
+        plugins=load_plugins(ctx),
+    )
+    rows = []
+    if not as_json:
+        click.echo(_HEAD)
+    for row in bench(session, stages or USUAL_STAGES, seconds):
+        rows.append(row)
+        if not as_json:
+            click.echo(_line(row))
+    if as_json:
+        click.echo(json.dumps([_finite(dataclasses.asdict(row)) for row in rows], indent=2))
+    if save:
+        path = save_measurements(row.measurement for row in rows if row.measurement is not None)
+        click.echo(f"Saved to {path}", err=as_json)
+    if any(row.trouble for row in rows):
+        ctx.exit(1)
+
+
+_HEAD = (
+    f"{'stage':<14}{'backend':<22}{'device':<9}{'set-up':>9}{'per second':>13}"
+    f"{'3 minutes':>12}{'prior':>11}  {'differs':<9} promised"
+)
+
+
+def _line(row: Row) -> str:
+    start = f"{row.stage:<14}{row.backend:<22}{row.device:<9}"
+    if row.measurement is None or row.measured_s is None:
+        return f"{start} {row.trouble}"
+    prior = "" if row.prior_s is None else f"{row.prior_s:9.3f} s"
+    differs = "" if row.difference is None else f"{row.difference:.2g}"
+    return (
+        f"{start}{row.measurement.setup_s:7.3f} s{row.measurement.rate * 1e3:10.3f} ms"
+        f"{row.measured_s:10.3f} s{prior:>11}  {differs:<9} {row.promise}"
+    )
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: a difference without bound is a text."""
+    if row["difference"] == float("inf"):
+        row["difference"] = "infinite"
+    return row

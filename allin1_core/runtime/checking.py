@@ -1,0 +1,82 @@
+"""A backend beside the reference on one input: for calibration, and for the guard of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from allin1_core.calibration.difference import measure
+from allin1_core.contracts.arrays import move_arrays
+from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.logits import Activations, Logits
+from allin1_core.contracts.space import HOST
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
+from allin1_core.contracts.stages import Setup, Stage, Task
+from allin1_core.errors import BackendError
+from allin1_core.plugins.collecting import Offers
+from allin1_core.runtime.bridging import cross
+from allin1_core.selection.probing import load_target
+from allin1_core.selection.routing import BridgeNetwork
+
+
+def has_reference(offers: Offers, stages: Sequence[Stage]) -> bool:
+    """Whether the core has a reference for each of `stages`; for separation there is none."""
+    return all(_reference_of(offers, stage) is not None for stage in stages)
+
+
+def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: Any) -> Any:
+    """Run the reference of consecutive `stages` on NumPy arrays."""
+    for stage in stages:
+        backend = _reference_of(offers, stage)
+        assert backend is not None, f"there is no reference of {stage}"
+        data = load_target(backend.target)(setup)(data, Task())
+    return data
+
+
+def run_alone(
+    backend: Backend[Any], call: Any, network: BridgeNetwork, device: str, data: Any
+) -> Any:
+    """Run a backend on NumPy arrays, and give its output in NumPy arrays.
+
+    Raises
+    ------
+    BackendError
+        No bridge leads there or back, or one fails.
+    """
+    there = network.between(HOST, backend.consumes)
+    back = network.between(backend.produces, HOST)
+    if there is None or back is None:
+        raise BackendError(f"No bridge leads from {HOST} to {backend.consumes} and back.")
+    return cross(call(cross(data, there, device), Task()), back, "cpu")
+
+
+def difference_from_reference(
+    offers: Offers, backend: Backend[Any], setup: Setup, data: Any, output: Any
+) -> float:
+    """Tell how far `output`, in NumPy arrays, is from what the reference makes of `data`."""
+    return measure(run_reference(offers, backend.stages, setup, data), output)
+
+
+def cut(data: Any, seconds: float) -> Any:
+    """Give the middle `seconds` of a record in NumPy arrays; all of it, where it is shorter."""
+    per_second = SAMPLE_RATE if isinstance(data, (Mix, Stems)) else FRAMES_PER_SECOND
+    # The axis of time is the first of activations and the second of spectrograms; elsewhere the last.
+    axis = 0 if isinstance(data, Activations) else 1 if isinstance(data, LogSpectrogram) else -1
+    length = getattr(data, data.ARRAYS[0]).shape[axis]
+    count = min(length, round(seconds * per_second))
+    start = (length - count) // 2
+    if isinstance(data, Logits):
+        data = Logits(data.beat, data.downbeat, data.section, data.function)
+
+    def part(array: Any) -> Any:
+        return array.swapaxes(0, axis)[start : start + count].swapaxes(0, axis)
+
+    return move_arrays(data, part)
+
+
+def _reference_of(offers: Offers, stage: Stage) -> Backend[Any] | None:
+    for offered in offers.covering(stage):
+        if offered.plugin.name == "reference" and offered.item.stages == (stage,):
+            return offered.item
+    return None

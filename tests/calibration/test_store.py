@@ -1,0 +1,117 @@
+"""A measurement is found while its conditions hold, and only then."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from allin1_core.calibration.store import (
+    Measurement,
+    calibration_path,
+    conditions_of,
+    find_speed,
+    load_measurements,
+    save_measurements,
+)
+from allin1_core.contracts.backend import Backend, Needs
+from allin1_core.contracts.verdict import Ready
+from allin1_core.plugins.record import PluginRecord
+
+BACKEND = Backend("mine", "nn", "nowhere:create", needs=Needs(requires=("numpy>=1",)))
+PLUGIN = PluginRecord("me", "loaded", "allin1-mine", "1.0")
+READY = Ready("cuda:0", "Some GPU, Library 2.0")
+
+
+def conditions(backend=BACKEND, plugin=PLUGIN, ready=READY, model="all-in-one, 8", threads=None):
+    return conditions_of(backend, plugin, ready, model=model, threads=threads)
+
+
+def measured(**changes):
+    return Measurement(
+        **{
+            "stage": "nn",
+            "backend": "mine",
+            "conditions": conditions(),
+            "setup_s": 0.5,
+            "rate": 0.01,
+            "date": "2026-11-22",
+            **changes,
+        }
+    )
+
+
+def test_what_is_saved_is_found_again(tmp_path):
+    path = tmp_path / "cache" / "calibration.json"
+    assert load_measurements(path) == ()
+    save_measurements([measured()], path)
+    speed = find_speed(load_measurements(path), BACKEND, conditions())
+    assert (speed.setup_s, speed.rate) == (0.5, 0.01)
+    assert speed.measured == "measured here on 2026-11-22"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"plugin": PluginRecord("me", "loaded", "allin1-mine", "1.1")},
+        {"ready": Ready("cuda:1", READY.detail)},
+        {"ready": Ready("cuda:0", "Some GPU, Library 2.1")},
+        {"model": "all-in-one, 1"},
+        {"threads": 2},
+        {"backend": Backend("mine", "nn", "nowhere:create", needs=Needs(("packaging>=1",)))},
+        {"backend": Backend("other", "nn", "nowhere:create", needs=BACKEND.needs)},
+        {"backend": Backend("mine", "functional", "nowhere:create", needs=BACKEND.needs)},
+    ],
+)
+def test_it_does_not_hold_under_other_conditions(changed):
+    backend = changed.get("backend", BACKEND)
+    assert find_speed([measured()], backend, conditions(**changed)) is None
+
+
+def test_the_conditions_name_machine_and_versions(monkeypatch):
+    told = conditions()
+    assert "allin1-mine 1.0" in told["versions"]
+    assert "allin1-core " in told["versions"]
+    assert "numpy " in told["versions"]
+    assert "cores" in told["machine"]
+    # Only the network depends on the model.
+    assert conditions(Backend("mine", "functional", "nowhere:create"))["model"] == ""
+
+
+def test_a_newer_measurement_takes_the_place_of_an_older_one_alone(tmp_path):
+    path = tmp_path / "calibration.json"
+    elsewhere = measured(conditions={**conditions(), "machine": "another"})
+    save_measurements([measured(), elsewhere], path)
+    upgraded = {**conditions(), "versions": "allin1-mine 2.0"}
+    save_measurements([measured(conditions=upgraded, rate=0.5)], path)
+    found = load_measurements(path)
+    assert sorted((one.conditions["machine"] == "another", one.rate) for one in found) == [
+        (False, 0.5),
+        (True, 0.01),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"schema": 9}',
+        '{"schema": 1, "measurements": [{"stage": "nn"}]}',
+        '{"schema": 1, "measurements": [{"stage": "nn", "backend": "b", "conditions": {"device": "cpu"},'
+        ' "setup_s": -1, "rate": 1, "date": "x"}]}',
+    ],
+)
+def test_a_file_that_cannot_be_understood_counts_as_none(tmp_path, caplog, content):
+    path = tmp_path / "calibration.json"
+    path.write_text(content)
+    with caplog.at_level(logging.WARNING):
+        assert load_measurements(path) == ()
+    assert "allin1 bench --save" in caplog.text
+    save_measurements([measured()], path)
+    assert len(load_measurements(path)) == 1
+
+
+def test_it_lies_in_the_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path))
+    assert calibration_path() == tmp_path / "calibration.json"
