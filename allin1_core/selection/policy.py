@@ -59,6 +59,7 @@ def decide(
             raise _nothing_for(stage, request, candidates[stage], sources)
     routes = find_routes(request, candidates, offers.bridges)
     if not routes:
+        _check_starts(request, candidates)
         raise SelectionError(
             "Every stage has a backend, but their arrays cannot be brought to each other: "
             + "; ".join(
@@ -128,6 +129,20 @@ def _nothing_for(
         return SelectionError(f"No plugin offers a backend for stage {stage}.")
     reasons = " ".join(f"{c.backend.name}: {c.refusal}" for c in candidates)
     return SelectionError(f"No backend can run stage {stage}. {reasons}")
+
+
+def _check_starts(request: RouteRequest, candidates: Mapping[Stage, tuple[Candidate, ...]]) -> None:
+    """Tell of a stage whose backends all start before what the run starts from."""
+    for stage in request.stages:
+        eligible = [candidate.backend for candidate in candidates[stage] if candidate.is_eligible]
+        if all(backend.stage not in request.stages for backend in eligible):
+            names = ", ".join(f"{b.name} (from stage {b.stage})" for b in eligible)
+            raise SelectionError(
+                f"Stage {stage} can only be run by {names}, and the run starts behind that.",
+                remedy="Give the song itself, without stems."
+                if any(backend.stage == "demix" for backend in eligible)
+                else "Start earlier.",
+            )
 
 
 def _keep_to_device(

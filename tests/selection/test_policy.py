@@ -314,6 +314,15 @@ def test_a_span_into_one_branch_is_not_taken_when_both_are_wanted(choose):
     assert "fused" not in str(choose(fused, stages=(*metre, "functional")).chosen)
 
 
+def test_a_model_of_mixes_does_not_take_stems_and_says_so(choose):
+    fused = fast("rnn", "demix", spans=("demix", "spectrogram", "nn"), models=("my-rnn",))
+    request = {"stages": ("spectrogram", "nn"), "architecture": "my-rnn"}
+    with pytest.raises(SelectionError, match=r"nn can only be run by rnn.*without stems"):
+        choose(fused, **request)
+    request["stages"] = ("demix", "spectrogram", "nn")
+    assert str(choose(fused, **request).chosen) == "demix=rnn"
+
+
 def test_arrays_that_nothing_can_move_are_an_error_that_says_so(choose):
     with pytest.raises(SelectionError, match="cannot be brought to each other"):
         choose(on_npu("lonely", "spectrogram", 1e-6), choices=(("spectrogram", "lonely"),))
