@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import subprocess
 import sys
@@ -78,7 +79,10 @@ def small(good: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def run(*args: str | Path) -> Result:
-    return CliRunner().invoke(command, [str(arg) for arg in args])
+    # Older versions of click put what goes to stderr into stdout unless they are told not to.
+    is_old = "mix_stderr" in inspect.signature(CliRunner).parameters
+    runner = CliRunner(mix_stderr=False) if is_old else CliRunner()
+    return runner.invoke(command, [str(arg) for arg in args])
 
 
 def run_well(*args: str | Path) -> str:
