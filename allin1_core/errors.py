@@ -25,6 +25,7 @@ __all__ = [
     "SettingsError",
     "StemsError",
     "WeightsError",
+    "brief",
 ]
 
 
@@ -75,6 +76,12 @@ class SettingsError(Allin1Error):
     """The environment or the configuration file cannot be understood."""
 
     exit_code = 2
+
+
+def brief(error: BaseException) -> str:
+    """Type and first line of an exception, for a sentence: ``OSError: no such file``."""
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
 
 class InputError(Allin1Error):

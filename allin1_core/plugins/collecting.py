@@ -102,13 +102,11 @@ def _collect(
 ) -> list[Offered[T]]:
     """Call `hook` of each plugin alone."""
     collected: list[Offered[T]] = []
-    loaded = plugins.manager.list_name_plugin()
-    for name, plugin in loaded:
+    for name, plugin in plugins.manager.list_name_plugin():
         if plugin is None:
             continue
-        others = [other for _, other in loaded if other is not plugin]
         try:
-            answers = plugins.manager.subset_hook_caller(hook, others)()
+            answers = plugins.hook_of(name, hook)()
             # Hooks may be generators, whose body runs only now.
             items = [item for answer in answers for item in answer]
         except Exception as error:

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 
 import pluggy
 
-from allin1_core.errors import PluginError
+from allin1_core.errors import PluginError, brief
 from allin1_core.hookspecs import SPECS
 from allin1_core.markers import API_LEVEL, PROJECT
 from allin1_core.plugins.record import PluginRecord
@@ -51,6 +51,15 @@ class Plugins:
     def record(self, name: str) -> PluginRecord:
         """Look up the record of the loaded plugin `name`."""
         return next(r for r in self.records if r.name == name and r.status == "loaded")
+
+    def hook_of(self, name: str, hook: str) -> pluggy.HookCaller:
+        """Give `hook` as the plugin `name` alone answers it, so that what it raises is its own."""
+        others = [
+            plugin
+            for other, plugin in self.manager.list_name_plugin()
+            if other != name and plugin is not None
+        ]
+        return self.manager.subset_hook_caller(hook, others)
 
 
 def load_plugins(
@@ -154,7 +163,7 @@ def _load_entry(
         log.debug("plugin %s could not be imported", name, exc_info=True)
         return _broken(
             record,
-            f"importing {entries[0].value} raised {_text(error)}",
+            f"importing {entries[0].value} raised {brief(error)}",
             f"Reinstall it (pip install --force-reinstall {distribution}) or uninstall it.",
         )
     return _register(manager, name, plugin, record)
@@ -191,7 +200,7 @@ def _register(
         log.debug("plugin %s could not be registered", name, exc_info=True)
         return _broken(
             record,
-            f"registering it failed: {_text(error)}",
+            f"registering it failed: {brief(error)}",
             "Install versions of it and of allin1-core that belong together.",
         )
     return record
@@ -200,8 +209,3 @@ def _register(
 def _broken(record: PluginRecord, reason: str, remedy: str) -> PluginRecord:
     reason = reason[0].upper() + reason[1:].rstrip(".") + "."
     return PluginRecord(record.name, "broken", record.distribution, record.version, reason, remedy)
-
-
-def _text(error: BaseException) -> str:
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from allin1_core.calibration.difference import keeps_promise
 from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
@@ -27,6 +27,7 @@ from allin1_core.errors import (
     OutputError,
     SelectionError,
     WeightsError,
+    brief,
 )
 from allin1_core.io.audio import AudioInfo, probe_audio
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
@@ -53,8 +54,6 @@ USUAL_LENGTH_S = 180.0
 
 #: Seconds of a track on which the guard checks a backend.
 GUARD_S = 10.0
-
-Output = Literal["logits", "activations", "beats", "sections"]
 
 #: The stages behind the network that each output needs, with what they start from.
 _NEEDED: dict[str, tuple[Stage, ...]] = {
@@ -144,7 +143,7 @@ class Pipeline:
             log.debug("route for %s: %s", track, decision.chosen)
             self._total_s = self._done_s + decision.chosen.cost_s
             for step in decision.chosen.steps:
-                if not self._try_step(step, decision, audio_s):
+                if not self._try_step(step, decision):
                     self._bring_everything_home()
                     break
                 remaining = [stage for stage in remaining if stage not in step.backend.stages]
@@ -167,11 +166,11 @@ class Pipeline:
         self._run.input = {"kind": type(start).__name__.lower()}
         return float(start.duration_s)
 
-    def _try_step(self, step: Step, decision: Decision, audio_s: float) -> bool:
+    def _try_step(self, step: Step, decision: Decision) -> bool:
         """Run `step`; on failure, exclude its backend and return False, or raise if nothing may replace it."""
         candidate = decision.candidate(step.backend)
         try:
-            self._do_step(step, candidate, audio_s)
+            self._do_step(step, candidate)
         except (InputError, WeightsError, SelectionError, OutputError):
             raise
         except Exception as error:
@@ -181,7 +180,7 @@ class Pipeline:
             return False
         return True
 
-    def _do_step(self, step: Step, candidate: Candidate, audio_s: float) -> None:
+    def _do_step(self, step: Step, candidate: Candidate) -> None:
         backend, session = step.backend, self._session
         call = session.callable_of(candidate)
         if session.must_check(candidate):
@@ -306,7 +305,7 @@ class Pipeline:
         """Exclude a backend that failed, and say so once; raise if the user had named it."""
         backend = candidate.backend
         name = f"{backend.stage}={backend.name}"
-        reason = error.message if isinstance(error, Allin1Error) else _describe(error)
+        reason = error.message if isinstance(error, Allin1Error) else brief(error)
         if self._session.is_named(candidate):
             raise BackendError(
                 f"The backend asked for, {name}{self._session.source_of(candidate)}, failed: {reason}",
@@ -409,8 +408,3 @@ def _first_stage(kind: type[Any]) -> int:
 
 def _without_embeddings(logits: Logits) -> Logits:
     return Logits(logits.beat, logits.downbeat, logits.section, logits.function)
-
-
-def _describe(error: Exception) -> str:
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

@@ -497,11 +497,8 @@ class Session:
         for name, plugin in self.plugins.manager.list_name_plugin():
             if plugin is None:
                 continue
-            others = [
-                p for _, p in self.plugins.manager.list_name_plugin() if p not in (None, plugin)
-            ]
             try:
-                self.plugins.manager.subset_hook_caller(hook, others)(**arguments)
+                self.plugins.hook_of(name, hook)(**arguments)
             except Exception as error:
                 log.warning("Plugin %s raised in %s: %s", name, hook, error)
 

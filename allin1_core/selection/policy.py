@@ -186,10 +186,8 @@ def _ask_plugins(
 ) -> tuple[Route, str] | None:
     for implementation in reversed(plugins.manager.hook.allin1_select_route.get_hookimpls()):
         name = implementation.plugin_name
-        others = [p for n, p in plugins.manager.list_name_plugin() if n != name and p is not None]
-        caller = plugins.manager.subset_hook_caller("allin1_select_route", others)
         try:
-            route = caller(request=request, routes=routes)
+            route = plugins.hook_of(name, "allin1_select_route")(request=request, routes=routes)
         except Exception as error:
             log.warning("Plugin %s could not choose a route: %s", name, error)
             continue
