@@ -142,6 +142,12 @@ def _stem_options(function: Any) -> Any:
     metavar="FILE",
     help="Append a line of JSON for each stage that has run.",
 )
+@click.option(
+    "--timings-viz-path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the stages of each track over time: PDF, PNG or SVG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a track on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.pass_context
@@ -164,6 +170,7 @@ def command(
     threads: int | None,
     guard: bool,
     timings_path: Path | None,
+    timings_viz_path: Path | None,
     as_json: bool,
     quiet: bool,
     **rest: Any,
@@ -192,6 +199,7 @@ def command(
         threads=threads,
         guard=guard,
         timings_path=timings_path,
+        timings_viz_path=timings_viz_path,
         plugins=load_plugins(ctx),
     ) as session:
         failed: list[Outcome] = []

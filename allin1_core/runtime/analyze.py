@@ -44,6 +44,7 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     threads: int | None = None,
     guard: bool = False,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
 ) -> AnalysisResult: ...
 
 
@@ -70,6 +71,7 @@ def analyze(
     threads: int | None = None,
     guard: bool = False,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
 ) -> list[AnalysisResult]: ...
 
 
@@ -95,6 +97,7 @@ def analyze(
     threads: int | None = None,
     guard: bool = False,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -142,6 +145,8 @@ def analyze(
         by more than it promises.
     timings_path
         File to which a line of JSON is appended for each stage that has run.
+    timings_viz_path
+        File for a picture of the stages of each track over time, drawn at the end; needs Matplotlib.
 
     Returns
     -------
@@ -177,6 +182,7 @@ def analyze(
         threads=threads,
         guard=guard,
         timings_path=timings_path,
+        timings_viz_path=timings_viz_path,
     ) as session:
         outcomes = list(
             run_batch(

@@ -34,7 +34,6 @@ from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
 from allin1_core.runtime.blocks import spectrogram_in_blocks
 from allin1_core.runtime.bridging import cross, space_of
 from allin1_core.runtime.checking import cut, difference_from_reference, run_alone
-from allin1_core.runtime.timings import append_timing
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.routing import BridgeNetwork
 
@@ -219,14 +218,7 @@ class Pipeline:
             copies=tuple(f"{b.source} to {b.destination}" for b in step.bridges),
         )
         self._run.records.append(record)
-        if session.timings_path is not None:
-            append_timing(
-                session.timings_path,
-                record,
-                ended=ended,
-                model=session.card.name,
-                track=self._track,
-            )
+        session.note_timing(record, ended=ended, track=self._track)
         session.observe("allin1_stage_finished", track=self._track, record=record)
 
     def _check(self, candidate: Candidate, call: Any) -> None:

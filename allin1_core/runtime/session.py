@@ -23,14 +23,14 @@ from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.contracts.model import Model, ModelCard
 from allin1_core.contracts.parity import Parity
-from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance
+from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance, StageRecord
 from allin1_core.contracts.route import ANY_CLOSE, RouteRequest
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Setup, Stage
 from allin1_core.contracts.verdict import Ready
-from allin1_core.errors import InputError
+from allin1_core.errors import InputError, OutputError
 from allin1_core.io.audio import probe_audio, read_audio
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
@@ -49,6 +49,8 @@ from allin1_core.runtime.pipeline import (
 )
 from allin1_core.runtime.settings import AUTO, parity_named, read_settings
 from allin1_core.runtime.tempo import estimate_bpm
+from allin1_core.runtime.timings import Timing, append_timing, timing_of
+from allin1_core.runtime.timings_picture import check_picture, draw_timings
 from allin1_core.runtime.track import Track
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.eligibility import gate
@@ -98,6 +100,9 @@ class Session:
         more than it promises is replaced, or an error where it was named.
     timings_path
         File to which a line of JSON is appended for each stage that has run.
+    timings_viz_path
+        File for a picture of the stages of each track over time, PDF, PNG or SVG by its suffix. It is drawn by
+        :meth:`close`, whatever happened before, and needs Matplotlib.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -109,6 +114,8 @@ class Session:
         If the environment or the configuration file cannot be understood.
     ContractError
         If `metre` or `demix` is out of range.
+    OutputError
+        If the picture of timings cannot be drawn here.
     """
 
     def __init__(
@@ -124,6 +131,7 @@ class Session:
         threads: int | None = None,
         guard: bool = False,
         timings_path: str | PathLike[str] | None = None,
+        timings_viz_path: str | PathLike[str] | None = None,
         plugins: Plugins | None = None,
     ) -> None:
         settings = read_settings()
@@ -146,7 +154,11 @@ class Session:
         self._parity = parity_named(parity) if isinstance(parity, str) else parity
         self.weights_dir = weights_dir or settings.weights_dir
         self._threads = threads or settings.threads
-        self.timings_path = None if timings_path is None else Path(timings_path).expanduser()
+        self._timings_path = None if timings_path is None else Path(timings_path).expanduser()
+        self._picture = None if timings_viz_path is None else Path(timings_viz_path).expanduser()
+        if self._picture is not None:
+            check_picture(self._picture)
+        self._timings: list[Timing] = []
         self._guard = guard
         self._checked: set[tuple[Stage, str]] = set()
         self._probes = Probes()
@@ -159,17 +171,31 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except OutputError as error:
+            if kind is None:
+                raise
+            # What ends the block matters more than its picture.
+            log.warning("%s", error)
 
     def close(self) -> None:
-        """Release what the backends hold. The session can go on, and sets up anew what it needs."""
+        """Release what the backends hold. The session can go on, and sets up anew what it needs.
+
+        Raises
+        ------
+        OutputError
+            If the picture of timings that was asked for cannot be written.
+        """
         for call in self._callables.values():
             close = getattr(call, "close", None)
             if close is not None:
                 close()
         self._callables.clear()
         self._model = None
+        if self._picture is not None and self._timings:
+            draw_timings(self._picture, self._timings)
 
     def request(
         self, stages: tuple[Stage, ...], audio_s: float, start: Space = HOST
@@ -480,6 +506,20 @@ class Session:
             and (backend.stage, backend.name) not in self._checked
             and has_reference(self.offers, backend.stages)
         )
+
+    def note_timing(self, record: StageRecord, *, ended: float, track: str) -> None:
+        """Keep when a stage ran, where that was asked for; `ended` is in seconds since 1970.
+
+        Raises
+        ------
+        OutputError
+            If the file of timings cannot be written.
+        """
+        timing = timing_of(record, ended=ended, model=self.card.name, track=track)
+        if self._picture is not None:
+            self._timings.append(timing)
+        if self._timings_path is not None:
+            append_timing(self._timings_path, timing)
 
     def note_checked(self, candidate: Candidate) -> None:
         """Remember that `candidate` has kept its promise."""
