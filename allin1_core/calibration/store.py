@@ -16,6 +16,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.verdict import Ready
 from allin1_core.io.atomic import atomic_path
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 _SCHEMA = 1
 
 #: Conditions that tell one measured thing from another; where only the others differ, the newer replaces the older.
-_IDENTITY = ("machine", "device", "model", "threads")
+_IDENTITY = ("machine", "device", "model", "metre", "threads")
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,19 @@ class Measurement:
 
 
 def conditions_of(
-    backend: Backend[Any], plugin: PluginRecord, ready: Ready, *, model: str, threads: int | None
+    backend: Backend[Any],
+    plugin: PluginRecord,
+    ready: Ready,
+    *,
+    model: str,
+    metre: MetreParameters,
+    threads: int | None,
 ) -> dict[str, str]:
     """Tell what a measurement depends on.
 
     That is the machine, the device and what the probe says of it, the versions of the core, the plugin and the
-    libraries that the backend needs, the number of threads, and for the network the model's size.
+    libraries that the backend needs, the number of threads, for the network the model's size, and for the metre decoder
+    what makes the number of its states.
     """
     versions = [f"allin1-core {_version('allin1-core')}"]
     if plugin.distribution:
@@ -83,8 +91,16 @@ def conditions_of(
         "detail": ready.detail,
         "versions": ", ".join(sorted(set(versions))),
         "model": model if "nn" in backend.stages else "",
+        "metre": _states(metre) if "metrical_dbn" in backend.stages else "",
         "threads": "" if threads is None else str(threads),
     }
+
+
+def _states(metre: MetreParameters) -> str:
+    """Words for what the number of the decoder's states depends on."""
+    metres = ", ".join(str(beats) for beats in metre.beats_per_bar)
+    tempi = "all" if metre.num_tempi is None else metre.num_tempi
+    return f"{metres} beats, {metre.min_bpm:g} to {metre.max_bpm:g} bpm, {tempi} tempi"
 
 
 @functools.cache

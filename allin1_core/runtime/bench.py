@@ -24,6 +24,7 @@ from allin1_core.errors import InputError, WeightsError
 from allin1_core.runtime.bridging import cross
 from allin1_core.runtime.checking import difference_from_reference, has_reference, run_alone
 from allin1_core.runtime.session import Session
+from allin1_core.selection.cost import estimate
 from allin1_core.selection.decision import Candidate
 from allin1_core.selection.probing import load_target
 from allin1_core.selection.routing import BridgeNetwork
@@ -103,14 +104,14 @@ def _measure(
     session: Session, candidate: Candidate, model: Model | None, seconds: tuple[float, float]
 ) -> Row:
     backend, device = candidate.backend, session.device_of(candidate)
-    prior = [s for s in backend.speed if s.device.startswith(backend.device)]
+    prior_s, _ = estimate(backend, 180.0, members=len(session.card.files) or None)
     row = Row(
         backend.stage,
         backend.name,
         candidate.plugin.name,
         device,
         str(backend.parity),
-        prior_s=prior[0].cost_s(180.0) if prior else None,
+        prior_s=prior_s if backend.speed else None,
     )
     try:
         times, difference = _run(session, candidate, model, seconds)

@@ -209,6 +209,8 @@ class Session:
             parity=self._parity,
             device=self._device,
             choices=tuple((s, name) for s, name in self._choices if s in stages),
+            # A model whose parameters come with its plugin is counted as its author measured it.
+            members=len(self.card.files) or None,
         )
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:
@@ -458,6 +460,7 @@ class Session:
             plugin,
             Ready(device, ready.detail),
             model=f"{self.card.architecture}, {len(self.card.files)} members",
+            metre=self.metre,
             threads=self._threads,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from allin1_core.contracts.audio import SAMPLE_RATE
@@ -35,16 +36,24 @@ def nothing_measured(backend: Backend[Any], plugin: PluginRecord, ready: Ready) 
 
 
 def estimate(
-    backend: Backend[Any], audio_s: float, measured: Speed | None = None
+    backend: Backend[Any],
+    audio_s: float,
+    measured: Speed | None = None,
+    members: int | None = None,
 ) -> tuple[float, str]:
     """Seconds that `backend` would take for `audio_s` seconds of audio, and what that rests on.
 
-    What was measured here is taken, else the prior for the device that the backend runs on, else its first.
+    What was measured here is taken, else the prior for the device that the backend runs on, else its first, in
+    proportion to the `members` of the model.
     """
     if measured is not None:
         return measured.cost_s(audio_s), measured.measured
     if not backend.speed:
         return UNKNOWN_S, "no speed known"
     of_device = [s for s in backend.speed if s.device.startswith(backend.device)]
-    speed = (of_device or list(backend.speed))[0]
-    return speed.cost_s(audio_s), f"prior: {speed.measured}"
+    prior = (of_device or list(backend.speed))[0]
+    speed, evidence = prior, f"prior: {prior.measured}"
+    if "nn" in backend.stages and members is not None and members != prior.members:
+        speed = replace(prior, rate=prior.rate * members / prior.members)
+        evidence += f", scaled from {prior.members} networks to {members}"
+    return speed.cost_s(audio_s), evidence

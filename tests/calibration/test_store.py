@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from allin1_core.calibration.store import (
     save_measurements,
 )
 from allin1_core.contracts.backend import Backend, Needs
+from allin1_core.contracts.stages import DEFAULT_METRE
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
 
@@ -23,8 +25,15 @@ PLUGIN = PluginRecord("me", "loaded", "allin1-mine", "1.0")
 READY = Ready("cuda:0", "Some GPU, Library 2.0")
 
 
-def conditions(backend=BACKEND, plugin=PLUGIN, ready=READY, model="all-in-one, 8", threads=None):
-    return conditions_of(backend, plugin, ready, model=model, threads=threads)
+def conditions(
+    backend=BACKEND,
+    plugin=PLUGIN,
+    ready=READY,
+    model="all-in-one, 8",
+    metre=DEFAULT_METRE,
+    threads=None,
+):
+    return conditions_of(backend, plugin, ready, model=model, metre=metre, threads=threads)
 
 
 def measured(**changes):
@@ -76,6 +85,27 @@ def test_the_conditions_name_machine_and_versions(monkeypatch):
     assert "cores" in told["machine"]
     # Only the network depends on the model.
     assert conditions(Backend("mine", "functional", "nowhere:create"))["model"] == ""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"beats_per_bar": (3, 4, 5)},
+        {"min_bpm": 30.0},
+        {"max_bpm": 230.0},
+        {"num_tempi": None},
+    ],
+)
+def test_the_metre_decoder_alone_depends_on_the_number_of_its_states(changed):
+    other = replace(DEFAULT_METRE, **changed)
+    decoder = Backend("mine", "metrical_dbn", "nowhere:create")
+    fused = Backend("m", "nn", "nowhere:create", spans=("nn", "metrical_prep", "metrical_dbn"))
+    for backend in (decoder, fused):
+        assert conditions(backend, metre=other) != conditions(backend)
+    assert conditions(metre=other) == conditions()
+    # What changes no state is no condition.
+    same = replace(DEFAULT_METRE, threshold=0.5, correct=False)
+    assert conditions(decoder, metre=same) == conditions(decoder)
 
 
 def test_a_newer_measurement_takes_the_place_of_an_older_one_alone(tmp_path):
