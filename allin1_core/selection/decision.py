@@ -86,7 +86,7 @@ class Decision:
     candidates
         For each stage, every backend that covers it, the eligible ones first, cheapest first.
     routes
-        The best routes, cheapest first.
+        The best routes, the best first.
     chosen
         The one that will run.
     decided_by
