@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.parameters import backend_option, parity_option
+from allin1_core.cli.parameters import (
+    backend_option,
+    calibrate_option,
+    parity_option,
+    show_calibration,
+)
 from allin1_core.errors import Allin1Error
 
 if TYPE_CHECKING:
@@ -136,6 +141,7 @@ def _stem_options(function: Any) -> Any:
     help="Check each backend against the reference on 10 s of the first track, and replace one that"
     " breaks its promise.",
 )
+@calibrate_option
 @click.option(
     "--timings-path",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -169,6 +175,7 @@ def command(
     overwrite: bool,
     threads: int | None,
     guard: bool,
+    calibrate: bool | None,
     timings_path: Path | None,
     timings_viz_path: Path | None,
     as_json: bool,
@@ -188,6 +195,7 @@ def command(
     from allin1_core.runtime.batch import run_batch
     from allin1_core.runtime.session import Session
 
+    show_calibration(not quiet)
     with Session(
         model,
         device=device,
@@ -198,6 +206,7 @@ def command(
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
         guard=guard,
+        calibrate=calibrate,
         timings_path=timings_path,
         timings_viz_path=timings_viz_path,
         plugins=load_plugins(ctx),

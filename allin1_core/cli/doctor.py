@@ -90,7 +90,7 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
     from allin1_core.runtime.session import Session
 
     try:
-        session = Session(model, plugins=load_plugins(ctx))
+        session = Session(model, calibrate=False, plugins=load_plugins(ctx))
     except Allin1Error as error:
         return [_Check("model", "wrong", error.message, error.remedy or "")]
     details: dict[str, None] = {}

@@ -33,7 +33,12 @@ from allin1_core.io.audio import AudioInfo, probe_audio
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
 from allin1_core.runtime.blocks import spectrogram_in_blocks
 from allin1_core.runtime.bridging import cross, space_of
-from allin1_core.runtime.checking import cut, difference_from_reference, run_alone
+from allin1_core.runtime.checking import (
+    ReferenceFailedError,
+    cut,
+    difference_from_reference,
+    run_alone,
+)
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.routing import BridgeNetwork
 
@@ -222,7 +227,7 @@ class Pipeline:
         session.observe("allin1_stage_finished", track=self._track, record=record)
 
     def _check(self, candidate: Candidate, call: Any) -> None:
-        """Compare a backend with the reference on a slice of its input.
+        """Compare a backend with the reference on a slice of its input; tell, where the reference itself fails.
 
         Raises
         ------
@@ -234,7 +239,14 @@ class Pipeline:
         device = session.device_of(candidate)
         output = run_alone(backend, call, self._network, device, data)
         setup = session.setup_of(candidate)
-        difference = difference_from_reference(session.offers, backend, setup, data, output)
+        try:
+            difference = difference_from_reference(session.offers, backend, setup, data, output)
+        except ReferenceFailedError as error:
+            log.warning(
+                "The guard could not check backend %s=%s: %s.", backend.stage, backend.name, error
+            )
+            session.note_checked(candidate)
+            return
         if not keeps_promise(backend.parity, difference):
             raise BackendError(
                 f"It broke its promise: on {data.duration_s:.4g} s of {self._track or 'the track'} it differs"

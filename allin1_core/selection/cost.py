@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from allin1_core.contracts.audio import SAMPLE_RATE
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.space import Bridge, Space
 from allin1_core.contracts.spectrogram import BANDS, FRAMES_PER_SECOND
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Stage
@@ -16,6 +17,12 @@ from allin1_core.plugins.record import PluginRecord
 
 #: Looks up what was measured of a backend on this machine; None where nothing that still holds was.
 Measured = Callable[[Backend[Any], PluginRecord, Ready], "Speed | None"]
+
+#: Gives every bridge at its price, with what that rests on; looked up are those between the spaces given.
+PricedBridges = Callable[[Collection[Space]], Mapping[Bridge, str]]
+
+#: What the price of a bridge rests on where nothing was measured.
+PRIOR = "prior"
 
 #: Seconds charged to a backend of unknown speed: it comes after everything known, and still adds up.
 UNKNOWN_S = 1e6

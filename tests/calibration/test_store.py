@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from allin1_core.calibration.conditions import conditions_of
 from allin1_core.calibration.store import (
+    Calibration,
     Measurement,
     calibration_path,
-    conditions_of,
     find_speed,
-    load_measurements,
-    save_measurements,
+    load_calibration,
+    save_calibration,
 )
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.stages import DEFAULT_METRE
@@ -52,9 +53,9 @@ def measured(**changes):
 
 def test_what_is_saved_is_found_again(tmp_path):
     path = tmp_path / "cache" / "calibration.json"
-    assert load_measurements(path) == ()
-    save_measurements([measured()], path)
-    speed = find_speed(load_measurements(path), BACKEND, conditions())
+    assert load_calibration(path) == Calibration()
+    save_calibration(Calibration((measured(),)), path)
+    speed = find_speed(load_calibration(path).backends, BACKEND, conditions())
     assert (speed.setup_s, speed.rate) == (0.5, 0.01)
     assert speed.measured == "measured here on 2026-11-22"
 
@@ -111,10 +112,10 @@ def test_the_metre_decoder_alone_depends_on_the_number_of_its_states(changed):
 def test_a_newer_measurement_takes_the_place_of_an_older_one_alone(tmp_path):
     path = tmp_path / "calibration.json"
     elsewhere = measured(conditions={**conditions(), "machine": "another"})
-    save_measurements([measured(), elsewhere], path)
+    save_calibration(Calibration((measured(), elsewhere)), path)
     upgraded = {**conditions(), "versions": "allin1-mine 2.0"}
-    save_measurements([measured(conditions=upgraded, rate=0.5)], path)
-    found = load_measurements(path)
+    save_calibration(Calibration((measured(conditions=upgraded, rate=0.5),)), path)
+    found = load_calibration(path).backends
     assert sorted((one.conditions["machine"] == "another", one.rate) for one in found) == [
         (False, 0.5),
         (True, 0.01),
@@ -136,10 +137,10 @@ def test_a_file_that_cannot_be_understood_counts_as_none(tmp_path, caplog, conte
     path = tmp_path / "calibration.json"
     path.write_text(content)
     with caplog.at_level(logging.WARNING):
-        assert load_measurements(path) == ()
+        assert load_calibration(path) == Calibration()
     assert "allin1 bench --save" in caplog.text
-    save_measurements([measured()], path)
-    assert len(load_measurements(path)) == 1
+    save_calibration(Calibration((measured(),)), path)
+    assert len(load_calibration(path).backends) == 1
 
 
 def test_it_lies_in_the_cache_folder(monkeypatch, tmp_path):
