@@ -212,6 +212,7 @@ def command(
         plugins=load_plugins(ctx),
     ) as session:
         failed: list[Outcome] = []
+        told: dict[str, Track] = {}
         with show_progress(tracks, enabled=not (quiet or as_json)) as progress:
             for outcome in run_batch(
                 session,
@@ -225,7 +226,7 @@ def command(
             ):
                 if outcome.error is not None:
                     failed.append(outcome)
-                _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]))
+                _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]), told)
     if failed:
         first = failed[0].error
         # One exit status for one kind of failure; a mixture is 1.
@@ -288,14 +289,23 @@ def _metre(options: dict[str, Any]) -> Any:
     return replace(MetreParameters(), **given).validate()
 
 
-def _report(outcome: Outcome, as_json: bool, quiet: bool, traceback: bool) -> None:
+def _report(
+    outcome: Outcome, as_json: bool, quiet: bool, traceback: bool, told: dict[str, Track]
+) -> None:
+    """Print what became of a track; `told` has the first track of each error that concerns no file."""
     error, result = outcome.error, outcome.result
     if error is not None:
         if traceback:
             import traceback as tb
 
             click.echo("".join(tb.format_exception(error)), err=True, nl=False)
-        click.echo(f"allin1: error: {_named(error, outcome.track)}", err=True)
+        # The same backend fails for every track in the same way: that is read once.
+        first = outcome.track if error.path else told.setdefault(str(error), outcome.track)
+        if first is outcome.track:
+            click.echo(f"allin1: error: {_named(error, outcome.track)}", err=True)
+        else:
+            text = f"{outcome.track.source}: failed as {first.source} did"
+            click.echo(f"allin1: error: {text}", err=True)
         if as_json:
             import json
 

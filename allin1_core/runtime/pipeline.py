@@ -316,10 +316,11 @@ class Pipeline:
                 remedy="Leave the stage to auto to let another take over.",
             ) from error
         log.debug("backend %s failed", name, exc_info=error)
-        self._session.exclude(candidate, reason)
+        is_news = self._session.exclude(candidate, reason)
         text = f"Backend {name} failed and was replaced: {reason}"
         self._run.fallbacks.append(text)
-        log.warning("%s", text)
+        # A run that had chosen it before another one found out is not told of again.
+        log.log(logging.WARNING if is_news else logging.DEBUG, "%s", text)
 
     def _bring_everything_home(self) -> None:
         """After a failure the way may lead anywhere; every way leads from NumPy."""

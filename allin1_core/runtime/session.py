@@ -558,11 +558,13 @@ class Session:
             self._model = load_model(self.card, weights_dir=self.weights_dir)
         return self._model
 
-    def exclude(self, candidate: Candidate, reason: str) -> None:
-        """Leave `candidate` out of later decisions of this session."""
-        backend = candidate.backend
-        self._failures[backend.stage, backend.name] = reason
-        self._callables.pop((backend.stage, backend.name), None)
+    def exclude(self, candidate: Candidate, reason: str) -> bool:
+        """Leave `candidate` out of later decisions of this session, and tell whether that is news."""
+        key = (candidate.backend.stage, candidate.backend.name)
+        is_news = key not in self._failures
+        self._failures[key] = reason
+        self._callables.pop(key, None)
+        return is_news
 
     def is_named(self, candidate: Candidate) -> bool:
         """Whether the user asked for `candidate`, or for its plugin, so that nothing may replace it."""
