@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.parameters import backend_option, parity_option
+from allin1_core.cli.parameters import (
+    backend_option,
+    calibrate_option,
+    parity_option,
+    show_calibration,
+)
 from allin1_core.errors import Allin1Error
 
 if TYPE_CHECKING:
@@ -136,11 +141,18 @@ def _stem_options(function: Any) -> Any:
     help="Check each backend against the reference on 10 s of the first track, and replace one that"
     " breaks its promise.",
 )
+@calibrate_option
 @click.option(
     "--timings-path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Append a line of JSON for each stage that has run.",
+)
+@click.option(
+    "--timings-viz-path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the stages of each track over time: PDF, PNG or SVG.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a track on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -163,7 +175,9 @@ def command(
     overwrite: bool,
     threads: int | None,
     guard: bool,
+    calibrate: bool | None,
     timings_path: Path | None,
+    timings_viz_path: Path | None,
     as_json: bool,
     quiet: bool,
     **rest: Any,
@@ -181,6 +195,7 @@ def command(
     from allin1_core.runtime.batch import run_batch
     from allin1_core.runtime.session import Session
 
+    show_calibration(not quiet)
     with Session(
         model,
         device=device,
@@ -191,10 +206,13 @@ def command(
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
         guard=guard,
+        calibrate=calibrate,
         timings_path=timings_path,
+        timings_viz_path=timings_viz_path,
         plugins=load_plugins(ctx),
     ) as session:
         failed: list[Outcome] = []
+        told: dict[str, Track] = {}
         with show_progress(tracks, enabled=not (quiet or as_json)) as progress:
             for outcome in run_batch(
                 session,
@@ -208,7 +226,7 @@ def command(
             ):
                 if outcome.error is not None:
                     failed.append(outcome)
-                _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]))
+                _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]), told)
     if failed:
         first = failed[0].error
         # One exit status for one kind of failure; a mixture is 1.
@@ -271,14 +289,23 @@ def _metre(options: dict[str, Any]) -> Any:
     return replace(MetreParameters(), **given).validate()
 
 
-def _report(outcome: Outcome, as_json: bool, quiet: bool, traceback: bool) -> None:
+def _report(
+    outcome: Outcome, as_json: bool, quiet: bool, traceback: bool, told: dict[str, Track]
+) -> None:
+    """Print what became of a track; `told` has the first track of each error that concerns no file."""
     error, result = outcome.error, outcome.result
     if error is not None:
         if traceback:
             import traceback as tb
 
             click.echo("".join(tb.format_exception(error)), err=True, nl=False)
-        click.echo(f"allin1: error: {_named(error, outcome.track)}", err=True)
+        # The same backend fails for every track in the same way: that is read once.
+        first = outcome.track if error.path else told.setdefault(str(error), outcome.track)
+        if first is outcome.track:
+            click.echo(f"allin1: error: {_named(error, outcome.track)}", err=True)
+        else:
+            text = f"{outcome.track.source}: failed as {first.source} did"
+            click.echo(f"allin1: error: {text}", err=True)
         if as_json:
             import json
 

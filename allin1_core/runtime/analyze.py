@@ -43,7 +43,9 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     overwrite: bool = False,
     threads: int | None = None,
     guard: bool = False,
+    calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
 ) -> AnalysisResult: ...
 
 
@@ -69,7 +71,9 @@ def analyze(
     overwrite: bool = False,
     threads: int | None = None,
     guard: bool = False,
+    calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
 ) -> list[AnalysisResult]: ...
 
 
@@ -94,7 +98,9 @@ def analyze(
     overwrite: bool = False,
     threads: int | None = None,
     guard: bool = False,
+    calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -140,8 +146,13 @@ def analyze(
     guard
         Check each backend against the reference on ten seconds of the first track, and replace one that differs
         by more than it promises.
+    calibrate
+        Measure the backends that could do it, where nothing that holds was measured before, keep that, and choose by
+        it.
     timings_path
         File to which a line of JSON is appended for each stage that has run.
+    timings_viz_path
+        File for a picture of the stages of each track over time, drawn at the end; needs Matplotlib.
 
     Returns
     -------
@@ -176,7 +187,9 @@ def analyze(
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
         guard=guard,
+        calibrate=calibrate,
         timings_path=timings_path,
+        timings_viz_path=timings_viz_path,
     ) as session:
         outcomes = list(
             run_batch(

@@ -33,8 +33,12 @@ from allin1_core.io.audio import AudioInfo, probe_audio
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
 from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
 from allin1_core.runtime.bridging import cross, space_of
-from allin1_core.runtime.checking import cut, difference_from_reference, run_alone
-from allin1_core.runtime.timings import append_timing
+from allin1_core.runtime.checking import (
+    ReferenceFailedError,
+    cut,
+    difference_from_reference,
+    run_alone,
+)
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.routing import BridgeNetwork
 
@@ -287,18 +291,11 @@ class Pipeline:
             copies=tuple(f"{b.source} to {b.destination}" for b in (*held.bridges, *step.bridges)),
         )
         self._run.records.append(record)
-        if session.timings_path is not None:
-            append_timing(
-                session.timings_path,
-                record,
-                ended=ended,
-                model=session.card.name,
-                track=self._track,
-            )
+        session.note_timing(record, ended=ended, track=self._track)
         session.observe("allin1_stage_finished", track=self._track, record=record)
 
     def _check(self, candidate: Candidate, call: Any) -> None:
-        """Compare a backend with the reference on a slice of its input.
+        """Compare a backend with the reference on a slice of its input; tell, where the reference itself fails.
 
         Raises
         ------
@@ -310,7 +307,14 @@ class Pipeline:
         device = session.device_of(candidate)
         output = run_alone(backend, call, self._network, device, data)
         setup = session.setup_of(candidate)
-        difference = difference_from_reference(session.offers, backend, setup, data, output)
+        try:
+            difference = difference_from_reference(session.offers, backend, setup, data, output)
+        except ReferenceFailedError as error:
+            log.warning(
+                "The guard could not check backend %s=%s: %s.", backend.stage, backend.name, error
+            )
+            session.note_checked(candidate)
+            return
         if not keeps_promise(backend.parity, difference):
             raise BackendError(
                 f"It broke its promise: on {data.duration_s:.4g} s of {self._track or 'the track'} it differs"
@@ -409,10 +413,11 @@ class Pipeline:
                 remedy="Leave the stage to auto to let another take over.",
             ) from error
         log.debug("backend %s failed", name, exc_info=error)
-        self._session.exclude(candidate, reason)
+        is_news = self._session.exclude(candidate, reason)
         text = f"Backend {name} failed and was replaced: {reason}"
         self._run.fallbacks.append(text)
-        log.warning("%s", text)
+        # A run that had chosen it before another one found out is not told of again.
+        log.log(logging.WARNING if is_news else logging.DEBUG, "%s", text)
 
     def _bring_everything_home(self) -> None:
         """Bring what is held to NumPy, from where every way leads on."""

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from allin1_core.calibration.store import (
-    Measurement,
-    conditions_of,
-    find_speed,
-    load_measurements,
-)
+from allin1_core.calibration.bridges import bridge_conditions, find_bridge
+from allin1_core.calibration.conditions import conditions_of
+from allin1_core.calibration.store import Calibration, find_speed, load_calibration
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.model import Model, ModelCard
 from allin1_core.contracts.parity import Parity
-from allin1_core.contracts.result import AnalysisResult
+from allin1_core.contracts.result import AnalysisResult, StageRecord
 from allin1_core.contracts.route import ANY_CLOSE, RouteRequest
-from allin1_core.contracts.space import HOST, Space
+from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Setup, Stage
 from allin1_core.contracts.verdict import Ready
+from allin1_core.errors import OutputError
 from allin1_core.io.audio import probe_audio
-from allin1_core.plugins.collecting import collect_offers
+from allin1_core.plugins.collecting import Offered, collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
 from allin1_core.plugins.record import PluginRecord
 from allin1_core.runtime.analysis import Analysis, Progress
+from allin1_core.runtime.calibrating import calibrate
 from allin1_core.runtime.checking import has_reference
 from allin1_core.runtime.pipeline import (
     USUAL_LENGTH_S,
@@ -44,11 +43,14 @@ from allin1_core.runtime.pipeline import (
     space_of_start,
 )
 from allin1_core.runtime.settings import AUTO, parity_named, read_settings
+from allin1_core.runtime.timings import Timing, append_timing, timing_of
+from allin1_core.runtime.timings_picture import check_picture, draw_timings
 from allin1_core.runtime.track import Track
+from allin1_core.selection.cost import PRIOR
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.eligibility import gate
 from allin1_core.selection.policy import check_choices, decide, said_by
-from allin1_core.selection.probing import Probes, load_target
+from allin1_core.selection.probing import Probes, check_needs, load_target
 from allin1_core.weights.find import find_card
 from allin1_core.weights.load import load_model
 
@@ -88,8 +90,15 @@ class Session:
     guard
         Check each backend, when it first runs, against the reference on ten seconds of the track; one that differs by
         more than it promises is replaced, or an error where it was named.
+    calibrate
+        Before a route is chosen, measure what it depends on and no valid measurement tells of
+        (:func:`~allin1_core.runtime.calibrating.calibrate`), and keep it; else nothing is ever measured. The log says
+        what is being measured, at the level INFO.
     timings_path
         File to which a line of JSON is appended for each stage that has run.
+    timings_viz_path
+        File for a picture of the stages of each track over time, PDF, PNG or SVG by its suffix. It is drawn by
+        :meth:`close`, whatever happened before, and needs Matplotlib.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -101,6 +110,8 @@ class Session:
         If the environment or the configuration file cannot be understood.
     ContractError
         If `metre` or `demix` is out of range.
+    OutputError
+        If the picture of timings cannot be drawn here.
     """
 
     def __init__(
@@ -115,7 +126,9 @@ class Session:
         weights_dir: str | None = None,
         threads: int | None = None,
         guard: bool = False,
+        calibrate: bool | None = None,
         timings_path: str | PathLike[str] | None = None,
+        timings_viz_path: str | PathLike[str] | None = None,
         plugins: Plugins | None = None,
     ) -> None:
         settings = read_settings()
@@ -138,31 +151,51 @@ class Session:
         self._parity = parity_named(parity) if isinstance(parity, str) else parity
         self.weights_dir = weights_dir or settings.weights_dir
         self._threads = threads or settings.threads
-        self.timings_path = None if timings_path is None else Path(timings_path).expanduser()
+        self._timings_path = None if timings_path is None else Path(timings_path).expanduser()
+        self._picture = None if timings_viz_path is None else Path(timings_viz_path).expanduser()
+        if self._picture is not None:
+            check_picture(self._picture)
+        self._timings: list[Timing] = []
         self._guard = guard
+        self._calibrate = bool(settings.calibrate if calibrate is None else calibrate)
+        self._tried: set[tuple[Stage, str]] = set()
         self._checked: set[tuple[Stage, str]] = set()
         self._probes = Probes()
         self._failures: dict[tuple[Stage, str], str] = {}
         self._callables: dict[tuple[Stage, str], Any] = {}
         self._model: Model | None = None
-        self._measurements: tuple[Measurement, ...] | None = None
         self._observing = threading.RLock()
+        self._calibration: Calibration | None = None
         check_choices(self.offers, self.plugins, dict(self._choices), self._sources)
 
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except OutputError as error:
+            if kind is None:
+                raise
+            # What ends the block matters more than its picture.
+            log.warning("%s", error)
 
     def close(self) -> None:
-        """Release what the backends hold. The session can go on, and sets up anew what it needs."""
+        """Release what the backends hold. The session can go on, and sets up anew what it needs.
+
+        Raises
+        ------
+        OutputError
+            If the picture of timings that was asked for cannot be written.
+        """
         for call in self._callables.values():
             close = getattr(call, "close", None)
             if close is not None:
                 close()
         self._callables.clear()
         self._model = None
+        if self._picture is not None and self._timings:
+            draw_timings(self._picture, self._timings)
 
     def request(
         self, stages: tuple[Stage, ...], audio_s: float, start: Space = HOST
@@ -176,6 +209,8 @@ class Session:
             parity=self._parity,
             device=self._device,
             choices=tuple((s, name) for s, name in self._choices if s in stages),
+            # A model whose parameters come with its plugin is counted as its author measured it.
+            members=len(self.card.files) or None,
         )
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:
@@ -183,13 +218,19 @@ class Session:
         return gate(self.offers, request, self._probes, self._failures, self._measured)
 
     def decide(self, request: RouteRequest) -> Decision:
-        """Choose the route for `request`, without running anything.
+        """Choose the route for `request`, without running anything but measurements that were asked for.
 
         Raises
         ------
         SelectionError
             If there is none.
         """
+        decision = self._decide(request)
+        if self._calibrate and calibrate(self, decision):
+            decision = self._decide(request)
+        return decision
+
+    def _decide(self, request: RouteRequest) -> Decision:
         return decide(
             self.plugins,
             self.offers,
@@ -198,6 +239,7 @@ class Session:
             self._failures,
             self._sources,
             self._measured,
+            self._priced,
         )
 
     def explain(
@@ -355,15 +397,72 @@ class Session:
             plugin,
             Ready(device, ready.detail),
             model=f"{self.card.architecture}, {len(self.card.files)} members",
+            metre=self.metre,
             threads=self._threads,
         )
 
     def _measured(self, backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> Speed | None:
-        if self._measurements is None:
-            self._measurements = load_measurements()
-        if not self._measurements:
+        saved = self.calibration.backends
+        if not saved:
             return None
-        return find_speed(self._measurements, backend, self._conditions(backend, plugin, ready))
+        return find_speed(saved, backend, self._conditions(backend, plugin, ready))
+
+    def is_measured(self, candidate: Candidate) -> bool:
+        """Whether a measurement of `candidate` holds here, or was tried in this session."""
+        backend, ready = candidate.backend, candidate.ready
+        if (backend.stage, backend.name) in self._tried or ready is None:
+            return True
+        return self._measured(backend, candidate.plugin, ready) is not None
+
+    def note_tried(self, candidate: Candidate) -> None:
+        """Remember that `candidate` was to be measured, so that one that cannot be is not tried again."""
+        self._tried.add((candidate.backend.stage, candidate.backend.name))
+
+    def note_measured(self, new: Calibration) -> None:
+        """Count `new` from now on."""
+        self._calibration = self.calibration.updated(new)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What was measured on this machine, read once."""
+        if self._calibration is None:
+            self._calibration = load_calibration()
+        return self._calibration
+
+    def ready_at(self, space: Space) -> Ready | None:
+        """Tell the device of `space`, as the first backend that can run there names it; None where none can."""
+        if space == HOST:
+            return Ready("cpu")
+        if self._device is not None and space.device not in ("cpu", self._device.partition(":")[0]):
+            return None
+        for offered in self.offers.backends:
+            backend = offered.item
+            if space in (backend.consumes, backend.produces) and check_needs(backend.needs) is None:
+                verdict = self._probes.verdict(backend)
+                if isinstance(verdict, Ready):
+                    return Ready(self._device_name(backend, verdict), verdict.detail)
+        return None
+
+    def conditions_of_bridge(self, offered: Offered[Bridge]) -> dict[str, str] | None:
+        """Tell for what a measurement of a bridge made in this session holds; None where it cannot be used here."""
+        bridge = offered.item
+        source, destination = self.ready_at(bridge.source), self.ready_at(bridge.destination)
+        if source is None or destination is None:
+            return None
+        return bridge_conditions(bridge, offered.plugin, source, destination)
+
+    def _priced(self, spaces: Collection[Space]) -> dict[Bridge, str]:
+        saved = self.calibration.bridges
+        priced: dict[Bridge, str] = {}
+        for offered in self.offers.offered_bridges:
+            bridge, evidence = offered.item, PRIOR
+            if saved and {bridge.source, bridge.destination} <= set(spaces):
+                conditions = self.conditions_of_bridge(offered)
+                found = conditions and find_bridge(saved, bridge, conditions)
+                if found:
+                    bridge, evidence = found.on(bridge), found.evidence
+            priced.setdefault(bridge, evidence)
+        return priced
 
     def _device_name(self, backend: Backend[Any], ready: Ready | None) -> str:
         kind = backend.device
@@ -383,11 +482,13 @@ class Session:
             self._model = load_model(self.card, weights_dir=self.weights_dir)
         return self._model
 
-    def exclude(self, candidate: Candidate, reason: str) -> None:
-        """Leave `candidate` out of later decisions of this session."""
-        backend = candidate.backend
-        self._failures[backend.stage, backend.name] = reason
-        self._callables.pop((backend.stage, backend.name), None)
+    def exclude(self, candidate: Candidate, reason: str) -> bool:
+        """Leave `candidate` out of later decisions of this session, and tell whether that is news."""
+        key = (candidate.backend.stage, candidate.backend.name)
+        is_news = key not in self._failures
+        self._failures[key] = reason
+        self._callables.pop(key, None)
+        return is_news
 
     def is_named(self, candidate: Candidate) -> bool:
         """Whether the user asked for `candidate`, or for its plugin, so that nothing may replace it."""
@@ -403,6 +504,20 @@ class Session:
             and (backend.stage, backend.name) not in self._checked
             and has_reference(self.offers, backend.stages)
         )
+
+    def note_timing(self, record: StageRecord, *, ended: float, track: str) -> None:
+        """Keep when a stage ran, where that was asked for; `ended` is in seconds since 1970.
+
+        Raises
+        ------
+        OutputError
+            If the file of timings cannot be written.
+        """
+        timing = timing_of(record, ended=ended, model=self.card.name, track=track)
+        if self._picture is not None:
+            self._timings.append(timing)
+        if self._timings_path is not None:
+            append_timing(self._timings_path, timing)
 
     def note_checked(self, candidate: Candidate) -> None:
         """Remember that `candidate` has kept its promise."""

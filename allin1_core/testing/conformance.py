@@ -38,13 +38,14 @@ from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
-from allin1_core.contracts.verdict import Broken, Ready, Unavailable
+from allin1_core.contracts.verdict import Ready, Unavailable
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
 from allin1_core.runtime.bridging import cross
 from allin1_core.selection.probing import Probes, check_needs, load_target
 from allin1_core.selection.routing import BridgeNetwork
 from allin1_core.testing import signals
+from allin1_core.testing.skipping import device_or_skip
 from allin1_core.testing.weights import random_model
 
 #: What no module of hooks may import.
@@ -117,11 +118,8 @@ class BackendConformance:
         record = self.record()
         missing = check_needs(record.needs)
         verdict = missing or Probes().verdict(record)
-        if isinstance(verdict, Broken):
-            pytest.fail(f"its probe says it is broken: {verdict.error}")
-        if isinstance(verdict, Unavailable):
-            pytest.skip(f"{self.backend} cannot run here: {verdict.reason}")
-        return record, self.device or verdict.device
+        device = device_or_skip(self.backend, verdict)
+        return record, self.device or device
 
     def run(self, call: Any, record: Backend[Any], device: str, data: Any, task: Task) -> Any:
         """Call a backend on NumPy arrays and bring its output back to NumPy."""

@@ -267,6 +267,29 @@ def test_a_backend_that_fails_hands_over_and_stays_out(
     assert sum("nn=mine failed" in record.getMessage() for record in caplog.records) == 1
 
 
+def test_a_failure_that_two_runs_meet_is_told_of_once(
+    make_session, backend_plugin, by_hand, caplog
+):
+    inner = []
+
+    def create(setup):
+        def call(data, task):
+            # While this run is on its way, another one chooses the same backend.
+            if not inner:
+                inner.append(None)
+                inner[0] = session.run(by_hand[LogSpectrogram])
+            raise RuntimeError("lost")
+
+        return call
+
+    with make_session(plugins={"bad": backend_plugin("nn", create)}) as session:
+        with caplog.at_level(logging.WARNING):
+            outer = session.run(by_hand[LogSpectrogram])
+    for run in (outer, inner[0]):
+        assert run.fallbacks == ["Backend nn=mine failed and was replaced: RuntimeError: lost"]
+    assert caplog.text.count("nn=mine failed") == 1
+
+
 def test_not_a_number_on_a_device_is_not_taken_for_silence(make_session, backend_plugin, by_hand):
     def create(setup):
         return on_foreign(lambda data, task: BAD_LOGITS)
