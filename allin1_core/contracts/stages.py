@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -105,6 +105,32 @@ class Demix(Protocol):
 
     def __call__(self, mix: Mix, task: Task, /) -> Stems:
         """Separate `mix`."""
+        ...
+
+
+class StreamingDemix(Demix, Protocol):
+    """A separator that can also do with a part of the song in memory at a time.
+
+    What has a method ``stream`` is asked for it where a song is long.
+    """
+
+    def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:
+        """Separate a song that is read block by block.
+
+        Parameters
+        ----------
+        blocks
+            Begins to read the song, in consecutive blocks of any length; each call begins anew, and each
+            is the reading and decoding of a file. What it raises is to be let through.
+        task
+            As for the call. Its fraction is that of the whole song.
+
+        Returns
+        -------
+        iterator of Stems
+            Consecutive stems of any length, which put together are those of the whole song, to rounding.
+            What is kept between them does not grow with the song. It may be closed early.
+        """
         ...
 
 

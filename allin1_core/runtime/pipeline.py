@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,13 @@ from allin1_core.errors import (
     brief,
 )
 from allin1_core.io.audio import AudioInfo, probe_audio
+from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.io.mix import MixFile, MixReader
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
 from allin1_core.runtime.blocks import spectrogram_in_blocks
 from allin1_core.runtime.bridging import cross, space_of
 from allin1_core.runtime.checking import cut, difference_from_reference, run_alone
+from allin1_core.runtime.streaming import Work, may_stream, stream
 from allin1_core.runtime.timings import append_timing
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.routing import BridgeNetwork
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: What a run can start from.
-Start = Mix | Stems | StemFiles | LogSpectrogram | Logits | Activations
+Start = Mix | MixFile | Stems | StemFiles | LogSpectrogram | Logits | Activations
 
 #: Frames of stems that are in memory at once: two minutes.
 BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
@@ -98,7 +102,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Held:
-    """A record, and where its arrays lie. Files of stems are held unread."""
+    """A record, and where its arrays lie. Files are held unread."""
 
     record: Any
     space: Space
@@ -116,6 +120,7 @@ class Pipeline:
         self._embeddings = False
         self._progress: Progress | None = None
         self._files_s: float | None = None
+        self._keep: StemsToKeep | None = None
         self._cancelled: BaseException | None = None
         self._done_s = 0.0
         self._total_s = 0.0
@@ -128,9 +133,11 @@ class Pipeline:
         embeddings: bool,
         progress: Progress | None,
         track: str,
+        keep: StemsToKeep | None = None,
     ) -> Run:
         """See :meth:`allin1_core.runtime.session.Session.run`."""
         self._track, self._embeddings, self._progress = track, embeddings, progress
+        self._keep = keep
         remaining = needed_stages(type(start), outputs)
         audio_s = self._hold_start(start)
         wanted = {_PRODUCT[output] for output in outputs}
@@ -142,13 +149,17 @@ class Pipeline:
             decision = self._session.decide(self._session.request(tuple(remaining), audio_s, space))
             log.debug("route for %s: %s", track, decision.chosen)
             self._total_s = self._done_s + decision.chosen.cost_s
-            for step in decision.chosen.steps:
-                if not self._try_step(step, decision):
+            steps = list(decision.chosen.steps)
+            while steps:
+                count = self._try_steps(steps, decision)
+                if not count:
                     self._bring_everything_home()
                     break
-                remaining = [stage for stage in remaining if stage not in step.backend.stages]
+                for step in steps[:count]:
+                    remaining = [stage for stage in remaining if stage not in step.backend.stages]
+                    self._done_s += step.cost_s
                 self._drop_what_is_done_with(remaining, wanted)
-                self._done_s += step.cost_s
+                del steps[:count]
         for kind in wanted:
             if kind in self._held:
                 self._run.products[kind] = self._home(self._held[kind])
@@ -160,46 +171,127 @@ class Pipeline:
             self._held[Stems] = _Held(start, HOST)
             self._files_s = _length_of(start)
             return USUAL_LENGTH_S if self._files_s is None else self._files_s
+        if isinstance(start, MixFile):
+            self._held[Mix] = _Held(start, HOST)
+            return seconds_of(start)
         # What the caller gives is wrong input, not a backend's broken promise.
         start.validate()
         self._held[type(start)] = _Held(start, space_of_start(start))
         self._run.input = {"kind": type(start).__name__.lower()}
         return float(start.duration_s)
 
-    def _try_step(self, step: Step, decision: Decision) -> bool:
-        """Run `step`; on failure, exclude its backend and return False, or raise if nothing may replace it."""
-        candidate = decision.candidate(step.backend)
+    def _try_steps(self, steps: Sequence[Step], decision: Decision) -> int:
+        """Run the first of `steps`, or the first two together, and tell how many.
+
+        On failure exclude the backend and return 0, or raise if nothing may replace it.
+        """
+        candidates = [decision.candidate(step.backend) for step in steps[:2]]
+        work: Work[Candidate | None] = Work(candidates[0])
         try:
-            self._do_step(step, candidate)
+            if may_stream(self._held[TAKES[steps[0].backend.stage]].record, steps):
+                with work.of(candidates[0]):
+                    call = self._session.callable_of(candidates[0])
+                if hasattr(call, "stream"):
+                    self._stream(steps, candidates, work)
+                    return 2
+            self._do_step(steps[0], candidates[0])
         except (InputError, WeightsError, SelectionError, OutputError):
             raise
         except Exception as error:
             if self._cancelled is not None:
                 raise self._cancelled from None
-            self._hand_over(candidate, error)
-            return False
-        return True
+            if work.culprit is None:
+                raise
+            self._hand_over(work.culprit, error)
+            return 0
+        return 1
+
+    def _stream(
+        self,
+        steps: Sequence[Step],
+        candidates: Sequence[Candidate],
+        work: Work[Candidate | None],
+    ) -> None:
+        """Separate and transform a long song block by block."""
+        (first, second), (separator, transformer) = steps[:2], candidates
+        session, file = self._session, self._held[Mix].record
+        separate = session.callable_of(separator)
+        with work.of(transformer):
+            transform = session.callable_of(transformer)
+        work.seconds.clear()
+        reader = MixReader(file)
+        # Stems are cut into blocks, and may be kept, in NumPy arrays.
+        home = self._bridges_home(first.backend.produces)
+        on = self._bridges(HOST, second.backend.consumes)
+        devices = [session.device_of(candidate) for candidate in candidates]
+        done = 0.0
+
+        def tell(fraction: float) -> None:
+            nonlocal done
+            done = max(done, fraction)
+            self._tell("demix", (first.cost_s + second.cost_s) * done)
+
+        def separated(blocks: Callable[[], Iterator[Mix]]) -> Iterator[Stems]:
+            def brought() -> Iterator[Mix]:
+                for mix in blocks():
+                    tell(done)
+                    yield cross(mix, first.bridges, devices[0])
+
+            for stems in separate.stream(brought, Task(progress=tell)):
+                _wait_for(separate)
+                yield cross(stems, home, "cpu")
+
+        def transformed(stems: Stems) -> LogSpectrogram:
+            self._tell("spectrogram", (first.cost_s + second.cost_s) * done)
+            if session.must_check(transformer):
+                self._check(transformer, transform, cut(stems, GUARD_S))
+            frames = transform(cross(stems, on, devices[1]), Task())
+            _wait_for(transform)
+            brought: LogSpectrogram = cross(
+                frames, self._bridges_home(second.backend.produces), "cpu"
+            )
+            return brought.validate()
+
+        tell(0.0)
+        with ExitStack() as stack:
+            write = None
+            if self._keep is not None:
+                write = stack.enter_context(
+                    self._keep.writing(lambda: reader.samples, _by(separator))
+                )
+            who = (None, separator, transformer)
+            spectrogram = stream(reader, separated, transformed, work, who, write)
+        if reader.info is not None:
+            self._note_input("mix", [reader.info], reader.info.warnings)
+        self._held[LogSpectrogram] = _Held(spectrogram.validate(), HOST)
+        now, seconds = time.time(), work.seconds
+        self._note_stage(first, separator, first.bridges, seconds[separator], now)
+        self._note_stage(second, transformer, [*home, *on], seconds[transformer], now)
 
     def _do_step(self, step: Step, candidate: Candidate) -> None:
         backend, session = step.backend, self._session
         call = session.callable_of(candidate)
         if session.must_check(candidate):
-            self._check(candidate, call)
+            self._check(candidate, call, self._slice(self._held[TAKES[backend.stage]]))
         task = Task(
             embeddings=self._embeddings,
             progress=lambda fraction: self._tell(backend.stage, step.cost_s * fraction),
         )
         self._tell(backend.stage, 0.0)
         held = self._held[TAKES[backend.stage]]
+        if isinstance(held.record, MixFile):
+            mix, info = held.record.read()
+            self._note_input("mix", [info], info.warnings)
+            held = self._held[Mix] = _Held(mix, HOST)
+        # Not the route's bridges: what came in blocks lies in NumPy arrays, wherever the route has it.
+        bridges = self._bridges(held.space, backend.consumes)
         began = time.perf_counter()
         if isinstance(held.record, StemFiles):
             output, space = self._from_files(held.record, step, candidate, call, task)
         else:
-            data = cross(held.record, step.bridges, session.device_of(candidate))
+            data = cross(held.record, bridges, session.device_of(candidate))
             output, space = call(data, task), backend.produces
-        synchronize = getattr(call, "synchronize", None)
-        if synchronize is not None:
-            synchronize()
+        _wait_for(call)
         seconds, ended = time.perf_counter() - began, time.time()
         gives = GIVES[backend.stages[-1]]
         if not isinstance(output, gives):
@@ -209,14 +301,30 @@ class Pipeline:
         if gives is Logits and space != HOST:
             # NaN on a device would pass unseen into "no beats"; a few numbers a frame are cheap to look at.
             self._home(_Held(_without_embeddings(output), space)).validate()
+        if gives is Stems and self._keep is not None:
+            length = int(output.samples.shape[-1])
+            with self._keep.writing(lambda: length, _by(candidate)) as write:
+                write(self._home(_Held(output, space)))
+        self._note_stage(step, candidate, bridges, seconds, ended)
+
+    def _note_stage(
+        self,
+        step: Step,
+        candidate: Candidate,
+        bridges: Sequence[Bridge],
+        seconds: float,
+        ended: float,
+    ) -> None:
+        """Keep the record of a stage that has run, and tell of it."""
+        session = self._session
         record = StageRecord(
-            stages=backend.stages,
-            backend=backend.name,
+            stages=step.backend.stages,
+            backend=step.backend.name,
             plugin=candidate.plugin.name,
             version=candidate.plugin.version,
             device=session.device_of(candidate),
             seconds=round(seconds, 6),
-            copies=tuple(f"{b.source} to {b.destination}" for b in step.bridges),
+            copies=tuple(f"{b.source} to {b.destination}" for b in bridges),
         )
         self._run.records.append(record)
         if session.timings_path is not None:
@@ -229,8 +337,8 @@ class Pipeline:
             )
         session.observe("allin1_stage_finished", track=self._track, record=record)
 
-    def _check(self, candidate: Candidate, call: Any) -> None:
-        """Compare a backend with the reference on a slice of its input.
+    def _check(self, candidate: Candidate, call: Any, data: Any) -> None:
+        """Compare a backend with the reference on `data`, a slice of its input.
 
         Raises
         ------
@@ -238,7 +346,6 @@ class Pipeline:
             If it differs by more than it promises.
         """
         backend, session = candidate.backend, self._session
-        data = self._slice(self._held[TAKES[backend.stage]])
         device = session.device_of(candidate)
         output = run_alone(backend, call, self._network, device, data)
         setup = session.setup_of(candidate)
@@ -281,7 +388,7 @@ class Pipeline:
 
             return spectrogram_in_blocks(self._blocks(files, task), transform), HOST
         stems, infos, warnings = read_stems(files)
-        self._note_input(infos, warnings)
+        self._note_input("stems", infos, warnings)
         return call(cross(stems, step.bridges, device), task), backend.produces
 
     def _blocks(self, files: StemFiles, task: Task) -> Iterator[Stems]:
@@ -291,14 +398,14 @@ class Pipeline:
             try:
                 samples = next(blocks)
             except StopIteration as end:
-                self._note_input(*end.value)
+                self._note_input("stems", *end.value)
                 return
             yield Stems(samples)
             read_s += samples.shape[-1] / SAMPLE_RATE
             task.progress(min(1.0, read_s / (self._files_s or math.inf)))
 
-    def _note_input(self, infos: Sequence[AudioInfo], warnings: Sequence[str]) -> None:
-        self._run.input = {"kind": "stems", "files": [describe_file(info) for info in infos]}
+    def _note_input(self, kind: str, infos: Sequence[AudioInfo], warnings: Sequence[str]) -> None:
+        self._run.input = {"kind": kind, "files": [describe_file(info) for info in infos]}
         self._run.warnings = list(warnings)
 
     def _hand_over(self, candidate: Candidate, error: Exception) -> None:
@@ -320,7 +427,9 @@ class Pipeline:
     def _bring_everything_home(self) -> None:
         """After a failure the way may lead anywhere; every way leads from NumPy."""
         self._held = {
-            kind: held if isinstance(held.record, StemFiles) else _Held(self._home(held), HOST)
+            kind: held
+            if isinstance(held.record, (MixFile, StemFiles))
+            else _Held(self._home(held), HOST)
             for kind, held in self._held.items()
         }
 
@@ -328,9 +437,12 @@ class Pipeline:
         return cross(held.record, self._bridges_home(held.space), "cpu")
 
     def _bridges_home(self, space: Space) -> Sequence[Bridge]:
-        bridges = self._network.between(space, HOST)
+        return self._bridges(space, HOST)
+
+    def _bridges(self, source: Space, destination: Space) -> Sequence[Bridge]:
+        bridges = self._network.between(source, destination)
         if bridges is None:
-            raise BackendError(f"No bridge leads from {space} to {HOST}.")
+            raise BackendError(f"No bridge leads from {source} to {destination}.")
         return bridges
 
     def _drop_what_is_done_with(self, remaining: Sequence[Stage], wanted: set[type[Any]]) -> None:
@@ -362,15 +474,17 @@ def describe_file(info: AudioInfo) -> dict[str, Any]:
 
 def seconds_of(start: Start) -> float:
     """Seconds of audio in `start`; the usual length where its files do not say."""
-    if not isinstance(start, StemFiles):
+    if not isinstance(start, (MixFile, StemFiles)):
         return float(start.duration_s)
-    length = _length_of(start)
+    length = start.duration_s if isinstance(start, MixFile) else _length_of(start)
     return USUAL_LENGTH_S if length is None else length
 
 
 def space_of_start(start: Start) -> Space:
     """Where the arrays of `start` lie; files are read into NumPy."""
-    return HOST if isinstance(start, StemFiles) else space_of(getattr(start, start.ARRAYS[0]))
+    if isinstance(start, (MixFile, StemFiles)):
+        return HOST
+    return space_of(getattr(start, start.ARRAYS[0]))
 
 
 def _length_of(files: StemFiles) -> float | None:
@@ -392,7 +506,7 @@ def needed_stages(start: type[Any], outputs: frozenset[str]) -> list[Stage]:
             f"No output is called {', '.join(sorted(unknown)) or '(nothing)'}.",
             remedy=f"Outputs are {', '.join(_PRODUCT)}.",
         )
-    kind = Stems if start is StemFiles else start
+    kind = Stems if start is StemFiles else Mix if start is MixFile else start
     tail = {stage for output in outputs for stage in _NEEDED[output]}
     if kind is Activations:
         if outputs != {"beats"}:
@@ -404,6 +518,17 @@ def needed_stages(start: type[Any], outputs: frozenset[str]) -> list[Stage]:
 
 def _first_stage(kind: type[Any]) -> int:
     return next((i for i, stage in enumerate(STAGES[:3]) if TAKES[stage] is kind), 3)
+
+
+def _by(candidate: Candidate) -> tuple[str, ...]:
+    return candidate.backend.name, candidate.plugin.name, candidate.plugin.version
+
+
+def _wait_for(call: Any) -> None:
+    """Let a backend finish, whose device may work on after a call has returned."""
+    synchronize = getattr(call, "synchronize", None)
+    if synchronize is not None:
+        synchronize()
 
 
 def _without_embeddings(logits: Logits) -> Logits:

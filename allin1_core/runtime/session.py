@@ -30,8 +30,11 @@ from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Setup, Stage
 from allin1_core.contracts.verdict import Ready
-from allin1_core.errors import InputError
-from allin1_core.io.audio import probe_audio, read_audio
+from allin1_core.errors import InputError, SelectionError
+from allin1_core.io.audio import probe_audio
+from allin1_core.io.kept_stems import StemsToKeep, stems_to_keep
+from allin1_core.io.mix import MixFile
+from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
 from allin1_core.plugins.record import PluginRecord
@@ -42,7 +45,6 @@ from allin1_core.runtime.pipeline import (
     Pipeline,
     Run,
     Start,
-    describe_file,
     needed_stages,
     seconds_of,
     space_of_start,
@@ -98,6 +100,14 @@ class Session:
         more than it promises is replaced, or an error where it was named.
     timings_path
         File to which a line of JSON is appended for each stage that has run.
+    keep_stems
+        Write the stems of songs that are separated to ``<demix_dir>/<Demucs model>/<track>``; see
+        :mod:`allin1_core.io.kept_stems`.
+    demix_dir
+        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_stems` is set, stems that were kept there
+        are used again if song and parameters are still the same.
+    overwrite_stems
+        Whether kept stems of another song may be replaced.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -124,6 +134,9 @@ class Session:
         threads: int | None = None,
         guard: bool = False,
         timings_path: str | PathLike[str] | None = None,
+        keep_stems: bool = False,
+        demix_dir: str | PathLike[str] | None = None,
+        overwrite_stems: bool = False,
         plugins: Plugins | None = None,
     ) -> None:
         settings = read_settings()
@@ -147,6 +160,8 @@ class Session:
         self.weights_dir = weights_dir or settings.weights_dir
         self._threads = threads or settings.threads
         self.timings_path = None if timings_path is None else Path(timings_path).expanduser()
+        self._keep_stems, self._overwrite_stems = keep_stems, overwrite_stems
+        self._demix_dir = None if demix_dir is None else Path(demix_dir)
         self._guard = guard
         self._checked: set[tuple[Stage, str]] = set()
         self._probes = Probes()
@@ -251,6 +266,7 @@ class Session:
         embeddings: bool = False,
         progress: Progress | None = None,
         track: str = "",
+        keep: StemsToKeep | None = None,
     ) -> Run:
         """Run the stages from `start` to what `outputs` asks for.
 
@@ -258,7 +274,7 @@ class Session:
         ----------
         start
             A record of the contracts (:class:`~allin1_core.contracts.audio.Mix`, ``Stems``, ``LogSpectrogram``,
-            ``Logits`` or ``Activations``) with arrays of any library that a bridge knows, or files of stems.
+            ``Logits`` or ``Activations``) with arrays of any library that a bridge knows, or files of a mix or of stems.
         outputs
             Any of ``activations``, ``beats``, ``sections``, ``logits``.
         embeddings
@@ -267,6 +283,8 @@ class Session:
             Told about the progress; what it raises ends the run.
         track
             Name of the track, for messages.
+        keep
+            Where stems are kept, if the run separates.
 
         Raises
         ------
@@ -274,7 +292,12 @@ class Session:
             If something is wrong with the input, the weights, or every backend of a stage.
         """
         return Pipeline(self).run(
-            start, frozenset(outputs), embeddings=embeddings, progress=progress, track=track
+            start,
+            frozenset(outputs),
+            embeddings=embeddings,
+            progress=progress,
+            track=track,
+            keep=keep,
         )
 
     def analyze(
@@ -330,26 +353,27 @@ class Session:
     ) -> AnalysisResult:
         wanted = self._wanted(only)
         files = track.find_stems()
-        start: Start
-        if files is not None:
-            start = files
-        else:
-            samples, info = read_audio(track.source)
-            start = Mix(samples)
+        kept = None if files is not None else self._kept_stems(track)
+        again = None if kept is None else self._kept_before(kept, wanted)
+        keep = kept if self._keep_stems and again is None else None
+        if keep is not None:
+            keep.check(overwrite=self._overwrite_stems)
+        start: Start = files or again or MixFile(track.source)
         run = self.run(
             start,
             outputs=[*wanted, "logits"] if include_activations else wanted,
             embeddings=include_embeddings,
             progress=progress,
             track=track.name,
+            keep=keep,
         )
-        if files is not None:
-            source, warnings = run.input, [*run.warnings]
-        else:
-            source = {"kind": "mix", "files": [describe_file(info)]}
-            if any(record.stages == ("demix",) for record in run.records):
-                source["separation"] = dataclasses.asdict(self.demix)
-            warnings = [*info.warnings]
+        source, warnings = run.input, [*run.warnings]
+        if again is not None or any(record.stages == ("demix",) for record in run.records):
+            source["separation"] = dataclasses.asdict(self.demix)
+        if again is not None:
+            source["separated_before"] = True
+        elif keep is not None and "separation" not in source:
+            warnings.append(f"The model {self.card.name} wants no stems: there are none to keep.")
         if only is None and "sections" not in wanted:
             warnings.append(f"The model {self.card.name} finds no sections.")
         metre = run.products.get(Metre)
@@ -378,6 +402,24 @@ class Session:
                 outputs=wanted,
             ),
         )
+
+    def _kept_stems(self, track: Track) -> StemsToKeep | None:
+        """Where the stems of a song are kept; None where nobody asked."""
+        if not (self._keep_stems or self._demix_dir is not None):
+            return None
+        return stems_to_keep(self._demix_dir, track.name, track.source, self.demix)
+
+    def _kept_before(self, kept: StemsToKeep, wanted: tuple[str, ...]) -> StemFiles | None:
+        """Stems of an earlier run, where they are what this one would make, and the model wants stems."""
+        files = kept.find(dict(self._choices).get("demix"))
+        if files is None:
+            return None
+        stages = needed_stages(Stems, frozenset(wanted))
+        try:
+            self.decide(self.request(tuple(stages), USUAL_LENGTH_S))
+        except SelectionError:  # of a model that takes the song itself
+            return None
+        return files
 
     def _wanted(self, only: str | None) -> tuple[str, ...]:
         if only is None:
