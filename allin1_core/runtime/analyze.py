@@ -44,6 +44,8 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     threads: int | None = None,
     guard: bool = False,
     timings_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> AnalysisResult: ...
 
 
@@ -70,6 +72,8 @@ def analyze(
     threads: int | None = None,
     guard: bool = False,
     timings_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> list[AnalysisResult]: ...
 
 
@@ -95,6 +99,8 @@ def analyze(
     threads: int | None = None,
     guard: bool = False,
     timings_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -134,7 +140,7 @@ def analyze(
     weights_dir
         Folder to look for weights in first.
     overwrite
-        Whether a result of another input may be replaced.
+        Whether a result, or kept stems, of another input may be replaced.
     threads
         Threads on a CPU; None leaves it to the backends.
     guard
@@ -142,6 +148,11 @@ def analyze(
         by more than it promises.
     timings_path
         File to which a line of JSON is appended for each stage that has run.
+    keep_stems
+        Write the stems of songs that are separated to ``<demix_dir>/<Demucs model>/<name>``.
+    demix_dir
+        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_stems` is set, stems that were kept there
+        are used again if song and parameters are still the same.
 
     Returns
     -------
@@ -177,6 +188,9 @@ def analyze(
         threads=threads,
         guard=guard,
         timings_path=timings_path,
+        keep_stems=keep_stems,
+        demix_dir=demix_dir,
+        overwrite_stems=overwrite,
     ) as session:
         outcomes = list(
             run_batch(
