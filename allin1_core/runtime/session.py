@@ -10,6 +10,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from allin1_core.calibration.demix_error import (
+    PrecisionError,
+    load_errors,
+    without_what_loses_too_much,
+)
 from allin1_core.calibration.store import (
     Measurement,
     conditions_of,
@@ -169,6 +174,8 @@ class Session:
         self._callables: dict[tuple[Stage, str], Any] = {}
         self._model: Model | None = None
         self._measurements: tuple[Measurement, ...] | None = None
+        self._precision_errors: tuple[PrecisionError, ...] | None = None
+        self._told: set[str] = set()
         check_choices(self.offers, self.plugins, dict(self._choices), self._sources)
 
     def __enter__(self) -> Session:
@@ -446,7 +453,10 @@ class Session:
         return self._callables[key]
 
     def setup_of(self, candidate: Candidate, model: Model | None = None) -> Setup:
-        """What the factory of `candidate` is called with; the model is this session's where none is given."""
+        """What the factory of `candidate` is called with; the model is this session's where none is given.
+
+        Where half precision of a separator was measured to lose too much, ``auto`` is not told to it.
+        """
         if "nn" not in candidate.backend.stages or not self.card.files:
             model = None
         elif model is None:
@@ -455,9 +465,25 @@ class Session:
             device=self.device_of(candidate),
             model=model,
             metre=self.metre,
-            demix=self.demix,
+            demix=self._demix_of(candidate) if "demix" in candidate.backend.stages else self.demix,
             threads=self._threads,
         )
+
+    def _demix_of(self, candidate: Candidate) -> DemixParameters:
+        if self._precision_errors is None:
+            self._precision_errors = load_errors()
+        if not self._precision_errors or candidate.ready is None:
+            return self.demix
+        parameters, reason = without_what_loses_too_much(
+            self.demix,
+            candidate.backend.name,
+            self.conditions_of(candidate),
+            self._precision_errors,
+        )
+        if reason and reason not in self._told:
+            self._told.add(reason)
+            log.warning("%s", reason)
+        return parameters
 
     def conditions_of(self, candidate: Candidate) -> dict[str, str]:
         """Tell for what a measurement of `candidate` made in this session holds."""

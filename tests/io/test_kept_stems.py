@@ -145,10 +145,14 @@ def test_stems_of_unknown_origin_are_not_replaced(kept):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_what_ends_it_early_leaves_nothing_and_what_was_there(kept, error):
-    for before in ([], ["song"]):
-        with pytest.raises(error), kept.writing(lambda: 2000, BY) as take:
+    def begin_to_write():
+        with kept.writing(lambda: 2000, BY) as take:
             take(noise_stems(1000))
             raise error
+
+    for before in ([], ["song"]):
+        with pytest.raises(error):
+            begin_to_write()
         assert left_over(kept) == before
         write(kept, noise_stems(2000, seed=4))
     read, _, _ = read_stems(kept.find())

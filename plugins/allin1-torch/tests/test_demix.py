@@ -207,7 +207,7 @@ def test_what_the_network_does_not_know_it_leaves_to_demucs(changes, small):
 def test_the_network_in_half_precision_is_near(device, model):
     mix = noise(60_000)
     own = separation(model, device, channels_last=True, batch_size=8)
-    levels = measure_precisions(own, Mix(mix.to(device)), ["float16"])["float16"]
+    levels = measure_precisions(own, Mix(mix.to(device)), ["float16"], Task())["float16"]
     assert min(levels.values()) > 50
     assert max(levels.values()) < 90, "half precision was not used"
 
@@ -220,6 +220,20 @@ def test_the_level_of_an_error_is_in_decibels():
     assert list(levels) == list(STEMS)
     np.testing.assert_allclose(list(levels.values())[:3], [20, 40, 60], atol=1e-3)
     assert levels["vocals"] == float("inf")
+
+
+def test_a_separator_tells_what_its_precisions_lose(monkeypatch, model):
+    own, mix = separation(model, channels_last=True, batch_size=8), Mix(noise(40_000))
+    assert own.precision_errors(mix, Task()) == {}, "a CPU computes in float32"
+    monkeypatch.setattr(demix, "less_exact", lambda device: ("float16",))
+    (levels,) = own.precision_errors(mix, Task()).values()
+    assert list(levels) == list(STEMS)
+    assert 50 < min(levels.values()) < 90
+
+
+def test_a_stem_without_error_is_exact_even_if_it_is_silent():
+    silent = torch.zeros(4, 2, 10)
+    assert set(signal_to_error_db(silent, silent).values()) == {float("inf")}
 
 
 def test_half_precision_that_overflows_is_repeated(caplog, small):

@@ -20,10 +20,16 @@ from allin1_core.errors import BackendError
 from torch import Tensor
 
 from allin1_backend_torch.demix_assembly import Pass, Reading, Sums
+from allin1_backend_torch.demix_error import measure_precisions
 from allin1_backend_torch.demix_level import Level, level_of, level_of_blocks
 from allin1_backend_torch.demix_members import Member, ready_members
 from allin1_backend_torch.demix_models import Bag, load_bag
-from allin1_backend_torch.demix_precision import Precision, choose_precision, computing
+from allin1_backend_torch.demix_precision import (
+    Precision,
+    choose_precision,
+    computing,
+    less_exact,
+)
 from allin1_backend_torch.demix_segments import draw_starts, segments, windows
 from allin1_backend_torch.waiting import wait_for
 
@@ -115,6 +121,10 @@ class Separation:
     def synchronize(self) -> None:
         """Return when the device has finished."""
         wait_for(self.device)
+
+    def precision_errors(self, mix: Mix, task: Task, /) -> dict[Precision, dict[str, float]]:
+        """Compare what this device can do besides float32 with that."""
+        return measure_precisions(self, mix, less_exact(self.device), task)
 
     def attempt(self, mix: Mix, precision: Precision, task: Task) -> Tensor:
         """Separate `mix` in a precision, whatever comes out: float32 ``[4, 2, n]``."""
