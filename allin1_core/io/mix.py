@@ -45,7 +45,7 @@ class MixReader:
         About the file, with what was noticed while reading it; None before its end was reached.
     """
 
-    def __init__(self, file: MixFile, block_s: float = 10.0) -> None:
+    def __init__(self, file: MixFile, block_s: float) -> None:
         self._file = file
         self._block_s = block_s
         self.samples: int | None = None

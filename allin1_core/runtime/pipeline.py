@@ -32,12 +32,12 @@ from allin1_core.errors import (
 )
 from allin1_core.io.audio import AudioInfo, probe_audio
 from allin1_core.io.kept_stems import StemsToKeep
-from allin1_core.io.mix import MixFile, MixReader
+from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
 from allin1_core.runtime.blocks import spectrogram_in_blocks
 from allin1_core.runtime.bridging import cross, space_of
 from allin1_core.runtime.checking import cut, difference_from_reference, run_alone
-from allin1_core.runtime.streaming import Work, may_stream, stream
+from allin1_core.runtime.streaming import Work, may_stream, reader_of, stream
 from allin1_core.runtime.timings import append_timing
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.routing import BridgeNetwork
@@ -219,7 +219,7 @@ class Pipeline:
         with work.of(transformer):
             transform = session.callable_of(transformer)
         work.seconds.clear()
-        reader = MixReader(file)
+        reader = reader_of(file)
         # Stems are cut into blocks, and may be kept, in NumPy arrays.
         home = self._bridges_home(first.backend.produces)
         on = self._bridges(HOST, second.backend.consumes)

@@ -23,6 +23,9 @@ STREAMED_FROM_S = 600.0
 #: Frames of stems that are transformed at once: half a minute.
 STREAM_FRAMES = 30 * FRAMES_PER_SECOND
 
+#: Seconds of a song that are read at once.
+READ_S = 10.0
+
 T = TypeVar("T")
 W = TypeVar("W")
 
@@ -75,6 +78,11 @@ class Work(Generic[W]):
         if self._at_work:
             self.seconds[self._at_work[-1]] += now - self._since
         self._since = now
+
+
+def reader_of(file: MixFile) -> MixReader:
+    """Make what reads a song in a file."""
+    return MixReader(file, READ_S)
 
 
 def may_stream(mix: object, steps: Sequence[Step]) -> bool:
