@@ -93,7 +93,9 @@ def _stem_options(function: Any) -> Any:
     type=click.Choice(["beats", "sections"]),
     help="Find these, and spend no time on the rest.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace results that belong to other inputs.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace results and kept stems that belong to other inputs."
+)
 @click.option(
     "--beats-per-bar",
     type=Metres(),
@@ -134,6 +136,19 @@ def _stem_options(function: Any) -> Any:
     help="Least exact arithmetic that separation may use.  [default: auto]",
 )
 @click.option("--demix-batch-size", type=int, help="Segments to separate at once.")
+@click.option(
+    "-k",
+    "--keep-stems",
+    is_flag=True,
+    help="Keep the stems of separated songs as WAV files, and use them again.",
+)
+@click.option(
+    "--demix-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Folder of kept stems; those of the same song and parameters are used again, with or without -k."
+    "  [default with -k: demix]",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
 @click.option(
     "--guard",
@@ -178,6 +193,8 @@ def command(
     calibrate: bool | None,
     timings_path: Path | None,
     timings_viz_path: Path | None,
+    keep_stems: bool,
+    demix_dir: Path | None,
     as_json: bool,
     quiet: bool,
     **rest: Any,
@@ -209,6 +226,9 @@ def command(
         calibrate=calibrate,
         timings_path=timings_path,
         timings_viz_path=timings_viz_path,
+        keep_stems=keep_stems,
+        demix_dir=demix_dir,
+        overwrite_stems=overwrite,
         plugins=load_plugins(ctx),
     ) as session:
         failed: list[Outcome] = []

@@ -53,6 +53,18 @@ class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of c
 @click.option(
     "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
 )
+@click.option(
+    "--demix-error",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Measure instead what each precision of separation loses, in decibels under each stem, on the middle"
+    " two minutes of FILE or on generated audio; with --save, auto leaves out float16 where that loses too much.",
+)
+@click.option("--demucs-model", help="Model that separates.  [default: htdemucs]")
+@click.option(
+    "--demucs-weights", metavar="FOLDER", help="Folder with its files; random:SEED for random ones."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
@@ -64,16 +76,20 @@ def command(
     device: str | None,
     threads: int | None,
     weights_dir: Path | None,
+    demix_error: str | None,
+    demucs_model: str | None,
+    demucs_weights: str | None,
     as_json: bool,
 ) -> None:
     """Measure every backend that can run here on generated audio, check it against the reference, and measure moves of arrays.
 
-    Exit status 1 if a backend fails, or differs more than it promises.
+    With --stage demix it separates, for which weights may be fetched. Exit status 1 if a backend fails, or differs more than it promises.
     """
     import dataclasses
     import json
 
     from allin1_core.calibration.store import Calibration, save_calibration
+    from allin1_core.contracts.demix import DemixParameters
     from allin1_core.contracts.stages import STAGES
     from allin1_core.runtime.bench import USUAL_STAGES, bench
     from allin1_core.runtime.bench_bridges import bench_bridges
@@ -82,13 +98,23 @@ def command(
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise click.UsageError(f"There is no stage {unknown[0]}. Stages are {', '.join(STAGES)}.")
+    if stages and demix_error is not None:
+        raise click.UsageError("--demix-error is of separation alone; leave --stage out.")
+    demix = {"model": demucs_model, "weights": demucs_weights}
     session = Session(
         model,
         device=device,
         threads=threads,
         weights_dir=None if weights_dir is None else str(weights_dir),
+        demix=DemixParameters(**{k: v for k, v in demix.items() if v is not None}),  # type: ignore[arg-type]
         plugins=load_plugins(ctx),
     )
+    if demix_error is not None:
+        from allin1_core.cli.demix_error import report_demix_errors
+
+        if not report_demix_errors(session, demix_error, seconds[1], save=save, as_json=as_json):
+            ctx.exit(1)
+        return
     rows = []
     if not as_json:
         click.echo(_HEAD)

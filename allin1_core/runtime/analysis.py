@@ -5,28 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from allin1_core.contracts.audio import Mix
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance
 from allin1_core.contracts.sections import Sections
 from allin1_core.errors import InputError
-from allin1_core.io.audio import AudioInfo, read_audio
-from allin1_core.io.stems import read_stems
+from allin1_core.io.mix import MixFile
 from allin1_core.runtime.activations import probabilities
-from allin1_core.runtime.pipeline import (
-    Pipeline,
-    Run,
-    Start,
-    describe_file,
-    is_long,
-    length_of_files,
-)
+from allin1_core.runtime.pipeline import Pipeline, Run
 from allin1_core.runtime.tempo import estimate_bpm
 
 if TYPE_CHECKING:
+    from allin1_core.io.kept_stems import StemsToKeep
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import Track
 
@@ -66,36 +58,37 @@ class Analysis:
         self._only = only
         self._progress = progress
         self._pipeline = Pipeline(session)
-        self._start: Start | None = None
-        self._infos: list[AudioInfo] = []
-        self._warnings: list[str] = []
+        self._keep: StemsToKeep | None = None
+        self._is_kept = False
 
     def read(self) -> None:
-        """Read the audio, unless the stems are so long that they are to be read in blocks."""
+        """Read the song or its stems, unless they are so long that they are to be read in blocks.
+
+        Stems that an earlier run kept are used where they are what this one would make.
+        """
+        session, track = self._session, self.track
         with self._telling_of_failure():
-            self._outputs()
-            files = self.track.find_stems()
+            outputs = self._outputs()
+            files = track.find_stems()
             if files is None:
-                samples, info = read_audio(self.track.source)
-                self._start, self._infos, self._warnings = Mix(samples), [info], [*info.warnings]
-            elif is_long(length_of_files(files)):
-                self._start = files
-            else:
-                self._start, self._infos, self._warnings = read_stems(files)
+                kept = session.kept_stems(track)
+                files = None if kept is None else session.kept_before(kept, outputs)
+                self._is_kept = files is not None
+                if kept is not None and files is None and session.keep_stems:
+                    kept.check(overwrite=session.overwrite_stems)
+                    self._keep = kept
+            self._pipeline.read(files or MixFile(track.source))
 
     def begin(self) -> None:
         """Run the stages, up to what may be left for :meth:`finish`."""
-        start, self._start = self._start, None
-        if start is None:
-            raise RuntimeError("read() comes before begin()")
         outputs = self._outputs()
         with self._telling_of_failure():
             self._pipeline.begin(
-                start,
                 frozenset([*outputs, "logits"] if self._include_activations else outputs),
                 embeddings=self._include_embeddings,
                 progress=self._progress,
                 track=self.track.name,
+                keep=self._keep,
             )
 
     @property
@@ -125,7 +118,14 @@ class Analysis:
 
     def _result(self, run: Run) -> AnalysisResult:
         session, outputs = self._session, self._outputs()
-        warnings = [*self._warnings, *run.warnings]
+        source, warnings = run.input, [*run.warnings]
+        if self._is_kept or any(record.stages == ("demix",) for record in run.records):
+            source["separation"] = dataclasses.asdict(session.demix)
+        if self._is_kept:
+            source["separated_before"] = True
+        elif self._keep is not None and "separation" not in source:
+            name = session.card.name
+            warnings.append(f"The model {name} wants no stems: there are none to keep.")
         if self._only is None and "sections" not in outputs:
             warnings.append(f"The model {session.card.name} finds no sections.")
         metre = run.products.get(Metre)
@@ -148,20 +148,12 @@ class Analysis:
             provenance=Provenance(
                 version=session.plugins.records[0].version,
                 model=session.card.name,
-                input=self._input(run),
+                input=source,
                 stages=tuple(run.records),
                 fallbacks=tuple(run.fallbacks),
                 outputs=outputs,
             ),
         )
-
-    def _input(self, run: Run) -> dict[str, Any]:
-        if not self._infos:
-            return run.input
-        source = {**run.input, "files": [describe_file(info) for info in self._infos]}
-        if any(record.stages == ("demix",) for record in run.records):
-            source["separation"] = dataclasses.asdict(self._session.demix)
-        return source
 
     @contextmanager
     def _telling_of_failure(self) -> Iterator[None]:

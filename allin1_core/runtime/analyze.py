@@ -46,6 +46,8 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
     timings_viz_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> AnalysisResult: ...
 
 
@@ -74,6 +76,8 @@ def analyze(
     calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
     timings_viz_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> list[AnalysisResult]: ...
 
 
@@ -101,6 +105,8 @@ def analyze(
     calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
     timings_viz_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -140,7 +146,7 @@ def analyze(
     weights_dir
         Folder to look for weights in first.
     overwrite
-        Whether a result of another input may be replaced.
+        Whether a result, or kept stems, of another input may be replaced.
     threads
         Threads on a CPU; None leaves it to the backends.
     guard
@@ -153,6 +159,11 @@ def analyze(
         File to which a line of JSON is appended for each stage that has run.
     timings_viz_path
         File for a picture of the stages of each track over time, drawn at the end; needs Matplotlib.
+    keep_stems
+        Write the stems of songs that are separated to ``<demix_dir>/<Demucs model>/<name>``.
+    demix_dir
+        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_stems` is set, stems that were kept there
+        are used again if song and parameters are still the same.
 
     Returns
     -------
@@ -190,6 +201,9 @@ def analyze(
         calibrate=calibrate,
         timings_path=timings_path,
         timings_viz_path=timings_viz_path,
+        keep_stems=keep_stems,
+        demix_dir=demix_dir,
+        overwrite_stems=overwrite,
     ) as session:
         outcomes = list(
             run_batch(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from allin1_core.calibration.difference import keeps_promise
@@ -30,6 +31,8 @@ from allin1_core.errors import (
     brief,
 )
 from allin1_core.io.audio import AudioInfo, probe_audio
+from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
 from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
 from allin1_core.runtime.bridging import cross, space_of
@@ -39,6 +42,7 @@ from allin1_core.runtime.checking import (
     difference_from_reference,
     run_alone,
 )
+from allin1_core.runtime.streaming import Work, is_long_song, may_stream, reader_of, stream
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.routing import BridgeNetwork
 
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: What a run can start from.
-Start = Mix | Stems | StemFiles | LogSpectrogram | Logits | Activations
+Start = Mix | MixFile | Stems | StemFiles | LogSpectrogram | Logits | Activations
 
 #: Seconds from which on files of stems are read in blocks.
 LONG_STEMS_S = 300.0
@@ -113,7 +117,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Held:
-    """A record, where its arrays lie, and how they came there. Files of stems are held unread."""
+    """A record, where its arrays lie, and how they came there. Long files are held unread."""
 
     record: Any
     space: Space
@@ -121,9 +125,9 @@ class _Held:
 
 
 class Pipeline:
-    """The state of one run: :meth:`begin`, then :meth:`finish`.
+    """The state of one run: :meth:`read`, then :meth:`begin`, then :meth:`finish`.
 
-    Between the two a run has all that an accelerator gives, in NumPy, and lacks what a decoder of the metre does on
+    Between the last two a run has all that an accelerator gives, in NumPy, and lacks what a decoder of the metre does on
     the CPU, if it is left for :meth:`finish`: another thread may do that while the next run begins.
     """
 
@@ -136,23 +140,54 @@ class Pipeline:
         self._embeddings = False
         self._progress: Progress | None = None
         self._files_s: float | None = None
+        self._keep: StemsToKeep | None = None
         self._cancelled: BaseException | None = None
         self._done_s = 0.0
         self._total_s = 0.0
         self._audio_s = 0.0
+        self._kind: type[Any] = Mix
         self._remaining: list[Stage] = []
         self._wanted: set[type[Any]] = set()
         self._decision: Decision | None = None
         self._planned: list[Step] = []
 
+    def read(self, start: Start) -> None:
+        """Take what the run starts from, and read files into memory that are not too long for it.
+
+        Raises
+        ------
+        ContractError
+            A record is not what its contract says.
+        InputError
+            Files cannot be read.
+        """
+        self._kind = type(start)
+        if isinstance(start, StemFiles):
+            self._files_s = length_of_files(start)
+            self._audio_s = seconds_of(start)
+            self._held[Stems] = _Held(start, HOST)
+            if not is_long(self._files_s):
+                self._held[Stems] = _Held(self._read_stems(start), HOST)
+        elif isinstance(start, MixFile):
+            self._audio_s = seconds_of(start)
+            self._held[Mix] = _Held(start, HOST)
+            if not is_long_song(start):
+                self._held[Mix] = _Held(self._read_mix(start), HOST)
+        else:
+            # What the caller gives is wrong input, not a backend's broken promise.
+            start.validate()
+            self._audio_s = float(start.duration_s)
+            self._held[type(start)] = _Held(start, space_of_start(start))
+            self._run.input = {"kind": type(start).__name__.lower()}
+
     def begin(
         self,
-        start: Start,
         outputs: frozenset[str],
         *,
         embeddings: bool,
         progress: Progress | None,
         track: str,
+        keep: StemsToKeep | None = None,
     ) -> None:
         """Run what has to run before a decoder of the metre could be left for :meth:`finish`.
 
@@ -160,8 +195,8 @@ class Pipeline:
         Parameters and errors as in :meth:`allin1_core.runtime.session.Session.run`.
         """
         self._track, self._embeddings, self._progress = track, embeddings, progress
-        self._remaining = needed_stages(type(start), outputs)
-        self._audio_s = self._hold_start(start)
+        self._keep = keep
+        self._remaining = needed_stages(self._kind, outputs)
         self._wanted = {_PRODUCT[output] for output in outputs}
         if embeddings:
             self._wanted.add(Logits)
@@ -188,20 +223,20 @@ class Pipeline:
         while self._remaining:
             if not self._planned:
                 self._plan()
-            step = self._planned[0]
-            if may_pause and self._is_decoder_beside_accelerator(step):
+            if may_pause and self._is_decoder_beside_accelerator(self._planned[0]):
                 self._bring_everything_home()
-                self._planned[0] = replace(step, bridges=())
                 return
-            if self._try_step(step):
-                del self._planned[0]
+            count = self._try_steps()
+            for step in self._planned[:count]:
                 done = step.backend.stages
                 self._remaining = [stage for stage in self._remaining if stage not in done]
-                self._drop_what_is_done_with()
                 self._done_s += step.cost_s
+            if count:
+                del self._planned[:count]
+                self._drop_what_is_done_with()
             else:
-                self._bring_everything_home()
                 self._planned.clear()
+                self._bring_everything_home()
 
     def _plan(self) -> None:
         first = TAKES[self._remaining[0]]
@@ -222,56 +257,131 @@ class Pipeline:
             and any(not record.device.startswith("cpu") for record in self._run.records)
         )
 
-    def _hold_start(self, start: Start) -> float:
-        """Keep the start, checked; return its length in seconds."""
-        if isinstance(start, StemFiles):
-            self._held[Stems] = _Held(start, HOST)
-            self._files_s = length_of_files(start)
-            return USUAL_LENGTH_S if self._files_s is None else self._files_s
-        # What the caller gives is wrong input, not a backend's broken promise.
-        start.validate()
-        self._held[type(start)] = _Held(start, space_of_start(start))
-        self._run.input = {"kind": type(start).__name__.lower()}
-        return float(start.duration_s)
+    def _read_mix(self, file: MixFile) -> Mix:
+        mix, info = file.read()
+        self._note_input("mix", [info], info.warnings)
+        return mix
 
-    def _try_step(self, step: Step) -> bool:
-        """Run `step`; on failure, exclude its backend and return False, or raise if nothing may replace it."""
+    def _read_stems(self, files: StemFiles) -> Stems:
+        stems, infos, warnings = read_stems(files)
+        self._note_input("stems", infos, warnings)
+        return stems
+
+    def _try_steps(self) -> int:
+        """Run the next step, or the next two together, and tell how many.
+
+        On failure exclude the backend and return 0, or raise if nothing may replace it.
+        """
+        steps = self._planned[:2]
         if self._decision is None:
-            raise RuntimeError("a step without a decision")
-        candidate = self._decision.candidate(step.backend)
+            raise RuntimeError("steps without a decision")
+        candidates = [self._decision.candidate(step.backend) for step in steps]
+        work: Work[Candidate | None] = Work(candidates[0])
         try:
-            self._do_step(step, candidate)
+            if may_stream(self._held[TAKES[steps[0].backend.stage]].record, steps):
+                with work.of(candidates[0]):
+                    call = self._session.callable_of(candidates[0])
+                if hasattr(call, "stream"):
+                    self._stream(steps, candidates, work)
+                    return 2
+            self._do_step(steps[0], candidates[0])
         except (InputError, WeightsError, SelectionError, OutputError):
             raise
         except Exception as error:
             if self._cancelled is not None:
                 raise self._cancelled from None
-            self._hand_over(candidate, error)
-            return False
-        return True
+            if work.culprit is None:
+                raise
+            self._hand_over(work.culprit, error)
+            return 0
+        return 1
+
+    def _stream(
+        self,
+        steps: Sequence[Step],
+        candidates: Sequence[Candidate],
+        work: Work[Candidate | None],
+    ) -> None:
+        """Separate and transform a long song block by block."""
+        (first, second), (separator, transformer) = steps[:2], candidates
+        session, file = self._session, self._held[Mix].record
+        separate = session.callable_of(separator)
+        with work.of(transformer):
+            transform = session.callable_of(transformer)
+        work.seconds.clear()
+        reader = reader_of(file)
+        # Stems are cut into blocks, and may be kept, in NumPy arrays.
+        home = self._bridges(first.backend.produces, HOST)
+        on = self._bridges(HOST, second.backend.consumes)
+        devices = [session.device_of(candidate) for candidate in candidates]
+        done = 0.0
+
+        def tell(fraction: float) -> None:
+            nonlocal done
+            done = max(done, fraction)
+            self._tell("demix", (first.cost_s + second.cost_s) * done)
+
+        def separated(blocks: Callable[[], Iterator[Mix]]) -> Iterator[Stems]:
+            def brought() -> Iterator[Mix]:
+                for mix in blocks():
+                    tell(done)
+                    yield cross(mix, first.bridges, devices[0])
+
+            for stems in separate.stream(brought, Task(progress=tell)):
+                _wait_for(separate)
+                yield cross(stems, home, "cpu")
+
+        def transformed(stems: Stems) -> LogSpectrogram:
+            self._tell("spectrogram", (first.cost_s + second.cost_s) * done)
+            if session.must_check(transformer):
+                self._check(transformer, transform, cut(stems, GUARD_S))
+            frames = transform(cross(stems, on, devices[1]), Task())
+            _wait_for(transform)
+            brought: LogSpectrogram = cross(
+                frames, self._bridges(second.backend.produces, HOST), "cpu"
+            )
+            return brought.validate()
+
+        tell(0.0)
+        with ExitStack() as stack:
+            write = None
+            if self._keep is not None:
+                write = stack.enter_context(
+                    self._keep.writing(lambda: reader.samples, _by(separator))
+                )
+            who = (None, separator, transformer)
+            spectrogram = stream(reader, separated, transformed, work, who, write)
+        if reader.info is not None:
+            self._note_input("mix", [reader.info], reader.info.warnings)
+        self._held[LogSpectrogram] = _Held(spectrogram.validate(), HOST)
+        now, seconds = time.time(), work.seconds
+        self._note_stage(first, separator, first.bridges, seconds[separator], now)
+        self._note_stage(second, transformer, [*home, *on], seconds[transformer], now)
 
     def _do_step(self, step: Step, candidate: Candidate) -> None:
         backend, session = step.backend, self._session
         call = session.callable_of(candidate)
         if session.must_check(candidate):
-            self._check(candidate, call)
+            self._check(candidate, call, self._slice(self._held[TAKES[backend.stage]]))
         task = Task(
             embeddings=self._embeddings,
             progress=lambda fraction: self._tell(backend.stage, step.cost_s * fraction),
         )
         self._tell(backend.stage, 0.0)
         held = self._held[TAKES[backend.stage]]
+        if isinstance(held.record, MixFile):
+            held = self._held[Mix] = _Held(self._read_mix(held.record), HOST)
+        # Not the route's bridges: what came in blocks lies in NumPy arrays, wherever the route has it.
+        bridges = self._bridges(held.space, backend.consumes)
         began = time.perf_counter()
         if isinstance(held.record, StemFiles):
             output, space = self._from_files(held.record, step, candidate, call, task)
         elif backend.stages == ("nn",) and self._needs_blocks(held.record):
             output, space = self._network_in_blocks(held, step, candidate, call, task)
         else:
-            data = cross(held.record, step.bridges, session.device_of(candidate))
+            data = cross(held.record, bridges, session.device_of(candidate))
             output, space = call(data, task), backend.produces
-        synchronize = getattr(call, "synchronize", None)
-        if synchronize is not None:
-            synchronize()
+        _wait_for(call)
         seconds, ended = time.perf_counter() - began, time.time()
         gives = GIVES[backend.stages[-1]]
         if not isinstance(output, gives):
@@ -281,21 +391,37 @@ class Pipeline:
         if gives is Logits and space != HOST:
             # NaN on a device would pass unseen into "no beats"; a few numbers a frame are cheap to look at.
             self._home(_Held(_without_embeddings(output), space)).validate()
+        if gives is Stems and self._keep is not None:
+            length = int(output.samples.shape[-1])
+            with self._keep.writing(lambda: length, _by(candidate)) as write:
+                write(self._home(_Held(output, space)))
+        self._note_stage(step, candidate, (*held.bridges, *bridges), seconds, ended)
+
+    def _note_stage(
+        self,
+        step: Step,
+        candidate: Candidate,
+        bridges: Sequence[Bridge],
+        seconds: float,
+        ended: float,
+    ) -> None:
+        """Keep the record of a stage that has run, and tell of it."""
+        session = self._session
         record = StageRecord(
-            stages=backend.stages,
-            backend=backend.name,
+            stages=step.backend.stages,
+            backend=step.backend.name,
             plugin=candidate.plugin.name,
             version=candidate.plugin.version,
             device=session.device_of(candidate),
             seconds=round(seconds, 6),
-            copies=tuple(f"{b.source} to {b.destination}" for b in (*held.bridges, *step.bridges)),
+            copies=tuple(f"{b.source} to {b.destination}" for b in bridges),
         )
         self._run.records.append(record)
         session.note_timing(record, ended=ended, track=self._track)
         session.observe("allin1_stage_finished", track=self._track, record=record)
 
-    def _check(self, candidate: Candidate, call: Any) -> None:
-        """Compare a backend with the reference on a slice of its input; tell, where the reference itself fails.
+    def _check(self, candidate: Candidate, call: Any, data: Any) -> None:
+        """Compare a backend with the reference on `data`, a slice of its input; tell where the reference itself fails.
 
         Raises
         ------
@@ -303,7 +429,6 @@ class Pipeline:
             If it differs by more than it promises.
         """
         backend, session = candidate.backend, self._session
-        data = self._slice(self._held[TAKES[backend.stage]])
         device = session.device_of(candidate)
         output = run_alone(backend, call, self._network, device, data)
         setup = session.setup_of(candidate)
@@ -351,8 +476,7 @@ class Pipeline:
                 return cross(frames, home, "cpu")
 
             return spectrogram_in_blocks(self._blocks(files, task), transform), HOST
-        stems, infos, warnings = read_stems(files)
-        self._note_input(infos, warnings)
+        stems = self._read_stems(files)
         return call(cross(stems, step.bridges, device), task), backend.produces
 
     def _needs_blocks(self, spectrogram: LogSpectrogram) -> bool:
@@ -366,7 +490,7 @@ class Pipeline:
         device = self._session.device_of(candidate)
         # Cut in NumPy: not every library's arrays can be.
         spectrogram = self._home(held).frames
-        away = step.bridges if held.space == HOST else self._bridges(HOST, step.backend.consumes)
+        away = self._bridges(HOST, step.backend.consumes)
         home = self._bridges(step.backend.produces, HOST)
         frames = int(spectrogram.shape[1])
         done = 0
@@ -392,14 +516,14 @@ class Pipeline:
             try:
                 samples = next(blocks)
             except StopIteration as end:
-                self._note_input(*end.value)
+                self._note_input("stems", *end.value)
                 return
             yield Stems(samples)
             read_s += samples.shape[-1] / SAMPLE_RATE
             task.progress(min(1.0, read_s / (self._files_s or math.inf)))
 
-    def _note_input(self, infos: Sequence[AudioInfo], warnings: Sequence[str]) -> None:
-        self._run.input = {"kind": "stems", "files": [describe_file(info) for info in infos]}
+    def _note_input(self, kind: str, infos: Sequence[AudioInfo], warnings: Sequence[str]) -> None:
+        self._run.input = {"kind": kind, "files": [describe_file(info) for info in infos]}
         self._run.warnings = list(warnings)
 
     def _hand_over(self, candidate: Candidate, error: Exception) -> None:
@@ -423,7 +547,7 @@ class Pipeline:
         """Bring what is held to NumPy, from where every way leads on."""
         self._held = {
             kind: held
-            if isinstance(held.record, StemFiles)
+            if isinstance(held.record, (MixFile, StemFiles))
             else _Held(self._home(held), HOST, self._bridges(held.space, HOST))
             for kind, held in self._held.items()
         }
@@ -471,15 +595,17 @@ def is_long(files_s: float | None) -> bool:
 
 def seconds_of(start: Start) -> float:
     """Seconds of audio in `start`; the usual length where its files do not say."""
-    if not isinstance(start, StemFiles):
+    if not isinstance(start, (MixFile, StemFiles)):
         return float(start.duration_s)
-    length = length_of_files(start)
+    length = start.duration_s if isinstance(start, MixFile) else length_of_files(start)
     return USUAL_LENGTH_S if length is None else length
 
 
 def space_of_start(start: Start) -> Space:
     """Where the arrays of `start` lie; files are read into NumPy."""
-    return HOST if isinstance(start, StemFiles) else space_of(getattr(start, start.ARRAYS[0]))
+    if isinstance(start, (MixFile, StemFiles)):
+        return HOST
+    return space_of(getattr(start, start.ARRAYS[0]))
 
 
 def length_of_files(files: StemFiles) -> float | None:
@@ -502,7 +628,7 @@ def needed_stages(start: type[Any], outputs: frozenset[str]) -> list[Stage]:
             f"No output is called {', '.join(sorted(unknown)) or '(nothing)'}.",
             remedy=f"Outputs are {', '.join(_PRODUCT)}.",
         )
-    kind = Stems if start is StemFiles else start
+    kind = Stems if start is StemFiles else Mix if start is MixFile else start
     tail = {stage for output in outputs for stage in _NEEDED[output]}
     if kind is Activations:
         if outputs != {"beats"}:
@@ -514,6 +640,17 @@ def needed_stages(start: type[Any], outputs: frozenset[str]) -> list[Stage]:
 
 def _first_stage(kind: type[Any]) -> int:
     return next((i for i, stage in enumerate(STAGES[:3]) if TAKES[stage] is kind), 3)
+
+
+def _by(candidate: Candidate) -> tuple[str, ...]:
+    return candidate.backend.name, candidate.plugin.name, candidate.plugin.version
+
+
+def _wait_for(call: Any) -> None:
+    """Let a backend finish, whose device may work on after a call has returned."""
+    synchronize = getattr(call, "synchronize", None)
+    if synchronize is not None:
+        synchronize()
 
 
 def _without_embeddings(logits: Logits) -> Logits:

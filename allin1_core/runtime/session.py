@@ -12,6 +12,11 @@ from typing import Any
 
 from allin1_core.calibration.bridges import bridge_conditions, find_bridge
 from allin1_core.calibration.conditions import conditions_of
+from allin1_core.calibration.demix_error import (
+    PrecisionError,
+    load_errors,
+    without_what_loses_too_much,
+)
 from allin1_core.calibration.store import Calibration, find_speed, load_calibration
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
@@ -25,8 +30,10 @@ from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Setup, Stage
 from allin1_core.contracts.verdict import Ready
-from allin1_core.errors import OutputError
+from allin1_core.errors import OutputError, SelectionError
 from allin1_core.io.audio import probe_audio
+from allin1_core.io.kept_stems import StemsToKeep, stems_to_keep
+from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.collecting import Offered, collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
 from allin1_core.plugins.record import PluginRecord
@@ -99,6 +106,14 @@ class Session:
     timings_viz_path
         File for a picture of the stages of each track over time, PDF, PNG or SVG by its suffix. It is drawn by
         :meth:`close`, whatever happened before, and needs Matplotlib.
+    keep_stems
+        Write the stems of songs that are separated to ``<demix_dir>/<Demucs model>/<track>``; see
+        :mod:`allin1_core.io.kept_stems`.
+    demix_dir
+        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_stems` is set, stems that were kept there
+        are used again if song and parameters are still the same.
+    overwrite_stems
+        Whether kept stems of another song may be replaced.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -129,6 +144,9 @@ class Session:
         calibrate: bool | None = None,
         timings_path: str | PathLike[str] | None = None,
         timings_viz_path: str | PathLike[str] | None = None,
+        keep_stems: bool = False,
+        demix_dir: str | PathLike[str] | None = None,
+        overwrite_stems: bool = False,
         plugins: Plugins | None = None,
     ) -> None:
         settings = read_settings()
@@ -156,6 +174,8 @@ class Session:
         if self._picture is not None:
             check_picture(self._picture)
         self._timings: list[Timing] = []
+        self.keep_stems, self.overwrite_stems = keep_stems, overwrite_stems
+        self._demix_dir = None if demix_dir is None else Path(demix_dir)
         self._guard = guard
         self._calibrate = bool(settings.calibrate if calibrate is None else calibrate)
         self._tried: set[tuple[Stage, str]] = set()
@@ -166,6 +186,8 @@ class Session:
         self._model: Model | None = None
         self._observing = threading.RLock()
         self._calibration: Calibration | None = None
+        self._precision_errors: tuple[PrecisionError, ...] | None = None
+        self._told: set[str] = set()
         check_choices(self.offers, self.plugins, dict(self._choices), self._sources)
 
     def __enter__(self) -> Session:
@@ -286,6 +308,7 @@ class Session:
         embeddings: bool = False,
         progress: Progress | None = None,
         track: str = "",
+        keep: StemsToKeep | None = None,
     ) -> Run:
         """Run the stages from `start` to what `outputs` asks for.
 
@@ -293,7 +316,7 @@ class Session:
         ----------
         start
             A record of the contracts (:class:`~allin1_core.contracts.audio.Mix`, ``Stems``, ``LogSpectrogram``,
-            ``Logits`` or ``Activations``) with arrays of any library that a bridge knows, or files of stems.
+            ``Logits`` or ``Activations``) with arrays of any library that a bridge knows, or files of a mix or of stems.
         outputs
             Any of ``activations``, ``beats``, ``sections``, ``logits``.
         embeddings
@@ -302,6 +325,8 @@ class Session:
             Told about the progress; what it raises ends the run.
         track
             Name of the track, for messages.
+        keep
+            Where stems are kept, if the run separates.
 
         Raises
         ------
@@ -309,8 +334,9 @@ class Session:
             If something is wrong with the input, the weights, or every backend of a stage.
         """
         pipeline = Pipeline(self)
+        pipeline.read(start)
         pipeline.begin(
-            start, frozenset(outputs), embeddings=embeddings, progress=progress, track=track
+            frozenset(outputs), embeddings=embeddings, progress=progress, track=track, keep=keep
         )
         return pipeline.finish()
 
@@ -354,6 +380,26 @@ class Session:
         analysis.begin()
         return analysis.finish()
 
+    # What an analysis asks of its session.
+
+    def kept_stems(self, track: Track) -> StemsToKeep | None:
+        """Where the stems of a song are kept; None where nobody asked."""
+        if not (self.keep_stems or self._demix_dir is not None):
+            return None
+        return stems_to_keep(self._demix_dir, track.name, track.source, self.demix)
+
+    def kept_before(self, kept: StemsToKeep, wanted: tuple[str, ...]) -> StemFiles | None:
+        """Stems of an earlier run, where they are what this one would make, and the model wants stems."""
+        files = kept.find(dict(self._choices).get("demix"))
+        if files is None:
+            return None
+        stages = needed_stages(Stems, frozenset(wanted))
+        try:
+            self.decide(self.request(tuple(stages), USUAL_LENGTH_S))
+        except SelectionError:  # of a model that takes the song itself
+            return None
+        return files
+
     # What the pipeline asks of its session.
 
     def device_of(self, candidate: Candidate) -> str:
@@ -369,7 +415,10 @@ class Session:
         return self._callables[key]
 
     def setup_of(self, candidate: Candidate, model: Model | None = None) -> Setup:
-        """What the factory of `candidate` is called with; the model is this session's where none is given."""
+        """What the factory of `candidate` is called with; the model is this session's where none is given.
+
+        Where half precision of a separator was measured to lose too much, ``auto`` is not told to it.
+        """
         if "nn" not in candidate.backend.stages or not self.card.files:
             model = None
         elif model is None:
@@ -378,9 +427,25 @@ class Session:
             device=self.device_of(candidate),
             model=model,
             metre=self.metre,
-            demix=self.demix,
+            demix=self._demix_of(candidate) if "demix" in candidate.backend.stages else self.demix,
             threads=self._threads,
         )
+
+    def _demix_of(self, candidate: Candidate) -> DemixParameters:
+        if self._precision_errors is None:
+            self._precision_errors = load_errors()
+        if not self._precision_errors or candidate.ready is None:
+            return self.demix
+        parameters, reason = without_what_loses_too_much(
+            self.demix,
+            candidate.backend.name,
+            self.conditions_of(candidate),
+            self._precision_errors,
+        )
+        if reason and reason not in self._told:
+            self._told.add(reason)
+            log.warning("%s", reason)
+        return parameters
 
     def conditions_of(self, candidate: Candidate) -> dict[str, str]:
         """Tell for what a measurement of `candidate` made in this session holds."""

@@ -16,8 +16,8 @@ from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import BatchError, InputError, StemsError, WeightsError
 from allin1_core.reference import metrical_dbn, network
-from allin1_core.runtime import analysis as analysis_module
 from allin1_core.runtime import analyze as analyze_module
+from allin1_core.runtime import pipeline as pipeline_module
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
@@ -226,14 +226,14 @@ def test_a_decoder_that_fails_beside_an_accelerator_costs_no_other_song(
 
 
 def test_the_next_song_is_read_while_one_is_computed(make_session, album, monkeypatch):
-    read = analysis_module.read_stems
+    read = pipeline_module.read_stems
     readers = []
 
     def watched(files):
         readers.append((files.name, threading.current_thread() is threading.main_thread()))
         return read(files)
 
-    monkeypatch.setattr(analysis_module, "read_stems", watched)
+    monkeypatch.setattr(pipeline_module, "read_stems", watched)
     with make_session() as session:
         list(run_batch(session, make_tracks(songs(album), [album])))
     assert readers == [("b", True), ("bad", False), ("a", False)]

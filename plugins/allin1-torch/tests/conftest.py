@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from allin1_core.contracts.verdict import Ready
 
 from allin1_backend_torch import bridges, devices
@@ -28,3 +31,43 @@ def device(request: pytest.FixtureRequest) -> str:
 def put(device: str) -> Callable[[Any], Any]:
     """Bring a NumPy array to the device."""
     return lambda array: bridges.from_numpy(array, device)
+
+
+@pytest.fixture(scope="session")
+def small_htdemucs() -> Callable[..., Any]:
+    """Make an HTDemucs of a fiftieth of the size, for half a second, each of whose residual branches matters."""
+
+    def make(seed: int = 0, sources: Any = ("drums", "bass", "other", "vocals"), **changes: Any):
+        from demucs.htdemucs import HTDemucs
+
+        sizes = {"channels": 16, "bottom_channels": 32, "t_layers": 3, "t_heads": 4}
+        options = {**sizes, "dconv_mode": 3, "segment": Fraction(1, 2), **changes}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = HTDemucs(list(sources), **options).eval()
+            with torch.no_grad():
+                for name, values in model.named_parameters():
+                    if name.endswith(".scale"):
+                        values.uniform_(0.3, 0.6)
+                    elif "norm" in name and values.dim() == 1:
+                        values.add_(0.2 * torch.randn(values.shape))
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_folder(
+    small_htdemucs: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Folder of weights, as Demucs publishes them, of a bag of one small model called ``thin``."""
+    folder = tmp_path_factory.mktemp("thin")
+    model = small_htdemucs()
+    arguments, options = model._init_args_kwargs
+    package = {
+        **{"klass": type(model), "args": arguments, "kwargs": options},
+        **{"state": model.state_dict(), "training_args": {}},
+    }
+    torch.save(package, folder / "0123abcd.th")
+    (folder / "thin.yaml").write_text("models: ['0123abcd']\n", encoding="utf-8")
+    return folder
