@@ -1,0 +1,1 @@
+"""What this distribution registers. Importing it loads neither NumPy nor a compiled module."""
