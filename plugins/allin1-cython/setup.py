@@ -11,9 +11,16 @@ from setuptools.command.build_ext import build_ext
 
 PACKAGE = "src/allin1_backend_cython"
 
+
+def per_instruction_set(kernel: str) -> tuple[str, ...]:
+    """Files of a kernel that is written for each instruction set."""
+    return tuple(f"{kernel}_{isa}" for isa in ("avx512", "avx2", "sse2", "neon", "scalar"))
+
+
 #: Compiled modules, and the files of ``kernel`` that each is linked from.
 MODULES = {
     "_isa": ("isa",),
+    "_spectrogram": ("spectrogram", *per_instruction_set("spectrogram")),
 }
 
 # The buffer protocol belongs to the stable ABI from Python 3.11 on, so one wheel serves 3.11 and all

@@ -23,3 +23,8 @@ def check(module: str) -> Verdict:
             )
         return Broken(f"{type(error).__name__}: {error}")
     return Ready("cpu", instruction_sets()[0])
+
+
+def check_spectrogram() -> Verdict:
+    """Look at the spectrogram's module."""
+    return check("_spectrogram")
