@@ -20,6 +20,7 @@ def per_instruction_set(kernel: str) -> tuple[str, ...]:
 #: Compiled modules, and the files of ``kernel`` that each is linked from.
 MODULES = {
     "_isa": ("isa",),
+    "_dconv": ("dconv", *per_instruction_set("dconv")),
     "_spectrogram": ("spectrogram", *per_instruction_set("spectrogram")),
 }
 
