@@ -21,6 +21,7 @@ def per_instruction_set(kernel: str) -> tuple[str, ...]:
 MODULES = {
     "_isa": ("isa",),
     "_dconv": ("dconv", *per_instruction_set("dconv")),
+    "_network": ("network", *per_instruction_set("network")),
     "_spectrogram": ("spectrogram", *per_instruction_set("spectrogram")),
 }
 

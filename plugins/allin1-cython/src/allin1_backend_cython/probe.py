@@ -25,6 +25,11 @@ def check(module: str) -> Verdict:
     return Ready("cpu", instruction_sets()[0])
 
 
+def check_network() -> Verdict:
+    """Look at the network's module."""
+    return check("_network")
+
+
 def check_spectrogram() -> Verdict:
     """Look at the spectrogram's module."""
     return check("_spectrogram")
