@@ -80,7 +80,7 @@ def test_a_signal_of_any_length(isa: str, length: int) -> None:
     layers = [layer(16, 6, 1, seed=2), layer(16, 6, 2, seed=3)]
     x = signal(16, length)
     wanted = by_definition(layers, x)
-    DConv(layers, threads=1, instructions=isa)(x)
+    DConv(layers, instructions=isa)(x, threads=1)
     assert error(wanted, x) < 3e-6
 
 
@@ -90,7 +90,7 @@ def test_any_number_of_channels(isa: str, channels: int, hidden: int) -> None:
     layers = [layer(channels, hidden, 3, seed=hidden)]
     x = signal(channels, 70)
     wanted = by_definition(layers, x)
-    DConv(layers, threads=1, instructions=isa)(x)
+    DConv(layers, instructions=isa)(x, threads=1)
     assert error(wanted, x) < 3e-6
 
 
@@ -99,7 +99,7 @@ def test_the_sizes_of_htdemucs(isa: str, channels: int, hidden: int) -> None:
     layers = [layer(channels, hidden, 1, seed=5), layer(channels, hidden, 2, seed=6)]
     x = signal(channels, 3, 336)
     wanted = np.stack([by_definition(layers, x[:, n]) for n in range(3)], axis=1)
-    DConv(layers, threads=1, instructions=isa)(x)
+    DConv(layers, instructions=isa)(x, threads=1)
     assert error(wanted, x) < 3e-6
 
 
@@ -107,7 +107,7 @@ def test_slices_are_signals_of_their_own(isa: str) -> None:
     layers = [layer(8, 3, 1), layer(8, 3, 2, seed=1)]
     x = signal(8, 5, 77)
     wanted = np.stack([by_definition(layers, x[:, n]) for n in range(5)], axis=1)
-    DConv(layers, threads=2, instructions=isa)(x)
+    DConv(layers, instructions=isa)(x, threads=2)
     assert error(wanted, x) < 3e-6
 
 
@@ -123,7 +123,7 @@ def test_any_size(channels: int, hidden: int, dilation: int, length: int, seed: 
     layers = [layer(channels, hidden, dilation, seed)]
     x = signal(channels, length, seed=seed)
     wanted = by_definition(layers, x)
-    DConv(layers, threads=1)(x)
+    DConv(layers)(x, threads=1)
     assert error(wanted, x) < 2e-5
 
 
@@ -133,14 +133,14 @@ def test_threads_do_not_change_a_bit(isa: str) -> None:
         results = []
         for threads in (1, 2, 3):
             x = signal(*shape)
-            DConv(layers, threads=threads, instructions=isa)(x)
+            DConv(layers, instructions=isa)(x, threads=threads)
             results.append(x)
         np.testing.assert_array_equal(results[1], results[0])
         np.testing.assert_array_equal(results[2], results[0])
 
 
 def test_rows_and_slices_may_lie_anywhere_and_nothing_else_is_touched() -> None:
-    own = DConv([layer(6, 4)], threads=1)
+    own = DConv([layer(6, 4)])
     for shape in ((6, 3, 45), (6, 45)):
         wanted = signal(*shape)
         around = np.full((*(2 * n for n in shape[:-1]), 60), np.nan, np.float32)
@@ -156,7 +156,7 @@ def test_a_mean_far_from_zero_does_not_cost_the_variance() -> None:
     layers = [layer(8, 4)]
     x = signal(8, 900) + np.float32(50)
     wanted = by_definition(layers, x)
-    DConv(layers, threads=1)(x)
+    DConv(layers)(x, threads=1)
     assert error(wanted, x) < 1e-5
 
 
@@ -166,7 +166,7 @@ def test_what_saturates_is_as_it_should_be() -> None:
         large = Layer(**{**vars(own), "widen_gain": own.widen_gain * np.float32(factor)})
         x = signal(4, 200)
         wanted = by_definition([large], x)
-        DConv([large], threads=1)(x)
+        DConv([large])(x, threads=1)
         # A gate is as steep as the gain in front of it, and so are rounding errors.
         assert error(wanted, x) < 2e-6 * max(1.0, factor)
 
@@ -174,7 +174,7 @@ def test_what_saturates_is_as_it_should_be() -> None:
 def test_what_is_no_number_stays_none(isa: str) -> None:
     x = signal(4, 2, 50)
     x[1, 0, 7] = np.nan
-    DConv([layer(4, 2)], threads=1, instructions=isa)(x)
+    DConv([layer(4, 2)], instructions=isa)(x, threads=1)
     assert np.isnan(x[:, 0]).all()
     assert np.isfinite(x[:, 1]).all()
 
@@ -182,12 +182,12 @@ def test_what_is_no_number_stays_none(isa: str) -> None:
 def test_no_layers_leave_it_as_it_was() -> None:
     x = signal(4, 10)
     before = x.copy()
-    DConv([], threads=1)(x)
+    DConv([])(x, threads=1)
     np.testing.assert_array_equal(x, before)
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
-    own = DConv([layer(4, 2)], threads=1)
+    own = DConv([layer(4, 2)])
     for shape in ((5, 20), (5, 3, 20)):
         with pytest.raises(ValueError, match=r"x must be"):
             own(signal(*shape))

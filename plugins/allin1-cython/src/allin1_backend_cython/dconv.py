@@ -21,7 +21,7 @@ root mean square of what PyTorch computes in single precision. The result does n
 ...     scale=np.zeros(16),
 ... )
 >>> x = np.ones((16, 100), np.float32)
->>> DConv([layer], threads=1)(x)
+>>> DConv([layer])(x, threads=2)
 >>> bool((x == 1).all())  # with a scale of zero the branch adds nothing
 True
 """
@@ -47,6 +47,9 @@ ABI = 1
 #: Parts of the work for each thread, so that none waits long for another.
 PARTS = 4
 
+#: Calls a function with ranges of what there are so many of.
+Share = Callable[[Callable[[int, int], None], int], None]
+
 
 class DConv:
     """A residual branch. Calls from several threads do not disturb each other.
@@ -55,8 +58,6 @@ class DConv:
     ----------
     layers
         In the order in which they run.
-    threads
-        Threads to share the work out to; None for as many as there are processors.
     instructions
         Name of an instruction set; None for the fastest that the processor has.
 
@@ -68,17 +69,10 @@ class DConv:
         The processor does not have that instruction set.
     """
 
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        *,
-        threads: int | None = None,
-        instructions: str | None = None,
-    ) -> None:
+    def __init__(self, layers: Sequence[Layer], *, instructions: str | None = None) -> None:
         self._branch = Branch([pack(layer) for layer in layers], instruction_set(instructions))
-        self._threads = thread_count(threads)
 
-    def __call__(self, x: NDArray[np.float32], /) -> None:
+    def __call__(self, x: NDArray[np.float32], /, *, threads: int | None = None) -> None:
         """Replace `x` by `x` plus what the layers add to it.
 
         Parameters
@@ -86,35 +80,39 @@ class DConv:
         x
             float32 ``[C, T]``, or ``[C, F, T]`` of which each of the F slices is a signal of its own; the
             samples of a row one behind the other, rows and slices anywhere.
+        threads
+            Threads to share the work out to; None for as many as there are processors.
 
         Raises
         ------
         ValueError
             `x` is of another shape or layout.
         """
-        threads = self._threads
+        threads = thread_count(threads)
         with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+            share = partial(_share, pool, threads * PARTS)
             if x.ndim == 3:
-                self._share(pool, partial(self._branch.slices, x), x.shape[1])
+                share(partial(self._branch.slices, x), x.shape[1])
             else:
                 for layer in range(self._branch.count):
-                    self._one_signal(pool, layer, x)
+                    self._one_signal(share, layer, x)
 
-    def _one_signal(self, pool: Executor | None, layer: int, x: NDArray[np.float32]) -> None:
+    def _one_signal(self, share: Share, layer: int, x: NDArray[np.float32]) -> None:
         """Run a layer on a long signal in three passes over its blocks."""
         branch, length = self._branch, x.shape[1]
         blocks = -(-length // BLOCK)
         h = np.empty((branch.hidden(layer), -(-length // STEP) * STEP), np.float32)
         sums, moments = np.empty((blocks, 2)), np.empty((blocks, 3))
-        self._share(pool, partial(branch.narrow, layer, x, h, sums), blocks)
-        self._share(pool, partial(branch.activate, layer, x, h, sums.sum(axis=0), moments), blocks)
-        self._share(pool, partial(branch.widen, layer, x, h, moments.sum(axis=0)), blocks)
+        share(partial(branch.narrow, layer, x, h, sums), blocks)
+        share(partial(branch.activate, layer, x, h, sums.sum(axis=0), moments), blocks)
+        share(partial(branch.widen, layer, x, h, moments.sum(axis=0)), blocks)
 
-    def _share(self, pool: Executor | None, work: Callable[[int, int], None], count: int) -> None:
-        """Call `work` with ranges of what there are `count` of."""
-        if pool is None:
-            work(0, count)
-            return
-        edges = np.linspace(0, count, min(count, PARTS * self._threads) + 1).astype(int).tolist()
-        for _ in pool.map(work, edges[:-1], edges[1:]):
-            pass
+
+def _share(pool: Executor | None, most: int, work: Callable[[int, int], None], count: int) -> None:
+    """Call `work` with ranges of what there are `count` of."""
+    if pool is None:
+        work(0, count)
+        return
+    edges = np.linspace(0, count, min(count, most) + 1).astype(int).tolist()
+    for _ in pool.map(work, edges[:-1], edges[1:]):
+        pass
