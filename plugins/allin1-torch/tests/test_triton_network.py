@@ -67,7 +67,7 @@ def cuda():
 
 @pytest.fixture(scope="module")
 def ensemble():
-    """The class, with kernels that run on ``ensemble.DEVICE``."""
+    """The module, with kernels that run on ``ensemble.DEVICE``."""
     if find_spec("triton") is None:
         pytest.skip("needs Triton to interpret its kernels; it is left out of the extras (190 MB)")
     if isinstance(verdict := devices.probe_cuda_triton(), Ready):
@@ -92,7 +92,7 @@ def test_an_ensemble_equals_pytorchs_operations_and_embeddings_come_when_asked_f
     # Three frames are fewer than the instrument layer's window, and padded in every time layer.
     device, pair = ensemble.DEVICE, random_model(3, members=2)
     spectrogram, told = random_frames(3, device), []
-    call = ensemble.Ensemble(pack(pair.members, device), device, exact=True)
+    call = ensemble.ready(pair.members, device, exact=True)
     wanted = network.create(Setup(str(device), pair))(spectrogram, Task(embeddings=True))
     logits = call(spectrogram, Task(embeddings=True, progress=told.append)).validate()
     assert_equal(logits, wanted)
@@ -104,7 +104,7 @@ def test_half_precision_is_near(ensemble, model):
     # 17 frames are two tiles of the instrument layer, and not padded in the first block.
     device = ensemble.DEVICE
     spectrogram = random_frames(17, device)
-    call = ensemble.Ensemble(pack(model.members, device), device, exact=False)
+    call = ensemble.ready(model.members, device, exact=False)
     wanted = network.create(Setup(str(device), model))(spectrogram, Task())
     logits = call(spectrogram, Task())
     assert_equal(logits, wanted, HALF_TOLERANCE)

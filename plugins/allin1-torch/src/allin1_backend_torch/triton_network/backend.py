@@ -40,12 +40,9 @@ def _create(setup: Setup, exact: bool) -> Nn:
     wanted = expected(setup.model, device)
     try:
         # Here, not above: this imports Triton, and what is declared must be importable without it.
-        from allin1_backend_torch.triton_network.ensemble import Ensemble
-        from allin1_backend_torch.triton_network.packing import pack
+        from allin1_backend_torch.triton_network.ensemble import ready
 
-        ensemble = Ensemble(pack(setup.model.members, device), device, exact)
-        if device.type == "cuda":
-            ensemble.compile()
+        ensemble = ready(setup.model.members, device, exact)
         check(ensemble, device, wanted, _TOLERANCES[exact])
     except Allin1Error:
         raise

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.model import Parameters
 from allin1_core.contracts.spectrogram import BANDS, LogSpectrogram
 from allin1_core.contracts.stages import Task
 from torch import Tensor
@@ -28,7 +29,7 @@ from allin1_backend_torch.triton_network import (
     time_mlp,
 )
 from allin1_backend_torch.triton_network.launching import Launch
-from allin1_backend_torch.triton_network.packing import Weights
+from allin1_backend_torch.triton_network.packing import Weights, pack
 from allin1_backend_torch.triton_network.workspace import BYTES, Workspace, workspace
 
 _logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ GROUP_BYTES = 2 << 30
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Networks whose logits are averaged.
+    """Networks whose logits are averaged; :func:`ready` makes one.
 
     Attributes
     ----------
@@ -86,31 +87,45 @@ class Ensemble:
             embeddings = embeddings[..., 0]
         return Logits(logits[0], logits[1], logits[2], logits[3:], embeddings)
 
-    def compile(self) -> None:
-        """Compile every kernel for the device, side by side, or load it from Triton's cache on disk."""
-        spectrogram = torch.zeros((INSTRUMENTS, 1, BANDS), dtype=torch.float32, device=self.device)
-        logits = torch.zeros((1, OUTPUTS, 1), dtype=torch.float32, device=self.device)
-        space = workspace(1, 1, self.exact, self.device)
-        every = launches(spectrogram, self.weights, space, logits, self.exact)
-        kernels = {launch.variant: launch for launch in every}
 
-        def compile_one(launch: Launch) -> None:
-            with _current(self.device):  # which holds for one thread only
-                launch.compile()
+def ready(members: Sequence[Parameters], device: torch.device, exact: bool) -> Ensemble:
+    """Lay out the parameters of an ensemble and compile its kernels: make no :class:`Ensemble` without.
 
-        began = time.monotonic()
-        told = began
-        with _without_warp_group_products(), ThreadPoolExecutor(len(kernels)) as pool:
-            waiting = [pool.submit(compile_one, launch) for launch in kernels.values()]
-            for done, compiled in enumerate(as_completed(waiting), 1):
-                compiled.result()
-                now = time.monotonic()
-                if now - told > (2 if told == began else 5) and done < len(waiting):
-                    told = now
-                    _logger.warning(
-                        "Triton compiles the network for this GPU, which it does once: %d of %d kernels in %.0f s.",
-                        *(done, len(waiting), now - began),
-                    )
+    A kernel's first launch would compile it too, but not as it must be (:func:`_without_warp_group_products`), and what is
+    compiled stays for the life of the process.
+    """
+    ensemble = Ensemble(pack(members, device), device, exact)
+    if device.type == "cuda":
+        _compile(ensemble)
+    return ensemble
+
+
+def _compile(ensemble: Ensemble) -> None:
+    """Compile every kernel for the device, side by side, or load it from Triton's cache on disk."""
+    device, exact = ensemble.device, ensemble.exact
+    spectrogram = torch.zeros((INSTRUMENTS, 1, BANDS), dtype=torch.float32, device=device)
+    logits = torch.zeros((1, OUTPUTS, 1), dtype=torch.float32, device=device)
+    space = workspace(1, 1, exact, device)
+    every = launches(spectrogram, ensemble.weights, space, logits, exact)
+    kernels = {launch.variant: launch for launch in every}
+
+    def compile_one(launch: Launch) -> None:
+        with _current(device):  # which holds for one thread only
+            launch.compile()
+
+    began = time.monotonic()
+    told = began
+    with _without_warp_group_products(), ThreadPoolExecutor(len(kernels)) as pool:
+        waiting = [pool.submit(compile_one, launch) for launch in kernels.values()]
+        for done, compiled in enumerate(as_completed(waiting), 1):
+            compiled.result()
+            now = time.monotonic()
+            if now - told > (2 if told == began else 5) and done < len(waiting):
+                told = now
+                _logger.warning(
+                    "Triton compiles the network for this GPU, which it does once: %d of %d kernels in %.0f s.",
+                    *(done, len(waiting), now - began),
+                )
 
 
 def launches(
@@ -156,8 +171,9 @@ def _current(device: torch.device) -> torch.cuda.device | nullcontext[None]:
 def _without_warp_group_products() -> Iterator[None]:
     """Keep Triton from Hopper's ``wgmma`` instructions while it compiles.
 
-    With them Triton 3.6 made kernels of this network that read where they may not, or gave wrong logits, most likely
-    the fault of its issue 11366; with ``mma.sync`` all are right. The variable is part of the key of Triton's cache.
+    With them Triton 3.6 made kernels of this network that gave wrong logits (off by 2.5), or read where they may not,
+    perhaps for what is its issue 11366; with ``mma.sync`` all are right. The variable is part of the key of Triton's cache
+    on disk, though not in memory.
     """
     name = "DISABLE_MMA_V3"
     before = os.environ.get(name)
