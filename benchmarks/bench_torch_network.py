@@ -1,29 +1,46 @@
-"""The network of allin1-torch against the same network with gathered attention, side by side.
+"""The networks of allin1-torch and the same network with gathered attention, side by side.
 
 Gathering every query's keys is what ports of the original do without NATTEN's kernels; it is written out
-below with PyTorch's ordinary operations. Both run in turn in one process, and the best of each counts, so
-that the ratio holds on a busy machine as well.
+below with PyTorch's ordinary operations. They run in one process, and the best of each counts, so
+that the ratio holds on a busy machine as well. Errors are those of a short input, from the reference in
+float64.
 
     python benchmarks/bench_torch_network.py --seconds 90 --members 8 --device cpu --threads 2
+    python benchmarks/bench_torch_network.py --seconds 180 --members 8 --device cuda:0
+
+On CUDA the Triton kernels take part where Triton is installed. Their set-up is that of a machine on which they were compiled
+before, unless ``--cold`` is given.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
+import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from allin1_backend_torch.network import create
+from allin1_backend_torch import network
+from allin1_backend_torch.triton_network import backend
+from numpy.typing import NDArray
 from torch import Tensor
 
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.model import Parameters
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
-from allin1_core.contracts.stages import Setup, Task
+from allin1_core.contracts.stages import Nn, Setup, Task
+from allin1_core.reference import network as reference
 from allin1_core.testing.signals import random_spectrogram
 from allin1_core.testing.weights import random_model
+
+T = TypeVar("T")
 
 
 class _GatherNetwork:
@@ -119,50 +136,93 @@ def as_tensor(logits: Logits) -> Tensor:
     return torch.cat(rows).T
 
 
+def as_array(logits: Logits) -> NDArray[np.float64]:
+    rows = (logits.beat[None], logits.downbeat[None], logits.section[None], logits.function)
+    return np.concatenate(rows).T
+
+
+def variants(device: str) -> dict[str, Callable[[Setup], Nn]]:
+    """Factories of all networks for `device`."""
+    found: dict[str, Callable[[Setup], Nn]] = {"sliced": network.create}
+    if device.startswith("cuda") and find_spec("triton") is not None:
+        found |= {"triton": backend.create, "triton-float16": backend.create_float16}
+    return found
+
+
+def finished(device: str, call: Callable[[], T]) -> tuple[float, T]:
+    """Seconds until the device has done what `call` starts, and what it gives."""
+    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    wait()
+    began = time.perf_counter()
+    result = call()
+    wait()
+    return time.perf_counter() - began, result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=90, help="of audio")
     parser.add_argument("--members", type=int, default=8, help="networks in the ensemble")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps")
     parser.add_argument("--threads", type=int, default=None, help="on a CPU")
     parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")
+    parser.add_argument("--check", type=float, default=5, help="seconds to measure the errors on")
     parser.add_argument("--alone", action="store_true", help="without the gathers: for the memory")
+    parser.add_argument("--cold", action="store_true", help="with an empty cache of kernels")
     arguments = parser.parse_args()
+    device = arguments.device
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.cold:
+        os.environ["TRITON_CACHE_DIR"] = tempfile.mkdtemp()
 
     model = random_model(1, members=arguments.members)
     frames = round(arguments.seconds * FRAMES_PER_SECOND)
-    spectrogram = torch.from_numpy(random_spectrogram(frames).frames).to(arguments.device)
-    began = time.perf_counter()
-    ours = create(Setup(arguments.device, model, threads=arguments.threads))
-    print(f"set-up {time.perf_counter() - began:.2f} s")
-    gathers = [_GatherNetwork(member, arguments.device) for member in model.members]
+    spectrogram = torch.from_numpy(random_spectrogram(frames).frames).to(device)
+    short = random_spectrogram(round(arguments.check * FRAMES_PER_SECOND)).frames
+    exact = reference.create(Setup(model=model, threads=arguments.threads), dtype=np.float64)
+    wanted = exact(LogSpectrogram(short), Task())
 
-    @torch.inference_mode()
-    def gathered() -> Tensor:
-        logits = gathers[0](spectrogram)
-        for network in gathers[1:]:
-            logits += network(spectrogram)
-        return (logits / len(gathers)).cpu()
+    runs: dict[str, Callable[[Tensor], Tensor]] = {}
+    for name, create in variants(device).items():
+        setup = Setup(device, model, threads=arguments.threads)
+        setup_s, call = finished(device, partial(create, setup))
+        runs[name] = lambda frames, call=call: as_tensor(call(LogSpectrogram(frames), Task()))
+        first_s, _ = finished(device, partial(runs[name], spectrogram))
+        print(f"{name:15} set-up {setup_s:6.2f} s, first call {first_s:7.3f} s")
 
-    def sliced() -> Tensor:
-        return as_tensor(ours(LogSpectrogram(spectrogram), Task())).cpu()
+    if not arguments.alone:
+        gathers = [_GatherNetwork(member, device) for member in model.members]
 
-    runs = {"sliced": sliced} if arguments.alone else {"sliced": sliced, "gathered": gathered}
+        @torch.inference_mode()
+        def gathered(frames: Tensor) -> Tensor:
+            logits = gathers[0](frames)
+            for each in gathers[1:]:
+                logits += each(frames)
+            return logits / len(gathers)
+
+        runs["gathered"] = gathered
+        # By default PyTorch convolves in TensorFloat-32.
+        torch.backends.cudnn.allow_tf32 = False
+
     best = dict.fromkeys(runs, float("inf"))
-    outputs = {}
     for _ in range(arguments.repeats):
         for name, run in runs.items():
-            began = time.perf_counter()
-            outputs[name] = run()
-            best[name] = min(best[name], time.perf_counter() - began)
-    for name, seconds in best.items():
-        per_second = 1000 * seconds / arguments.seconds
-        print(f"{name:9} {seconds:7.3f} s, {per_second:7.2f} ms for a second of audio")
-    if not arguments.alone:
-        difference = (outputs["sliced"] - outputs["gathered"]).abs().max().item()
-        print(f"ratio {best['gathered'] / best['sliced']:.2f}, largest difference {difference:.1e}")
+            best[name] = min(best[name], finished(device, partial(run, spectrogram))[0])
+    shared = torch.from_numpy(short).to(device)
+    for name, run in runs.items():
+        error = np.abs(run(shared).cpu().numpy() - as_array(wanted)).max()
+        line = f"{name:15} {1000 * best[name]:9.2f} ms, {1000 * best[name] / arguments.seconds:8.4f} ms for a second"
+        line += (
+            f" of audio, {best[name] / best['sliced']:6.3f} of sliced, largest error {error:.1e}"
+        )
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            run(spectrogram)
+            line += f", peak {(torch.cuda.max_memory_allocated() - before) / 1e6:.0f} MB"
+        print(line)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"peak memory of the process {peak / 1024:.0f} MiB")
 

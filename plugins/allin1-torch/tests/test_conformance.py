@@ -52,6 +52,16 @@ class TestNnOnCuda(Cuda, NnConformance):
     pass
 
 
+class TestNnInTriton(Cuda, NnConformance):
+    backend = "torch-cuda-triton"
+    heavy = ("torch", "triton")
+
+
+class TestNnInTritonInHalfPrecision(Cuda, NnConformance):
+    backend = "torch-cuda-triton-float16"
+    heavy = ("torch", "triton")
+
+
 class TestNnOnMps(Mps, NnConformance):
     pass
 

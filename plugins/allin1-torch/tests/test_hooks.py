@@ -17,11 +17,11 @@ def offered():
     return [b for stage in STAGES for b in getattr(hooks, f"allin1_{stage}")()]
 
 
-def test_declaring_imports_neither_torch_nor_numpy():
+def test_declaring_imports_neither_torch_nor_triton_nor_numpy():
     code = (
         "import sys; from allin1_backend_torch import hooks;"
         f"[list(getattr(hooks, 'allin1_' + s)()) for s in {(*STAGES, 'bridges')!r}];"
-        "print(*[m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
+        "print(*[m for m in ('torch', 'triton', 'numpy', 'scipy') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
@@ -30,7 +30,8 @@ def test_declaring_imports_neither_torch_nor_numpy():
 def test_each_stage_runs_on_each_device():
     for stage in STAGES:
         names = [b.name for b in offered() if b.stage == stage and not b.opt_in]
-        assert names == ["torch-cpu", "torch-cuda", "torch-mps"]
+        more = ["torch-cuda-triton"] if stage == "nn" else []
+        assert names == ["torch-cpu", "torch-cuda", "torch-mps", *more]
 
 
 def test_names_are_unique_in_their_stage():
@@ -45,12 +46,12 @@ def test_what_a_backend_names_exists(backend):
         assert callable(getattr(import_module(module), name))
 
 
-def test_single_precision_of_the_spectrogram_is_only_chosen_by_name():
+def test_lesser_precision_is_only_chosen_by_name():
     for backend in offered():
-        single = backend.name.endswith("-float32")
-        assert backend.opt_in == single
-        if single:
-            assert backend.parity.tolerance > 1e-6
+        usual = {"spectrogram": 1e-6, "nn": 5e-5}
+        assert backend.opt_in == backend.name.endswith(("-float32", "-float16"))
+        if backend.opt_in:
+            assert backend.parity.tolerance > usual[backend.stage]
 
 
 def test_what_was_not_measured_on_mps_has_no_prior():

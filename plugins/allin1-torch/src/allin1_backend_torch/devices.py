@@ -37,6 +37,32 @@ def probe_cuda() -> Verdict:
     return Ready("cuda:0", f"{name}, PyTorch {torch.__version__}")
 
 
+def probe_cuda_triton() -> Verdict:
+    """Tell whether Triton can compile for an NVIDIA GPU that PyTorch computes on."""
+    verdict = probe_cuda()
+    if not isinstance(verdict, Ready):
+        return verdict
+    try:
+        import torch
+
+        if torch.version.hip is not None:
+            return Unavailable("These kernels are for NVIDIA GPUs only.")
+        capability = torch.cuda.get_device_capability(0)
+        if capability < (8, 0):
+            return Unavailable(
+                f"The GPU's compute capability is {capability[0]}.{capability[1]}; these kernels need 8.0 (Ampere).",
+                "The backend torch-cuda runs on it.",
+            )
+        import triton
+
+        version = triton.__version__
+    except ImportError as error:
+        return Unavailable(f"Triton cannot be imported: {error}", "Install triton.")
+    except Exception as error:  # whatever a broken installation raises is the answer
+        return _broken(error)
+    return Ready(verdict.device, f"{verdict.detail}, Triton {version}")
+
+
 def probe_mps() -> Verdict:
     """Tell whether PyTorch computes on an Apple GPU."""
     try:

@@ -27,6 +27,11 @@ _NEEDS_DEMUCS = Needs(
     remedy="Install Demucs: pip install 'allin1-torch[demucs]'. Or give separated stems (--stems-dir).",
 )
 
+_NEEDS_TRITON = Needs(
+    requires=("torch>=2.4", "triton>=3.4"),
+    remedy="Install Triton, which PyTorch for CUDA brings with it on Linux.",
+)
+
 _ON_2_CORES = "2-core x86-64 cloud machine, PyTorch 2.13, 2026-11"
 _ON_H200 = "NVIDIA H200, PyTorch 2.11, 2026-11"
 
@@ -35,7 +40,10 @@ _SPEEDS = {
     "demix": {"cpu": (1.5, 0.65), "cuda": (1.5, 7e-4)},
     "spectrogram": {"cpu": (0.07, 0.0033), "cuda": (0.25, 3.2e-5)},
     "spectrogram-float32": {"cpu": (0.07, 0.0021), "cuda": (0.25, 2.5e-5)},
-    "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-4)},
+    "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-3)},
+    # With the kernels in Triton's cache; the first set-up on a machine takes some 7 s on 16 cores.
+    "nn-triton": {"cuda": (1.2, 7.5e-5)},
+    "nn-triton-float16": {"cuda": (1.2, 4.5e-5)},
     "metrical_prep": {"cpu": (0.003, 3e-6), "cuda": (0.04, 1e-6)},
     "functional": {"cpu": (0.004, 1e-5), "cuda": (0.045, 5e-6)},
 }
@@ -127,6 +135,23 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             parity=close(2e-5),
             speed=_speed("nn", device),
             models=("all-in-one",),
+        )
+    # In half precision trained networks' logits differed by up to 7e-3, on all golden inputs.
+    for suffix, factory, parity in (("", "create", 5e-5), ("-float16", "create_float16", 2e-2)):
+        yield Backend(
+            name=f"torch-cuda-triton{suffix}",
+            stage="nn",
+            target=f"{_PACKAGE}.triton_network.backend:{factory}",
+            summary="Triton kernels, all networks at once"
+            + (", in half precision" if suffix else ""),
+            consumes=Space("torch", "cuda"),
+            produces=Space("torch", "cuda"),
+            needs=_NEEDS_TRITON,
+            probe=f"{_PACKAGE}.devices:probe_cuda_triton",
+            parity=close(parity),
+            speed=_speed(f"nn-triton{suffix}", "cuda"),
+            models=("all-in-one",),
+            opt_in=bool(suffix),
         )
 
 

@@ -194,7 +194,7 @@ def prepare(
     WeightsError
         If a parameter is missing or has another shape than this network's.
     """
-    source = _Source(parameters, device, dtype)
+    source = Source(parameters, device, dtype)
     layers = [f"encoder.layers.{i}." for i in range(DEPTH)]
     return Network(
         front_end=_front_end(source),
@@ -209,7 +209,7 @@ def prepare(
 
 
 @dataclass(frozen=True, eq=False)
-class _Source:
+class Source:
     """Parameters to read by name, and what to make of them."""
 
     parameters: Parameters
@@ -217,6 +217,7 @@ class _Source:
     dtype: torch.dtype
 
     def take(self, name: str, shape: tuple[int, ...]) -> _Float64:
+        """The parameter `name`, which must have this shape, in float64."""
         if name not in self.parameters:
             raise WeightsError(
                 f"The model's parameters lack {name!r}.",
@@ -232,15 +233,19 @@ class _Source:
         return values.astype(np.float64)
 
     def linear(self, name: str, outputs: int, inputs: int) -> tuple[_Float64, _Float64]:
+        """Weight ``[outputs, inputs]`` and bias of a linear map."""
         return self.take(f"{name}.weight", (outputs, inputs)), self.take(f"{name}.bias", (outputs,))
 
     def norm(self, name: str, channels: int) -> tuple[_Float64, _Float64]:
+        """Gain and shift of a LayerNorm."""
         return self.take(f"{name}.weight", (channels,)), self.take(f"{name}.bias", (channels,))
 
     def tensor(self, values: _Float64) -> Tensor:
+        """Values as a tensor on the device, in the type to compute in."""
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype).to(self.device)
 
     def column(self, name: str, length: int) -> Tensor:
+        """The vector `name` as a tensor ``[length, 1]``."""
         return self.tensor(self.take(name, (length,))[:, None])
 
 
@@ -256,7 +261,7 @@ def _centred(values: _Float64) -> _Float64:
     return centred
 
 
-def _front_end(source: _Source) -> FrontEnd:
+def _front_end(source: Source) -> FrontEnd:
     name = "embeddings."
     first = source.take(name + "conv0.weight", (12, 3, 3, 1))[..., 0].transpose(0, 2, 1)
     pooled = np.zeros((3, 12, 5, 3))
@@ -276,7 +281,7 @@ def _front_end(source: _Source) -> FrontEnd:
     )
 
 
-def _block(source: _Source, name: str) -> Block:
+def _block(source: Source, name: str) -> Block:
     time, instrument = name + "timelayer.", name + "instlayer."
     return Block(
         time_attentions=_time_attentions(source, time),
@@ -287,7 +292,7 @@ def _block(source: _Source, name: str) -> Block:
 
 
 def _projections(
-    source: _Source, name: str, norm: tuple[_Float64, _Float64]
+    source: Source, name: str, norm: tuple[_Float64, _Float64]
 ) -> tuple[_Float64, _Float64, _Float64]:
     """Matrices ``[24, 25]`` of queries, keys and values; the last two without their biases."""
     none = np.zeros(CHANNELS)
@@ -299,13 +304,13 @@ def _projections(
     return queries, keys, values
 
 
-def _output(source: _Source, name: str) -> tuple[_Float64, _Float64]:
+def _output(source: Source, name: str) -> tuple[_Float64, _Float64]:
     """Output matrix of an attention, and its bias with the values' bias in it."""
     weight, bias = source.linear(name + "output.dense", CHANNELS, CHANNELS)
     return weight, bias + weight @ source.take(name + "self.value.bias", (CHANNELS,))
 
 
-def _time_attentions(source: _Source, name: str) -> TimeAttentions:
+def _time_attentions(source: Source, name: str) -> TimeAttentions:
     norm = source.norm(name + "layernorm_before", CHANNELS)
     queries, keys_values, position_biases = [], [], []
     output, output_bias = np.zeros((2 * CHANNELS, 2 * CHANNELS)), np.zeros((2 * CHANNELS, 1))
@@ -328,7 +333,7 @@ def _time_attentions(source: _Source, name: str) -> TimeAttentions:
     )
 
 
-def _instrument_attention(source: _Source, name: str) -> InstrumentAttention:
+def _instrument_attention(source: Source, name: str) -> InstrumentAttention:
     norm = source.norm(name + "layernorm_before", CHANNELS)
     queries, keys, values = _projections(source, name + "attention.", norm)
     one = np.zeros((1, CHANNELS + 1))
@@ -342,7 +347,7 @@ def _instrument_attention(source: _Source, name: str) -> InstrumentAttention:
     )
 
 
-def _mlp(source: _Source, name: str, inputs: int, hidden: int) -> Mlp:
+def _mlp(source: Source, name: str, inputs: int, hidden: int) -> Mlp:
     norm = source.norm(name + "layernorm_after", inputs)
     down, down_bias = source.linear(name + "output.dense", CHANNELS, hidden)
     return Mlp(
@@ -354,7 +359,7 @@ def _mlp(source: _Source, name: str, inputs: int, hidden: int) -> Mlp:
     )
 
 
-def _heads(source: _Source) -> dict[str, Tensor]:
+def _heads(source: Source) -> dict[str, Tensor]:
     gain, shift = source.norm("norm", CHANNELS)
     outputs = {"beat": 1, "downbeat": 1, "section": 1, "function": OUTPUTS - 3}
     pairs = [

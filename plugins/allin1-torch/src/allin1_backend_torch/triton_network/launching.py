@@ -1,0 +1,42 @@
+"""A launch as data: to compile it ahead, or to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Launch:
+    """A kernel with what it is called with.
+
+    Attributes
+    ----------
+    kernel
+        A function that Triton compiles.
+    grid
+        How many programs, along up to three axes.
+    arguments
+        In order.
+    options
+        Sizes fixed when it is compiled, and how: ``num_warps``, ``num_stages``, ``maxnreg``.
+    """
+
+    kernel: Any
+    grid: tuple[int, ...]
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Start it on the current device and stream."""
+        self.kernel[self.grid](*self.arguments, **self.options)
+
+    def compile(self) -> None:
+        """Compile it for the current device, or load it from Triton's cache on disk."""
+        self.kernel.warmup(*self.arguments, grid=self.grid, **self.options)
+
+    @property
+    def variant(self) -> tuple[Any, ...]:
+        """What is compiled anew where it differs."""
+        return (self.kernel, *sorted(self.options.items()))

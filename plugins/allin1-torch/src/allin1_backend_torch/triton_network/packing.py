@@ -1,0 +1,347 @@
+"""A model's parameters, folded, laid out for the kernels and brought to the device.
+
+Folding is done in float64. What is folded:
+
+* 1/sqrt(12) and log2(e) into the queries, log2(e) into the position biases: softmax then takes powers of two.
+* One half of GELU's ``x (1 + erf(x / sqrt 2)) / 2`` into the matrix behind it.
+
+LayerNorms keep gain and shift. The original pads a song with zeros *behind* a LayerNorm, where keys and values are then
+their biases; a kernel gets these by projecting a row of zeros, which would not be true with shifts folded in.
+
+A matrix is kept as two float16 arrays whose sum it is, to 22 bits or so. Times 2^8: without it the low halves of
+small weights would be subnormal, and the logits' error five times as large.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from allin1_core.contracts.model import Parameters
+from numpy.typing import NDArray
+from torch import Tensor
+
+from allin1_backend_torch.network_parameters import (
+    CHANNELS,
+    DEPTH,
+    HEAD_CHANNELS,
+    OUTPUTS,
+    Source,
+)
+from allin1_backend_torch.triton_network import layout
+
+#: Matrices are multiplied by this.
+MATRIX_SCALE = 256.0
+
+_Float64 = NDArray[np.float64]
+_Arrays = Mapping[str, _Float64]
+_LOG2_E = math.log2(math.e)
+
+
+@dataclass(frozen=True, eq=False)
+class Matrices:
+    """Matrices of all members, times 2^8: float16 ``[members, size]``, or ``[blocks, members, size]``.
+
+    Attributes
+    ----------
+    high
+        Rounded to float16.
+    low
+        What rounding took away, rounded to float16.
+    """
+
+    high: Tensor
+    low: Tensor
+
+    def of(self, block: int) -> Matrices:
+        """Those of one block."""
+        return Matrices(self.high[block], self.low[block])
+
+    def members(self, first: int, end: int) -> Matrices:
+        """Those of some members."""
+        return Matrices(self.high[..., first:end, :], self.low[..., first:end, :])
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What the kernels read: matrices, and vectors as float32; the first axis that of the members.
+
+    Those of the blocks have an axis of blocks before it. `head_matrices` are float32, and not scaled. `gain` and `shift`
+    ``[members, 24]`` are those of the last LayerNorm, for the embeddings.
+    """
+
+    first_matrices: Matrices
+    first_vectors: Tensor
+    second_matrices: Matrices
+    second_vectors: Tensor
+    third_matrices: Matrices
+    third_vectors: Tensor
+    time_attention_vectors: Tensor
+    time_mlp_matrices: Matrices
+    time_mlp_vectors: Tensor
+    instrument_matrices: Matrices
+    instrument_vectors: Tensor
+    head_matrices: Tensor
+    head_vectors: Tensor
+    gain: Tensor
+    shift: Tensor
+
+    @property
+    def count(self) -> int:
+        """How many members."""
+        return self.gain.shape[0]
+
+    def members(self, first: int, end: int) -> Weights:
+        """The weights of the members from `first` to before `end`, without a copy."""
+        parts: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            of_matrices = isinstance(value, Matrices)
+            parts[name] = value.members(first, end) if of_matrices else value[..., first:end, :]
+        return Weights(**parts)
+
+
+def pack(members: Sequence[Parameters], device: torch.device) -> Weights:
+    """Lay out the parameters of an ensemble's members.
+
+    Raises
+    ------
+    WeightsError
+        If a parameter is missing or has another shape than this network's.
+    """
+    packed = [_member(Source(parameters, device, torch.float64)) for parameters in members]
+
+    def stacked(name: str) -> _Float64:
+        values = np.stack([member[name] for member in packed])  # [members, (blocks,) size]
+        return np.ascontiguousarray(values if values.ndim == 2 else values.swapaxes(0, 1))
+
+    def vectors(name: str) -> Tensor:
+        return torch.from_numpy(stacked(name)).to(torch.float32).to(device)
+
+    def matrices(name: str) -> Matrices:
+        values = torch.from_numpy(stacked(name) * MATRIX_SCALE)
+        high = values.to(torch.float16)
+        low = (values - high).to(torch.float16)
+        return Matrices(high.to(device), low.to(device))
+
+    return Weights(
+        first_matrices=matrices("first_matrices"),
+        first_vectors=vectors("first_vectors"),
+        second_matrices=matrices("second_matrices"),
+        second_vectors=vectors("second_vectors"),
+        third_matrices=matrices("third_matrices"),
+        third_vectors=vectors("third_vectors"),
+        time_attention_vectors=vectors("time_attention_vectors"),
+        time_mlp_matrices=matrices("time_mlp_matrices"),
+        time_mlp_vectors=vectors("time_mlp_vectors"),
+        instrument_matrices=matrices("instrument_matrices"),
+        instrument_vectors=vectors("instrument_vectors"),
+        head_matrices=vectors("head_matrices"),
+        head_vectors=vectors("head_vectors"),
+        gain=vectors("gain"),
+        shift=vectors("shift"),
+    )
+
+
+def _member(source: Source) -> dict[str, _Float64]:
+    """Every array of one member: ``[size]``, or ``[blocks, size]``."""
+    blocks = [f"encoder.layers.{i}." for i in range(DEPTH)]
+    # After the last block there is no next; its kernel leaves that part out.
+    openings = [_opening(source, f"{name}timelayer.") for name in [*blocks, blocks[-1]]]
+    gain, shift = source.norm("norm", CHANNELS)
+    arrays = {**_front_end(source, openings[0]), **_heads(source), "gain": gain, "shift": shift}
+    time = [_time(source, name) for name in blocks]
+    instruments = [
+        _instruments(source, f"{name}instlayer.", opening)
+        for name, opening in zip(blocks, openings[1:], strict=True)
+    ]
+    for name in time[0]:
+        arrays[name] = np.stack([block[name] for block in time])
+    for name in instruments[0]:
+        arrays[name] = np.stack([block[name] for block in instruments])
+    return arrays
+
+
+def _front_end(source: Source, opening: _Arrays) -> dict[str, _Float64]:
+    name = "embeddings."
+    first = source.take(name + "conv0.weight", (12, 3, 3, 1))[..., 0].transpose(1, 2, 0)
+    pooled = np.zeros((3, 3, 5, 12))  # position, frame, band, channel
+    for position in range(3):
+        pooled[position, :, position : position + 3] = first
+    second = source.take(name + "conv1.weight", (24, 1, 12, 12))
+    third = source.take(name + "conv2.weight", (24, 3, 3, 24))
+    gain, shift = source.norm(name + "norm", CHANNELS)
+    kernels = [_padded(third[:, frame].reshape(24, 72).T, 80, 32) for frame in range(3)]
+    vectors, matrices = _split(opening)
+    return {
+        "first_matrices": layout.FIRST_MATRICES.pack(
+            {"kernel": _padded(pooled.reshape(3, 15, 12), 3, 16, 16)}
+        ),
+        "first_vectors": layout.FIRST_VECTORS.pack(
+            {"bias": _padded(source.take(name + "conv0.bias", (12,)), 16)}
+        ),
+        "second_matrices": layout.SECOND_MATRICES.pack(
+            {"kernel": _padded(second.reshape(24, 144).T, 144, 32)}
+        ),
+        "second_vectors": layout.SECOND_VECTORS.pack(
+            {"bias": _padded(source.take(name + "conv1.bias", (24,)), 32)}
+        ),
+        "third_matrices": layout.THIRD_MATRICES.pack({"kernel": np.stack(kernels), **matrices}),
+        "third_vectors": layout.THIRD_VECTORS.pack(
+            {
+                "bias": _padded(source.take(name + "conv2.bias", (24,)), 32),
+                "gain": _padded(gain, 32),
+                "shift": _padded(shift, 32),
+                **vectors,
+            }
+        ),
+    }
+
+
+def _opening(source: Source, name: str) -> dict[str, _Float64]:
+    """The LayerNorm and the projections at the beginning of a time layer."""
+    gain, shift = source.norm(name + "layernorm_before", CHANNELS)
+    near, near_bias = _projections(source, name + "attention.")
+    far, far_bias = _projections(source, name + "attention2.")
+    planes, biases = [*near, *far], [*near_bias, *far_bias]
+    pairs = [np.concatenate(planes[i : i + 2], axis=1) for i in (0, 2, 4)]
+    return {
+        "next_gain": _padded(gain, 32),
+        "next_shift": _padded(shift, 32),
+        "next_bias": np.concatenate(biases).reshape(3, 64),
+        "next_planes": np.stack(pairs),
+    }
+
+
+def _time(source: Source, block: str) -> dict[str, _Float64]:
+    """The time layer of a block, and the beginning of its instrument layer."""
+    name, following = f"{block}timelayer.", f"{block}instlayer."
+    attentions = (f"{name}attention.", f"{name}attention2.")
+    outputs = [source.linear(f"{each}output.dense", CHANNELS, CHANNELS) for each in attentions]
+    gain, shift = source.norm(name + "layernorm_after", 2 * CHANNELS)
+    up, up_bias = source.linear(name + "intermediate.dense", 192, 2 * CHANNELS)
+    down, down_bias = source.linear(name + "output.dense", CHANNELS, 192)
+    next_gain, next_shift = source.norm(following + "layernorm_before", CHANNELS)
+    (queries, keys, values), biases = _projections(source, following + "attention.")
+
+    position_biases = [source.take(f"{each}self.rpb", (2, 9)) * _LOG2_E for each in attentions]
+    ups = [
+        [_padded(part.T, 32, 64) for part in (rows[:, :CHANNELS], rows[:, CHANNELS:])]
+        for rows in np.split(up, 3)
+    ]
+    return {
+        "time_attention_vectors": layout.TIME_ATTENTION_VECTORS.pack(
+            {"position_bias": np.stack([_padded(bias, 2, 16) for bias in position_biases])}
+        ),
+        "time_mlp_matrices": layout.TIME_MLP_MATRICES.pack(
+            {
+                "output": np.stack([_padded(_by_head(weight.T), 32, 32) for weight, _ in outputs]),
+                "up": np.array(ups),
+                "down": np.stack([_padded(rows.T / 2, 64, 32) for rows in np.split(down, 3, 1)]),
+                "queries_keys": np.concatenate([queries, keys], axis=1),
+                "values": values,
+            }
+        ),
+        "time_mlp_vectors": layout.TIME_MLP_VECTORS.pack(
+            {
+                "output_bias": np.stack([_padded(bias, 32) for _, bias in outputs]),
+                "gain": _padded(gain.reshape(2, CHANNELS), 2, 32),
+                "shift": _padded(shift.reshape(2, CHANNELS), 2, 32),
+                "up_bias": up_bias,
+                "down_bias": _padded(down_bias, 32),
+                "next_gain": _padded(next_gain, 32),
+                "next_shift": _padded(next_shift, 32),
+                "queries_keys_bias": np.concatenate(biases[:2]),
+                "values_bias": biases[2],
+            }
+        ),
+    }
+
+
+def _instruments(source: Source, name: str, opening: _Arrays) -> dict[str, _Float64]:
+    """The instrument layer of a block, and the beginning of the next block's time layer."""
+    output, output_bias = source.linear(name + "attention.output.dense", CHANNELS, CHANNELS)
+    gain, shift = source.norm(name + "layernorm_after", CHANNELS)
+    up, up_bias = source.linear(name + "intermediate.dense", 96, CHANNELS)
+    down, down_bias = source.linear(name + "output.dense", CHANNELS, 96)
+    _, (_, keys_bias, values_bias) = _projections(source, name + "attention.")
+    position_bias = source.take(name + "attention.self.rpb", (2, 9, 9)) * _LOG2_E
+    vectors, matrices = _split(opening)
+    return {
+        "instrument_matrices": layout.INSTRUMENT_MATRICES.pack(
+            {
+                "output": _padded(_by_head(output.T), 32, 32),
+                "up": np.stack([_padded(rows.T, 32, 32) for rows in np.split(up, 3)]),
+                "down": np.stack([_padded(rows.T / 2, 32, 32) for rows in np.split(down, 3, 1)]),
+                **matrices,
+            }
+        ),
+        "instrument_vectors": layout.INSTRUMENT_VECTORS.pack(
+            {
+                "output_bias": _padded(output_bias, 32),
+                "gain": _padded(gain, 32),
+                "shift": _padded(shift, 32),
+                "up_bias": up_bias,
+                "down_bias": _padded(down_bias, 32),
+                "keys_bias": keys_bias,
+                "values_bias": values_bias,
+                "position_bias": _padded(position_bias.reshape(2, 81), 2, 96),
+                **vectors,
+            }
+        ),
+    }
+
+
+def _heads(source: Source) -> dict[str, _Float64]:
+    outputs = {"beat": 1, "downbeat": 1, "section": 1, "function": OUTPUTS - 3}
+    pairs = [
+        source.linear(f"{name}_classifier.classifier", rows, 4 * CHANNELS)
+        for name, rows in outputs.items()
+    ]
+    weight = np.concatenate([weight for weight, _ in pairs])
+    gain, shift = source.norm("norm", CHANNELS)
+    return {
+        "head_matrices": layout.HEAD_MATRICES.pack(
+            {"kernel": np.stack([_padded(part.T, 32, 16) for part in np.split(weight, 4, 1)])}
+        ),
+        "head_vectors": layout.HEAD_VECTORS.pack(
+            {
+                "gain": _padded(gain, 32),
+                "shift": _padded(shift, 32),
+                "bias": _padded(np.concatenate([bias for _, bias in pairs]), 16),
+            }
+        ),
+    }
+
+
+def _projections(source: Source, name: str) -> tuple[list[_Float64], list[_Float64]]:
+    """Matrices ``[32, 32]`` and biases ``[32]`` of queries, keys and values; outputs by head."""
+    matrices, biases = [], []
+    scales = {"query": _LOG2_E / math.sqrt(HEAD_CHANNELS), "key": 1.0, "value": 1.0}
+    for part, scale in scales.items():
+        weight, bias = source.linear(f"{name}self.{part}", CHANNELS, CHANNELS)
+        matrices.append(_padded(_by_head(weight * scale).T, 32, 32))
+        biases.append(_by_head(bias * scale))
+    return matrices, biases
+
+
+def _split(opening: _Arrays) -> tuple[_Arrays, _Arrays]:
+    """Vectors and matrices of what :func:`_opening` gives."""
+    vectors = {name: value for name, value in opening.items() if name != "next_planes"}
+    return vectors, {"next_planes": opening["next_planes"]}
+
+
+def _padded(values: _Float64, *shape: int) -> _Float64:
+    """`values` in the corner of an array of zeros."""
+    result = np.zeros(shape)
+    result[tuple(slice(length) for length in values.shape)] = values
+    return result
+
+
+def _by_head(rows: _Float64) -> _Float64:
+    """24 rows as 32: the 12 of each head with 4 of zeros behind them."""
+    heads = rows.reshape(2, HEAD_CHANNELS, *rows.shape[1:])
+    return _padded(heads, 2, 16, *rows.shape[1:]).reshape(32, *rows.shape[1:])
