@@ -30,7 +30,12 @@ def test_declaring_imports_neither_torch_nor_numpy():
 def test_each_stage_runs_on_each_device():
     for stage in STAGES:
         names = [b.name for b in offered() if b.stage == stage and not b.opt_in]
-        assert names == ["torch-cpu", "torch-cuda", "torch-mps"]
+        assert names[:3] == ["torch-cpu", "torch-cuda", "torch-mps"]
+
+
+def test_natten_is_offered_where_it_computes():
+    names = [b.name for b in offered() if b.needs.requires[1:] == ("natten>=0.21,<0.22",)]
+    assert names == ["natten-cpu", "natten-cuda"]
 
 
 def test_names_are_unique_in_their_stage():
@@ -53,8 +58,9 @@ def test_single_precision_of_the_spectrogram_is_only_chosen_by_name():
             assert backend.parity.tolerance > 1e-6
 
 
-def test_what_was_not_measured_on_mps_has_no_prior():
-    assert all(bool(b.speed) == (b.consumes.device != "mps") for b in offered())
+def test_what_was_not_measured_has_no_prior():
+    unmeasured = [b.name for b in offered() if not b.speed]
+    assert unmeasured == ["torch-mps", "torch-mps", "natten-cuda", "torch-mps", "torch-mps"]
 
 
 def test_bridges_join_every_pair_of_spaces():

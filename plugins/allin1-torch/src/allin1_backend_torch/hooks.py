@@ -27,6 +27,13 @@ _NEEDS_DEMUCS = Needs(
     remedy="Install Demucs: pip install 'allin1-torch[demucs]'. Or give separated stems (--stems-dir).",
 )
 
+# NATTEN's sources ask for PyTorch as they are built, which pip hides from them by default.
+_NEEDS_NATTEN = Needs(
+    requires=("torch>=2.5", "natten>=0.21,<0.22"),
+    remedy="Install NATTEN: pip install --no-build-isolation 'natten>=0.21,<0.22'; for CUDA take its wheel"
+    " from https://natten.org/install.",
+)
+
 _ON_2_CORES = "2-core x86-64 cloud machine, PyTorch 2.13, 2026-11"
 _ON_H200 = "NVIDIA H200, PyTorch 2.11, 2026-11"
 
@@ -36,6 +43,7 @@ _SPEEDS = {
     "spectrogram": {"cpu": (0.07, 0.0033), "cuda": (0.25, 3.2e-5)},
     "spectrogram-float32": {"cpu": (0.07, 0.0021), "cuda": (0.25, 2.5e-5)},
     "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-4)},
+    "nn-natten": {"cpu": (9.0, 0.45)},
     "metrical_prep": {"cpu": (0.003, 3e-6), "cuda": (0.04, 1e-6)},
     "functional": {"cpu": (0.004, 1e-5), "cuda": (0.045, 5e-6)},
 }
@@ -125,6 +133,21 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=close(2e-5),
             speed=_speed("nn", device),
+            models=("all-in-one",),
+        )
+    for device in ("cpu", "cuda"):
+        space = Space("torch", device)
+        yield Backend(
+            name=f"natten-{device}",
+            stage="nn",
+            target=f"{_PACKAGE}.network_natten:create",
+            summary="PyTorch, attention in time by NATTEN",
+            consumes=space,
+            produces=space,
+            needs=_NEEDS_NATTEN,
+            probe=f"{_PACKAGE}.network_natten:probe_{device}",
+            parity=close(2e-5),
+            speed=_speed("nn-natten", device),
             models=("all-in-one",),
         )
 
