@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from allin1_core.calibration.difference import keeps_promise
@@ -31,7 +31,7 @@ from allin1_core.errors import (
 )
 from allin1_core.io.audio import AudioInfo, probe_audio
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
-from allin1_core.runtime.blocks import spectrogram_in_blocks
+from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
 from allin1_core.runtime.bridging import cross, space_of
 from allin1_core.runtime.checking import (
     ReferenceFailedError,
@@ -43,15 +43,23 @@ from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.routing import BridgeNetwork
 
 if TYPE_CHECKING:
-    from allin1_core.runtime.session import Progress, Session
+    from allin1_core.runtime.analysis import Progress
+    from allin1_core.runtime.session import Session
 
 log = logging.getLogger(__name__)
 
 #: What a run can start from.
 Start = Mix | Stems | StemFiles | LogSpectrogram | Logits | Activations
 
-#: Frames of stems that are in memory at once: two minutes.
+#: Seconds from which on files of stems are read in blocks.
+LONG_STEMS_S = 300.0
+
+#: Frames of long stems that are in memory at once: two minutes.
 BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
+
+#: Frames from which on the network is given a song in blocks, and the most of a block without its context.
+LONG_SONG_FRAMES = 15 * 60 * FRAMES_PER_SECOND
+NETWORK_BLOCK_FRAMES = 10 * 60 * FRAMES_PER_SECOND
 
 #: Seconds of audio that a route is chosen for where no file says how long it is.
 USUAL_LENGTH_S = 180.0
@@ -66,6 +74,9 @@ _NEEDED: dict[str, tuple[Stage, ...]] = {
     "beats": ("metrical_prep", "metrical_dbn"),
     "sections": ("functional",),
 }
+
+#: The stage that needs no accelerator, and that nothing else needs.
+_DECODER: tuple[Stage, ...] = ("metrical_dbn",)
 
 _PRODUCT: dict[str, type[Any]] = {
     "logits": Logits,
@@ -102,14 +113,19 @@ class Run:
 
 @dataclass(frozen=True)
 class _Held:
-    """A record, and where its arrays lie. Files of stems are held unread."""
+    """A record, where its arrays lie, and how they came there. Files of stems are held unread."""
 
     record: Any
     space: Space
+    bridges: tuple[Bridge, ...] = ()
 
 
 class Pipeline:
-    """The state of one run."""
+    """The state of one run: :meth:`begin`, then :meth:`finish`.
+
+    Between the two a run has all that an accelerator gives, in NumPy, and lacks what a decoder of the metre does on
+    the CPU, if it is left for :meth:`finish`: another thread may do that while the next run begins.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -123,8 +139,13 @@ class Pipeline:
         self._cancelled: BaseException | None = None
         self._done_s = 0.0
         self._total_s = 0.0
+        self._audio_s = 0.0
+        self._remaining: list[Stage] = []
+        self._wanted: set[type[Any]] = set()
+        self._decision: Decision | None = None
+        self._planned: list[Step] = []
 
-    def run(
+    def begin(
         self,
         start: Start,
         outputs: frozenset[str],
@@ -132,37 +153,80 @@ class Pipeline:
         embeddings: bool,
         progress: Progress | None,
         track: str,
-    ) -> Run:
-        """See :meth:`allin1_core.runtime.session.Session.run`."""
+    ) -> None:
+        """Run what has to run before a decoder of the metre could be left for :meth:`finish`.
+
+        It is left where something ran on another device than the CPU; else there is nothing to gain.
+        Parameters and errors as in :meth:`allin1_core.runtime.session.Session.run`.
+        """
         self._track, self._embeddings, self._progress = track, embeddings, progress
-        remaining = needed_stages(type(start), outputs)
-        audio_s = self._hold_start(start)
-        wanted = {_PRODUCT[output] for output in outputs}
+        self._remaining = needed_stages(type(start), outputs)
+        self._audio_s = self._hold_start(start)
+        self._wanted = {_PRODUCT[output] for output in outputs}
         if embeddings:
-            wanted.add(Logits)
-        while remaining:
-            first = TAKES[remaining[0]]
-            space = self._held[first].space if first in self._held else HOST
-            decision = self._session.decide(self._session.request(tuple(remaining), audio_s, space))
-            log.debug("route for %s: %s", track, decision.chosen)
-            self._total_s = self._done_s + decision.chosen.cost_s
-            for step in decision.chosen.steps:
-                if not self._try_step(step, decision):
-                    self._bring_everything_home()
-                    break
-                remaining = [stage for stage in remaining if stage not in step.backend.stages]
-                self._drop_what_is_done_with(remaining, wanted)
-                self._done_s += step.cost_s
-        for kind in wanted:
+            self._wanted.add(Logits)
+        self._advance(may_pause=True)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a stage is left for :meth:`finish`."""
+        return bool(self._remaining)
+
+    def finish(self) -> Run:
+        """Run what is left, and give the products.
+
+        Errors as in :meth:`allin1_core.runtime.session.Session.run`.
+        """
+        self._advance(may_pause=False)
+        for kind in self._wanted:
             if kind in self._held:
                 self._run.products[kind] = self._home(self._held[kind])
         return self._run
+
+    def _advance(self, *, may_pause: bool) -> None:
+        """Run one step after the other, until none remains or, if allowed, only the decoder on the CPU."""
+        while self._remaining:
+            if not self._planned:
+                self._plan()
+            step = self._planned[0]
+            if may_pause and self._is_decoder_beside_accelerator(step):
+                self._bring_everything_home()
+                self._planned[0] = replace(step, bridges=())
+                return
+            if self._try_step(step):
+                del self._planned[0]
+                done = step.backend.stages
+                self._remaining = [stage for stage in self._remaining if stage not in done]
+                self._drop_what_is_done_with()
+                self._done_s += step.cost_s
+            else:
+                self._bring_everything_home()
+                self._planned.clear()
+
+    def _plan(self) -> None:
+        first = TAKES[self._remaining[0]]
+        space = self._held[first].space if first in self._held else HOST
+        request = self._session.request(tuple(self._remaining), self._audio_s, space)
+        self._decision = self._session.decide(request)
+        chosen = self._decision.chosen
+        log.debug("route for %s: %s", self._track, chosen)
+        self._total_s = self._done_s + chosen.cost_s
+        # The decoder last, after the sections, which need nothing of it.
+        self._planned = sorted(chosen.steps, key=lambda step: step.backend.stages == _DECODER)
+
+    def _is_decoder_beside_accelerator(self, step: Step) -> bool:
+        backend = step.backend
+        return (
+            backend.stages == _DECODER
+            and backend.consumes == HOST
+            and any(not record.device.startswith("cpu") for record in self._run.records)
+        )
 
     def _hold_start(self, start: Start) -> float:
         """Keep the start, checked; return its length in seconds."""
         if isinstance(start, StemFiles):
             self._held[Stems] = _Held(start, HOST)
-            self._files_s = _length_of(start)
+            self._files_s = length_of_files(start)
             return USUAL_LENGTH_S if self._files_s is None else self._files_s
         # What the caller gives is wrong input, not a backend's broken promise.
         start.validate()
@@ -170,9 +234,11 @@ class Pipeline:
         self._run.input = {"kind": type(start).__name__.lower()}
         return float(start.duration_s)
 
-    def _try_step(self, step: Step, decision: Decision) -> bool:
+    def _try_step(self, step: Step) -> bool:
         """Run `step`; on failure, exclude its backend and return False, or raise if nothing may replace it."""
-        candidate = decision.candidate(step.backend)
+        if self._decision is None:
+            raise RuntimeError("a step without a decision")
+        candidate = self._decision.candidate(step.backend)
         try:
             self._do_step(step, candidate)
         except (InputError, WeightsError, SelectionError, OutputError):
@@ -198,6 +264,8 @@ class Pipeline:
         began = time.perf_counter()
         if isinstance(held.record, StemFiles):
             output, space = self._from_files(held.record, step, candidate, call, task)
+        elif backend.stages == ("nn",) and self._needs_blocks(held.record):
+            output, space = self._network_in_blocks(held, step, candidate, call, task)
         else:
             data = cross(held.record, step.bridges, session.device_of(candidate))
             output, space = call(data, task), backend.produces
@@ -220,7 +288,7 @@ class Pipeline:
             version=candidate.plugin.version,
             device=session.device_of(candidate),
             seconds=round(seconds, 6),
-            copies=tuple(f"{b.source} to {b.destination}" for b in step.bridges),
+            copies=tuple(f"{b.source} to {b.destination}" for b in (*held.bridges, *step.bridges)),
         )
         self._run.records.append(record)
         session.note_timing(record, ended=ended, track=self._track)
@@ -275,9 +343,8 @@ class Pipeline:
     ) -> tuple[Any, Space]:
         """Read stems and run the stage on them, block by block where they are long."""
         backend, device = step.backend, self._session.device_of(candidate)
-        is_long = self._files_s is None or self._files_s * FRAMES_PER_SECOND > BLOCK_FRAMES
-        if is_long and backend.stages == ("spectrogram",):
-            home = self._bridges_home(backend.produces)
+        if is_long(self._files_s) and backend.stages == ("spectrogram",):
+            home = self._bridges(backend.produces, HOST)
 
             def transform(stems: Stems) -> LogSpectrogram:
                 frames: LogSpectrogram = call(cross(stems, step.bridges, device), task)
@@ -287,6 +354,36 @@ class Pipeline:
         stems, infos, warnings = read_stems(files)
         self._note_input(infos, warnings)
         return call(cross(stems, step.bridges, device), task), backend.produces
+
+    def _needs_blocks(self, spectrogram: LogSpectrogram) -> bool:
+        frames = int(spectrogram.frames.shape[1])
+        return self._session.card.context_frames is not None and frames > LONG_SONG_FRAMES
+
+    def _network_in_blocks(
+        self, held: _Held, step: Step, candidate: Candidate, call: Any, task: Task
+    ) -> tuple[Logits, Space]:
+        """Run the network on one block after the other, each with the context that its logits depend on."""
+        device = self._session.device_of(candidate)
+        # Cut in NumPy: not every library's arrays can be.
+        spectrogram = self._home(held).frames
+        away = step.bridges if held.space == HOST else self._bridges(HOST, step.backend.consumes)
+        home = self._bridges(step.backend.produces, HOST)
+        frames = int(spectrogram.shape[1])
+        done = 0
+
+        def network(span: slice) -> Logits:
+            nonlocal done
+            first, done = done, span.stop
+            part = Task(
+                embeddings=task.embeddings,
+                progress=lambda f: task.progress((first + f * (span.stop - first)) / frames),
+            )
+            block = cross(LogSpectrogram(spectrogram[:, span]), away, device)
+            logits: Logits = call(block, part)
+            return cross(logits, home, "cpu")
+
+        context = self._session.card.context_frames or 0
+        return logits_in_blocks(frames, network, context=context, length=NETWORK_BLOCK_FRAMES), HOST
 
     def _blocks(self, files: StemFiles, task: Task) -> Iterator[Stems]:
         blocks = stem_blocks(files, BLOCK_FRAMES)
@@ -323,23 +420,25 @@ class Pipeline:
         log.log(logging.WARNING if is_news else logging.DEBUG, "%s", text)
 
     def _bring_everything_home(self) -> None:
-        """After a failure the way may lead anywhere; every way leads from NumPy."""
+        """Bring what is held to NumPy, from where every way leads on."""
         self._held = {
-            kind: held if isinstance(held.record, StemFiles) else _Held(self._home(held), HOST)
+            kind: held
+            if isinstance(held.record, StemFiles)
+            else _Held(self._home(held), HOST, self._bridges(held.space, HOST))
             for kind, held in self._held.items()
         }
 
     def _home(self, held: _Held) -> Any:
-        return cross(held.record, self._bridges_home(held.space), "cpu")
+        return cross(held.record, self._bridges(held.space, HOST), "cpu")
 
-    def _bridges_home(self, space: Space) -> Sequence[Bridge]:
-        bridges = self._network.between(space, HOST)
+    def _bridges(self, source: Space, destination: Space) -> tuple[Bridge, ...]:
+        bridges = self._network.between(source, destination)
         if bridges is None:
-            raise BackendError(f"No bridge leads from {space} to {HOST}.")
-        return bridges
+            raise BackendError(f"No bridge leads from {source} to {destination}.")
+        return tuple(bridges)
 
-    def _drop_what_is_done_with(self, remaining: Sequence[Stage], wanted: set[type[Any]]) -> None:
-        needed = {TAKES[stage] for stage in remaining} | wanted
+    def _drop_what_is_done_with(self) -> None:
+        needed = {TAKES[stage] for stage in self._remaining} | self._wanted
         self._held = {kind: held for kind, held in self._held.items() if kind in needed}
 
     def _tell(self, stage: Stage, done_s: float) -> None:
@@ -365,11 +464,16 @@ def describe_file(info: AudioInfo) -> dict[str, Any]:
     }
 
 
+def is_long(files_s: float | None) -> bool:
+    """Whether files of stems of so many seconds (None: it is not known) are to be read in blocks."""
+    return files_s is None or files_s > LONG_STEMS_S
+
+
 def seconds_of(start: Start) -> float:
     """Seconds of audio in `start`; the usual length where its files do not say."""
     if not isinstance(start, StemFiles):
         return float(start.duration_s)
-    length = _length_of(start)
+    length = length_of_files(start)
     return USUAL_LENGTH_S if length is None else length
 
 
@@ -378,7 +482,8 @@ def space_of_start(start: Start) -> Space:
     return HOST if isinstance(start, StemFiles) else space_of(getattr(start, start.ARRAYS[0]))
 
 
-def _length_of(files: StemFiles) -> float | None:
+def length_of_files(files: StemFiles) -> float | None:
+    """Seconds of the longest stem; None where no file says how long it is."""
     lengths = [probe_audio(path).duration_s for path in files.paths]
     return max((s for s in lengths if s is not None), default=None)
 

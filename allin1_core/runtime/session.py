@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+import threading
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -16,23 +16,21 @@ from allin1_core.calibration.store import Calibration, find_speed, load_calibrat
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
-from allin1_core.contracts.logits import Logits
-from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.model import Model, ModelCard
 from allin1_core.contracts.parity import Parity
-from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance, StageRecord
+from allin1_core.contracts.result import AnalysisResult, StageRecord
 from allin1_core.contracts.route import ANY_CLOSE, RouteRequest
-from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Setup, Stage
 from allin1_core.contracts.verdict import Ready
-from allin1_core.errors import InputError, OutputError
-from allin1_core.io.audio import probe_audio, read_audio
+from allin1_core.errors import OutputError
+from allin1_core.io.audio import probe_audio
 from allin1_core.plugins.collecting import Offered, collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
 from allin1_core.plugins.record import PluginRecord
-from allin1_core.runtime.activations import probabilities
+from allin1_core.runtime.analysis import Analysis, Progress
 from allin1_core.runtime.calibrating import calibrate
 from allin1_core.runtime.checking import has_reference
 from allin1_core.runtime.pipeline import (
@@ -40,13 +38,11 @@ from allin1_core.runtime.pipeline import (
     Pipeline,
     Run,
     Start,
-    describe_file,
     needed_stages,
     seconds_of,
     space_of_start,
 )
 from allin1_core.runtime.settings import AUTO, parity_named, read_settings
-from allin1_core.runtime.tempo import estimate_bpm
 from allin1_core.runtime.timings import Timing, append_timing, timing_of
 from allin1_core.runtime.timings_picture import check_picture, draw_timings
 from allin1_core.runtime.track import Track
@@ -62,9 +58,6 @@ log = logging.getLogger(__name__)
 
 #: The model where nothing names one.
 DEFAULT_MODEL = "harmonix-all"
-
-#: Called with the name of the running stage and the fraction of the whole track that is done.
-Progress = Callable[[str, float], None]
 
 
 class Session:
@@ -171,6 +164,7 @@ class Session:
         self._failures: dict[tuple[Stage, str], str] = {}
         self._callables: dict[tuple[Stage, str], Any] = {}
         self._model: Model | None = None
+        self._observing = threading.RLock()
         self._calibration: Calibration | None = None
         check_choices(self.offers, self.plugins, dict(self._choices), self._sources)
 
@@ -314,9 +308,11 @@ class Session:
         Allin1Error
             If something is wrong with the input, the weights, or every backend of a stage.
         """
-        return Pipeline(self).run(
+        pipeline = Pipeline(self)
+        pipeline.begin(
             start, frozenset(outputs), embeddings=embeddings, progress=progress, track=track
         )
+        return pipeline.finish()
 
     def analyze(
         self,
@@ -346,89 +342,17 @@ class Session:
         Allin1Error
             As :meth:`run`.
         """
-        result: AnalysisResult | None = None
-        failure: Exception | None = None
-        try:
-            result = self._analyze(track, include_activations, include_embeddings, only, progress)
-        except Exception as error:
-            failure = error
-            raise
-        finally:
-            # Not told of Ctrl-C: the track has neither result nor error then.
-            if result is not None or failure is not None:
-                self.observe(
-                    "allin1_track_finished", track=track.name, result=result, error=failure
-                )
-        return result
-
-    def _analyze(
-        self,
-        track: Track,
-        include_activations: bool,
-        include_embeddings: bool,
-        only: str | None,
-        progress: Progress | None,
-    ) -> AnalysisResult:
-        wanted = self._wanted(only)
-        files = track.find_stems()
-        start: Start
-        if files is not None:
-            start = files
-        else:
-            samples, info = read_audio(track.source)
-            start = Mix(samples)
-        run = self.run(
-            start,
-            outputs=[*wanted, "logits"] if include_activations else wanted,
-            embeddings=include_embeddings,
+        analysis = Analysis(
+            self,
+            track,
+            include_activations=include_activations,
+            include_embeddings=include_embeddings,
+            only=only,
             progress=progress,
-            track=track.name,
         )
-        if files is not None:
-            source, warnings = run.input, [*run.warnings]
-        else:
-            source = {"kind": "mix", "files": [describe_file(info)]}
-            if any(record.stages == ("demix",) for record in run.records):
-                source["separation"] = dataclasses.asdict(self.demix)
-            warnings = [*info.warnings]
-        if only is None and "sections" not in wanted:
-            warnings.append(f"The model {self.card.name} finds no sections.")
-        metre = run.products.get(Metre)
-        sections = run.products.get(Sections)
-        logits = run.products.get(Logits)
-        if metre is not None:
-            warnings += metre.warnings
-        beats = [] if metre is None else metre.beat_times_s.tolist()
-        return AnalysisResult(
-            path=track.source,
-            bpm=None if metre is None else estimate_bpm(metre.beat_times_s),
-            beats=beats,
-            downbeats=[] if metre is None else metre.downbeat_times_s.tolist(),
-            beat_positions=[] if metre is None else metre.beat_positions.tolist(),
-            segments=[] if sections is None else list(sections.segments),
-            activations=probabilities(logits) if include_activations and logits else None,
-            embeddings=logits.embeddings if include_embeddings and logits else None,
-            confidence=None if metre is None else _confidence(metre),
-            warnings=warnings,
-            provenance=Provenance(
-                version=self.plugins.records[0].version,
-                model=self.card.name,
-                input=source,
-                stages=tuple(run.records),
-                fallbacks=tuple(run.fallbacks),
-                outputs=wanted,
-            ),
-        )
-
-    def _wanted(self, only: str | None) -> tuple[str, ...]:
-        if only is None:
-            return self.card.outputs
-        if only not in self.card.outputs:
-            raise InputError(
-                f"The model {self.card.name} does not find {only}.",
-                remedy=f"It finds {' and '.join(self.card.outputs)}.",
-            )
-        return (only,)
+        analysis.read()
+        analysis.begin()
+        return analysis.finish()
 
     # What the pipeline asks of its session.
 
@@ -608,7 +532,11 @@ class Session:
         )
 
     def observe(self, hook: str, **arguments: Any) -> None:
-        """Tell the plugins; what they raise is logged."""
+        """Tell the plugins, from one thread at a time; what they raise is logged."""
+        with self._observing:
+            self._observe(hook, arguments)
+
+    def _observe(self, hook: str, arguments: Mapping[str, Any]) -> None:
         for name, plugin in self.plugins.manager.list_name_plugin():
             if plugin is None:
                 continue
@@ -616,13 +544,3 @@ class Session:
                 self.plugins.hook_of(name, hook)(**arguments)
             except Exception as error:
                 log.warning("Plugin %s raised in %s: %s", name, hook, error)
-
-
-def _confidence(metre: Metre) -> Confidence | None:
-    if metre.beat_confidences is None:
-        return None
-    return Confidence(
-        beats=metre.beat_confidences.tolist(),
-        metre=metre.metre_confidence,
-        metre_log_probabilities=dict(metre.metre_log_probabilities),
-    )
