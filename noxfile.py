@@ -57,13 +57,24 @@ def install_built(session: nox.Session, *plugins: str, extras: str = "testing") 
     constrained(session, *wheels)
 
 
-def run_pytest(session: nox.Session, *tests: Path) -> None:
-    """Run tests from an empty folder, so that only installed packages can be imported."""
+def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> None:
+    """Run tests from an empty folder, so that only installed packages can be imported.
+
+    In parallel there is a process for each core. Tests of one ``xdist_group`` share a process: those that must not run
+    beside each other, or that share what takes long to make.
+    """
+    options = []
+    if parallel:
+        constrained(session, "pytest-xdist")
+        options = ["-n", "auto", "--dist", "loadgroup"]
+        # Each process uses one core; else they would be in each other's way.
+        session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     away = Path(session.create_tmp()) / "away"
     away.mkdir(exist_ok=True)
     with session.chdir(away):
         session.run(
-            "pytest", "-c", str(ROOT / "pyproject.toml"), *map(str, tests), *session.posargs
+            *("pytest", "-c", str(ROOT / "pyproject.toml"), *options),
+            *(*map(str, tests), *session.posargs),
         )
 
 
@@ -97,7 +108,7 @@ def core(session: nox.Session) -> None:
         "assert not found, f'importable: {found}'"
     )
     session.run("python", "-c", check)
-    run_pytest(session, ROOT / "tests")
+    run_pytest(session, ROOT / "tests", parallel=True)
 
 
 @nox.session(python="3.10")
@@ -152,7 +163,7 @@ def together(session: nox.Session) -> None:
     install_built(session, *PLUGINS, extras="testing,av,viz")
     # What else is under tests/ does not look at what is installed.
     folders = ("end_to_end", "cli", "plugins", "io")
-    run_pytest(session, *(ROOT / "tests" / name for name in folders))
+    run_pytest(session, *(ROOT / "tests" / name for name in folders), parallel=True)
 
 
 @nox.session

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["allin1_core.testing.fixtures", "allin1_core.testing.golden"]
+
+# Other work on the machine must not decide whether a test passes.
+settings.register_profile("allin1", deadline=None)
+settings.load_profile("allin1")
 
 
 @pytest.fixture(autouse=True, scope="session")

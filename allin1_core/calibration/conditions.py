@@ -13,6 +13,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
@@ -25,18 +26,20 @@ def conditions_of(
     *,
     model: str,
     metre: MetreParameters,
+    demix: DemixParameters,
     threads: int | None,
 ) -> dict[str, str]:
     """Tell what a measurement of `backend` depends on.
 
     That is the machine, the device and what the probe says of it, the versions of the core, the plugin and the
-    libraries that the backend needs, the number of threads, for the network the model's size, and for the metre decoder
-    what makes the number of its states.
+    libraries that the backend needs, the number of threads, for separation its model and what makes its work, for the
+    network the model's size, and for the metre decoder what makes the number of its states.
     """
     # A library that its marker leaves out here has no version, and is none of the conditions.
     libraries = [Requirement(text).name for text in backend.needs.requires]
     return {
         **device_conditions(ready, plugin, libraries),
+        "demix": _separation(demix) if "demix" in backend.stages else "",
         "model": model if "nn" in backend.stages else "",
         "metre": _states(metre) if "metrical_dbn" in backend.stages else "",
         "threads": "" if threads is None else str(threads),
@@ -65,6 +68,16 @@ def machine() -> str:
     return (
         f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores,"
         f" Python {platform.python_version()}"
+    )
+
+
+def _separation(demix: DemixParameters) -> str:
+    """Words for what the work of separation depends on: neither the seed nor where the weights are."""
+    segment = "its own" if demix.segment_s is None else f"{demix.segment_s:g} s"
+    batch = "its own" if demix.batch_size is None else demix.batch_size
+    return (
+        f"{demix.model}, {demix.shifts} shifts, overlap {demix.overlap:g}, segments {segment},"
+        f" precision {demix.precision}, batch {batch}"
     )
 
 

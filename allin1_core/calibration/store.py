@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _SCHEMA = 1
 
 #: Conditions that tell one measured thing from another; where only the others differ, the newer replaces the older.
-_IDENTITY = ("machine", "device", "model", "metre", "threads")
+_IDENTITY = ("machine", "device", "demix", "model", "metre", "threads")
 
 
 @dataclass(frozen=True)

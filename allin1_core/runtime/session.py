@@ -463,6 +463,7 @@ class Session:
             Ready(device, ready.detail),
             model=f"{self.card.architecture}, {len(self.card.files)} members",
             metre=self.metre,
+            demix=self.demix,
             threads=self._threads,
         )
 

@@ -17,7 +17,7 @@ from allin1_core.calibration.store import (
     save_calibration,
 )
 from allin1_core.contracts.backend import Backend, Needs
-from allin1_core.contracts.stages import DEFAULT_METRE
+from allin1_core.contracts.stages import DEFAULT_DEMIX, DEFAULT_METRE
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
 
@@ -32,9 +32,12 @@ def conditions(
     ready=READY,
     model="all-in-one, 8",
     metre=DEFAULT_METRE,
+    demix=DEFAULT_DEMIX,
     threads=None,
 ):
-    return conditions_of(backend, plugin, ready, model=model, metre=metre, threads=threads)
+    return conditions_of(
+        backend, plugin, ready, model=model, metre=metre, demix=demix, threads=threads
+    )
 
 
 def measured(**changes):
@@ -107,6 +110,26 @@ def test_the_metre_decoder_alone_depends_on_the_number_of_its_states(changed):
     # What changes no state is no condition.
     same = replace(DEFAULT_METRE, threshold=0.5, correct=False)
     assert conditions(decoder, metre=same) == conditions(decoder)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": "htdemucs_ft"},
+        {"shifts": 4},
+        {"overlap": 0.5},
+        {"segment_s": 5.0},
+        {"precision": "float32"},
+        {"batch_size": 2},
+    ],
+)
+def test_separation_alone_depends_on_what_makes_its_work(changed):
+    other = replace(DEFAULT_DEMIX, **changed)
+    separator = Backend("mine", "demix", "nowhere:create")
+    assert conditions(separator, demix=other) != conditions(separator)
+    assert conditions(demix=other) == conditions()
+    same = replace(DEFAULT_DEMIX, seed=9, weights="/elsewhere")
+    assert conditions(separator, demix=same) == conditions(separator)
 
 
 def test_a_newer_measurement_takes_the_place_of_an_older_one_alone(tmp_path):

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -281,6 +282,14 @@ def test_a_batch_is_halved_when_memory_runs_out(monkeypatch, model):
     out = separate(separation(model, batch_size=32), mix)
     assert sizes == [4, 2, 2]
     assert worst(wanted, out) < 1e-6
+
+
+@pytest.mark.parametrize(("multiprocessors", "batch"), [(132, 32), (128, 32), (40, 10), (2, 1)])
+def test_smaller_gpus_get_fewer_segments_at_once(monkeypatch, multiprocessors, batch):
+    properties = SimpleNamespace(multi_processor_count=multiprocessors)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    assert demix.usual_batch(torch.device("cuda:0")) == batch
+    assert demix.usual_batch(torch.device("cpu")) == 1
 
 
 def test_without_memory_for_one_segment_another_backend_has_to(monkeypatch, model):

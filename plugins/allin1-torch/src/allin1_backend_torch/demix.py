@@ -35,8 +35,11 @@ from allin1_backend_torch.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
-#: Segments at once: more than this gain little on the largest GPUs, and cost 0.2 GB each.
+#: Most segments at once: more than this gain little on the largest GPUs, and cost 0.2 GB each.
 GPU_BATCH = 32
+
+#: Multiprocessors of a GPU for each segment: so a batch takes about as long on a small one, and progress moves.
+MULTIPROCESSORS_A_SEGMENT = 4
 
 
 def create(setup: Setup) -> StreamingDemix:
@@ -59,11 +62,19 @@ def create(setup: Setup) -> StreamingDemix:
         device,
         choose_precision(parameters.precision, device),
         channels_last=device.type == "cuda",
-        batch_size=parameters.batch_size or (GPU_BATCH if device.type == "cuda" else 1),
+        batch_size=parameters.batch_size or usual_batch(device),
         threads=setup.threads if device.type == "cpu" else None,
     )
     separation.members(separation.precision)
     return separation
+
+
+def usual_batch(device: torch.device) -> int:
+    """Segments to separate at once where nobody says."""
+    if device.type != "cuda":
+        return 1
+    count = torch.cuda.get_device_properties(device).multi_processor_count
+    return int(min(GPU_BATCH, max(1, count // MULTIPROCESSORS_A_SEGMENT)))
 
 
 @dataclass(frozen=True, eq=False)
