@@ -39,6 +39,8 @@ class Analysis:
         Where it takes place.
     track, include_activations, include_embeddings, only, progress
         As for :meth:`allin1_core.runtime.session.Session.analyze`.
+    songs
+        Songs that the session is to analyse in all: a backend that takes long to set up may be worth it for many.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Analysis:
         include_embeddings: bool = False,
         only: str | None = None,
         progress: Progress | None = None,
+        songs: int = 1,
     ) -> None:
         self.track = track
         self._session = session
@@ -57,6 +60,7 @@ class Analysis:
         self._include_embeddings = include_embeddings
         self._only = only
         self._progress = progress
+        self._songs = songs
         self._pipeline = Pipeline(session)
         self._keep: StemsToKeep | None = None
         self._is_kept = False
@@ -89,6 +93,7 @@ class Analysis:
                 progress=self._progress,
                 track=self.track.name,
                 keep=self._keep,
+                songs=self._songs,
             )
 
     @property

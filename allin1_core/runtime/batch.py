@@ -99,6 +99,7 @@ def run_batch(
             include_embeddings=include_embeddings,
             only=only,
             progress=tell,
+            songs=len(tracks),
         )
         try:
             if out_dir is not None:

@@ -145,6 +145,7 @@ class Pipeline:
         self._done_s = 0.0
         self._total_s = 0.0
         self._audio_s = 0.0
+        self._songs = 1
         self._kind: type[Any] = Mix
         self._remaining: list[Stage] = []
         self._wanted: set[type[Any]] = set()
@@ -188,12 +189,15 @@ class Pipeline:
         progress: Progress | None,
         track: str,
         keep: StemsToKeep | None = None,
+        songs: int = 1,
     ) -> None:
         """Run what has to run before a decoder of the metre could be left for :meth:`finish`.
 
         It is left where something ran on another device than the CPU; else there is nothing to gain.
-        Parameters and errors as in :meth:`allin1_core.runtime.session.Session.run`.
+        The route is the best for so many `songs` of this length. Other parameters, and errors, as in
+        :meth:`allin1_core.runtime.session.Session.run`.
         """
+        self._songs = songs
         self._track, self._embeddings, self._progress = track, embeddings, progress
         self._keep = keep
         self._remaining = needed_stages(self._kind, outputs)
@@ -241,7 +245,9 @@ class Pipeline:
     def _plan(self) -> None:
         first = TAKES[self._remaining[0]]
         space = self._held[first].space if first in self._held else HOST
-        request = self._session.request(tuple(self._remaining), self._audio_s, space)
+        # What is set up for one song serves all of a batch.
+        seconds = self._audio_s * self._songs
+        request = self._session.request(tuple(self._remaining), seconds, space)
         self._decision = self._session.decide(request)
         chosen = self._decision.chosen
         log.debug("route for %s: %s", self._track, chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import threading
@@ -246,3 +247,22 @@ def test_missing_weights_end_the_batch(make_session, album, tmp_path, monkeypatc
         session.weights_dir = None
         with pytest.raises(WeightsError):
             list(run_batch(session, make_tracks(songs(album), [album])))
+
+
+def test_a_backend_that_takes_long_to_set_up_is_worth_it_for_many_songs(
+    make_session, make_plugin, album
+):
+    module = "allin1_core.reference.network"
+    quick = Backend(name="quick", stage="nn", target=f"{module}:create")
+    slow = dataclasses.replace(
+        quick, name="slow", speed=(Speed("cpu", 0.0, 1e-3, "a test", members=1),)
+    )
+    quick = dataclasses.replace(quick, speed=(Speed("cpu", 5e-3, 1e-5, "a test", members=1),))
+    plugin = make_plugin(allin1_nn=lambda: [quick, slow])
+    tracks = make_tracks([songs(album)[i] for i in (0, 2)], [album])
+    with make_session(plugins={"two": plugin}) as session:
+        (one,) = run_batch(session, tracks[:1])
+        assert one.result.provenance.stages[1].backend == "slow"
+    with make_session(plugins={"two": plugin}) as session:
+        for each in run_batch(session, [*tracks, *tracks]):
+            assert each.result.provenance.stages[1].backend == "quick"
