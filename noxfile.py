@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -37,15 +38,23 @@ def constrained(session: nox.Session, *packages: str) -> None:
     session.install("--constraint", str(ROOT / "constraints.txt"), *packages)
 
 
+@functools.cache
+def wheels_folder() -> Path:
+    """An empty folder for the wheels of this run of nox."""
+    folder = ROOT / ".nox" / "wheels"
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
 def wheel(session: nox.Session, folder: Path) -> str:
-    """Build the wheel of the distribution in `folder` and return its path."""
-    out = Path(session.create_tmp()) / f"wheel-{folder.name}"
-    shutil.rmtree(out, ignore_errors=True)
-    session.run(
-        *("python", "-m", "pip", "wheel", "--quiet", "--no-deps"),
-        *("--wheel-dir", str(out), str(folder)),
-        env={"PIP_CONSTRAINT": str(ROOT / "constraints.txt")},
-    )
+    """Give the path of the wheel of the distribution in `folder`, built once a run for each Python."""
+    out = wheels_folder() / str(session.python or "default") / folder.name
+    if not any(out.glob("*.whl")):
+        session.run(
+            *("python", "-m", "pip", "wheel", "--quiet", "--no-deps"),
+            *("--wheel-dir", str(out), str(folder)),
+            env={"PIP_CONSTRAINT": str(ROOT / "constraints.txt")},
+        )
     (built,) = out.glob("*.whl")
     return str(built)
 
