@@ -17,7 +17,7 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = False
 
 ROOT = Path(__file__).parent
-PLUGINS = ("allin1-torch", "allin1-dbn-cython", "allin1-mlx", "allin1-madmom")
+PLUGINS = ("allin1-torch", "allin1-dbn-cython", "allin1-cython", "allin1-mlx", "allin1-madmom")
 BACKEND_PACKAGES = (
     "torch",
     "mlx",
@@ -141,7 +141,7 @@ def plugin(session: nox.Session, name: str) -> None:
     if name == "allin1-torch":
         # The extra [demucs]; by itself pip would look for another torch.
         constrained(session, "demucs", "safetensors")
-    if name == "allin1-dbn-cython":
+    if name in ("allin1-dbn-cython", "allin1-cython"):
         # Look into the wheel, and run the compiled kernels under sanitizers, too.
         session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
     if name == "allin1-mlx":

@@ -8,6 +8,7 @@ the residual branches do; ``--steps`` also trains them on a song made by synthes
 
     python benchmarks/bench_demix.py --device cuda --seconds 180 --steps 100
     python benchmarks/bench_demix.py --device cpu --seconds 12 --threads 2 --repeats 2
+    python benchmarks/bench_demix.py --device cpu --seconds 7 --threads 1 --cpu-time
     python benchmarks/bench_demix.py --device cuda --weights FOLDER --song song.wav
 """
 
@@ -17,11 +18,15 @@ import argparse
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from allin1_backend_torch import demix_members
 from allin1_backend_torch.demix import GPU_BATCH, Separation
+from allin1_backend_torch.demix_cpu import faster, load_kernel
 from allin1_backend_torch.demix_error import signal_to_error_db
 from allin1_backend_torch.demix_models import Bag, load_bag
 from demucs.apply import BagOfModels, apply_model
@@ -102,6 +107,11 @@ def main() -> None:
     parser.add_argument("--weights", default="random:1234", help="folder, or random:SEED")
     parser.add_argument("--layer-scale", type=float, default=0.1, help="of random weights")
     parser.add_argument("--steps", type=int, default=0, help="of training of random weights")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="the process' own time on all its threads, which other work on the machine disturbs less",
+    )
     parser.add_argument("--no-stock", action="store_true", help="leave Demucs' own time out")
     arguments = parser.parse_args()
 
@@ -127,15 +137,31 @@ def main() -> None:
         own = Separation(bag, parameters, device, precision, channels_last, batch)
         return lambda: own(Mix(mix.to(device)), Task()).samples
 
+    def with_modules(make: Callable[[Any], Any]) -> Callable[[], torch.Tensor]:
+        own = Separation(bag, parameters, device, "float32", False, batch)
+        own._members[torch.float32] = [
+            replace(member, forward=partial(demix_members._run_module, make(model)))
+            for member, model in zip(own.members("float32"), bag.models, strict=True)
+        ]
+        return lambda: own(Mix(mix.to(device)), Task()).samples
+
     with torch.backends.cudnn.flags(allow_tf32=False):
         wanted = stock(bag, mix, parameters, arguments.device).to(device)
     runs: dict[str, Callable[[], torch.Tensor]] = {}
     if not arguments.no_stock:
         runs["Demucs"] = lambda: stock(bag, mix, parameters, arguments.device)
-    runs["modules, float32"] = separation("float32", False)
+    if on_gpu:
+        runs["modules, float32"] = separation("float32", False)
+    else:
+        runs["modules, float32"] = with_modules(lambda model: model)
+        runs["convolutions of two taps"] = with_modules(lambda model: faster(model, None))
+        kernel = load_kernel()
+        if kernel is not None:
+            runs["compiled branches"] = with_modules(lambda model: faster(model, kernel))
     for precision in ("float32", "tf32", "float16") if on_gpu else ("float32",):
         runs[f"channels last, {precision}"] = separation(precision, True)
 
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     best: dict[str, float] = {}
     levels: dict[str, dict[str, float]] = {}
     peaks: dict[str, float] = {}
@@ -147,12 +173,12 @@ def main() -> None:
             if on_gpu:
                 torch.cuda.synchronize()
                 torch.cuda.reset_peak_memory_stats()
-            began = time.perf_counter()
+            began = clock()
             out = run()
             if on_gpu:
                 torch.cuda.synchronize()
                 peaks[name] = torch.cuda.max_memory_allocated() / 2**30
-            best[name] = min(best[name], time.perf_counter() - began)
+            best[name] = min(best[name], clock() - began)
             del out
     base = best.get("Demucs", best["modules, float32"])
     for name, took in best.items():

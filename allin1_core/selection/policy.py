@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 KNOWN_PLUGINS = {
     "torch": "allin1-torch",
     "dbn-cython": "allin1-dbn-cython",
+    "cython": "allin1-cython",
     "madmom": "allin1-madmom",
     "mlx": "allin1-mlx",
 }

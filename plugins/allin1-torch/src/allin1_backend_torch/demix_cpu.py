@@ -5,9 +5,10 @@
 - The residual branches run compiled and in place where allin1-cython is installed; else as they are, which takes a
   fifth of the whole time for a twenty-fifth of the arithmetic.
 
-The transformer is left alone: its products run as fast as the processor can. So is the allocator: memory that is kept
-instead of being given back after each operation would save another seventh (the README says how to ask for that), but
-that can only be set for the whole process, and not undone.
+The transformer is left alone: its products run as fast as the processor can. So is the allocator. That large tensors are
+given back to the system after each operation, and cleared when they come again, costs an eighth of the time; but how the C
+library allocates (``mallopt``) is set for the whole process and cannot be put back, which is its owner's to decide. The
+README tells them how.
 """
 
 from __future__ import annotations

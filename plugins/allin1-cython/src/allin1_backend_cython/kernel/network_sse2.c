@@ -7,7 +7,7 @@
 
 typedef __m128 vec;
 #define LANES 4
-#define VECTORS 2
+#define VECTORS 4
 #define CHANNELS 2
 #define TURNS 2
 #define load(p) _mm_loadu_ps(p)

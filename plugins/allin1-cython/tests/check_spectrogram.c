@@ -1,0 +1,41 @@
+/* Runs every kernel of the spectrogram on one signal, in memory that is exactly as large as it has to be, so that a
+ * sanitizer or valgrind sees each byte too many. Reads a problem as test_sanitizers.py writes it; writes the frames
+ * of each kernel with its name before them.
+ */
+#define _POSIX_C_SOURCE 200112L
+#include "checking.h"
+#include "spectrogram.h"
+
+int main(int argc, char **argv)
+{
+    FILE *in = argc == 3 ? fopen(argv[1], "rb") : NULL;
+    FILE *out = in ? fopen(argv[2], "wb") : NULL;
+    if (!out)
+        return 2;
+    /* channels, samples, frames, bands, weights */
+    const int64_t *n = take(in, 5, sizeof *n);
+    sp_tables tables = {.last_bin = 0, .bands = (int32_t)n[3]};
+    tables.window = take(in, SP_WINDOW, sizeof(double));
+    tables.within_side = take(in, 64, sizeof(double));
+    tables.between_sides = take(in, 2 * SP_POINTS, sizeof(double));
+    tables.halves = take(in, 2 * SP_POINTS, sizeof(double));
+    tables.starts = take(in, n[3], sizeof(int32_t));
+    tables.lengths = take(in, n[3], sizeof(int32_t));
+    tables.weights = take(in, n[4], sizeof(float));
+    for (int64_t band = 0; band < n[3]; band++) {
+        const int32_t last = tables.starts[band] + tables.lengths[band] - 1;
+        tables.last_bin = last > tables.last_bin ? last : tables.last_bin;
+    }
+    const sp_signal signal = {take(in, n[0] * n[1], sizeof(float)), n[0], n[1], n[1]};
+    for (int k = 0; sp_kernels[k]; k++) {
+        if (!runs_here(sp_kernels[k]->name))
+            continue;
+        float *frames = memory_of(n[2] * n[3] * sizeof *frames);
+        void *workspace = memory_of(sp_kernels[k]->workspace(&tables));
+        sp_kernels[k]->transform(&tables, &signal, 0, n[2], frames, workspace);
+        answer(out, sp_kernels[k]->name, frames, n[2] * n[3]);
+        free(workspace);
+        free(frames);
+    }
+    return fclose(out);
+}

@@ -1,0 +1,132 @@
+"""No byte is read or written that is not the kernels' of the spectrogram and of the residual branch.
+
+Compiles them with the address and the undefined-behaviour sanitizer and runs them on signals of many lengths, so
+it runs where it is asked for: ``ALLIN1_TEST_BUILDS=1``. With ``ALLIN1_RUNNER`` (such as
+``valgrind -q --error-exitcode=9``, or an emulator of another processor) they are compiled as usual by ``CC``
+and that command runs them.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from allin1_backend_cython.dconv import DConv, Layer
+from allin1_backend_cython.dconv_packing import pack
+from allin1_backend_cython.spectrogram_tables import tables
+from numpy.typing import NDArray
+
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.stages import Setup, Task
+from allin1_core.reference import spectrogram as reference
+
+KERNEL = Path(__file__).resolve().parents[1] / "src/allin1_backend_cython/kernel"
+
+RUNNER = shlex.split(os.environ.get("ALLIN1_RUNNER", ""))
+
+COMPILER = shlex.split(os.environ.get("CC", "cc"))
+
+pytestmark = [
+    pytest.mark.skipif(
+        not os.environ.get("ALLIN1_TEST_BUILDS"), reason="compiles: set ALLIN1_TEST_BUILDS=1"
+    ),
+    pytest.mark.skipif(not shutil.which(COMPILER[0]), reason=f"needs the compiler {COMPILER[0]}"),
+]
+
+#: Runs a program on parts of a problem; gives what each kernel answered, with its name.
+Run = Callable[[list[Any], int], list[tuple[str, NDArray[np.float32]]]]
+
+
+def program(name: str, folder: Path) -> Run:
+    built = folder / f"check_{name}"
+    flags = ["-std=c11", "-g", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+    if not RUNNER:
+        flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    sources = [Path(__file__).with_name(f"check_{name}.c"), KERNEL / "isa.c"]
+    sources += sorted(KERNEL.glob(f"{name}*.c"))
+    command = [*COMPILER, *flags, f"-I{KERNEL}", *map(str, sources), "-o", str(built), "-lm"]
+    subprocess.run(command, check=True)
+
+    def run(problem: list[Any], count: int) -> list[tuple[str, NDArray[np.float32]]]:
+        parts = [np.ascontiguousarray(part).tobytes() for part in problem]
+        (folder / "problem").write_bytes(b"".join(parts))
+        command = [*RUNNER, str(built), str(folder / "problem"), str(folder / "answer")]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        answer = (folder / "answer").read_bytes()
+        size = 8 + 4 * count
+        assert answer
+        assert len(answer) % size == 0
+        return [
+            (
+                answer[start : start + 8].decode().strip(),
+                np.frombuffer(answer[start + 8 : start + size], np.float32),
+            )
+            for start in range(0, len(answer), size)
+        ]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_spectrogram(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return program("spectrogram", tmp_path_factory.mktemp("spectrogram"))
+
+
+@pytest.fixture(scope="module")
+def run_dconv(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return program("dconv", tmp_path_factory.mktemp("dconv"))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("length", [1, 440, 1023, 2049, 3528, 9000])
+def test_the_spectrogram_stays_in_its_memory(
+    run_spectrogram: Run, channels: int, length: int
+) -> None:
+    own, frames = tables(), -(-length // 441)
+    rng = np.random.default_rng(length)
+    samples = rng.uniform(-1, 1, (1, channels, length)).astype(np.float32)
+    wanted = reference.create(Setup())(Stems(samples), Task()).frames[0]
+    sizes = np.array([channels, length, frames, 81, len(own.weights)], np.int64)
+    problem = [sizes, own.window, own.within_side, own.between_sides, own.halves]
+    problem += [own.starts, own.lengths, own.weights, samples]
+    for name, values in run_spectrogram(problem, frames * 81):
+        np.testing.assert_allclose(
+            values.reshape(frames, 81), wanted, rtol=0, atol=1e-6, err_msg=name
+        )
+
+
+@pytest.mark.parametrize(("channels", "hidden"), [(1, 1), (3, 2), (16, 5), (12, 13)])
+@pytest.mark.parametrize("dilation", [1, 2, 37])
+@pytest.mark.parametrize("length", [1, 31, 64, 512, 1100])
+def test_the_residual_branch_stays_in_its_memory(
+    run_dconv: Run, channels: int, hidden: int, dilation: int, length: int
+) -> None:
+    rng = np.random.default_rng(length)
+
+    def normal(*shape: int) -> NDArray[np.float32]:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    layer = Layer(
+        normal(hidden, channels, 3), normal(hidden), dilation, normal(hidden), normal(hidden),
+        1e-3, normal(2 * channels, hidden), normal(2 * channels), normal(2 * channels),
+        normal(2 * channels), 1e-3, normal(channels),
+    )  # fmt: skip
+    x = normal(channels, length)
+    own = pack(layer)
+    problem = [np.array([channels, hidden, dilation, length], np.int64)]
+    problem += [own.narrow, own.narrow_bias, own.gain, own.shift, own.widen, own.widen_bias]
+    problem += [own.widen_gain, own.widen_shift, own.scale, own.gram, own.row_sum, own.biased_sum]
+    problem += [np.array([own.eps, own.widen_eps, own.bias_sum, own.bias_square]), x]
+    answers = run_dconv(problem, x.size)
+    DConv([layer])(x, threads=1)
+    for name, values in answers:
+        # Small songs through a few random numbers magnify what a rounding is off.
+        np.testing.assert_allclose(values.reshape(x.shape), x, rtol=0, atol=1e-3, err_msg=name)
