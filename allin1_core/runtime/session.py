@@ -258,6 +258,8 @@ class Session:
             return self.decide(self.request(tuple(stages), seconds))
         if isinstance(what, Track):
             files = what.find_stems()
+            if files is None and (kept := self._kept_stems(what)) is not None:
+                files = self._kept_before(kept, tuple(wanted))
             if files is None:
                 length = probe_audio(what.source).duration_s or USUAL_LENGTH_S
                 return self.decide(self.request(tuple(needed_stages(Mix, wanted)), length))
@@ -380,7 +382,8 @@ class Session:
         if again is not None:
             source["separated_before"] = True
         elif keep is not None and "separation" not in source:
-            warnings.append(f"The model {self.card.name} wants no stems: there are none to keep.")
+            name = run.records[0].backend
+            warnings.append(f"There are no stems to keep: {name} takes the song and gives none.")
         if only is None and "sections" not in wanted:
             warnings.append(f"The model {self.card.name} finds no sections.")
         metre = run.products.get(Metre)
