@@ -129,8 +129,8 @@ class Analysis:
         if self._is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
-            name = session.card.name
-            warnings.append(f"The model {name} wants no stems: there are none to keep.")
+            name = run.records[0].backend
+            warnings.append(f"There are no stems to keep: {name} takes the song and gives none.")
         if self._only is None and "sections" not in outputs:
             warnings.append(f"The model {session.card.name} finds no sections.")
         metre = run.products.get(Metre)

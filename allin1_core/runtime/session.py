@@ -293,6 +293,8 @@ class Session:
             return self.decide(self.request(tuple(stages), seconds))
         if isinstance(what, Track):
             files = what.find_stems()
+            if files is None and (kept := self.kept_stems(what)) is not None:
+                files = self.kept_before(kept, tuple(wanted))
             if files is None:
                 length = probe_audio(what.source).duration_s or USUAL_LENGTH_S
                 return self.decide(self.request(tuple(needed_stages(Mix, wanted)), length))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 
+from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.errors import OutputError
@@ -15,6 +19,7 @@ from allin1_core.runtime import analyze as analyze_module
 from allin1_core.runtime import streaming
 from allin1_core.runtime.analyze import analyze
 from allin1_core.runtime.track import make_tracks
+from allin1_core.testing.signals import song_logits
 
 
 @pytest.fixture
@@ -118,6 +123,33 @@ def test_ready_made_stems_are_neither_copied_nor_replaced(start_session, write_s
     with start_session(keep_stems=True) as session:
         session.analyze(track)
     assert not (tmp_path / "demix").exists()
+
+
+def test_explain_knows_that_stems_are_used_again(start_session, write_song):
+    path = write_song(seconds=3.0)
+    (track,) = make_tracks([path])
+    with start_session(keep_stems=True) as session:
+        assert session.explain(track).chosen.steps[0].backend.stages == ("demix",)
+        session.analyze(track)
+        assert session.explain(track).chosen.steps[0].backend.stages == ("spectrogram",)
+
+
+def test_a_backend_that_gives_no_stems_is_told_of(
+    make_session, make_plugin, write_song, tmp_path, monkeypatch
+):
+    module = ModuleType("from_song_to_logits")
+    module.create = lambda setup: lambda mix, task: song_logits(300)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    stages = ("demix", "spectrogram", "nn")
+    record = Backend("whole", "demix", f"{module.__name__}:create", spans=stages)
+    plugin = make_plugin(allin1_demix=lambda: [record])
+    (track,) = make_tracks([write_song(seconds=3.0)])
+    with make_session(
+        plugins={"mine": plugin}, keep_stems=True, demix_dir=tmp_path / "demix"
+    ) as session:
+        result = session.analyze(track)
+    assert "no stems to keep: whole takes the song" in " ".join(result.warnings)
+    assert "separation" not in result.provenance.input
 
 
 def test_a_named_separator_uses_only_its_own(start_session, write_song, tmp_path):

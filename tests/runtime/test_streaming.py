@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -437,3 +439,22 @@ def test_a_mix_in_a_file_is_the_same_start_as_in_memory(session, write_song):
     in_memory = session.run(mix, outputs=["logits"])
     (wanted,), (given,) = in_memory.products.values(), by_file.products.values()
     assert measure(wanted, given) == 0
+
+
+@pytest.mark.parametrize(
+    ("length", "stages", "streamed"),
+    [
+        (3.0, [("demix",), ("spectrogram",), ("nn",)], True),
+        (None, [("demix",), ("spectrogram",)], True),
+        (2.99, [("demix",), ("spectrogram",)], False),
+        (99.0, [("demix",)], False),
+        (99.0, [("demix", "spectrogram"), ("nn",)], False),
+        (99.0, [("demix",), ("spectrogram", "nn")], False),
+        (99.0, [("spectrogram",), ("nn",)], False),
+    ],
+)
+def test_what_is_streamed(monkeypatch, length, stages, streamed):
+    monkeypatch.setattr(MixFile, "duration_s", length)
+    steps = [SimpleNamespace(backend=SimpleNamespace(stages=each)) for each in stages]
+    assert streaming.may_stream(MixFile(Path("song.wav")), steps) is streamed
+    assert not streaming.may_stream(Mix(np.zeros((2, 10), np.float32)), steps)
