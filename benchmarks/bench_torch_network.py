@@ -5,6 +5,8 @@ below with PyTorch's ordinary operations. Both run in turn in one process, and t
 that the ratio holds on a busy machine as well.
 
     python benchmarks/bench_torch_network.py --seconds 90 --members 8 --device cpu --threads 2
+
+With --natten the backends that attend by NATTEN run, too; which of its kernels that is, is printed first.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from allin1_backend_torch import network_natten
 from allin1_backend_torch.network import create
 from torch import Tensor
 
@@ -119,6 +123,16 @@ def as_tensor(logits: Logits) -> Tensor:
     return torch.cat(rows).T
 
 
+def _by_natten(setup: Setup, spectrogram: Tensor) -> Callable[[], Tensor]:
+    probe = network_natten.probe_cuda if spectrogram.is_cuda else network_natten.probe_cpu
+    print(probe())
+    began = time.perf_counter()
+    call = network_natten.create(setup)
+    call(LogSpectrogram(spectrogram[:, :100]), Task()).beat.cpu()
+    print(f"natten: set-up and first call {time.perf_counter() - began:.2f} s")
+    return lambda: as_tensor(call(LogSpectrogram(spectrogram), Task())).cpu()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=90, help="of audio")
@@ -127,6 +141,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None, help="on a CPU")
     parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")
     parser.add_argument("--alone", action="store_true", help="without the gathers: for the memory")
+    parser.add_argument("--natten", action="store_true", help="measure the network by NATTEN, too")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -150,6 +165,10 @@ def main() -> None:
         return as_tensor(ours(LogSpectrogram(spectrogram), Task())).cpu()
 
     runs = {"sliced": sliced} if arguments.alone else {"sliced": sliced, "gathered": gathered}
+    if arguments.natten:
+        runs["natten"] = _by_natten(
+            Setup(arguments.device, model, threads=arguments.threads), spectrogram
+        )
     best = dict.fromkeys(runs, float("inf"))
     outputs = {}
     for _ in range(arguments.repeats):
@@ -160,9 +179,11 @@ def main() -> None:
     for name, seconds in best.items():
         per_second = 1000 * seconds / arguments.seconds
         print(f"{name:9} {seconds:7.3f} s, {per_second:7.2f} ms for a second of audio")
-    if not arguments.alone:
-        difference = (outputs["sliced"] - outputs["gathered"]).abs().max().item()
-        print(f"ratio {best['gathered'] / best['sliced']:.2f}, largest difference {difference:.1e}")
+    for name in set(runs) - {"sliced"}:
+        difference = (outputs["sliced"] - outputs[name]).abs().max().item()
+        print(
+            f"{name}: ratio {best[name] / best['sliced']:.2f}, largest difference {difference:.1e}"
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"peak memory of the process {peak / 1024:.0f} MiB")
 

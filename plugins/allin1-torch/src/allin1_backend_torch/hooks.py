@@ -22,16 +22,16 @@ _NEEDS = Needs(
     remedy="Install PyTorch 2.4 or later: see https://pytorch.org/get-started/locally.",
 )
 
+_NEEDS_DEMUCS = Needs(
+    requires=("torch>=2.4", "demucs>=4.1,<5"),
+    remedy="Install Demucs: pip install 'allin1-torch[demucs]'. Or give separated stems (--stems-dir).",
+)
+
 # NATTEN's sources ask for PyTorch as they are built, which pip hides from them by default.
 _NEEDS_NATTEN = Needs(
     requires=("torch>=2.5", "natten>=0.21,<0.22"),
     remedy="Install NATTEN: pip install --no-build-isolation 'natten>=0.21,<0.22'; for CUDA take its wheel"
     " from https://natten.org/install.",
-)
-
-_NEEDS_DEMUCS = Needs(
-    requires=("torch>=2.4", "demucs>=4.1,<5"),
-    remedy="Install Demucs: pip install 'allin1-torch[demucs]'. Or give separated stems (--stems-dir).",
 )
 
 _ON_2_CORES = "2-core x86-64 cloud machine, PyTorch 2.13, 2026-11"
@@ -43,9 +43,9 @@ _SPEEDS = {
     "spectrogram": {"cpu": (0.07, 0.0033), "cuda": (0.25, 3.2e-5)},
     "spectrogram-float32": {"cpu": (0.07, 0.0021), "cuda": (0.25, 2.5e-5)},
     "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-4)},
+    "nn-natten": {"cpu": (9.0, 0.45)},
     "metrical_prep": {"cpu": (0.003, 3e-6), "cuda": (0.04, 1e-6)},
     "functional": {"cpu": (0.004, 1e-5), "cuda": (0.045, 5e-6)},
-    "nn-natten": {"cpu": (9.0, 0.45)},
 }
 
 
