@@ -105,7 +105,7 @@ def create(setup: Setup) -> Nn:
     attentions = {
         block: prepare_attentions(block) for member in ensemble.members for block in member.blocks
     }
-    layers = partial(by_natten, attentions, attend, ensemble.threads)
+    layers = partial(by_natten, attentions, attend)
     return Waiting(replace(ensemble, time_layers=layers), device)
 
 
@@ -181,14 +181,13 @@ Attend = Callable[[Attention, Tensor, int, int], Tensor]
 def by_natten(
     attentions: Mapping[Block, tuple[Attention, Attention]],
     attend: Attend,
-    threads: int,
     like: Tensor,
     each: Each,
     spans: Sequence[Span],
 ) -> TimeLayer:
     """Make the time layers that attend by NATTEN."""
-    # Its work is for all of a song, in this thread. :func:`.running` sets this back.
-    torch.set_num_threads(threads)
+    # FlexAttention is many small operations, over which PyTorch's threads wait longer than they work.
+    torch.set_num_threads(1)  # which :func:`.running` sets back
     frames = like.shape[1] // INSTRUMENTS
 
     def apply(block: Block, dilation: int, planes: Tensor) -> None:
@@ -222,15 +221,15 @@ def attend_at_once(attention: Attention, rows: Tensor, dilation: int, frames: in
 def attend_in_pieces(attention: Attention, rows: Tensor, dilation: int, frames: int) -> Tensor:
     """Attend over short pieces, each of every `dilation`-th frame."""
     members, home = (
-        torch.from_numpy(index).to(rows.device) for index in pieces(rows.shape[2], dilation)
+        torch.from_numpy(index).to(rows.device) for index in pieces(rows.shape[2], dilation, frames)
     )
     places = torch.arange(members.shape[1], device=rows.device)
     apart = rows[:, :, members].flatten(1, 2)
     context = _na1d(attention, apart, places % OFFSETS, 1)
-    return context.view(INSTRUMENTS, -1, 2, HEAD_CHANNELS)[:, home[:frames]]
+    return context.view(INSTRUMENTS, -1, 2, HEAD_CHANNELS)[:, home]
 
 
-def pieces(frames: int, dilation: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pieces(padded: int, dilation: int, frames: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Lay a song out as overlapping pieces of equal length.
 
     A query that has two frames of its piece on either side has its window there. The others are at an end
@@ -238,10 +237,12 @@ def pieces(frames: int, dilation: int) -> tuple[NDArray[np.int64], NDArray[np.in
 
     Parameters
     ----------
-    frames
-        Of the song with its padding, at least five times the dilation.
+    padded
+        Frames of the song with its padding, at least five times the dilation.
     dilation
         Frames from one member of a piece to the next.
+    frames
+        Of the song without its padding, for which there are pieces.
 
     Returns
     -------
@@ -250,21 +251,17 @@ def pieces(frames: int, dilation: int) -> tuple[NDArray[np.int64], NDArray[np.in
     home
         ``[frames]``: where in `members`, flattened, the window of a frame is the right one.
     """
-    length = next(size for size in PIECES if size <= frames // dilation)
+    length = next(size for size in PIECES if size <= padded // dilation)
     step = length - (WINDOW - 1)
-    classes = np.arange(dilation)
-    sizes = (frames - classes + dilation - 1) // dilation
-    counts = np.maximum(1, -(-(sizes - (WINDOW - 1)) // step))
-    first = np.cumsum(counts) - counts  # piece with which each class begins
-    own = np.repeat(classes, counts)
-    # The last piece of a class is moved back to end with it.
-    starts = np.minimum((np.arange(len(own)) - first[own]) * step, sizes[own] - length)
-    members = (starts[:, None] + np.arange(length)) * dilation + own[:, None]
-
     place, residue = np.divmod(np.arange(frames), dilation)
-    number = np.clip((place - WINDOW // 2) // step, 0, counts[residue] - 1)
-    piece = first[residue] + number
-    return members, piece * length + place - starts[piece]
+    class_sizes = (padded - residue + dilation - 1) // dilation
+    # The last piece of a class is moved back to end with it.
+    last = np.maximum(-(-(class_sizes - length) // step), 0)
+    number = np.clip((place - WINDOW // 2) // step, 0, last)
+    start = np.minimum(number * step, class_sizes - length)
+    begins, piece = np.unique(start * dilation + residue, return_inverse=True)
+    members = begins[:, None] + dilation * np.arange(length)
+    return members, piece * length + place - start
 
 
 def _na1d(attention: Attention, rows: Tensor, phases: Tensor, dilation: int) -> Tensor:
