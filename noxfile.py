@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -37,15 +38,23 @@ def constrained(session: nox.Session, *packages: str) -> None:
     session.install("--constraint", str(ROOT / "constraints.txt"), *packages)
 
 
+@functools.cache
+def wheels_folder() -> Path:
+    """An empty folder for the wheels of this run of nox."""
+    folder = ROOT / ".nox" / "wheels"
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
 def wheel(session: nox.Session, folder: Path) -> str:
-    """Build the wheel of the distribution in `folder` and return its path."""
-    out = Path(session.create_tmp()) / f"wheel-{folder.name}"
-    shutil.rmtree(out, ignore_errors=True)
-    session.run(
-        *("python", "-m", "pip", "wheel", "--quiet", "--no-deps"),
-        *("--wheel-dir", str(out), str(folder)),
-        env={"PIP_CONSTRAINT": str(ROOT / "constraints.txt")},
-    )
+    """Give the path of the wheel of the distribution in `folder`, built once a run for each Python."""
+    out = wheels_folder() / str(session.python or "default") / folder.name
+    if not any(out.glob("*.whl")):
+        session.run(
+            *("python", "-m", "pip", "wheel", "--quiet", "--no-deps"),
+            *("--wheel-dir", str(out), str(folder)),
+            env={"PIP_CONSTRAINT": str(ROOT / "constraints.txt")},
+        )
     (built,) = out.glob("*.whl")
     return str(built)
 
@@ -57,13 +66,24 @@ def install_built(session: nox.Session, *plugins: str, extras: str = "testing") 
     constrained(session, *wheels)
 
 
-def run_pytest(session: nox.Session, *tests: Path) -> None:
-    """Run tests from an empty folder, so that only installed packages can be imported."""
+def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> None:
+    """Run tests from an empty folder, so that only installed packages can be imported.
+
+    In parallel there is a process for each core. Tests of one ``xdist_group`` share a process: those that must not run
+    beside each other, or that share what takes long to make.
+    """
+    options = []
+    if parallel:
+        constrained(session, "pytest-xdist")
+        options = ["-n", "auto", "--dist", "loadgroup"]
+        # Each process uses one core; else they would be in each other's way.
+        session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     away = Path(session.create_tmp()) / "away"
     away.mkdir(exist_ok=True)
     with session.chdir(away):
         session.run(
-            "pytest", "-c", str(ROOT / "pyproject.toml"), *map(str, tests), *session.posargs
+            *("pytest", "-c", str(ROOT / "pyproject.toml"), *options),
+            *(*map(str, tests), *session.posargs),
         )
 
 
@@ -91,13 +111,13 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """The core alone, with no backend package importable."""
-    install_built(session)
+    install_built(session, extras="testing,viz")
     check = (
         f"import importlib.util as u; found = [m for m in {BACKEND_PACKAGES!r} if u.find_spec(m)];"
         "assert not found, f'importable: {found}'"
     )
     session.run("python", "-c", check)
-    run_pytest(session, ROOT / "tests")
+    run_pytest(session, ROOT / "tests", parallel=True)
 
 
 @nox.session(python="3.10")
@@ -149,10 +169,10 @@ def madmom(session: nox.Session) -> None:
 @nox.session
 def together(session: nox.Session) -> None:
     """Everything installed: selection among the backends, and the whole way with each of them."""
-    install_built(session, *PLUGINS, extras="testing,av")
+    install_built(session, *PLUGINS, extras="testing,av,viz")
     # What else is under tests/ does not look at what is installed.
     folders = ("end_to_end", "cli", "plugins", "io")
-    run_pytest(session, *(ROOT / "tests" / name for name in folders))
+    run_pytest(session, *(ROOT / "tests" / name for name in folders), parallel=True)
 
 
 @nox.session

@@ -183,7 +183,7 @@ class SelectionSpecs:
 
     @hookspec(firstresult=True)
     def allin1_select_route(self, request: RouteRequest, routes: Sequence[Route]) -> Route | None:
-        """Choose one of `routes`, cheapest first, or None to leave it to the next plugin and to ``auto``.
+        """Choose one of `routes`, best first, or None to leave it to the next plugin and to ``auto``.
 
         It is not asked about what the user has chosen by name.
 

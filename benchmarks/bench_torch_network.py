@@ -9,7 +9,8 @@ float64.
     python benchmarks/bench_torch_network.py --seconds 180 --members 8 --device cuda:0
 
 On CUDA the Triton kernels take part where Triton is installed. Their set-up is that of a machine on which they were compiled
-before, unless ``--cold`` is given.
+before, unless ``--cold`` is given. With --natten the backends that attend by NATTEN take part, too; which of its kernels that
+is, is printed first.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from allin1_backend_torch import network
+from allin1_backend_torch import network, network_natten
 from allin1_backend_torch.triton_network import backend
 from numpy.typing import NDArray
 from torch import Tensor
@@ -141,11 +142,15 @@ def as_array(logits: Logits) -> NDArray[np.float64]:
     return np.concatenate(rows).T
 
 
-def variants(device: str) -> dict[str, Callable[[Setup], Nn]]:
+def variants(device: str, *, natten: bool) -> dict[str, Callable[[Setup], Nn]]:
     """Factories of all networks for `device`."""
     found: dict[str, Callable[[Setup], Nn]] = {"sliced": network.create}
     if device.startswith("cuda") and find_spec("triton") is not None:
         found |= {"triton": backend.create, "triton-float16": backend.create_float16}
+    if natten:
+        is_cuda = device.startswith("cuda")
+        print((network_natten.probe_cuda if is_cuda else network_natten.probe_cpu)())
+        found["natten"] = network_natten.create
     return found
 
 
@@ -169,6 +174,7 @@ def main() -> None:
     parser.add_argument("--check", type=float, default=5, help="seconds to measure the errors on")
     parser.add_argument("--alone", action="store_true", help="without the gathers: for the memory")
     parser.add_argument("--cold", action="store_true", help="with an empty cache of kernels")
+    parser.add_argument("--natten", action="store_true", help="measure the network by NATTEN, too")
     arguments = parser.parse_args()
     device = arguments.device
     if arguments.threads:
@@ -184,7 +190,7 @@ def main() -> None:
     wanted = exact(LogSpectrogram(short), Task())
 
     runs: dict[str, Callable[[Tensor], Tensor]] = {}
-    for name, create in variants(device).items():
+    for name, create in variants(device, natten=arguments.natten).items():
         setup = Setup(device, model, threads=arguments.threads)
         setup_s, call = finished(device, partial(create, setup))
         runs[name] = lambda frames, call=call: as_tensor(call(LogSpectrogram(frames), Task()))

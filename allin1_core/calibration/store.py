@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-import os
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-
+from allin1_core.calibration.bridges import BridgeMeasurement
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.speed import Speed
-from allin1_core.contracts.verdict import Ready
 from allin1_core.io.atomic import atomic_path
-from allin1_core.plugins.record import PluginRecord
 from allin1_core.weights.store import cache_folder
 
 log = logging.getLogger(__name__)
@@ -27,7 +20,7 @@ log = logging.getLogger(__name__)
 _SCHEMA = 1
 
 #: Conditions that tell one measured thing from another; where only the others differ, the newer replaces the older.
-_IDENTITY = ("machine", "device", "model", "threads")
+_IDENTITY = ("machine", "device", "demix", "model", "metre", "threads")
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class Measurement:
     stage, backend
         Which backend.
     conditions
-        Under what it holds; see :func:`conditions_of`.
+        Under what it holds; see :func:`~allin1_core.calibration.conditions.conditions_of`.
     setup_s, rate
         Seconds once, and seconds per second of audio.
     date
@@ -61,39 +54,24 @@ class Measurement:
         )
 
 
-def conditions_of(
-    backend: Backend[Any], plugin: PluginRecord, ready: Ready, *, model: str, threads: int | None
-) -> dict[str, str]:
-    """Tell what a measurement depends on.
+@dataclass(frozen=True)
+class Calibration:
+    """Everything that was measured.
 
-    That is the machine, the device and what the probe says of it, the versions of the core, the plugin and the
-    libraries that the backend needs, the number of threads, and for the network the model's size.
+    Attributes
+    ----------
+    backends, bridges
+        Of each, what was saved last under its conditions.
     """
-    versions = [f"allin1-core {_version('allin1-core')}"]
-    if plugin.distribution:
-        versions.append(f"{plugin.distribution} {plugin.version}")
-    for text in backend.needs.requires:
-        name = Requirement(text).name
-        installed = _version(name)
-        if installed:  # else its marker leaves it out here
-            versions.append(f"{name} {installed}")
-    return {
-        "machine": machine(),
-        "device": ready.device,
-        "detail": ready.detail,
-        "versions": ", ".join(sorted(set(versions))),
-        "model": model if "nn" in backend.stages else "",
-        "threads": "" if threads is None else str(threads),
-    }
 
+    backends: tuple[Measurement, ...] = ()
+    bridges: tuple[BridgeMeasurement, ...] = ()
 
-@functools.cache
-def machine() -> str:
-    """Words for this machine: system, processor, and number of cores."""
-    return (
-        f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores,"
-        f" Python {platform.python_version()}"
-    )
+    def updated(self, new: Calibration) -> Calibration:
+        """Put `new` in place of older measurements of the same backends and bridges."""
+        backends = {_identity(one): one for one in (*self.backends, *new.backends)}
+        bridges = {_identity(one): one for one in (*self.bridges, *new.bridges)}
+        return Calibration(tuple(backends.values()), tuple(bridges.values()))
 
 
 def calibration_path() -> Path:
@@ -101,31 +79,35 @@ def calibration_path() -> Path:
     return cache_folder().parent / "calibration.json"
 
 
-def load_measurements(path: Path | None = None) -> tuple[Measurement, ...]:
+def load_calibration(path: Path | None = None) -> Calibration:
     """Read what was saved. A file that cannot be understood counts as none, and the log says so."""
     path = path or calibration_path()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != _SCHEMA:
             raise ValueError(f"its schema is {content['schema']}")
-        found = tuple(Measurement(**one) for one in content["measurements"])
-        for one in found:
+        backends = tuple(Measurement(**one) for one in content["measurements"])
+        for one in backends:
             if not (one.setup_s >= 0 and one.rate >= 0 and one.conditions["device"]):
                 raise ValueError(f"{one.stage}={one.backend} has values out of range")
+        bridges = tuple(BridgeMeasurement(**one) for one in content.get("bridges", ()))
+        for way in bridges:
+            if not (way.latency_s >= 0 and way.seconds_per_byte >= 0 and way.conditions["device"]):
+                raise ValueError(f"{way.source} to {way.destination} has values out of range")
     except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return Calibration()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning(
             "The calibration in %s cannot be used (%s); 'allin1 bench --save' makes it anew.",
             path,
             error,
         )
-        return ()
-    return found
+        return Calibration()
+    return Calibration(backends, bridges)
 
 
-def save_measurements(new: Iterable[Measurement], path: Path | None = None) -> Path:
-    """Add `new` to what was saved, in place of older ones of the same backends.
+def save_calibration(new: Calibration, path: Path | None = None) -> Path:
+    """Add `new` to what was saved, in place of older measurements of the same backends and bridges.
 
     Raises
     ------
@@ -133,9 +115,12 @@ def save_measurements(new: Iterable[Measurement], path: Path | None = None) -> P
         The file cannot be written.
     """
     path = path or calibration_path()
-    kept = {_identity(one): one for one in load_measurements(path)}
-    kept |= {_identity(one): one for one in new}
-    content = {"schema": _SCHEMA, "measurements": [asdict(one) for one in kept.values()]}
+    everything = load_calibration(path).updated(new)
+    content = {
+        "schema": _SCHEMA,
+        "measurements": [asdict(one) for one in everything.backends],
+        "bridges": [asdict(one) for one in everything.bridges],
+    }
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
@@ -153,25 +138,9 @@ def find_speed(
     return None
 
 
-def _identity(one: Measurement) -> tuple[str, ...]:
-    return (one.stage, one.backend, *(one.conditions.get(name, "") for name in _IDENTITY))
-
-
-@functools.cache
-def _version(name: str) -> str:
-    """Version of an installed distribution, asked for once; empty where there is none."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
-
-
-def _processor() -> str:
-    """Name of the processor; Linux keeps it apart from what Python knows."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def _identity(one: Measurement | BridgeMeasurement) -> tuple[str, ...]:
+    if isinstance(one, Measurement):
+        which: tuple[str, ...] = (one.stage, one.backend)
+    else:
+        which = (one.source, one.destination, one.target)
+    return (*which, *(one.conditions.get(name, "") for name in _IDENTITY))

@@ -63,8 +63,8 @@ def time_backend(
         return Times(
             create_s=created - began,
             first_s=first_s,
-            short_s=_best(lambda: run(call, short), clock),
-            long_s=_best(lambda: run(call, long), clock),
+            short_s=best_time(lambda: run(call, short), clock),
+            long_s=best_time(lambda: run(call, long), clock),
         )
     finally:
         close = getattr(call, "close", None)
@@ -90,7 +90,8 @@ def separate(times: Times, short_audio_s: float, long_audio_s: float) -> tuple[f
     return round(times.create_s + warm_up_s + each_call_s, 9), round(rate, 12)
 
 
-def _best(call: Callable[[], Any], clock: Callable[[], float]) -> float:
+def best_time(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Time a call a few times, and give the least."""
     best = float("inf")
     started = clock()
     for _ in range(REPEATS):

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.parameters import backend_option, parity_option
+from allin1_core.cli.parameters import (
+    backend_option,
+    calibrate_option,
+    parity_option,
+    show_calibration,
+)
 from allin1_core.errors import Allin1Error
 
 if TYPE_CHECKING:
@@ -88,7 +93,9 @@ def _stem_options(function: Any) -> Any:
     type=click.Choice(["beats", "sections"]),
     help="Find these, and spend no time on the rest.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace results that belong to other inputs.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace results and kept stems that belong to other inputs."
+)
 @click.option(
     "--beats-per-bar",
     type=Metres(),
@@ -129,6 +136,19 @@ def _stem_options(function: Any) -> Any:
     help="Least exact arithmetic that separation may use.  [default: auto]",
 )
 @click.option("--demix-batch-size", type=int, help="Segments to separate at once.")
+@click.option(
+    "-k",
+    "--keep-stems",
+    is_flag=True,
+    help="Keep the stems of separated songs as WAV files, and use them again.",
+)
+@click.option(
+    "--demix-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Folder of kept stems; those of the same song and parameters are used again, with or without -k."
+    "  [default with -k: demix]",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
 @click.option(
     "--guard",
@@ -136,11 +156,18 @@ def _stem_options(function: Any) -> Any:
     help="Check each backend against the reference on 10 s of the first track, and replace one that"
     " breaks its promise.",
 )
+@calibrate_option
 @click.option(
     "--timings-path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Append a line of JSON for each stage that has run.",
+)
+@click.option(
+    "--timings-viz-path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the stages of each track over time: PDF, PNG or SVG.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a track on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -163,7 +190,11 @@ def command(
     overwrite: bool,
     threads: int | None,
     guard: bool,
+    calibrate: bool | None,
     timings_path: Path | None,
+    timings_viz_path: Path | None,
+    keep_stems: bool,
+    demix_dir: Path | None,
     as_json: bool,
     quiet: bool,
     **rest: Any,
@@ -181,6 +212,7 @@ def command(
     from allin1_core.runtime.batch import run_batch
     from allin1_core.runtime.session import Session
 
+    show_calibration(not quiet)
     with Session(
         model,
         device=device,
@@ -191,10 +223,16 @@ def command(
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
         guard=guard,
+        calibrate=calibrate,
         timings_path=timings_path,
+        timings_viz_path=timings_viz_path,
+        keep_stems=keep_stems,
+        demix_dir=demix_dir,
+        overwrite_stems=overwrite,
         plugins=load_plugins(ctx),
     ) as session:
         failed: list[Outcome] = []
+        told: dict[str, Track] = {}
         with show_progress(tracks, enabled=not (quiet or as_json)) as progress:
             for outcome in run_batch(
                 session,
@@ -208,7 +246,7 @@ def command(
             ):
                 if outcome.error is not None:
                     failed.append(outcome)
-                _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]))
+                _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]), told)
     if failed:
         first = failed[0].error
         # One exit status for one kind of failure; a mixture is 1.
@@ -271,14 +309,23 @@ def _metre(options: dict[str, Any]) -> Any:
     return replace(MetreParameters(), **given).validate()
 
 
-def _report(outcome: Outcome, as_json: bool, quiet: bool, traceback: bool) -> None:
+def _report(
+    outcome: Outcome, as_json: bool, quiet: bool, traceback: bool, told: dict[str, Track]
+) -> None:
+    """Print what became of a track; `told` has the first track of each error that concerns no file."""
     error, result = outcome.error, outcome.result
     if error is not None:
         if traceback:
             import traceback as tb
 
             click.echo("".join(tb.format_exception(error)), err=True, nl=False)
-        click.echo(f"allin1: error: {_named(error, outcome.track)}", err=True)
+        # The same backend fails for every track in the same way: that is read once.
+        first = outcome.track if error.path else told.setdefault(str(error), outcome.track)
+        if first is outcome.track:
+            click.echo(f"allin1: error: {_named(error, outcome.track)}", err=True)
+        else:
+            text = f"{outcome.track.source}: failed as {first.source} did"
+            click.echo(f"allin1: error: {text}", err=True)
         if as_json:
             import json
 

@@ -28,7 +28,7 @@ def command(
     from allin1_core.runtime.session import Session
     from allin1_core.selection.describing import candidates_lines, candidates_values
 
-    session = Session(model, device=device, plugins=load_plugins(ctx))
+    session = Session(model, device=device, calibrate=False, plugins=load_plugins(ctx))
     candidates = session.candidates(session.request(STAGES, seconds))
     chosen: list[Any] = []
     trouble = ""

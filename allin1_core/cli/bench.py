@@ -11,6 +11,7 @@ from allin1_core.cli.main import load_plugins
 
 if TYPE_CHECKING:
     from allin1_core.runtime.bench import Row
+    from allin1_core.runtime.bench_bridges import BridgeRow
 
 
 class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
@@ -52,6 +53,18 @@ class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of c
 @click.option(
     "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
 )
+@click.option(
+    "--demix-error",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Measure instead what each precision of separation loses, in decibels under each stem, on the middle"
+    " two minutes of FILE or on generated audio; with --save, auto leaves out float16 where that loses too much.",
+)
+@click.option("--demucs-model", help="Model that separates.  [default: htdemucs]")
+@click.option(
+    "--demucs-weights", metavar="FOLDER", help="Folder with its files; random:SEED for random ones."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
@@ -63,30 +76,45 @@ def command(
     device: str | None,
     threads: int | None,
     weights_dir: Path | None,
+    demix_error: str | None,
+    demucs_model: str | None,
+    demucs_weights: str | None,
     as_json: bool,
 ) -> None:
-    """Measure every backend that can run here on generated audio, and check it against the reference.
+    """Measure every backend that can run here on generated audio, check it against the reference, and measure moves of arrays.
 
-    Exit status 1 if a backend fails, or differs more than it promises.
+    With --stage demix it separates, for which weights may be fetched. Exit status 1 if a backend fails, or differs more than it promises.
     """
     import dataclasses
     import json
 
-    from allin1_core.calibration.store import save_measurements
+    from allin1_core.calibration.store import Calibration, save_calibration
+    from allin1_core.contracts.demix import DemixParameters
     from allin1_core.contracts.stages import STAGES
     from allin1_core.runtime.bench import USUAL_STAGES, bench
+    from allin1_core.runtime.bench_bridges import bench_bridges
     from allin1_core.runtime.session import Session
 
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise click.UsageError(f"There is no stage {unknown[0]}. Stages are {', '.join(STAGES)}.")
+    if stages and demix_error is not None:
+        raise click.UsageError("--demix-error is of separation alone; leave --stage out.")
+    demix = {"model": demucs_model, "weights": demucs_weights}
     session = Session(
         model,
         device=device,
         threads=threads,
         weights_dir=None if weights_dir is None else str(weights_dir),
+        demix=DemixParameters(**{k: v for k, v in demix.items() if v is not None}),  # type: ignore[arg-type]
         plugins=load_plugins(ctx),
     )
+    if demix_error is not None:
+        from allin1_core.cli.demix_error import report_demix_errors
+
+        if not report_demix_errors(session, demix_error, seconds[1], save=save, as_json=as_json):
+            ctx.exit(1)
+        return
     rows = []
     if not as_json:
         click.echo(_HEAD)
@@ -94,12 +122,26 @@ def command(
         rows.append(row)
         if not as_json:
             click.echo(_line(row))
+    bridges: list[BridgeRow] = []
+    for bridge_row in bench_bridges(session):
+        if not bridges and not as_json:
+            click.echo(_BRIDGE_HEAD)
+        bridges.append(bridge_row)
+        if not as_json:
+            click.echo(_bridge_line(bridge_row))
     if as_json:
-        click.echo(json.dumps([_finite(dataclasses.asdict(row)) for row in rows], indent=2))
+        content = {
+            "backends": [_finite(dataclasses.asdict(row)) for row in rows],
+            "bridges": [_bridge_values(row) for row in bridges],
+        }
+        click.echo(json.dumps(content, indent=2))
     if save:
-        path = save_measurements(row.measurement for row in rows if row.measurement is not None)
-        click.echo(f"Saved to {path}", err=as_json)
-    if any(row.trouble for row in rows):
+        new = Calibration(
+            tuple(row.measurement for row in rows if row.measurement is not None),
+            tuple(row.measurement for row in bridges if row.measurement is not None),
+        )
+        click.echo(f"Saved to {save_calibration(new)}", err=as_json)
+    if any([row.trouble for row in rows] + [row.trouble for row in bridges]):
         ctx.exit(1)
 
 
@@ -107,6 +149,29 @@ _HEAD = (
     f"{'stage':<14}{'backend':<22}{'device':<9}{'set-up':>9}{'per second':>13}"
     f"{'3 minutes':>12}{'prior':>11}  {'differs':<9} promised"
 )
+
+
+_BRIDGE_HEAD = f"\n{'move':<36}{'measured':>24}{'prior':>27}"
+
+
+def _bridge_line(row: BridgeRow) -> str:
+    from allin1_core.selection.describing import bridge_price
+
+    start = f"{f'{row.bridge.source} to {row.bridge.destination}':<36}"
+    if row.measurement is None:
+        return f"{start} {row.trouble}"
+    return f"{start}{bridge_price(row.measurement.on(row.bridge))}   {bridge_price(row.bridge)}"
+
+
+def _bridge_values(row: BridgeRow) -> dict[str, Any]:
+    import dataclasses
+
+    return {
+        "source": str(row.bridge.source),
+        "destination": str(row.bridge.destination),
+        "measurement": None if row.measurement is None else dataclasses.asdict(row.measurement),
+        "trouble": row.trouble,
+    }
 
 
 def _line(row: Row) -> str:

@@ -90,7 +90,7 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
     from allin1_core.runtime.session import Session
 
     try:
-        session = Session(model, plugins=load_plugins(ctx))
+        session = Session(model, calibrate=False, plugins=load_plugins(ctx))
     except Allin1Error as error:
         return [_Check("model", "wrong", error.message, error.remedy or "")]
     details: dict[str, None] = {}
@@ -147,22 +147,30 @@ def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> 
 
 
 def _audio() -> list[_Check]:
-    import importlib.util
     from importlib.metadata import version
 
     import soundfile
 
     text = f"{soundfile.__libsndfile_version__} (WAV, FLAC, OGG, MP3), soxr {version('soxr')}"
-    checks = [_Check("audio", "ok", text)]
-    if importlib.util.find_spec("av") is None:
-        checks.append(
-            _Check(
-                "audio",
-                "note",
-                "M4A and AAC cannot be read.",
-                'Install PyAV: pip install "allin1-core[av]"',
-            )
-        )
-    else:
-        checks.append(_Check("audio", "ok", f"PyAV {version('av')} (M4A, AAC and others)"))
-    return checks
+    return [_Check("audio", "ok", text), _pyav()]
+
+
+def _pyav() -> _Check:
+    from importlib.metadata import version
+
+    from allin1_core.errors import brief
+    from allin1_core.io.audio import has_pyav
+
+    text = "M4A and AAC cannot be read"
+    if not has_pyav():
+        return _Check("audio", "note", f"{text}.", 'Install PyAV: pip install "allin1-core[av]"')
+    installed = version("av")
+    try:
+        import av
+
+        av.open  # noqa: B018 - a folder called av that hides it has none
+    except Exception as error:  # such as a library that it was built against and is not here
+        reason = f"PyAV {installed} cannot be imported ({brief(error)})."
+        remedy = 'Reinstall it: pip install --force-reinstall "allin1-core[av]"'
+        return _Check("audio", "note", f"{text}: {reason}", remedy)
+    return _Check("audio", "ok", f"PyAV {installed} (M4A, AAC and others)")

@@ -8,7 +8,12 @@ from typing import Any
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.parameters import backend_option, parity_option
+from allin1_core.cli.parameters import (
+    backend_option,
+    calibrate_option,
+    parity_option,
+    show_calibration,
+)
 
 
 @click.command()
@@ -24,6 +29,7 @@ from allin1_core.cli.parameters import backend_option, parity_option
 @click.option("-d", "--device", help="Device to choose for.  [default: auto]")
 @backend_option
 @parity_option
+@calibrate_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
@@ -35,12 +41,13 @@ def command(
     device: str | None,
     backends: tuple[tuple[Any, str], ...],
     parity: str | None,
+    calibrate: bool | None,
     as_json: bool,
 ) -> None:
     """Tell which backends would analyse SONG, its stems, or so many seconds of audio, and why.
 
     Prints the route, each candidate with its cost and what that rests on, and for each that is refused the gate,
-    the reason and the remedy. Nothing is run.
+    the reason and the remedy. Nothing is run, but for what --calibrate measures.
     """
     import json
 
@@ -49,11 +56,13 @@ def command(
 
     if seconds is not None and (song is not None or stems_dir is not None):
         raise click.UsageError("Give a song or its stems, or --seconds.")
+    show_calibration()
     session = Session(
         model,
         device=device,
         backends=dict(backends),
         parity=parity,
+        calibrate=calibrate,
         plugins=load_plugins(ctx),
     )
     start: Any = seconds

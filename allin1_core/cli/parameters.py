@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import click
+
+
+def show_calibration(is_shown: bool = True) -> None:
+    """Let the measurements of a run be told of on stderr as they are made, or not."""
+    level = logging.INFO if is_shown else logging.NOTSET
+    logging.getLogger("allin1_core.runtime.calibrating").setLevel(level)
 
 
 class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
@@ -32,6 +39,12 @@ backend_option = click.option(
     type=Choice(),
     help="Use this backend or plugin for a stage, such as nn=torch-cpu; may be repeated."
     " NAME auto undoes what the environment or the configuration says.",
+)
+calibrate_option = click.option(
+    "--calibrate/--no-calibrate",
+    default=None,
+    help="First measure the backends that could do it, where nothing that holds was measured before, keep that,"
+    " and choose by it.",
 )
 parity_option = click.option(
     "--parity",

@@ -34,11 +34,15 @@ def show_progress(
     )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=len(tracks), stage="")
+        furthest = 0.0
 
         def tell(index: int, stage: str, fraction: float) -> None:
+            nonlocal furthest
+            # The end of one song may be told after the beginning of the next.
+            furthest = max(furthest, index + fraction)
             bar.update(
                 task,
-                completed=index + fraction,
+                completed=furthest,
                 stage=stage,
                 description=f"{index + 1}/{len(tracks)} {tracks[index].name}",
             )

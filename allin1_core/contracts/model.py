@@ -55,6 +55,9 @@ class ModelCard:
         Where the parameters come from.
     outputs
         What an analysis with it can give: ``beats``, ``sections``.
+    context_frames
+        How far before and after a frame its logits depend on the spectrogram, so that long songs can be cut into
+        blocks; None where they depend on all of it.
     """
 
     name: str
@@ -65,6 +68,7 @@ class ModelCard:
     source: str
     architecture: str = "all-in-one"
     outputs: tuple[str, ...] = ("beats", "sections")
+    context_frames: int | None = None
 
 
 #: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.

@@ -34,6 +34,8 @@ class RouteRequest:
         Kind of device, or its name, that the user asked for; None for any.
     choices
         Stages for which the user named a backend or a plugin.
+    members
+        How many networks the model has; None where that is not known.
     """
 
     stages: tuple[Stage, ...]
@@ -43,6 +45,7 @@ class RouteRequest:
     parity: Parity = ANY_CLOSE
     device: str | None = None
     choices: tuple[tuple[Stage, str], ...] = ()
+    members: int | None = None
 
 
 @dataclass(frozen=True)

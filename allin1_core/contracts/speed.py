@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Networks in the ensemble ``harmonix-all``.
+ENSEMBLE = 8
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -17,15 +20,19 @@ class Speed:
         Seconds until the first work can start, beyond what the backend's probe has done: where the probe imports
         the library, that is paid before anything is chosen.
     rate
-        Seconds of work per second of audio; for ``nn``, of the ensemble of eight.
+        Seconds of work per second of audio.
     measured
         Where that was measured: machine and date, or the benchmark that prints it.
+    members
+        For ``nn``, how many networks the measured model had. The work for a model of more or fewer is taken to be
+        in proportion.
     """
 
     device: str
     setup_s: float
     rate: float
     measured: str
+    members: int = ENSEMBLE
 
     def cost_s(self, audio_s: float) -> float:
         """Seconds for a request of `audio_s` seconds of audio."""

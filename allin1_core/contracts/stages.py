@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -105,6 +105,51 @@ class Demix(Protocol):
 
     def __call__(self, mix: Mix, task: Task, /) -> Stems:
         """Separate `mix`."""
+        ...
+
+
+class StreamingDemix(Demix, Protocol):
+    """A separator that can also do with a part of the song in memory at a time.
+
+    What has a method ``stream`` is asked for it where a song is long.
+    """
+
+    def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:
+        """Separate a song that is read block by block.
+
+        Parameters
+        ----------
+        blocks
+            Begins to read the song, in consecutive blocks of any length; each call begins anew, and each
+            is the reading and decoding of a file. What it raises is to be let through.
+        task
+            As for the call. Its fraction is that of the whole song.
+
+        Returns
+        -------
+        iterator of Stems
+            Consecutive stems of any length, which put together are those of the whole song, to rounding.
+            What is kept between them does not grow with the song. It may be closed early.
+        """
+        ...
+
+
+class MeasuringDemix(Demix, Protocol):
+    """A separator that can say what its precisions lose.
+
+    What has a method ``precision_errors`` is asked for it by ``allin1 bench --demix-error``.
+    """
+
+    def precision_errors(self, mix: Mix, task: Task, /) -> Mapping[str, Mapping[str, float]]:
+        """Compare the stems of each precision with those in float32.
+
+        Returns
+        -------
+        mapping
+            For each precision that it has here besides float32, and each stem, the level of the stem over that of its
+            error, in decibels; infinite without error, minus infinity where the precision overflowed. Empty
+            where everything is computed in float32.
+        """
         ...
 
 

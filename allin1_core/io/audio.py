@@ -12,11 +12,11 @@ corrected by anyone, and starts about 25 ms late.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -322,11 +322,20 @@ class _Reader(Protocol):
     def close(self) -> None: ...
 
 
+def has_pyav() -> bool:
+    """Whether PyAV is installed: its distribution, as any folder called av can be imported."""
+    try:
+        version("av")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def _open_reader(path: Path, pcm16_full_scale: int = 32_768) -> _Reader:
     _check_readable(path)
     import soundfile
 
-    with_av = importlib.util.find_spec("av") is not None
+    with_av = has_pyav()
     # libsndfile guesses the length of an MP3 without a note of it, and stops there; FFmpeg reads on.
     if not (with_av and _is_mp3_of_unknown_length(path)):
         try:

@@ -1,4 +1,4 @@
-"""Ready-made stems: four files that belong together.
+"""Ready-made stems: four files that belong together, or six of which guitar and piano are added to ``other``.
 
 **Scale of 16-bit files.** Demucs writes its 16-bit stems by multiplying with 32767, and allin1 1.1.0 (through
 madmom) divides them by 32767 again; libsndfile's own conversion divides by 32768, which moves the
@@ -26,22 +26,41 @@ from allin1_core.io.audio import AUDIO_EXTENSIONS, AudioInfo, open_audio, probe_
 #: Stems may differ in length by this much, as encoders pad; the shorter are filled with silence.
 LENGTH_TOLERANCE_S = 0.05
 
+#: Sources of separators that have no stem of their own here: ``htdemucs_6s`` takes them out of ``other``.
+PARTS_OF_OTHER = ("guitar", "piano")
+
 _PCM16_FULL_SCALE = 32_767
 
 
 @dataclass(frozen=True)
 class StemFiles:
-    """The files of one song's stems."""
+    """The files of one song's stems.
+
+    Attributes
+    ----------
+    bass, drums, other, vocals
+        One each.
+    guitar, piano
+        To be added to `other`, where there are any.
+    """
 
     bass: Path
     drums: Path
     other: Path
     vocals: Path
+    guitar: Path | None = None
+    piano: Path | None = None
 
     @property
-    def paths(self) -> tuple[Path, Path, Path, Path]:
-        """The files, in the order of :data:`~allin1_core.contracts.audio.STEMS`."""
-        return self.bass, self.drums, self.other, self.vocals
+    def by_name(self) -> dict[str, Path]:
+        """The files, in the order of :data:`~allin1_core.contracts.audio.STEMS`, then the parts of ``other``."""
+        names = (*STEMS, *PARTS_OF_OTHER)
+        return {name: path for name in names if (path := getattr(self, name)) is not None}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files of :attr:`by_name`, in its order."""
+        return tuple(self.by_name.values())
 
     @property
     def source(self) -> Path:
@@ -58,7 +77,7 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
     """Find bass, drums, other and vocals in a folder, by these names alone.
 
     Upper and lower case are the same, and any extension of audio will do: ``Bass.FLAC`` is the bass, ``song2_bass.wav``
-    is not.
+    is not. What is called ``guitar`` or ``piano`` is part of ``other``.
 
     Raises
     ------
@@ -77,7 +96,10 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
     except OSError as error:
         raise StemsError(f"cannot be read: {error.strerror or error}.", path=folder) from error
     audio = [entry for entry in entries if entry.suffix.lower() in AUDIO_EXTENSIONS]
-    candidates = {name: [file for file in audio if file.stem.lower() == name] for name in STEMS}
+    candidates = {
+        name: [file for file in audio if file.stem.lower() == name]
+        for name in (*STEMS, *PARTS_OF_OTHER)
+    }
     for name, files in candidates.items():
         if len(files) > 1:
             raise StemsError(
@@ -85,7 +107,7 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
                 remedy="Keep one of them, or name the four files one by one.",
                 path=folder,
             )
-    missing = [name for name, files in candidates.items() if not files]
+    missing = [name for name in STEMS if not candidates[name]]
     if missing:
         raise StemsError(
             f"has no {' and no '.join(missing)}. Its audio files are: {_names(audio) or 'none'}.",
@@ -93,11 +115,11 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
             " or name the four files one by one.",
             path=folder,
         )
-    return StemFiles(**{name: files[0] for name, files in candidates.items()})
+    return StemFiles(**{name: files[0] for name, files in candidates.items() if files})
 
 
 def read_stems(files: StemFiles) -> tuple[Stems, list[AudioInfo], list[str]]:
-    """Read the four stems whole.
+    """Read the stems whole.
 
     Parameters
     ----------
@@ -130,16 +152,16 @@ def read_stems(files: StemFiles) -> tuple[Stems, list[AudioInfo], list[str]]:
     lengths = [array.shape[1] for array in arrays]
     warnings = _warnings(files, infos, lengths)
     samples = np.zeros((len(STEMS), channels, max(lengths)), np.float32)
-    for stem, length in zip(samples[::-1], lengths[::-1], strict=True):
+    for name, length in zip(reversed(files.by_name), lengths[::-1], strict=True):
         # Each array is let go as soon as it is copied: hours of audio need not lie in memory twice.
-        stem[:, :length] = arrays.pop()
+        samples[_place(name), :, :length] += arrays.pop()
     return Stems(samples), infos, warnings
 
 
 def stem_blocks(
     files: StemFiles, frames_per_block: int
 ) -> Generator[NDArray[np.float32], None, tuple[list[AudioInfo], list[str]]]:
-    """Read the four stems block by block, in bounded memory.
+    """Read the stems block by block, in bounded memory.
 
     Put together, the blocks are what :func:`read_stems` gives. What else that returns, infos and warnings, is
     known at the end, and is the generator's value: ``infos, warnings = yield from stem_blocks(...)``.
@@ -164,7 +186,7 @@ def stem_blocks(
         A file cannot be read.
     """
     channels = _common_channels(files)
-    lengths = [0] * len(STEMS)
+    lengths = [0] * len(files.paths)
     with ExitStack() as opened:
         streams = [
             opened.enter_context(
@@ -184,11 +206,16 @@ def stem_blocks(
                 break
             _check_lengths(files, lengths)
             block = np.zeros((len(STEMS), channels, longest), np.float32)
-            for stem, part in zip(block, parts, strict=True):
-                stem[:, : part.shape[1]] = part
+            for name, part in zip(files.by_name, parts, strict=True):
+                block[_place(name), :, : part.shape[1]] += part
             yield block
     infos = [stream.info for stream in streams]
     return infos, _warnings(files, infos, lengths)
+
+
+def _place(name: str) -> int:
+    """Index of the stem that a file belongs to."""
+    return STEMS.index("other" if name in PARTS_OF_OTHER else name)
 
 
 def _common_channels(files: StemFiles) -> Literal[1, 2]:
@@ -207,7 +234,7 @@ def _check_lengths(files: StemFiles, lengths: Sequence[int | None]) -> None:
     if known and max(known) - min(known) > LENGTH_TOLERANCE_S * SAMPLE_RATE:
         raise StemsError(
             "The stems differ in length by more than"
-            f" {LENGTH_TOLERANCE_S * 1000:.0f} ms: {_seconds(lengths)}.",
+            f" {LENGTH_TOLERANCE_S * 1000:.0f} ms: {_seconds(files, lengths)}.",
             remedy="Check that they are of the same song, and export them again with one length.",
             path=files.source,
         )
@@ -216,19 +243,22 @@ def _check_lengths(files: StemFiles, lengths: Sequence[int | None]) -> None:
 def _warnings(files: StemFiles, infos: Sequence[AudioInfo], lengths: Sequence[int]) -> list[str]:
     _check_lengths(files, lengths)
     warnings = [warning for info in infos for warning in info.warnings]
-    short = [name for name, length in zip(STEMS, lengths, strict=True) if length < max(lengths)]
+    short = [n for n, length in zip(files.by_name, lengths, strict=True) if length < max(lengths)]
     if short:
         warnings.append(
-            f"{files.source}: the stems differ in length ({_seconds(lengths)});"
+            f"{files.source}: the stems differ in length ({_seconds(files, lengths)});"
             f" {' and '.join(short)} were filled with silence at the end."
         )
+    parts = [name for name in files.by_name if name in PARTS_OF_OTHER]
+    if parts:
+        warnings.append(f"{files.source}: {' and '.join(parts)} were added to other.")
     return warnings
 
 
-def _seconds(lengths: Sequence[int | None]) -> str:
+def _seconds(files: StemFiles, lengths: Sequence[int | None]) -> str:
     return ", ".join(
         f"{name} {length / SAMPLE_RATE:.3f} s"
-        for name, length in zip(STEMS, lengths, strict=True)
+        for name, length in zip(files.by_name, lengths, strict=True)
         if length is not None
     )
 

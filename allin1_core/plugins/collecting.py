@@ -38,16 +38,21 @@ class Offers:
     ----------
     backends
         In the order of stages, then by plugin; a spanning backend once, at its first stage.
-    bridges, models
+    offered_bridges, models
         By plugin.
     problems
         What was left out, and why.
     """
 
     backends: tuple[Offered[Backend[Any]], ...]
-    bridges: tuple[Bridge, ...]
+    offered_bridges: tuple[Offered[Bridge], ...]
     models: dict[str, Offered[ModelCard]]
     problems: tuple[Problem, ...]
+
+    @property
+    def bridges(self) -> tuple[Bridge, ...]:
+        """The bridges alone."""
+        return tuple(offered.item for offered in self.offered_bridges)
 
     def covering(self, stage: Stage) -> list[Offered[Backend[Any]]]:
         """Backends that cover `stage`, alone or with others."""
@@ -74,7 +79,7 @@ def collect_offers(plugins: Plugins) -> Offers:
 
         collected = _collect(plugins, hook, Backend, check, problems)
         backends += _refuse_shared_names(collected, hook, lambda b: b.name, problems)
-    bridges = [o.item for o in _collect(plugins, "allin1_bridges", Bridge, _no_check, problems)]
+    bridges = _collect(plugins, "allin1_bridges", Bridge, _no_check, problems)
     models = _refuse_shared_names(
         _collect(plugins, "allin1_models", ModelCard, _no_check, problems),
         "allin1_models",

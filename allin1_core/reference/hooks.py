@@ -42,7 +42,6 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
         target="allin1_core.reference.network:create",
         summary="NumPy, in single precision",
         models=("all-in-one",),
-        # For the eight networks of harmonix-all; one of them takes an eighth.
         speed=(Speed("cpu", 0.1, 0.14, _MEASURED),),
     )
 

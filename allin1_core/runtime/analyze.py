@@ -43,7 +43,11 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     overwrite: bool = False,
     threads: int | None = None,
     guard: bool = False,
+    calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> AnalysisResult: ...
 
 
@@ -69,7 +73,11 @@ def analyze(
     overwrite: bool = False,
     threads: int | None = None,
     guard: bool = False,
+    calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> list[AnalysisResult]: ...
 
 
@@ -94,7 +102,11 @@ def analyze(
     overwrite: bool = False,
     threads: int | None = None,
     guard: bool = False,
+    calibrate: bool | None = None,
     timings_path: AnyPath | None = None,
+    timings_viz_path: AnyPath | None = None,
+    keep_stems: bool = False,
+    demix_dir: AnyPath | None = None,
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -134,14 +146,24 @@ def analyze(
     weights_dir
         Folder to look for weights in first.
     overwrite
-        Whether a result of another input may be replaced.
+        Whether a result, or kept stems, of another input may be replaced.
     threads
         Threads on a CPU; None leaves it to the backends.
     guard
         Check each backend against the reference on ten seconds of the first track, and replace one that differs
         by more than it promises.
+    calibrate
+        Measure the backends that could do it, where nothing that holds was measured before, keep that, and choose by
+        it.
     timings_path
         File to which a line of JSON is appended for each stage that has run.
+    timings_viz_path
+        File for a picture of the stages of each track over time, drawn at the end; needs Matplotlib.
+    keep_stems
+        Write the stems of songs that are separated to ``<demix_dir>/<Demucs model>/<name>``.
+    demix_dir
+        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_stems` is set, stems that were kept there
+        are used again if song and parameters are still the same.
 
     Returns
     -------
@@ -176,7 +198,12 @@ def analyze(
         weights_dir=None if weights_dir is None else str(weights_dir),
         threads=threads,
         guard=guard,
+        calibrate=calibrate,
         timings_path=timings_path,
+        timings_viz_path=timings_viz_path,
+        keep_stems=keep_stems,
+        demix_dir=demix_dir,
+        overwrite_stems=overwrite,
     ) as session:
         outcomes = list(
             run_batch(

@@ -1,15 +1,23 @@
-"""Many tracks, one after another: one that fails costs itself alone."""
+"""Many tracks: one that fails costs itself alone, and while one is computed the next is read.
+
+Three tracks are on their way at a time: one being read, one in the stages, and one in the decoder of the metre, where
+another device than the CPU did the rest. The stages run in the caller's thread, so that Ctrl-C ends them at once and
+array libraries see one thread only.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.errors import Allin1Error, BackendError, WeightsError
 from allin1_core.io.results import check_destination, save_result
+from allin1_core.runtime.analysis import Analysis
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
 
@@ -47,9 +55,9 @@ def run_batch(
     only: str | None = None,
     progress: Callable[[int, str, float], None] | None = None,
 ) -> Iterator[Outcome]:
-    """Analyse `tracks` in order and give each outcome when it is there.
+    """Analyse `tracks` and give their outcomes in order.
 
-    Each result is written before the next track begins, so that nothing finished is lost to a later failure.
+    Each result is written as soon as it is there, so that nothing finished is lost to a later failure.
 
     Parameters
     ----------
@@ -66,50 +74,97 @@ def run_batch(
     only
         ``beats`` or ``sections``; None for all that the model can give.
     progress
-        Told the track's index, the running stage, and the fraction of the track that is done.
+        Told the track's index, the running stage, and the fraction of the track that is done; by one thread at a
+        time, not always the same.
 
     Raises
     ------
     WeightsError
         If the model's weights are missing or damaged, which ends the batch.
     """
-    for index, track in enumerate(tracks):
+    telling = threading.Lock()
 
-        def tell(stage: str, fraction: float, index: int = index) -> None:
+    def opened(index: int) -> Analysis | Outcome:
+        track = tracks[index]
+
+        def tell(stage: str, fraction: float) -> None:
             if progress is not None:
-                progress(index, stage, fraction)
+                with telling:
+                    progress(index, stage, fraction)
 
+        analysis = Analysis(
+            session,
+            track,
+            include_activations=include_activations,
+            include_embeddings=include_embeddings,
+            only=only,
+            progress=tell,
+            songs=len(tracks),
+        )
         try:
             if out_dir is not None:
                 check_destination(out_dir, track.name, track.source, overwrite=overwrite)
-            result = session.analyze(
-                track,
-                include_activations=include_activations,
-                include_embeddings=include_embeddings,
-                only=only,
-                progress=tell,
-            )
-            written = None
+            analysis.read()
+        except Exception as error:
+            return _failed(track, error)
+        return analysis
+
+    def finished(analysis: Analysis) -> Outcome:
+        track, written = analysis.track, None
+        try:
+            result = analysis.finish()
             if out_dir is not None:
                 written = save_result(result, out_dir, track.name, overwrite=overwrite)
-        except WeightsError:
-            # Without weights no track can be analysed: told once, not once a track.
-            raise
-        except Allin1Error as error:
-            yield Outcome(track, error=error)
         except Exception as error:
-            # A bug, ours or a library's: this track is lost, the others need not be.
-            log.debug("unexpected error on %s", track.source, exc_info=True)
-            yield Outcome(track, error=_unexpected(track, error))
-        else:
-            yield Outcome(track, result, written=written)
+            return _failed(track, error)
+        return Outcome(track, result, written=written)
+
+    with (
+        ThreadPoolExecutor(1, "allin1-read") as reader,
+        ThreadPoolExecutor(1, "allin1-finish") as finisher,
+    ):
+        ahead: Future[Analysis | Outcome] | None = None
+        left: Future[Outcome] | None = None
+        for index in range(len(tracks)):
+            # Nothing is computed while the first is read, and in this thread Ctrl-C ends that at once.
+            current = opened(index) if ahead is None else ahead.result()
+            ahead = reader.submit(opened, index + 1) if index + 1 < len(tracks) else None
+            if isinstance(current, Analysis):
+                current = _begun(current)
+            if left is not None:
+                yield left.result()
+                left = None
+            if isinstance(current, Outcome):
+                yield current
+            elif current.is_paused:
+                left = finisher.submit(finished, current)
+            else:
+                yield finished(current)
+        if left is not None:
+            yield left.result()
 
 
-def _unexpected(track: Track, error: Exception) -> Allin1Error:
+def _begun(analysis: Analysis) -> Analysis | Outcome:
+    try:
+        analysis.begin()
+    except Exception as error:
+        return _failed(analysis.track, error)
+    return analysis
+
+
+def _failed(track: Track, error: Exception) -> Outcome:
+    """Tell what became of a track that failed; raise what ends the batch."""
+    if isinstance(error, WeightsError):
+        # Without weights no track can be analysed: told once, not once a track.
+        raise error
+    if isinstance(error, Allin1Error):
+        return Outcome(track, error=error)
+    # A bug, ours or a library's: this track is lost, the others need not be.
+    log.debug("unexpected error on %s", track.source, exc_info=error)
     wrapped = BackendError(
         f"unexpected {type(error).__name__}: {error}",
         path=track.source,
         remedy="Run again with --traceback and report it.",
     )
     wrapped.__cause__ = error
-    return wrapped
+    return Outcome(track, error=wrapped)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,12 +23,23 @@ from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.contracts.stages import STAGES, Stage, Task
 from allin1_core.errors import InputError, WeightsError
 from allin1_core.runtime.bridging import cross
-from allin1_core.runtime.checking import difference_from_reference, has_reference, run_alone
-from allin1_core.runtime.session import Session
+from allin1_core.runtime.checking import (
+    ReferenceFailedError,
+    difference_from_reference,
+    has_reference,
+    run_alone,
+)
+from allin1_core.selection.cost import estimate
 from allin1_core.selection.decision import Candidate
 from allin1_core.selection.probing import load_target
 from allin1_core.selection.routing import BridgeNetwork
 from allin1_core.weights.load import load_model
+
+if TYPE_CHECKING:
+    from allin1_core.runtime.session import Session
+
+#: Lengths of audio in seconds, so that set-up and rate come apart.
+LENGTHS = (4.0, 16.0)
 
 #: Stages that are measured unless they are named: separation could fetch a model of its own.
 USUAL_STAGES: tuple[Stage, ...] = STAGES[1:]
@@ -44,7 +56,7 @@ class Row:
     measurement
         What it costs; None where it could not be measured, or broke its promise.
     difference
-        From the reference; None where there is none to compare with.
+        From the reference; None where there is none to compare with, or it failed.
     prior_s, measured_s
         Seconds for three minutes of audio by the shipped prior (None without one) and as measured.
     trouble
@@ -66,7 +78,7 @@ class Row:
 def bench(
     session: Session,
     stages: Sequence[Stage] = USUAL_STAGES,
-    seconds: tuple[float, float] = (4.0, 16.0),
+    seconds: tuple[float, float] = LENGTHS,
 ) -> Iterator[Row]:
     """Measure the backends that may run, one after another, and check each against the reference.
 
@@ -91,26 +103,30 @@ def bench(
     short_s, long_s = seconds
     if not 0 < short_s < long_s < math.inf:
         raise InputError(f"The lengths are {short_s:g} and {long_s:g} s; wanted a shorter first.")
-    model = _model(session) if "nn" in stages else None
+    model = model_to_measure(session) if "nn" in stages else None
     for stage in stages:
         request = replace(session.request((stage,), 180.0), choices=())
         for candidate in session.candidates(request)[stage]:
             if candidate.is_eligible and candidate.backend.stage == stage:
-                yield _measure(session, candidate, model, seconds)
+                yield measure_backend(session, candidate, model, seconds)
 
 
-def _measure(
-    session: Session, candidate: Candidate, model: Model | None, seconds: tuple[float, float]
+def measure_backend(
+    session: Session,
+    candidate: Candidate,
+    model: Model | None,
+    seconds: tuple[float, float] = LENGTHS,
 ) -> Row:
+    """Measure one backend and check it against the reference; for the network, with `model`."""
     backend, device = candidate.backend, session.device_of(candidate)
-    prior = [s for s in backend.speed if s.device.startswith(backend.device)]
+    prior_s, _ = estimate(backend, 180.0, members=len(session.card.files) or None)
     row = Row(
         backend.stage,
         backend.name,
         candidate.plugin.name,
         device,
         str(backend.parity),
-        prior_s=prior[0].cost_s(180.0) if prior else None,
+        prior_s=prior_s if backend.speed else None,
     )
     try:
         times, difference = _run(session, candidate, model, seconds)
@@ -159,7 +175,11 @@ def _run(
     if has_reference(session.offers, backend.stages):
         call = create(setup)
         output = run_alone(backend, call, network, device, inputs[0])
-        difference = difference_from_reference(session.offers, backend, setup, inputs[0], output)
+        # Where the reference itself fails, its own row tells of it.
+        with suppress(ReferenceFailedError):
+            difference = difference_from_reference(
+                session.offers, backend, setup, inputs[0], output
+            )
         if hasattr(call, "close"):
             call.close()
     there = network.between(HOST, backend.consumes) or ()
@@ -182,8 +202,14 @@ def generate(stage: Stage, seconds: float) -> Any:
     return signals.song_logits(frames)
 
 
-def _model(session: Session) -> Model | None:
-    """The session's model from what is on this machine; random weights of its size where it is not."""
+def model_to_measure(session: Session) -> Model | None:
+    """Load the session's model from what is on this machine; random weights of its size where it is not.
+
+    Raises
+    ------
+    WeightsError
+        The weights are not here, and the architecture is another than All-In-One's.
+    """
     if not session.card.files:
         return None
     try:

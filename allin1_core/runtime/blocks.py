@@ -1,16 +1,20 @@
-"""The spectrogram of long stems, block by block, in bounded memory.
+"""The spectrogram and the logits of long songs, block by block, in bounded memory.
 
-A frame depends on the 2048 samples around it and on nothing else, so a block that is given three hops more on
-each side, whose frames are then dropped, has the frames of the whole; what may differ is the last bit of a product.
+A frame of the spectrogram depends on the 2048 samples around it and on nothing else, so a block that is given three
+hops more on each side, whose frames are then dropped, has the frames of the whole. A frame of the logits depends on
+as much of the spectrogram as the model's card says. What may differ is the last bit of a product.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.spectrogram import (
     HOP_SAMPLES,
     WINDOW_SAMPLES,
@@ -64,3 +68,43 @@ def _joined(
     skip = 0 if before is None else before.shape[-1] // HOP_SAMPLES
     samples = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
     return samples, skip, frame_count(current.shape[-1])
+
+
+def logits_in_blocks(
+    frames: int, network: Callable[[slice], Logits], *, context: int, length: int
+) -> Logits:
+    """Apply `network` to overlapping blocks of a spectrogram and join the logits.
+
+    Parameters
+    ----------
+    frames
+        Frames of the whole.
+    network
+        The logits of a range of the spectrogram's frames, in NumPy arrays.
+    context
+        Frames on either side that the logits of a frame depend on.
+    length
+        Most frames of a block without its context.
+    """
+    count = -(-frames // length)
+    edges = [frames * i // count for i in range(count + 1)]
+    parts: dict[str, list[Any]] = {name: [] for name in Logits.ARRAYS}
+    for first, last in itertools.pairwise(edges):
+        start = max(0, first - context)
+        logits = network(slice(start, min(frames, last + context)))
+        for name, arrays in parts.items():
+            array = getattr(logits, name)
+            if array is not None:
+                # Copied, so that what the context gave is let go of.
+                arrays.append(_frames_of(array, first - start, last - start).copy())
+    joined = {name: np.concatenate(a, axis=_axis(a[0])) for name, a in parts.items() if a}
+    return Logits(**joined)
+
+
+def _axis(array: np.ndarray) -> int:
+    """The axis of frames: the only one, or the second."""
+    return min(1, array.ndim - 1)
+
+
+def _frames_of(array: np.ndarray, first: int, last: int) -> np.ndarray:
+    return array[(slice(None),) * _axis(array) + (slice(first, last),)]

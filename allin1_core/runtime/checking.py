@@ -13,7 +13,7 @@ from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 from allin1_core.contracts.stages import Setup, Stage, Task
-from allin1_core.errors import BackendError
+from allin1_core.errors import BackendError, brief
 from allin1_core.plugins.collecting import Offers
 from allin1_core.runtime.bridging import cross
 from allin1_core.selection.probing import load_target
@@ -25,12 +25,25 @@ def has_reference(offers: Offers, stages: Sequence[Stage]) -> bool:
     return all(_reference_of(offers, stage) is not None for stage in stages)
 
 
+class ReferenceFailedError(Exception):
+    """The reference raised, so that nothing can be said of the backend beside it."""
+
+
 def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: Any) -> Any:
-    """Run the reference of consecutive `stages` on NumPy arrays."""
+    """Run the reference of consecutive `stages` on NumPy arrays.
+
+    Raises
+    ------
+    ReferenceFailedError
+        It raised.
+    """
     for stage in stages:
         backend = _reference_of(offers, stage)
         assert backend is not None, f"there is no reference of {stage}"
-        data = load_target(backend.target)(setup)(data, Task())
+        try:
+            data = load_target(backend.target)(setup)(data, Task())
+        except Exception as error:
+            raise ReferenceFailedError(f"the reference of {stage} raised {brief(error)}") from error
     return data
 
 
@@ -54,7 +67,13 @@ def run_alone(
 def difference_from_reference(
     offers: Offers, backend: Backend[Any], setup: Setup, data: Any, output: Any
 ) -> float:
-    """Tell how far `output`, in NumPy arrays, is from what the reference makes of `data`."""
+    """Tell how far `output`, in NumPy arrays, is from what the reference makes of `data`.
+
+    Raises
+    ------
+    ReferenceFailedError
+        The reference raised.
+    """
     return measure(run_reference(offers, backend.stages, setup, data), output)
 
 

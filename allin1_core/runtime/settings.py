@@ -7,6 +7,7 @@ An argument stands above ``ALLIN1_BACKEND``, and that above the file. The file i
     device = "cuda"
     parity = "close"  # identical, close or lossy
     threads = 4
+    calibrate = true
     weights_dir = "~/weights"
 
     [backends]
@@ -44,6 +45,7 @@ _KEYS: dict[str, type] = {
     "device": str,
     "parity": str,
     "threads": int,
+    "calibrate": bool,
     "weights_dir": str,
     "backends": dict,
 }
@@ -55,7 +57,7 @@ class Settings:
 
     Attributes
     ----------
-    model, device, parity, threads, weights_dir
+    model, device, parity, threads, calibrate, weights_dir
         As the parameters of :class:`~allin1_core.runtime.session.Session`; None where nothing is said.
     backends
         Name of the backend or plugin for each stage, and where that was said.
@@ -65,6 +67,7 @@ class Settings:
     device: str | None = None
     parity: Parity | None = None
     threads: int | None = None
+    calibrate: bool | None = None
     weights_dir: str | None = None
     backends: Mapping[Stage, tuple[str, str]] = field(default_factory=dict)
 
@@ -92,6 +95,7 @@ def read_settings() -> Settings:
         device=content.get("device"),
         parity=PARITIES[content["parity"]] if "parity" in content else None,
         threads=content.get("threads"),
+        calibrate=content.get("calibrate"),
         # The variable is read where weights are looked for, and stands above the file.
         weights_dir=None if os.environ.get("ALLIN1_WEIGHTS_DIR") else weights_dir,
         backends=backends,
@@ -179,7 +183,8 @@ def _read(path: Path) -> dict[str, Any]:
                 path=path,
             )
         kind = _KEYS[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        # A bool is an int to Python.
+        if type(value) is not kind:
             raise SettingsError(f"{key} is {value!r}; wanted {_WORDS[kind]}.", path=path)
     if content.get("threads", 1) < 1:
         raise SettingsError(f"threads is {content['threads']}; wanted 1 or more.", path=path)
@@ -191,4 +196,4 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-_WORDS = {str: "a text", int: "a whole number", dict: "a table"}
+_WORDS = {str: "a text", int: "a whole number", bool: "true or false", dict: "a table"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from allin1_core.contracts.audio import SAMPLE_RATE
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.space import Bridge, Space
 from allin1_core.contracts.spectrogram import BANDS, FRAMES_PER_SECOND
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Stage
@@ -15,6 +17,12 @@ from allin1_core.plugins.record import PluginRecord
 
 #: Looks up what was measured of a backend on this machine; None where nothing that still holds was.
 Measured = Callable[[Backend[Any], PluginRecord, Ready], "Speed | None"]
+
+#: Gives every bridge at its price, with what that rests on; looked up are those between the spaces given.
+PricedBridges = Callable[[Collection[Space]], Mapping[Bridge, str]]
+
+#: What the price of a bridge rests on where nothing was measured.
+PRIOR = "prior"
 
 #: Seconds charged to a backend of unknown speed: it comes after everything known, and still adds up.
 UNKNOWN_S = 1e6
@@ -35,16 +43,24 @@ def nothing_measured(backend: Backend[Any], plugin: PluginRecord, ready: Ready) 
 
 
 def estimate(
-    backend: Backend[Any], audio_s: float, measured: Speed | None = None
+    backend: Backend[Any],
+    audio_s: float,
+    measured: Speed | None = None,
+    members: int | None = None,
 ) -> tuple[float, str]:
     """Seconds that `backend` would take for `audio_s` seconds of audio, and what that rests on.
 
-    What was measured here is taken, else the prior for the device that the backend runs on, else its first.
+    What was measured here is taken, else the prior for the device that the backend runs on, else its first, in
+    proportion to the `members` of the model.
     """
     if measured is not None:
         return measured.cost_s(audio_s), measured.measured
     if not backend.speed:
         return UNKNOWN_S, "no speed known"
     of_device = [s for s in backend.speed if s.device.startswith(backend.device)]
-    speed = (of_device or list(backend.speed))[0]
-    return speed.cost_s(audio_s), f"prior: {speed.measured}"
+    prior = (of_device or list(backend.speed))[0]
+    speed, evidence = prior, f"prior: {prior.measured}"
+    if "nn" in backend.stages and members is not None and members != prior.members:
+        speed = replace(prior, rate=prior.rate * members / prior.members)
+        evidence += f", scaled from {prior.members} networks to {members}"
+    return speed.cost_s(audio_s), evidence

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.route import Route, RouteRequest
+from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
@@ -86,7 +87,7 @@ class Decision:
     candidates
         For each stage, every backend that covers it, the eligible ones first, cheapest first.
     routes
-        The best routes, cheapest first.
+        The best routes, the best first.
     chosen
         The one that will run.
     decided_by
@@ -94,6 +95,8 @@ class Decision:
     sources
         Where the choices of the request came from, for stages not named by an argument: ``ALLIN1_BACKEND``, or
         the path of the configuration file.
+    bridges
+        Those between the spaces of the candidates, at the price that was counted, and what that rests on.
     """
 
     request: RouteRequest
@@ -102,6 +105,7 @@ class Decision:
     chosen: Route
     decided_by: str
     sources: Mapping[Stage, str] = field(default_factory=dict)
+    bridges: Mapping[Bridge, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return decision_text(self)

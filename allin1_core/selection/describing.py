@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.parity import Parity
+from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import Stage
 
 if TYPE_CHECKING:
@@ -39,7 +40,14 @@ def decision_text(decision: Decision) -> str:
         for bridge in step.bridges
     ]
     chosen = [step.backend for step in decision.chosen.steps]
-    return "\n".join([*lines, "", *candidates_lines(decision.candidates, chosen)])
+    lines += ["", *candidates_lines(decision.candidates, chosen)]
+    if decision.bridges:
+        lines.append("moves of arrays")
+        lines += [
+            f"    {f'{bridge.source} to {bridge.destination}':<28} {bridge_price(bridge)}  ({evidence})"
+            for bridge, evidence in decision.bridges.items()
+        ]
+    return "\n".join(lines)
 
 
 def decision_values(decision: Decision) -> dict[str, Any]:
@@ -69,6 +77,17 @@ def decision_values(decision: Decision) -> dict[str, Any]:
         "stages": candidates_values(
             decision.candidates, [step.backend for step in decision.chosen.steps]
         ),
+        "bridges": [
+            {
+                "source": str(bridge.source),
+                "destination": str(bridge.destination),
+                "latency_s": bridge.latency_s,
+                # JSON has no infinity.
+                "seconds_per_byte": 1 / bridge.bytes_per_second,
+                "evidence": evidence,
+            }
+            for bridge, evidence in decision.bridges.items()
+        ],
     }
 
 
@@ -91,6 +110,19 @@ def candidates_values(
         stage: [_values(candidate, candidate.backend in chosen) for candidate in found]
         for stage, found in candidates.items()
     }
+
+
+def bridge_price(bridge: Bridge) -> str:
+    """Tell what a move costs, in the width of a table.
+
+    >>> from allin1_core.contracts.space import HOST, Space
+    >>> bridge_price(Bridge(HOST, Space("torch", "cuda"), "somewhere:up", 6e9, 5e-5))
+    '   0.050 ms +     6.0 GB/s'
+    """
+    gigabytes = bridge.bytes_per_second / 1e9
+    # No memory is so fast: nothing was copied.
+    rate = "no copy   " if gigabytes > 10_000 else f"{gigabytes:7.1f} GB/s"
+    return f"{bridge.latency_s * 1e3:8.3f} ms + {rate:>12}"
 
 
 def parity_text(parity: Parity) -> str:

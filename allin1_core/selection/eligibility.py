@@ -61,7 +61,7 @@ def _judge(
     ready = verdict if isinstance(verdict, Ready) else None
     refusal = verdict if isinstance(verdict, Refusal) else None
     speed = None if ready is None else measured(backend, offered.plugin, ready)
-    cost_s, evidence = estimate(backend, request.audio_s, speed)
+    cost_s, evidence = estimate(backend, request.audio_s, speed, request.members)
     return Candidate(backend, offered.plugin, ready, refusal, cost_s, evidence)
 
 

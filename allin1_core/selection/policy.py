@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from allin1_core.contracts.route import Route, RouteRequest
+from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import STAGES, Stage
 from allin1_core.errors import SelectionError
 from allin1_core.plugins.collecting import Offers
 from allin1_core.plugins.loading import Plugins
-from allin1_core.selection.cost import Measured, nothing_measured
+from allin1_core.selection.cost import PRIOR, Measured, PricedBridges, nothing_measured
 from allin1_core.selection.decision import Candidate, Decision, Refusal
 from allin1_core.selection.eligibility import Failures, gate
 from allin1_core.selection.probing import Probes
@@ -37,12 +38,13 @@ def decide(
     failures: Failures,
     sources: Mapping[Stage, str] | None = None,
     measured: Measured = nothing_measured,
+    priced: PricedBridges | None = None,
 ) -> Decision:
     """Choose the route for `request`.
 
     What the user named is obeyed or refused, never replaced; then the plugins' ``allin1_select_route`` are
     asked; then the cheapest route is taken. `sources` says of the choices in `request` where they came from,
-    where that is no argument; `measured` knows what was measured on this machine.
+    where that is no argument; `measured` and `priced` know what was measured on this machine of backends and bridges.
 
     Raises
     ------
@@ -57,7 +59,10 @@ def decide(
     for stage in request.stages:
         if not any(candidate.is_eligible for candidate in candidates[stage]):
             raise _nothing_for(stage, request, candidates[stage], sources)
-    routes = find_routes(request, candidates, offers.bridges)
+    eligible = [c.backend for found in candidates.values() for c in found if c.is_eligible]
+    spaces = {HOST, request.start, *(space for b in eligible for space in (b.consumes, b.produces))}
+    bridges = priced(spaces) if priced else dict.fromkeys(offers.bridges, PRIOR)
+    routes = find_routes(request, candidates, bridges)
     if not routes:
         _check_starts(request, candidates)
         raise SelectionError(
@@ -70,7 +75,8 @@ def decide(
             remedy="Leave some of the choices to auto.",
         )
     chosen, decided_by = _ask_plugins(plugins, request, routes) or (routes[0], "auto")
-    return Decision(request, candidates, routes, chosen, decided_by, sources)
+    between = {b: said for b, said in bridges.items() if {b.source, b.destination} <= spaces}
+    return Decision(request, candidates, routes, chosen, decided_by, sources, between)
 
 
 def check_choices(

@@ -24,7 +24,8 @@ from allin1_core.selection.decision import Candidate
 #: Partial routes that are kept at each node; enough for ties, and for a plugin that wants alternatives.
 KEPT = 8
 
-#: Routes within this fraction of the cheapest are ties.
+#: A backend must be faster by this fraction of its own time to be taken before one of the next stronger parity. It is
+#: charged step by step: in a window on the whole route a long stage would hide what a short one loses.
 TIE = 0.03
 
 _METRE: tuple[Stage, ...] = ("metrical_prep", "metrical_dbn")
@@ -33,13 +34,27 @@ _SECTIONS: tuple[Stage, ...] = ("functional",)
 
 @dataclass(frozen=True)
 class _Path:
+    """Steps up to a node, what they cost, and the same with the charge for weaker promises."""
+
     cost_s: float
+    charged_s: float
     space: Space
     steps: tuple[Step, ...]
 
     @property
-    def order(self) -> tuple[float, tuple[str, ...]]:
-        return self.cost_s, tuple(step.backend.name for step in self.steps)
+    def order(self) -> tuple[float, int, tuple[str, ...]]:
+        """What paths to one node are sorted by."""
+        return (
+            self.charged_s,
+            sum(len(step.bridges) for step in self.steps),
+            tuple(step.backend.name for step in self.steps),
+        )
+
+    def extended(
+        self, steps: tuple[Step, ...], cost_s: float, charged_s: float, space: Space
+    ) -> _Path:
+        """Go on from its end."""
+        return _Path(self.cost_s + cost_s, self.charged_s + charged_s, space, (*self.steps, *steps))
 
 
 def find_routes(
@@ -49,8 +64,8 @@ def find_routes(
 ) -> tuple[Route, ...]:
     """Up to :data:`KEPT` routes, best first; empty if there is none.
 
-    Ties within a few percent go to the stronger parity, then to fewer bridges, then by name; never by the
-    order of registration.
+    Best is the cheapest, where each weaker promise costs :data:`TIE` of its backend's time more; what is equal then
+    goes to fewer bridges, then by name; never by the order of registration.
     """
     network = BridgeNetwork(bridges)
     trunk = [s for s in request.stages if s not in _METRE + _SECTIONS]
@@ -66,25 +81,17 @@ def find_routes(
         homes = (_bring_home(path, last, network, request.audio_s) for path in chains)
         return [path for path in homes if path is not None]
 
-    routes = []
-    for path in _chain(trunk, request.start, candidates, network, request.audio_s):
-        for combination in itertools.product(*(ends(b, path.space) for b in branches or [[]])):
-            steps = path.steps + tuple(step for end in combination for step in end.steps)
-            routes.append(Route(steps, path.cost_s + sum(end.cost_s for end in combination)))
-    routes.sort(key=lambda route: (route.cost_s, str(route)))
-    if not routes:
-        return ()
-    limit = routes[0].cost_s * (1 + TIE)
-    tied = sorted((r for r in routes if r.cost_s <= limit), key=_tie_order)
-    return (*tied, *(r for r in routes if r.cost_s > limit))[:KEPT]
-
-
-def _tie_order(route: Route) -> tuple[int, int, str]:
-    return (
-        sum(step.backend.parity.rank for step in route.steps),
-        sum(len(step.bridges) for step in route.steps),
-        str(route),
-    )
+    whole = []
+    for trunk_path in _chain(trunk, request.start, candidates, network, request.audio_s):
+        for combination in itertools.product(
+            *(ends(b, trunk_path.space) for b in branches or [[]])
+        ):
+            path = trunk_path
+            for end in combination:
+                path = path.extended(end.steps, end.cost_s, end.charged_s, end.space)
+            whole.append(path)
+    best = heapq.nsmallest(KEPT, whole, key=lambda path: path.order)
+    return tuple(Route(path.steps, path.cost_s) for path in best)
 
 
 def _chain(
@@ -96,7 +103,7 @@ def _chain(
 ) -> list[_Path]:
     """The best paths through consecutive `stages`, over every space they can end in."""
     boundaries: list[list[_Path]] = [[] for _ in range(len(stages) + 1)]
-    boundaries[0] = [_Path(0.0, start, ())]
+    boundaries[0] = [_Path(0.0, 0.0, start, ())]
     for index, stage in enumerate(stages):
         for candidate in candidates[stage]:
             backend = candidate.backend
@@ -109,10 +116,11 @@ def _chain(
                 bridges = network.between(path.space, backend.consumes)
                 if bridges is None:
                     continue
-                cost = candidate.cost_s + _price(bridges, stage, audio_s)
-                step = Step(backend, candidate.plugin.name, bridges, cost)
+                cost_s = candidate.cost_s + _price(bridges, stage, audio_s)
+                charged_s = cost_s + TIE * backend.parity.rank * candidate.cost_s
+                step = Step(backend, candidate.plugin.name, bridges, cost_s)
                 boundaries[index + len(span)].append(
-                    _Path(path.cost_s + cost, backend.produces, (*path.steps, step))
+                    path.extended((step,), cost_s, charged_s, backend.produces)
                 )
         boundaries[index + 1] = _keep_best(boundaries[index + 1])
     return boundaries[-1]
@@ -135,7 +143,8 @@ def _bring_home(path: _Path, last: Stage, network: BridgeNetwork, audio_s: float
     bridges = network.between(path.space, HOST)
     if bridges is None:
         return None
-    return _Path(path.cost_s + _price(bridges, last, audio_s), HOST, path.steps)
+    price_s = _price(bridges, last, audio_s)
+    return path.extended((), price_s, price_s, HOST)
 
 
 def _price(bridges: tuple[Bridge, ...], stage: Stage, audio_s: float) -> float:

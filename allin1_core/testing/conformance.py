@@ -25,6 +25,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,19 +33,22 @@ import pytest
 
 from allin1_core.calibration.difference import keeps_promise, largest
 from allin1_core.calibration.difference import measure as measure
+from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
-from allin1_core.contracts.verdict import Broken, Ready, Unavailable
+from allin1_core.contracts.verdict import Ready, Unavailable
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
 from allin1_core.runtime.bridging import cross
 from allin1_core.selection.probing import Probes, check_needs, load_target
 from allin1_core.selection.routing import BridgeNetwork
 from allin1_core.testing import signals
+from allin1_core.testing.skipping import device_or_skip
 from allin1_core.testing.weights import random_model
 
 #: What no module of hooks may import.
@@ -117,11 +121,8 @@ class BackendConformance:
         record = self.record()
         missing = check_needs(record.needs)
         verdict = missing or Probes().verdict(record)
-        if isinstance(verdict, Broken):
-            pytest.fail(f"its probe says it is broken: {verdict.error}")
-        if isinstance(verdict, Unavailable):
-            pytest.skip(f"{self.backend} cannot run here: {verdict.reason}")
-        return record, self.device or verdict.device
+        device = device_or_skip(self.backend, verdict)
+        return record, self.device or device
 
     def run(self, call: Any, record: Backend[Any], device: str, data: Any, task: Task) -> Any:
         """Call a backend on NumPy arrays and bring its output back to NumPy."""
@@ -215,6 +216,119 @@ class BackendConformance:
                 if name.startswith("test_"):
                     own = getattr(type(self), name)
                     assert own is standard or own.__module__ == __name__, f"{name} is overridden"
+
+
+class DemixConformance(BackendConformance):
+    """Conformance of a backend for ``demix``.
+
+    There is no reference of separation: compare with the original's code besides. Override :meth:`setup` where the
+    model that the parameters name by default is large, or has to be fetched.
+    """
+
+    stage = "demix"
+
+    #: How it separates; a seed must matter.
+    parameters: ClassVar[DemixParameters] = DemixParameters()
+
+    #: Largest difference of stems that were separated block by block.
+    stream_tolerance: ClassVar[float] = 1e-5
+
+    def setup(self, device: str) -> Setup:
+        """Give what the factory is called with."""
+        return Setup(device=device, demix=self.parameters, threads=1)
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Give short songs of odd lengths, silence, and something loud."""
+        for samples in (1, 441, 30_001):
+            yield f"noise, {samples} samples", signals.noise_mix(samples, seed=samples)
+        yield "silence", Mix(np.zeros((2, 20_000), np.float32))
+        loud = signals.hard_stems(15_000).samples[0]
+        yield "a loud chirp on one side", Mix(np.concatenate([loud, 0 * loud]))
+
+    def test_it_keeps_its_promise_of_parity(self) -> None:
+        pytest.skip("there is no reference of separation: compare with the original's code")
+
+    def test_stems_are_as_long_as_the_song_to_the_sample(self) -> None:
+        for name, data, output in self.outputs():
+            assert output.samples.shape[-1] == data.samples.shape[-1], name
+            assert output.samples.dtype == np.float32, name
+
+    def test_silence_gives_numbers(self) -> None:
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+        silence = Mix(np.zeros((2, 40_000), np.float32))
+        stems = self.run(call, record, device, silence, Task())
+        assert np.isfinite(stems.samples).all()
+        assert np.abs(stems.samples).max() < 1e-3
+
+    def test_the_seed_decides(self) -> None:
+        record, device = self.ready()
+        mix = signals.noise_mix(60_000)
+        stems = []
+        for seed in (1, 1, 2):
+            setup = self.setup(device)
+            setup = replace(setup, demix=replace(setup.demix, seed=seed, shifts=1))
+            call = load_target(record.target)(setup)
+            stems.append(self.run(call, record, device, mix, Task()))
+        assert measure(stems[0], stems[1]) == 0.0
+        assert measure(stems[0], stems[2]) > 0.0
+
+    def test_progress_ends_at_one(self) -> None:
+        record, device = self.ready()
+        told: list[float] = []
+        call = load_target(record.target)(self.setup(device))
+        self.run(call, record, device, signals.noise_mix(50_000), Task(progress=told.append))
+        assert told
+        assert told == sorted(told)
+        assert told[-1] == 1.0
+
+    def test_what_progress_raises_comes_out(self) -> None:
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+
+        def stop(fraction: float) -> None:
+            raise KeyboardInterrupt
+
+        for run in (self.run, self.run_streamed):
+            if run == self.run or hasattr(call, "stream"):
+                with pytest.raises(KeyboardInterrupt):
+                    run(call, record, device, signals.noise_mix(50_000), Task(progress=stop))
+
+    def run_streamed(
+        self,
+        call: Any,
+        record: Backend[Any],
+        device: str,
+        data: Any,
+        task: Task,
+        length: int = 7000,
+    ) -> Any:
+        """Call a separator on blocks of a mix in NumPy arrays, and put its stems together there."""
+        bridges = BridgeNetwork(self.offers()[0].bridges)
+        there = _between(bridges, HOST, record.consumes)
+        back = _between(bridges, record.produces, HOST)
+
+        def blocks() -> Iterator[Mix]:
+            for start in range(0, data.samples.shape[-1], length):
+                yield cross(Mix(data.samples[:, start : start + length]), there, device)
+
+        pieces = [cross(stems, back, "cpu").validate() for stems in call.stream(blocks, task)]
+        return Stems(np.concatenate([stems.samples for stems in pieces], axis=-1))
+
+    def test_block_by_block_it_gives_the_same(self) -> None:
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+        if not hasattr(call, "stream"):
+            pytest.skip(f"{self.backend} does not separate block by block")
+        told: list[float] = []
+        for name, data in self.inputs():
+            wanted = self.run(call, record, device, data, Task())
+            told.clear()
+            for length in (7000, data.samples.shape[-1]):
+                task = Task(progress=told.append)
+                output = self.run_streamed(call, record, device, data, task, length)
+                assert measure(wanted, output) <= self.stream_tolerance, f"{name}, {length}"
+                assert told[-1] == 1.0
 
 
 class SpectrogramConformance(BackendConformance):

@@ -8,7 +8,7 @@ from allin1_core.calibration.signals import music_stems as music_stems
 from allin1_core.calibration.signals import random_spectrogram as random_spectrogram
 from allin1_core.calibration.signals import song_activations as song_activations
 from allin1_core.calibration.signals import song_logits as song_logits
-from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
+from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Mix, Stems
 
 
 def noise_stems(samples: int, *, channels: int = 2, seed: int = 0) -> Stems:
@@ -16,6 +16,12 @@ def noise_stems(samples: int, *, channels: int = 2, seed: int = 0) -> Stems:
     rng = np.random.default_rng(seed)
     shape = (len(STEMS), channels, samples)
     return Stems((0.1 * rng.standard_normal(shape)).astype(np.float32))
+
+
+def noise_mix(samples: int, *, seed: int = 0) -> Mix:
+    """White noise at a tenth of full scale, different on both sides."""
+    rng = np.random.default_rng(seed)
+    return Mix((0.1 * rng.standard_normal((2, samples))).astype(np.float32))
 
 
 def silent_stems(samples: int, *, channels: int = 2) -> Stems:

@@ -33,6 +33,7 @@ def catalogue() -> tuple[ModelCard, ...]:
                 downbeat_threshold=fold["downbeat_threshold"],
                 licence=table["licence"],
                 source=table["source"],
+                context_frames=table["context_frames"],
             )
         )
     ensemble = ModelCard(
@@ -42,5 +43,6 @@ def catalogue() -> tuple[ModelCard, ...]:
         downbeat_threshold=statistics.fmean(fold.downbeat_threshold for fold in folds),
         licence=table["licence"],
         source=table["source"],
+        context_frames=table["context_frames"],
     )
     return (ensemble, *folds)

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from allin1_core.contracts.model import ModelCard
 from allin1_core.errors import SelectionError
 
+#: Models that exist, and the distribution of the plugin that brings each, for messages.
+KNOWN_MODELS = {"madmom-rnn": "allin1-madmom"}
+
 
 def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
     """Find the card called `name`.
@@ -20,6 +23,11 @@ def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
     known = {card.name: card for card in cards}
     if name in known:
         return known[name]
+    if name in KNOWN_MODELS:
+        raise SelectionError(
+            f"The model {name!r} comes with {KNOWN_MODELS[name]}, which is not loaded.",
+            remedy=f"Install it: pip install {KNOWN_MODELS[name]}. Or see 'allin1 plugins' for what became of it.",
+        )
     close = difflib.get_close_matches(name, known, n=1)
     meant = f"Did you mean {close[0]}? " if close else ""
     raise SelectionError(

@@ -230,3 +230,48 @@ def test_kinds_of_failure_that_differ_are_status_1(random_model, song, tmp_path,
     err = capsys.readouterr().err
     assert err.count("allin1: error: ") == 2
     assert "another song" in err
+
+
+def test_a_picture_of_the_timings_is_drawn_though_a_track_fails(
+    random_model, song, tmp_path, capsys
+):
+    pytest.importorskip("matplotlib", reason="matplotlib, which draws, is not installed")
+    picture = tmp_path / "times.svg"
+    folders = ["--stems-dir", str(song), "--stems-dir", str(tmp_path / "nowhere")]
+    options = ["-o", str(tmp_path / "out"), "--timings-viz-path", str(picture)]
+    assert run(["analyze", *random_model, *folders, *options]) == 3
+    assert "<!-- song -->" in picture.read_text(encoding="utf-8")
+
+
+def test_a_picture_of_unknown_kind_is_status_6_before_any_work(
+    random_model, song, tmp_path, capsys
+):
+    options = ["-o", str(tmp_path / "out"), "--timings-viz-path", str(tmp_path / "times.xyz")]
+    assert run(["analyze", *random_model, "--stems-dir", str(song), *options]) == 6
+    assert "times.xyz: A picture of timings cannot be of the kind .xyz" in capsys.readouterr().err
+    assert files(tmp_path / "out") == []
+
+
+def test_a_named_backend_that_always_fails_is_told_of_in_full_once(
+    random_model, song, tmp_path, capsys, monkeypatch
+):
+    def broken(setup):
+        raise OSError("libkernel.so: no such file")
+
+    monkeypatch.setattr("allin1_core.reference.network.create", broken)
+    copies = [tmp_path / name for name in ("b", "c")]
+    for copy in copies:
+        shutil.copytree(song, copy)
+    folders = [f"--stems-dir={folder}" for folder in (song, *copies, tmp_path / "nowhere")]
+    options = ["-b", "nn=reference", "-o", str(tmp_path / "out")]
+    assert run(["analyze", *random_model, *folders, *options]) == 1
+    first, second, third, other = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"allin1: error: {song}: The backend asked for, nn=reference, failed:")
+    assert "libkernel.so" in first
+    assert second == f"allin1: error: {copies[0]}: failed as {song} did"
+    assert third == f"allin1: error: {copies[1]}: failed as {song} did"
+    assert "does not exist" in other
+    # Programs get each in full.
+    assert run(["analyze", *random_model, *folders, *options, "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all("libkernel.so" in line["error"] for line in lines[:3])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from allin1_core.calibration.store import calibration_path, load_measurements
+from allin1_core.calibration.store import calibration_path, load_calibration
 from allin1_core.cli import bench
 from allin1_core.cli.main import run
 from allin1_core.contracts.backend import Backend
@@ -29,13 +29,15 @@ def test_a_table_is_printed_and_saved_only_on_request(capsys):
     assert not calibration_path().exists()
     assert run([*QUICK, "--save"]) == 0
     assert f"Saved to {calibration_path()}" in capsys.readouterr().out
-    (saved,) = load_measurements()
+    (saved,) = load_calibration().backends
     assert (saved.stage, saved.backend) == ("metrical_prep", "reference")
 
 
 def test_programs_get_json(capsys):
     assert run([*QUICK, "--json", "--save"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    told = json.loads(capsys.readouterr().out)
+    (row,) = told["backends"]
+    assert told["bridges"] == []
     assert row["measurement"]["rate"] >= 0
     assert row["difference"] == 0
 

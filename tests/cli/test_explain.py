@@ -8,6 +8,7 @@ import pytest
 
 from allin1_core.cli import explain
 from allin1_core.cli.main import run
+from allin1_core.contracts.backend import Backend
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +46,23 @@ def test_settings_that_cannot_be_understood_are_status_2(capsys, monkeypatch):
     monkeypatch.setenv("ALLIN1_BACKEND", "torch")
     assert run(["explain"]) == 2
     assert "stage=name" in capsys.readouterr().err
+
+
+def test_measuring_is_told_of_as_it_happens_and_only_on_request(
+    capsys, monkeypatch, isolated_plugins, make_plugin, tmp_path
+):
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path / "models"))
+    twin = Backend("twin", "functional", "allin1_core.reference.functional:create")
+    plugins = isolated_plugins(mine=make_plugin(allin1_functional=lambda: [twin]))
+    monkeypatch.setattr(explain, "load_plugins", lambda ctx: plugins)
+    assert run(["explain"]) == 0
+    assert capsys.readouterr().err == ""
+    assert run(["explain", "--calibrate"]) == 0
+    printed = capsys.readouterr()
+    assert [line.split(" on ")[0] for line in printed.err.splitlines()] == [
+        "INFO: measuring functional=reference",
+        "INFO: measuring functional=twin",
+    ]
+    assert printed.out.count("measured here on") == 2
+    assert run(["explain", "--calibrate"]) == 0
+    assert capsys.readouterr().err == ""

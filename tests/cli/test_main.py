@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
 from allin1_core.cli.main import COMMANDS, run
+from allin1_core.io import audio
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -119,3 +121,50 @@ def test_doctor_finds_damaged_weights_and_says_what_to_do(capsys, tmp_path, monk
     states = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
     assert states["weights"]["state"] == "wrong"
     assert "Truncated" in states["weights"]["text"]
+
+
+def audio_checks(capsys):
+    run(["doctor", "-m", "harmonix-fold0", "--json"])
+    return [c for c in json.loads(capsys.readouterr().out) if c["name"] == "audio"]
+
+
+def fake_distribution(folder, name):
+    info = folder / f"{name}-99.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 99.0\n")
+
+
+def test_doctor_is_not_misled_by_a_folder_called_av(capsys, tmp_path, monkeypatch):
+    (tmp_path / "av").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    # What is imported from there goes again with the test.
+    monkeypatch.setitem(sys.modules, "av", None)
+    del sys.modules["av"]
+    monkeypatch.setattr(audio, "has_pyav", lambda: False)
+    _, pyav = audio_checks(capsys)
+    assert pyav["state"] == "note"
+    assert "allin1-core[av]" in pyav["remedy"]
+    # With the distribution installed, it still hides the library.
+    fake_distribution(tmp_path, "av")
+    monkeypatch.setattr(audio, "has_pyav", lambda: True)
+    _, pyav = audio_checks(capsys)
+    assert pyav["state"] == "note"
+    assert "PyAV 99.0 cannot be imported (AttributeError" in pyav["text"]
+
+
+def test_pyav_is_known_by_its_distribution(tmp_path, monkeypatch):
+    try:
+        installed = bool(version("av"))
+    except PackageNotFoundError:
+        installed = False
+    (tmp_path / "av").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert audio.has_pyav() == installed
+    fake_distribution(tmp_path, "av")
+    assert audio.has_pyav()
+
+
+def test_a_model_of_a_plugin_that_is_not_here_says_which(capsys, monkeypatch, isolated_plugins):
+    monkeypatch.setattr("allin1_core.cli.explain.load_plugins", lambda ctx: isolated_plugins())
+    assert run(["explain", "-m", "madmom-rnn"]) == 5
+    assert "pip install allin1-madmom" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def without_first_mp3_frame(content: bytes) -> bytes:
 
 @pytest.fixture
 def without_av(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(audio, "has_pyav", lambda: False)
 
 
 # What is right about the signal

@@ -52,12 +52,57 @@ def collect(files: StemFiles, frames: int) -> tuple[list[np.ndarray], Any]:
     return list(source()), ending
 
 
+# Six stems
+
+
+def write_six(folder: Path, *, guitar: int = 4_410) -> tuple[StemFiles, np.ndarray]:
+    files = write_stems(folder, channels=(2,) * 4)
+    rng = np.random.default_rng(1)
+    other, _ = soundfile.read(files.other, dtype="float32")
+    for name, count in (("Guitar", guitar), ("piano", 4_410)):
+        part = (0.1 * rng.standard_normal((count, 2))).astype(np.float32)
+        soundfile.write(folder / f"{name}.wav", part, 44_100, subtype="FLOAT")
+        other[:count] += part[: len(other)]
+    return find_stems(folder), other.T
+
+
+@pytest.mark.parametrize("guitar", [4_410, 4_000])
+def test_guitar_and_piano_are_added_to_other_with_a_warning(tmp_path: Path, guitar: int) -> None:
+    four, _, _ = read_stems(write_stems(tmp_path / "six", channels=(2,) * 4))
+    files, other = write_six(tmp_path / "six", guitar=guitar)
+    stems, infos, warnings = read_stems(files)
+    assert [info.path.stem.lower() for info in infos] == [*STEMS, "guitar", "piano"]
+    np.testing.assert_allclose(stems.samples[2], other, atol=1e-7)
+    for index in (0, 1, 3):
+        np.testing.assert_array_equal(stems.samples[index], four.samples[index])
+    assert "guitar and piano were added to other" in warnings[-1]
+    filled = [one for one in warnings if "filled with silence" in one]
+    assert len(filled) == (guitar < 4_410)
+    assert all("guitar were filled" in one for one in filled)
+    blocks, (_, warned) = collect(files, 3)
+    np.testing.assert_allclose(np.concatenate(blocks, axis=-1), stems.samples, atol=1e-7)
+    assert warned == warnings
+
+
+def test_a_guitar_of_another_song_is_refused_by_name(tmp_path: Path) -> None:
+    files, _ = write_six(tmp_path / "six", guitar=44_100)
+    with pytest.raises(StemsError, match=r"guitar 1\.000 s"):
+        read_stems(files)
+
+
+def test_two_guitars_are_an_error_that_names_both(tmp_path: Path) -> None:
+    write_six(tmp_path / "six")
+    touch(tmp_path / "six", "guitar.mp3")
+    with pytest.raises(StemsError, match="more than one file for guitar"):
+        find_stems(tmp_path / "six")
+
+
 # Finding
 
 
 def test_stems_are_found_by_name_whatever_the_case_and_extension(tmp_path: Path) -> None:
     folder = touch(tmp_path / "My Song", "Bass.FLAC", "drums.wav", "OTHER.mp3", "vocals.Ogg")
-    touch(folder, "cover.jpg", "bass.txt", "drums.mid", "mix.wav", "piano.wav", ".DS_Store")
+    touch(folder, "cover.jpg", "bass.txt", "drums.mid", "mix.wav", "pianos.wav", ".DS_Store")
     files = find_stems(folder)
     assert files == StemFiles(
         folder / "Bass.FLAC", folder / "drums.wav", folder / "OTHER.mp3", folder / "vocals.Ogg"

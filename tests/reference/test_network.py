@@ -39,21 +39,6 @@ def assert_same(a, b, atol=0.0):
 
 
 @pytest.fixture(scope="session")
-def trained(weights_dir):
-    """Load the models of the given folds."""
-
-    def load(*folds):
-        members = []
-        for fold in folds:
-            path = weights_dir / f"harmonix-fold{fold}_mlx.npz"
-            with np.load(path, allow_pickle=False) as arrays:
-                members.append({name: arrays[name] for name in arrays.files})
-        return Model(random_model(0).card, tuple(members))
-
-    return load
-
-
-@pytest.fixture(scope="session")
 def excerpt(shared_dir):
     """Spectrogram of the whole excerpt, 9000 frames, from stems of 16 bits."""
     stems = []

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
+import threading
+from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile
 
 import allin1_core as allin1
-from allin1_core.errors import BatchError, InputError, StemsError
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.speed import Speed
+from allin1_core.errors import BatchError, InputError, StemsError, WeightsError
+from allin1_core.reference import metrical_dbn, network
 from allin1_core.runtime import analyze as analyze_module
+from allin1_core.runtime import pipeline as pipeline_module
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
+from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
 
 
 @pytest.fixture
@@ -123,3 +132,137 @@ def test_nothing_to_analyse_and_incomplete_stems_are_refused(use_session):
 def test_four_files_may_be_named_by_stem(use_session, album):
     files = {name: album / "a" / f"{name}.wav" for name in ("bass", "drums", "other", "vocals")}
     assert allin1.analyze(stems=files).beats == allin1.analyze(stems_dir=album / "a").beats
+
+
+@pytest.fixture
+def accelerated(make_plugin, monkeypatch):
+    """A plugin whose network runs on a device of its own, and a decoder that waits to be let go on."""
+    threads: dict[str, set[str]] = {"nn": set(), "metrical_dbn": set()}
+    begun: list[int] = []
+    second_begun = threading.Event()
+    waited: list[bool] = []
+
+    def create_nn(setup):
+        call = on_foreign(network.create(setup))
+
+        def run(data, task):
+            begun.append(1)
+            threads["nn"].add(threading.current_thread().name)
+            if len(begun) == 2:
+                second_begun.set()
+            return call(data, task)
+
+        return run
+
+    def create_decoder(setup):
+        call = metrical_dbn.create(setup)
+
+        def run(data, task):
+            threads["metrical_dbn"].add(threading.current_thread().name)
+            if not waited:
+                waited.append(second_begun.wait(60))
+            return call(data, task)
+
+        return run
+
+    module = ModuleType("accelerated_backends")
+    module.create_nn, module.create_decoder = create_nn, create_decoder
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    speed = (Speed("npu", 0.0, 1e-9, "a test"), Speed("cpu", 0.0, 1e-9, "a test"))
+    nn = Backend(
+        name="npu",
+        stage="nn",
+        target=f"{module.__name__}:create_nn",
+        consumes=FOREIGN,
+        produces=FOREIGN,
+        speed=speed,
+    )
+    decoder = Backend(
+        name="mine", stage="metrical_dbn", target=f"{module.__name__}:create_decoder", speed=speed
+    )
+    plugin = make_plugin(
+        allin1_nn=lambda: [nn],
+        allin1_metrical_dbn=lambda: [decoder],
+        allin1_bridges=lambda: BRIDGES,
+    )
+    return plugin, threads, waited
+
+
+def test_beside_an_accelerator_a_song_is_decoded_while_the_next_one_is_in_the_network(
+    make_session, album, accelerated, tmp_path
+):
+    plugin, threads, waited = accelerated
+    tracks = make_tracks([songs(album)[i] for i in (0, 2, 1)], [album])
+    with make_session() as session:
+        alone = list(run_batch(session, tracks))
+    with make_session(plugins={"npu": plugin}) as session:
+        outcomes = list(run_batch(session, tracks, out_dir=tmp_path / "out"))
+    assert waited == [True], "the decoder of the first did not see the network of the second begin"
+    assert threads["nn"] == {threading.current_thread().name}
+    assert threads["nn"].isdisjoint(threads["metrical_dbn"])
+    assert [o.track.name for o in outcomes] == ["b", "a", "bad"]
+    assert [o.error is None for o in outcomes] == [True, True, False]
+    for outcome, expected in zip(outcomes, alone, strict=True):
+        if expected.result is not None:
+            assert outcome.result.beats == expected.result.beats
+            assert outcome.result.segments == expected.result.segments
+            copies = {r.stages[0]: r.copies for r in outcome.result.provenance.stages}
+            assert copies["nn"] == ("numpy/cpu to allin1_core/npu",)
+            assert outcome.written.is_file()
+
+
+def test_a_decoder_that_fails_beside_an_accelerator_costs_no_other_song(
+    make_session, album, accelerated, monkeypatch
+):
+    plugin, _, _ = accelerated
+    module = sys.modules["accelerated_backends"]
+    monkeypatch.setattr(module, "create_decoder", lambda setup: lambda data, task: 1 / 0)
+    tracks = make_tracks(songs(album), [album])
+    with make_session(plugins={"npu": plugin}) as session:
+        outcomes = list(run_batch(session, tracks))
+    assert [o.error is None for o in outcomes] == [True, False, True]
+    assert "metrical_dbn=mine" in outcomes[0].result.provenance.fallbacks[0]
+    decoders = [o.result.provenance.stages[-1].backend for o in outcomes if o.result]
+    assert decoders == ["reference", "reference"]
+
+
+def test_the_next_song_is_read_while_one_is_computed(make_session, album, monkeypatch):
+    read = pipeline_module.read_stems
+    readers = []
+
+    def watched(files):
+        readers.append((files.name, threading.current_thread() is threading.main_thread()))
+        return read(files)
+
+    monkeypatch.setattr(pipeline_module, "read_stems", watched)
+    with make_session() as session:
+        list(run_batch(session, make_tracks(songs(album), [album])))
+    assert readers == [("b", True), ("bad", False), ("a", False)]
+
+
+def test_missing_weights_end_the_batch(make_session, album, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
+    with make_session() as session:
+        session.weights_dir = None
+        with pytest.raises(WeightsError):
+            list(run_batch(session, make_tracks(songs(album), [album])))
+
+
+def test_a_backend_that_takes_long_to_set_up_is_worth_it_for_many_songs(
+    make_session, make_plugin, album
+):
+    module = "allin1_core.reference.network"
+    quick = Backend(name="quick", stage="nn", target=f"{module}:create")
+    slow = dataclasses.replace(
+        quick, name="slow", speed=(Speed("cpu", 0.0, 1e-3, "a test", members=1),)
+    )
+    quick = dataclasses.replace(quick, speed=(Speed("cpu", 5e-3, 1e-5, "a test", members=1),))
+    plugin = make_plugin(allin1_nn=lambda: [quick, slow])
+    tracks = make_tracks([songs(album)[i] for i in (0, 2)], [album])
+    with make_session(plugins={"two": plugin}) as session:
+        (one,) = run_batch(session, tracks[:1])
+        assert one.result.provenance.stages[1].backend == "slow"
+    with make_session(plugins={"two": plugin}) as session:
+        for each in run_batch(session, [*tracks, *tracks]):
+            assert each.result.provenance.stages[1].backend == "quick"

@@ -9,7 +9,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from allin1_core.calibration.store import calibration_path, load_measurements, save_measurements
+from allin1_core.calibration.store import (
+    Calibration,
+    calibration_path,
+    load_calibration,
+    save_calibration,
+)
 from allin1_core.contracts.arrays import move_arrays
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.logits import Activations
@@ -91,6 +96,16 @@ def test_every_eligible_backend_is_measured_and_checked(make_session, plugin):
     assert "libkernel.so" in rows["broken"].trouble
 
 
+def test_a_reference_that_fails_is_blamed_alone(make_session, plugin, monkeypatch):
+    offered = plugin(good=metrical_prep.create)
+    monkeypatch.setattr(metrical_prep, "create", failing)
+    rows = rows_of(make_session(plugins={"mine": offered}))
+    assert "libkernel.so" in rows["reference"].trouble
+    assert rows["good"].trouble == ""
+    assert rows["good"].difference is None
+    assert rows["good"].measurement is not None
+
+
 def test_a_saved_measurement_reverses_a_prior_and_says_when(make_session, plugin):
     plugins = {"mine": plugin(boastful=metrical_prep.create)}
     session = make_session(plugins=plugins)
@@ -98,7 +113,7 @@ def test_a_saved_measurement_reverses_a_prior_and_says_when(make_session, plugin
     assert str(before.chosen) == f"{STAGE}=boastful"
     rows = rows_of(session)
     slow = replace(rows["boastful"].measurement, rate=1.0)
-    save_measurements([slow, rows["reference"].measurement])
+    save_calibration(Calibration((slow, rows["reference"].measurement)))
     session = make_session(plugins=plugins)
     after = session.decide(session.request((STAGE,), 180.0))
     assert str(after.chosen) == f"{STAGE}=reference"
@@ -115,7 +130,7 @@ def test_nothing_is_measured_or_written_unasked(make_session, stems):
         session.run(stems, outputs=["logits"])
         list(bench(session, (STAGE,), LENGTHS))
     assert not calibration_path().exists()
-    assert load_measurements() == ()
+    assert load_calibration() == Calibration()
 
 
 def test_a_backend_on_a_device_is_measured_there(make_session, plugin):

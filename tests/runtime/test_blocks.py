@@ -7,12 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allin1_core.calibration.random_weights import random_model
 from allin1_core.contracts.audio import Stems
-from allin1_core.contracts.spectrogram import HOP_SAMPLES
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.spectrogram import HOP_SAMPLES, LogSpectrogram
 from allin1_core.contracts.stages import Setup, Task
+from allin1_core.reference.network import create as create_network
 from allin1_core.reference.spectrogram import create
-from allin1_core.runtime.blocks import CONTEXT_FRAMES, spectrogram_in_blocks
+from allin1_core.runtime.blocks import CONTEXT_FRAMES, logits_in_blocks, spectrogram_in_blocks
 from allin1_core.testing.signals import noise_stems
+from allin1_core.weights.catalogue import catalogue
 
 transform = create(Setup())
 
@@ -52,3 +56,30 @@ def test_the_last_block_may_have_any_length(extra):
 def test_no_more_than_a_block_and_its_context_is_transformed_at_once():
     _, lengths = in_blocks(noise_stems(100 * HOP_SAMPLES), 10)
     assert max(lengths) <= (10 + 2 * CONTEXT_FRAMES) * HOP_SAMPLES
+
+
+@pytest.fixture(scope="module")
+def network_on():
+    """The reference's network with seeded random weights, on a range of 180 seconds of noise."""
+    call = create_network(Setup(model=random_model(1)))
+    frames = np.random.default_rng(5).random((4, 18_000, 81), np.float32) * 2
+
+    def run(span: slice) -> Logits:
+        return call(LogSpectrogram(frames[:, span]), Task(embeddings=True))
+
+    return run
+
+
+def test_with_the_context_of_the_card_blocks_of_the_network_give_what_the_whole_gives(network_on):
+    (context,) = {card.context_frames for card in catalogue()}
+    whole = network_on(slice(0, 18_000))
+    joined = logits_in_blocks(18_000, network_on, context=context, length=9_000)
+    for name in Logits.ARRAYS:
+        expected = getattr(whole, name)
+        np.testing.assert_allclose(getattr(joined, name), expected, rtol=0, atol=1e-5)
+
+
+def test_without_context_the_edges_of_blocks_differ(network_on):
+    whole = network_on(slice(0, 1000))
+    joined = logits_in_blocks(1000, network_on, context=0, length=500)
+    assert np.abs(joined.beat - whole.beat)[480:520].max() > 1e-3

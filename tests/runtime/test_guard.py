@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.parity import IDENTICAL, LOSSY, close
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import BackendError, OutputError
-from allin1_core.reference import network, spectrogram
+from allin1_core.reference import metrical_prep, network, spectrogram
 from allin1_core.runtime import pipeline
 from allin1_core.testing.conformance import measure
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
@@ -136,7 +136,7 @@ def test_timings_are_appended_a_line_a_stage(make_session, stems, tmp_path):
         session.run(song_logits(500), outputs=["sections"], track="other")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["stage"] for line in lines] == [
-        *("spectrogram", "nn", "metrical_prep", "metrical_dbn", "functional", "functional")
+        *("spectrogram", "nn", "metrical_prep", "functional", "metrical_dbn", "functional")
     ]
     for line, record in zip(lines, run.records, strict=False):
         assert list(line) == ["stage", "start", "end", "duration", "device", "model", "track"]
@@ -164,3 +164,22 @@ def test_moves_between_spaces_stand_in_the_record(make_session, plugin, stems):
     assert copies["nn"] == ("numpy/cpu to allin1_core/npu",)
     assert copies["metrical_prep"] == ("allin1_core/npu to numpy/cpu",)
     assert copies["spectrogram"] == ()
+
+
+def test_a_reference_that_fails_is_no_fault_of_the_backend(
+    make_session, plugin, stems, caplog, monkeypatch
+):
+    good, _ = plugin("metrical_prep", SimpleNamespace(create=metrical_prep.create), 0.0)
+
+    def broken(setup):
+        raise MemoryError("no room for the reference")
+
+    monkeypatch.setattr(metrical_prep, "create", broken)
+    with make_session(plugins={"good": good}, guard=True) as session:
+        with caplog.at_level(logging.WARNING):
+            for _ in range(2):
+                run = session.run(stems)
+    assert run.fallbacks == []
+    assert {r.backend for r in run.records if r.stages == ("metrical_prep",)} == {"mine"}
+    assert caplog.text.count("could not check backend metrical_prep=mine: the reference of") == 1
+    assert "MemoryError: no room for the reference" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from types import ModuleType
@@ -34,6 +35,8 @@ MODULES = {
     "metrical_dbn": metrical_dbn,
     "functional": functional,
 }
+#: The decoder comes last, so that the next song can begin beside it.
+IN_ORDER = sorted(MODULES, key=lambda stage: stage == "metrical_dbn")
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ def test_stems_in_files_go_the_whole_way(make_session, stems, by_hand):
     )
     assert result.embeddings.shape == (4, 600, 24)
     told = result.provenance
-    assert [r.stages for r in told.stages] == [(stage,) for stage in MODULES]
+    assert [r.stages for r in told.stages] == [(stage,) for stage in IN_ORDER]
     assert all(r.plugin == "reference" and r.version and r.seconds >= 0 for r in told.stages)
     assert told.model == "random"
     assert [f["sample_rate"] for f in told.input["files"]] == [44_100] * 4
@@ -264,6 +267,29 @@ def test_a_backend_that_fails_hands_over_and_stays_out(
     assert sum("nn=mine failed" in record.getMessage() for record in caplog.records) == 1
 
 
+def test_a_failure_that_two_runs_meet_is_told_of_once(
+    make_session, backend_plugin, by_hand, caplog
+):
+    inner = []
+
+    def create(setup):
+        def call(data, task):
+            # While this run is on its way, another one chooses the same backend.
+            if not inner:
+                inner.append(None)
+                inner[0] = session.run(by_hand[LogSpectrogram])
+            raise RuntimeError("lost")
+
+        return call
+
+    with make_session(plugins={"bad": backend_plugin("nn", create)}) as session:
+        with caplog.at_level(logging.WARNING):
+            outer = session.run(by_hand[LogSpectrogram])
+    for run in (outer, inner[0]):
+        assert run.fallbacks == ["Backend nn=mine failed and was replaced: RuntimeError: lost"]
+    assert caplog.text.count("nn=mine failed") == 1
+
+
 def test_not_a_number_on_a_device_is_not_taken_for_silence(make_session, backend_plugin, by_hand):
     def create(setup):
         return on_foreign(lambda data, task: BAD_LOGITS)
@@ -358,12 +384,13 @@ def test_observers_are_told_and_cannot_disturb(make_session, make_plugin, stems,
     (track,) = make_tracks(stems_dirs=[stems.source])
     with make_session(plugins=plugins) as session:
         result = session.analyze(track)
-    assert told[:-1] == [("song", stage) for stage in MODULES]
+    assert told[:-1] == [("song", stage) for stage in IN_ORDER]
     assert told[-1] == (result, None)
     assert "ZeroDivisionError" in caplog.text or "division by zero" in caplog.text
 
 
 def test_long_stems_are_read_in_blocks_and_give_the_same(make_session, stems, by_hand, monkeypatch):
+    monkeypatch.setattr(pipeline, "LONG_STEMS_S", 5.0)
     monkeypatch.setattr(pipeline, "BLOCK_FRAMES", 130)
     seen = []
     create = spectrogram.create
@@ -380,6 +407,42 @@ def test_long_stems_are_read_in_blocks_and_give_the_same(make_session, stems, by
     assert measure(by_hand[Logits], run.products[Logits]) < 1e-4
     assert measure(by_hand[Metre], run.products[Metre]) == 0
     assert len(run.input["files"]) == 4
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_the_network_is_given_long_songs_in_blocks(
+    make_session, backend_plugin, by_hand, monkeypatch, foreign
+):
+    spans, told = [], []
+
+    def watched(setup):
+        call = network.create(setup)
+
+        def run(data, task):
+            spans.append(data.frames.shape[1])
+            return call(data, task)
+
+        return on_foreign(run) if foreign else run
+
+    monkeypatch.setattr(pipeline, "LONG_SONG_FRAMES", 500)
+    monkeypatch.setattr(pipeline, "NETWORK_BLOCK_FRAMES", 250)
+    plugin = backend_plugin("nn", watched, foreign=foreign)
+    with make_session(plugins={"fast": plugin}) as session:
+        whole = session.run(by_hand[LogSpectrogram], outputs=["logits"], embeddings=True)
+        assert spans.pop() == 600
+        session.card = dataclasses.replace(session.card, context_frames=600)
+        run = session.run(
+            by_hand[LogSpectrogram],
+            outputs=["logits"],
+            embeddings=True,
+            progress=lambda stage, fraction: told.append(fraction),
+        )
+    assert spans == [600, 600, 600]
+    assert backends(run) == {"nn": "mine"}
+    for name in Logits.ARRAYS:
+        expected = getattr(whole.products[Logits], name)
+        np.testing.assert_array_equal(getattr(run.products[Logits], name), expected)
+    assert told == sorted(told)
 
 
 def test_the_decoder_obeys_its_parameters(make_session, by_hand):

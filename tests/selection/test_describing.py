@@ -60,6 +60,9 @@ def test_a_person_reads_the_route_the_costs_and_the_reasons(decision):
     (unknown,) = [line for line in lines if "unmeasured" in line]
     assert " ? " in unknown
     assert "1000000" not in text
+    (up, down) = lines[lines.index("moves of arrays") + 1 :]
+    assert " ".join(up.split()) == "numpy/cpu to arrays/npu 0.000 ms + 1.0 GB/s (prior)"
+    assert down.split()[:3] == ["arrays/npu", "to", "numpy/cpu"]
 
 
 def test_a_program_reads_the_same(decision):
@@ -69,6 +72,13 @@ def test_a_program_reads_the_same(decision):
     assert step["backend"] == "on-npu"
     assert step["moves"] == ["numpy/cpu to arrays/npu"]
     assert told["cost_s"] == pytest.approx(decision.chosen.cost_s)
+    assert told["bridges"][0] == {
+        "source": "numpy/cpu",
+        "destination": "arrays/npu",
+        "latency_s": 0.0,
+        "seconds_per_byte": 1e-9,
+        "evidence": "prior",
+    }
     found = {one["name"]: one for one in told["stages"]["spectrogram"]}
     assert found["on-npu"]["chosen"]
     assert found["on-npu"]["cost_s"] == pytest.approx(0.26)

@@ -264,6 +264,50 @@ def test_ties_go_to_the_stronger_parity_then_by_name(choose):
     assert str(decision.chosen) == "spectrogram=a"
 
 
+def test_a_long_stage_hides_no_difference_in_a_short_one(choose):
+    backends = [
+        fast("net", "nn", 1.0),
+        fast("slow", "functional", 0.003),
+        fast("quick", "functional", 0.001, parity=event(0.0)),
+    ]
+    stages = ("nn", "functional")
+    choices = tuple((stage, "mine") for stage in stages)
+    decision = choose(*backends, stages=stages, choices=choices)
+    # Together they are within 0.3 percent.
+    assert str(decision.chosen) == "nn=net, functional=quick"
+
+
+def test_a_long_stage_is_a_tie_by_itself_whatever_the_short_ones_offer(choose):
+    # More combinations of the short stages than are kept, each with the cheaper network.
+    backends = [fast("exact", "nn", 1.01), fast("near", "nn", 1.0, parity=close(1e-5))]
+    for stage in ("spectrogram", "metrical_prep", "functional"):
+        backends += [fast(f"{letter}-{stage}", stage, 1e-6 * n) for n, letter in enumerate("abcd")]
+    stages = ("spectrogram", "nn", "metrical_prep", "functional")
+    choices = tuple((stage, "mine") for stage in stages)
+    decision = choose(*backends, stages=stages, choices=choices)
+    assert [step.backend.name for step in decision.chosen.steps] == [
+        *("a-spectrogram", "exact", "a-metrical_prep", "a-functional")
+    ]
+    # The estimate is what it costs, without a charge.
+    assert decision.chosen.cost_s == pytest.approx(101.0)
+
+
+def test_a_weaker_promise_wins_when_it_is_faster_by_more_than_the_charge(choose):
+    for rate, chosen in ((0.96, "near"), (0.98, "exact")):
+        backends = [fast("exact", rate=1.0), fast("near", rate=rate, parity=close(1e-6))]
+        decision = choose(*backends, choices=(("spectrogram", "mine"),))
+        assert str(decision.chosen) == f"spectrogram={chosen}"
+
+
+def test_what_costs_the_same_goes_to_fewer_moves_then_by_name(choose):
+    free = (Bridge(HOST, NPU, "nowhere:up"), Bridge(NPU, HOST, "nowhere:down"))
+    backends = [on_npu("a", "spectrogram", 1.0), fast("b", rate=1.0), fast("c", rate=1.0)]
+    decision = choose(*backends, bridges=free, choices=(("spectrogram", "mine"),))
+    assert [str(route) for route in decision.routes] == [
+        f"spectrogram={name}" for name in ("b", "c", "a")
+    ]
+
+
 def on_npu(name, stage, rate, **changes):
     return fast(name, stage, rate, consumes=NPU, produces=NPU, **changes)
 

@@ -1,4 +1,4 @@
-"""The golden outputs, where they are, and the real madmom, where it is installed."""
+"""The golden outputs and the real madmom, where it is installed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import collections
 import collections.abc
 import contextlib
 import importlib
-import json
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,25 +17,9 @@ from numpy.typing import NDArray
 
 from allin1_core.contracts.metre import MetreParameters
 
+pytest_plugins = ["allin1_core.testing.golden"]
+
 Oracle = Callable[[NDArray[Any], MetreParameters, float], NDArray[np.float64]]
-
-
-@pytest.fixture(scope="session")
-def golden() -> Callable[[str], Any]:
-    """Load ``golden/<name>``: a dict of arrays for .npz, the parsed object for .json."""
-    named = os.environ.get("ALLIN1_SHARED_DIR")
-    folder = Path(named) if named else Path(__file__).resolve().parents[4] / "shared"
-    if not (folder / "golden").is_dir():
-        pytest.skip("needs the golden outputs: set ALLIN1_SHARED_DIR to the folder they are in")
-
-    def load(name: str) -> Any:
-        path = folder / "golden" / name
-        if path.suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-
-    return load
 
 
 @contextlib.contextmanager

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from allin1_core.contracts.verdict import Ready
 
 from allin1_backend_madmom import probe
 from allin1_backend_madmom.provider import PACKAGES
 
-pytest_plugins = ["allin1_core.testing.fixtures"]
-
-
-@pytest.fixture(scope="session")
-def shared_dir() -> Path:
-    named = os.environ.get("ALLIN1_SHARED_DIR")
-    folder = Path(named) if named else Path(__file__).resolve().parents[4] / "shared"
-    if not (folder / "golden").is_dir():
-        pytest.skip("needs the golden outputs and the song: set ALLIN1_SHARED_DIR to their folder")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def golden(shared_dir: Path) -> Callable[[str], Any]:
-    """Load ``golden/<name>``: a dict of arrays for .npz, the parsed object for .json."""
-
-    def load(name: str) -> Any:
-        path = shared_dir / "golden" / name
-        if path.suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-
-    return load
+pytest_plugins = ["allin1_core.testing.fixtures", "allin1_core.testing.golden"]
 
 
 @pytest.fixture(params=PACKAGES)

@@ -11,7 +11,6 @@ from allin1_core.contracts.logits import Activations
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import Setup, Stage, Task
-from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import load_plugins
 from allin1_core.runtime.bridging import cross
@@ -19,6 +18,7 @@ from allin1_core.selection.probing import Probes, check_needs, load_target
 from allin1_core.selection.routing import BridgeNetwork
 from allin1_core.testing import signals
 from allin1_core.testing.conformance import measure
+from allin1_core.testing.skipping import device_or_skip
 
 from allin1_backend_madmom import decoder, spectrogram
 from allin1_backend_madmom.provider import Provider, find
@@ -54,9 +54,8 @@ def inputs(stage: Stage) -> Iterator[Any]:
 @pytest.mark.parametrize("backend", OTHERS, ids=lambda b: f"{b.stage}-{b.name}")
 def test_it_keeps_its_promise_against_madmom(backend: Any) -> None:
     verdict = check_needs(backend.needs) or Probes().verdict(backend)
-    if not isinstance(verdict, Ready):
-        pytest.skip(f"{backend.name} cannot run here: {verdict}")
-    setup = Setup(device=verdict.device, metre=MetreParameters(threshold=0.1), threads=2)
+    device = device_or_skip(backend.name, verdict)
+    setup = Setup(device=device, metre=MetreParameters(threshold=0.1), threads=2)
     own = {"spectrogram": spectrogram, "metrical_dbn": decoder}[backend.stage].create(setup)
     other = load_target(backend.target)(setup)
     network = BridgeNetwork(OFFERS.bridges)
@@ -66,5 +65,5 @@ def test_it_keeps_its_promise_against_madmom(backend: Any) -> None:
     # Each promises so much of the reference, and the reference's spectrogram is within 4e-7 of madmom's.
     tolerance = backend.parity.tolerance + (1e-6 if backend.stage == "spectrogram" else 0)
     for data in inputs(backend.stage):
-        output = cross(other(cross(data, to, verdict.device), Task()), back, "cpu")
+        output = cross(other(cross(data, to, device), Task()), back, "cpu")
         assert measure(own(data, Task()), output) <= tolerance

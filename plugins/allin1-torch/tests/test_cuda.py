@@ -9,8 +9,8 @@ from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.stages import Setup, Task
-from allin1_core.contracts.verdict import Ready
 from allin1_core.testing.signals import noise_stems, random_spectrogram
+from allin1_core.testing.skipping import device_or_skip
 from allin1_core.testing.weights import random_model
 
 from allin1_backend_torch import devices, functional, metrical_prep, network, spectrogram
@@ -19,11 +19,9 @@ from allin1_backend_torch.bridges import from_numpy, to_numpy
 
 @pytest.fixture
 def cuda():
-    verdict = devices.probe_cuda()
-    if not isinstance(verdict, Ready):
-        pytest.skip(f"torch-cuda cannot run here: {verdict}")
+    device = device_or_skip("torch-cuda", devices.probe_cuda())
     torch.cuda.reset_peak_memory_stats()
-    return verdict.device
+    return device
 
 
 def chain(device, stems, model):

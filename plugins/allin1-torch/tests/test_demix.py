@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ pytest.importorskip("demucs", reason="needs Demucs: install allin1-torch[demucs]
 
 from demucs.apply import BagOfModels, apply_model
 from demucs.hdemucs import HDemucs
-from demucs.htdemucs import HTDemucs
 
 from allin1_backend_torch import demix, demix_members, demix_models
 from allin1_backend_torch.demix import Separation
@@ -32,19 +32,9 @@ from allin1_backend_torch.demix_precision import computing
 SOURCES = ("drums", "bass", "other", "vocals")
 
 
-def small(seed=0, sources=SOURCES, **changes):
-    """An HTDemucs of a fiftieth of the size, for half a second, each of whose residual branches matters."""
-    sizes = {"channels": 16, "bottom_channels": 32, "t_layers": 3, "t_heads": 4, "dconv_mode": 3}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = HTDemucs(list(sources), **{**sizes, "segment": Fraction(1, 2), **changes}).eval()
-        with torch.no_grad():
-            for name, values in model.named_parameters():
-                if name.endswith(".scale"):
-                    values.uniform_(0.3, 0.6)
-                elif "norm" in name and values.dim() == 1:
-                    values.add_(0.2 * torch.randn(values.shape))
-    return model
+@pytest.fixture(scope="module")
+def small(small_htdemucs):
+    return small_htdemucs
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +97,7 @@ def worst(wanted, actual):
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(small):
     return small()
 
 
@@ -149,7 +139,7 @@ def test_parameters_do_what_they_do_in_demucs(channels_last, model, changes):
     assert worst(wanted, separate(own, mix)) < 1e-5
 
 
-def test_a_bag_weighs_its_models_as_demucs_does_and_shifts_each_anew(channels_last):
+def test_a_bag_weighs_its_models_as_demucs_does_and_shifts_each_anew(channels_last, small):
     weights = [[1.0, 0.0, 2.0, 1.0], [0.0, 1.0, 1.0, 1.0]]
     bag = BagOfModels([small(1), small(2)], weights)
     parameters, mix = DemixParameters(shifts=2, seed=3), noise(30_000)
@@ -158,7 +148,7 @@ def test_a_bag_weighs_its_models_as_demucs_does_and_shifts_each_anew(channels_la
     assert worst(wanted, separate(own, mix)) < 1e-5
 
 
-def test_sources_without_a_stem_go_into_other(channels_last):
+def test_sources_without_a_stem_go_into_other(channels_last, small):
     model, mix = small(sources=(*SOURCES, "guitar", "piano")), noise(30_000)
     wanted = separate_by_demucs(model, mix, DemixParameters())
     own = separation(model, channels_last=channels_last)
@@ -186,7 +176,7 @@ def test_older_architectures_run_as_modules_with_the_length_that_they_want(chann
     ],
     ids=str,
 )
-def test_the_network_knows_other_sizes(device, changes):
+def test_the_network_knows_other_sizes(device, changes, small):
     model, segments = small(4, **changes), torch.stack([noise(22_050, 1), noise(22_050, 2)])
     assert is_supported(model)
     with computing("float32"):
@@ -211,14 +201,14 @@ def test_the_network_knows_other_sizes(device, changes):
     ],
     ids=str,
 )
-def test_what_the_network_does_not_know_it_leaves_to_demucs(changes):
+def test_what_the_network_does_not_know_it_leaves_to_demucs(changes, small):
     assert not is_supported(small(**changes))
 
 
 def test_the_network_in_half_precision_is_near(device, model):
     mix = noise(60_000)
     own = separation(model, device, channels_last=True, batch_size=8)
-    levels = measure_precisions(own, Mix(mix.to(device)), ["float16"])["float16"]
+    levels = measure_precisions(own, Mix(mix.to(device)), ["float16"], Task())["float16"]
     assert min(levels.values()) > 50
     assert max(levels.values()) < 90, "half precision was not used"
 
@@ -233,7 +223,21 @@ def test_the_level_of_an_error_is_in_decibels():
     assert levels["vocals"] == float("inf")
 
 
-def test_half_precision_that_overflows_is_repeated(caplog):
+def test_a_separator_tells_what_its_precisions_lose(monkeypatch, model):
+    own, mix = separation(model, channels_last=True, batch_size=8), Mix(noise(40_000))
+    assert own.precision_errors(mix, Task()) == {}, "a CPU computes in float32"
+    monkeypatch.setattr(demix, "less_exact", lambda device: ("float16",))
+    (levels,) = own.precision_errors(mix, Task()).values()
+    assert list(levels) == list(STEMS)
+    assert 50 < min(levels.values()) < 90
+
+
+def test_a_stem_without_error_is_exact_even_if_it_is_silent():
+    silent = torch.zeros(4, 2, 10)
+    assert set(signal_to_error_db(silent, silent).values()) == {float("inf")}
+
+
+def test_half_precision_that_overflows_is_repeated(caplog, small):
     model = small(5)
     with torch.no_grad():  # the same function, through values that half precision cannot hold
         model.channel_upsampler.weight *= 1e7
@@ -254,7 +258,7 @@ def test_a_song_that_holds_no_numbers_is_an_error(model, channels_last):
         separate(separation(model, channels_last=channels_last), mix)
 
 
-def test_stems_that_are_no_numbers_are_an_error(channels_last):
+def test_stems_that_are_no_numbers_are_an_error(channels_last, small):
     model = small(6)
     with torch.no_grad():
         model.decoder[0].rewrite.bias.fill_(torch.inf)
@@ -278,6 +282,14 @@ def test_a_batch_is_halved_when_memory_runs_out(monkeypatch, model):
     out = separate(separation(model, batch_size=32), mix)
     assert sizes == [4, 2, 2]
     assert worst(wanted, out) < 1e-6
+
+
+@pytest.mark.parametrize(("multiprocessors", "batch"), [(132, 32), (128, 32), (40, 10), (2, 1)])
+def test_smaller_gpus_get_fewer_segments_at_once(monkeypatch, multiprocessors, batch):
+    properties = SimpleNamespace(multi_processor_count=multiprocessors)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    assert demix.usual_batch(torch.device("cuda:0")) == batch
+    assert demix.usual_batch(torch.device("cpu")) == 1
 
 
 def test_without_memory_for_one_segment_another_backend_has_to(monkeypatch, model):
@@ -361,7 +373,7 @@ def test_parameters_out_of_range_are_refused_before_anything_is_loaded(monkeypat
         demix.create(Setup(demix=DemixParameters(overlap=1.0)))
 
 
-def test_the_stage_separates_on_its_device(device, monkeypatch, model):
+def test_the_stage_separates_on_its_device(device, monkeypatch, model, small):
     monkeypatch.setattr(demix, "load_bag", lambda parameters: demix_models.bag_of(small()))
     call = demix.create(Setup(device, demix=DemixParameters(precision="float32"), threads=1))
     mix = noise(40_000)

@@ -66,6 +66,21 @@ def test_blocks_join_without_a_seam(device, put, tolerance, monkeypatch):
         np.testing.assert_allclose(to_numpy(frames), expected(samples), rtol=0, atol=tolerance)
 
 
+def test_all_stems_in_a_block_are_each_stem_in_a_block(device, put):
+    # The first is how a GPU is used, the second how a CPU is; either can do both.
+    if device == "mps":
+        pytest.skip("MPS has no float64")
+    samples = put(signals(40_000)[1])
+    frames = torch.empty(2, 4, 91, 81, dtype=torch.float32, device=device)
+    for out, stems, parts in ((frames[0], 4, module.GPU_PARTS), (frames[1], 1, module.CPU_PARTS)):
+        filters = module._filters(torch.device(device), torch.float64, parts)
+        for first in range(0, 4, stems):
+            for span in ((0, 50), (50, 91)):
+                module._log_bands(filters, samples, out, (slice(first, first + stems), span))
+    torch.testing.assert_close(frames[0], frames[1], rtol=0, atol=5e-7)
+    np.testing.assert_allclose(to_numpy(frames[0]), expected(to_numpy(samples)), rtol=0, atol=1e-6)
+
+
 def test_single_precision_keeps_its_weaker_promise(device, put):
     call = module.create_float32(Setup(device))
     for samples in signals(100_000):

@@ -1,47 +1,48 @@
 """The stage ``demix``: what ``demucs.api.Separator`` of demucs 4.1.0 computes, in memory, on one device.
 
 The song is normalised by the mean and the standard deviation of its mono mix, cut into overlapping segments from a random
-start, separated a batch of segments at a time, and put together with a triangular cross-fade. On a CPU the segments go
+start, separated a batch of segments at a time, and put together with a triangular cross-fade; a song that is read block by block
+in the same way. On a CPU the segments go
 through Demucs' own modules one by one; on CUDA many at once through a network with channels last.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from allin1_core.contracts.audio import STEMS, Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
-from allin1_core.contracts.stages import Demix, Setup, Task
-from allin1_core.errors import BackendError, InputError
+from allin1_core.contracts.stages import Setup, StreamingDemix, Task
+from allin1_core.errors import BackendError
 from torch import Tensor
 
-from allin1_backend_torch.demix_members import Forward, Member, ready_members
+from allin1_backend_torch.demix_assembly import Pass, Reading, Sums
+from allin1_backend_torch.demix_error import measure_precisions
+from allin1_backend_torch.demix_level import Level, level_of, level_of_blocks
+from allin1_backend_torch.demix_members import Member, ready_members
 from allin1_backend_torch.demix_models import Bag, load_bag
-from allin1_backend_torch.demix_precision import Precision, choose_precision, computing
-from allin1_backend_torch.demix_segments import (
-    Segment,
-    draw_starts,
-    segments,
-    total_weight,
-    triangle,
-    windows,
+from allin1_backend_torch.demix_precision import (
+    Precision,
+    choose_precision,
+    computing,
+    less_exact,
 )
-from allin1_backend_torch.waiting import Waiting
+from allin1_backend_torch.demix_segments import draw_starts, segments, windows
+from allin1_backend_torch.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
-#: Segments at once: more than this gain little on the largest GPUs, and cost 0.2 GB each.
+#: Most segments at once: more than this gain little on the largest GPUs, and cost 0.2 GB each.
 GPU_BATCH = 32
 
-#: Added to the standard deviation of the song.
-EPS = 1e-8
+#: Multiprocessors of a GPU for each segment: so a batch takes about as long on a small one, and progress moves.
+MULTIPROCESSORS_A_SEGMENT = 4
 
 
-def create(setup: Setup) -> Demix:
+def create(setup: Setup) -> StreamingDemix:
     """Load the models and bring them to ``setup.device``.
 
     Raises
@@ -61,11 +62,19 @@ def create(setup: Setup) -> Demix:
         device,
         choose_precision(parameters.precision, device),
         channels_last=device.type == "cuda",
-        batch_size=parameters.batch_size or (GPU_BATCH if device.type == "cuda" else 1),
+        batch_size=parameters.batch_size or usual_batch(device),
         threads=setup.threads if device.type == "cpu" else None,
     )
     separation.members(separation.precision)
-    return Waiting(separation, device)
+    return separation
+
+
+def usual_batch(device: torch.device) -> int:
+    """Segments to separate at once where nobody says."""
+    if device.type != "cuda":
+        return 1
+    count = torch.cuda.get_device_properties(device).multi_processor_count
+    return int(min(GPU_BATCH, max(1, count // MULTIPROCESSORS_A_SEGMENT)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,24 +110,36 @@ class Separation:
 
     def __call__(self, mix: Mix, task: Task, /) -> Stems:
         """Separate `mix`."""
-        precision = self.precision
-        stems = self.attempt(mix, precision, task)
-        if precision == "float16" and not _is_finite(stems):
-            log.warning(
-                "Half precision overflowed in the separation; it is repeated in TensorFloat-32."
-            )
-            precision = "tf32"
-            stems = self.attempt(mix, precision, task)
-        if not _is_finite(stems):
-            raise BackendError(f"The separation in {precision} gave values that are no numbers.")
-        return Stems(stems)
+        return Stems(self._whole(mix, self.precision, task, checked=True))
+
+    def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:
+        """Separate a song that is read twice: for its level, and to separate it.
+
+        Besides a block, this has in memory as much of the song as its longest window and as many segments as are
+        separated at once.
+        """
+
+        def first_time() -> Iterator[Tensor]:
+            for block in blocks():
+                task.progress(0.0)
+                yield block.samples
+
+        level = level_of_blocks(first_time(), self.device)
+        again = (block.samples for block in blocks())
+        for piece in self._pieces(again, level, self.precision, task, checked=True):
+            yield Stems(piece)
+
+    def synchronize(self) -> None:
+        """Return when the device has finished."""
+        wait_for(self.device)
+
+    def precision_errors(self, mix: Mix, task: Task, /) -> dict[Precision, dict[str, float]]:
+        """Compare what this device can do besides float32 with that."""
+        return measure_precisions(self, mix, less_exact(self.device), task)
 
     def attempt(self, mix: Mix, precision: Precision, task: Task) -> Tensor:
         """Separate `mix` in a precision, whatever comes out: float32 ``[4, 2, n]``."""
-        samples = mix.samples
-        stems = torch.zeros(len(STEMS), *samples.shape, dtype=torch.float32, device=self.device)
-        self._separate(samples, stems, precision, task)
-        return stems
+        return self._whole(mix, precision, task, checked=False)
 
     def members(self, precision: Precision) -> list[Member]:
         """Give the models for a precision, brought to the device at the first call."""
@@ -129,85 +150,118 @@ class Separation:
             )
         return self._members[dtype]
 
-    def _separate(self, mix: Tensor, stems: Tensor, precision: Precision, task: Task) -> None:
-        """Add the stems to `stems`, in place."""
-        members, own = self.members(precision), self.parameters
-        samples = mix.shape[-1]
+    def _whole(self, mix: Mix, precision: Precision, task: Task, *, checked: bool) -> Tensor:
+        samples = mix.samples
+        stems = torch.empty(len(STEMS), *samples.shape, dtype=torch.float32, device=self.device)
+        with computing(precision, self.threads):
+            level = level_of(samples)
+        end = 0
+        for piece in self._pieces(iter([samples]), level, precision, task, checked=checked):
+            start, end = end, end + piece.shape[-1]
+            stems[..., start:end] = piece
+        return stems
+
+    def _pieces(
+        self,
+        blocks: Iterator[Tensor],
+        level: Level,
+        precision: Precision,
+        task: Task,
+        *,
+        checked: bool,
+    ) -> Iterator[Tensor]:
+        """Separate a song, and give its stems in consecutive pieces: float32 ``[4, 2, m]``.
+
+        Nothing is read or given while PyTorch is set to how this computes: what is made then is of no use to others.
+        """
+        samples, size = level.samples, self.batch_size
+        passes = self._passes(samples)
+        nothing = torch.zeros(2, 0, dtype=torch.float32, device=self.device)
+        song, sums = Reading(blocks, samples, nothing), Sums(self.device)
+        done, count = 0, sum(len(each.parts) for each in passes)
+        while left := [each for each in passes if not each.is_done]:
+            # All keep in step: no stem is final before every pass has gone by.
+            one = min(left, key=lambda each: each.next_start)
+            batch = one.upcoming(size)
+            mix = song.read(
+                min(each.first_needed for each in left),
+                max(part.window_start + part.window for part in batch),
+            )
+            sums.grow(batch[-1].start + batch[-1].length)
+            member, is_good = self.members(precision)[one.member], True
+            with computing(precision, self.threads):
+                out = self._estimate(member, windows(mix, batch, level, first=song.first))
+                if out is not None:
+                    is_good = not checked or bool(torch.isfinite(out.sum()))
+                if out is not None and is_good:
+                    self._add(sums, one, out, member, level.scale / max(1, self.parameters.shifts))
+            if out is None:
+                size = len(batch) // 2
+                # Out of the exception's reach, which holds what the failed attempt had allocated.
+                log.info("Out of memory with %d segments at once; trying %d.", len(batch), size)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            if not is_good:
+                if precision != "float16":
+                    raise BackendError(
+                        f"The separation in {precision} gave values that are no numbers."
+                    )
+                log.warning(
+                    "Half precision overflowed in the separation; these segments are repeated, and it"
+                    " goes on, in TensorFloat-32."
+                )
+                precision = "tf32"
+                continue
+            one.done += len(batch)
+            done += len(batch)
+            task.progress(done / count)
+            final = min((each.next_start for each in passes if not each.is_done), default=samples)
+            if final > sums.first:
+                yield self._at_level(sums.take(final), level)
+
+    def _passes(self, samples: int) -> list[Pass]:
+        own, members = self.parameters, self.members(self.precision)
         starts = draw_starts(
             samples, own.shifts, own.seed, [(member.cut, member.draws) for member in members]
         )
-        runs = [
-            (member, segments(start, samples, member.cut))
-            for member, several in zip(members, starts, strict=True)
+        return [
+            Pass(number, segments(start, samples, member.cut), member.cut.segment)
+            for number, (member, several) in enumerate(zip(members, starts, strict=True))
             for start in several
         ]
-        done, count = 0, sum(len(parts) for _, parts in runs)
-        with computing(precision, self.threads):
-            mono = mix.mean(0)
-            mean = mono.mean()
-            deviation = mono.std() if samples > 1 else torch.zeros_like(mean)
-            scale = deviation + EPS
-            if not bool(torch.isfinite(scale)):
-                raise InputError("The song holds samples that are no numbers.")
-            for member, parts in runs:
-                fade = triangle(member.cut.segment, self.device)
-                total = total_weight(parts, fade)
-                share = scale / max(1, own.shifts)
-                for batch, out in self._estimates(member.forward, mix, parts, mean, scale):
-                    for part, estimate in zip(batch, out, strict=True):
-                        offset = part.start - parts[0].start
-                        weight = fade[: part.length] / total[offset : offset + part.length] * share
-                        self._add(stems, part, estimate, weight, member.weights)
-                    done += len(batch)
-                    task.progress(done / count)
-            for stem, sources in zip(stems, _sources_of_stems(self.bag.sources), strict=True):
-                stem += len(sources) * mean
 
-    def _estimates(
-        self, forward: Forward, mix: Tensor, parts: Sequence[Segment], mean: Tensor, scale: Tensor
-    ) -> Iterator[tuple[Sequence[Segment], Tensor]]:
-        """Separate segments in batches, which are halved when the device's memory runs out."""
-        size = self.batch_size
-        todo = list(parts)
-        while todo:
-            # Models without a length of their own take the last segments as short as they are.
-            _, same = next(itertools.groupby(todo, lambda part: part.window))
-            batch = list(itertools.islice(same, size))
-            try:
-                out = forward(windows(mix, batch, mean, scale))
-            except torch.cuda.OutOfMemoryError:
-                if len(batch) == 1:
-                    raise
-                size = len(batch) // 2
-            else:
-                todo = todo[len(batch) :]
-                yield batch, out
+    def _estimate(self, member: Member, segments: Tensor) -> Tensor | None:
+        """Separate segments at once; None where the device's memory is too small for so many."""
+        try:
+            return member.forward(segments)
+        except torch.cuda.OutOfMemoryError:
+            if len(segments) == 1:
+                raise
+            return None
+
+    def _add(self, sums: Sums, one: Pass, out: Tensor, member: Member, scale: Tensor) -> None:
+        """Add estimates, weighted, to where they belong; what lies before the song is dropped."""
+        sources = _sources_of_stems(self.bag.sources)
+        for index, estimate in enumerate(out, start=one.done):
+            part = one.parts[index]
+            before = max(0, -part.start)
+            start, end = part.start + before - sums.first, part.start + part.length - sums.first
+            if start >= end:
                 continue
-            # Out of the exception's reach, which holds what the failed attempt had allocated.
-            log.info("Out of memory with %d segments at once; trying %d.", len(batch), size)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            weight = one.share(index, self.device)[before:] * scale
+            inside = estimate[..., part.margin + before : part.margin + part.length]
+            for stem, own in zip(sums.stems, sources, strict=True):
+                for source in own:
+                    if member.weights[source]:
+                        stem[:, start:end].addcmul_(
+                            inside[source], weight, value=member.weights[source]
+                        )
 
-    def _add(
-        self,
-        stems: Tensor,
-        part: Segment,
-        estimate: Tensor,
-        weight: Tensor,
-        shares: tuple[float, ...],
-    ) -> None:
-        """Add a segment's estimate, weighted, to where it belongs; what lies before the song is dropped."""
-        before = max(0, -part.start)
-        start, end = part.start + before, part.start + part.length
-        if start >= end:
-            return
-        inside = estimate[..., part.margin + before : part.margin + part.length]
-        for stem, sources in zip(stems, _sources_of_stems(self.bag.sources), strict=True):
-            for source in sources:
-                if shares[source]:
-                    stem[:, start:end].addcmul_(
-                        inside[source], weight[before:], value=shares[source]
-                    )
+    def _at_level(self, piece: Tensor, level: Level) -> Tensor:
+        for stem, sources in zip(piece, _sources_of_stems(self.bag.sources), strict=True):
+            stem += len(sources) * level.mean
+        return piece
 
 
 def _sources_of_stems(sources: tuple[str, ...]) -> list[list[int]]:
@@ -220,7 +274,3 @@ def _sources_of_stems(sources: tuple[str, ...]) -> list[list[int]]:
         ]
         for stem in STEMS
     ]
-
-
-def _is_finite(stems: Tensor) -> bool:
-    return bool(torch.isfinite(stems.sum()))

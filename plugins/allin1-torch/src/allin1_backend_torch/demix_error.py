@@ -6,14 +6,17 @@ What half precision does to a separation depends on the weights: it has to be me
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from allin1_core.contracts.audio import STEMS, Mix
 from allin1_core.contracts.stages import Task
 from torch import Tensor
 
-from allin1_backend_torch.demix import Separation
 from allin1_backend_torch.demix_precision import Precision
+
+if TYPE_CHECKING:
+    from allin1_backend_torch.demix import Separation
 
 
 def signal_to_error_db(wanted: Tensor, actual: Tensor) -> dict[str, float]:
@@ -27,12 +30,12 @@ def signal_to_error_db(wanted: Tensor, actual: Tensor) -> dict[str, float]:
     wanted, actual = wanted.double(), actual.double()
     signal = wanted.square().sum((1, 2))
     error = (actual - wanted).square().sum((1, 2))
-    levels = 10 * torch.log10(signal / error)
+    levels = torch.where(error > 0, 10 * torch.log10(signal / error), torch.inf)
     return dict(zip(STEMS, levels.tolist(), strict=True))
 
 
 def measure_precisions(
-    separation: Separation, mix: Mix, precisions: Sequence[Precision]
+    separation: Separation, mix: Mix, precisions: Sequence[Precision], task: Task
 ) -> dict[Precision, dict[str, float]]:
     """Separate `mix` in float32 and in each of `precisions`, and compare.
 
@@ -41,10 +44,10 @@ def measure_precisions(
     dict
         For each precision, :func:`signal_to_error_db` of each stem; minus infinity where it overflowed.
     """
-    exact = separation.attempt(mix, "float32", Task())
+    exact = separation.attempt(mix, "float32", task)
     levels: dict[Precision, dict[str, float]] = {}
     for precision in precisions:
-        attempt = separation.attempt(mix, precision, Task())
+        attempt = separation.attempt(mix, precision, task)
         if bool(torch.isfinite(attempt).all()):
             levels[precision] = signal_to_error_db(exact, attempt)
         else:

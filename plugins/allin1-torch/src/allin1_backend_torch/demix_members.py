@@ -1,4 +1,7 @@
-"""One model of a bag, ready to separate segments on a device: Demucs' own module, or the network with channels last."""
+"""One model of a bag, ready to separate segments on a device.
+
+Demucs' own module, rearranged for a CPU where that is the device, or the network with channels last.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from allin1_core.errors import InputError
 from demucs.htdemucs import HTDemucs
 from torch import Tensor
 
+from allin1_backend_torch.demix_cpu import faster, load_kernel
 from allin1_backend_torch.demix_models import Bag
 from allin1_backend_torch.demix_network import Network
 from allin1_backend_torch.demix_parameters import is_supported, lay_out
@@ -58,7 +62,7 @@ def ready_members(
 
     With `channels_last`, those whose architecture it knows run as a
     :class:`~allin1_backend_torch.demix_network.Network` that stores activations in `dtype`; the others as Demucs'
-    modules, in float32.
+    modules, in float32, rearranged for a CPU where that is the device.
 
     Raises
     ------
@@ -72,6 +76,8 @@ def ready_members(
         forward: Forward
         if channels_last and is_supported(model):
             forward = Network(lay_out(model, dtype, device))
+        elif device.type == "cpu" and is_supported(model):
+            forward = partial(_run_module, faster(model, load_kernel()))
         else:
             forward = partial(_run_module, model.to(device))
         shares = tuple(one / total for one, total in zip(weights, totals, strict=True))

@@ -29,6 +29,11 @@ def choose_precision(asked: Asked, device: torch.device) -> Precision:
     return "float16" if torch.cuda.get_device_capability(device) >= HALF_SINCE else "float32"
 
 
+def less_exact(device: torch.device) -> tuple[Precision, ...]:
+    """List the precisions besides float32 that a device has, as :func:`choose_precision` gives them."""
+    return ("tf32", "float16") if device.type == "cuda" else ()
+
+
 @contextmanager
 def computing(precision: Precision, threads: int | None = None) -> Iterator[None]:
     """Compute inside, without gradients, in this precision, on so many threads of a CPU.

@@ -5,13 +5,15 @@ Times are samples, counted from the song's first. Before the first and after the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import torch
 from allin1_core.contracts.audio import SAMPLE_RATE
 from torch import Tensor
+
+from allin1_backend_torch.demix_level import Level
 
 #: A shift is drawn from 0 to this, both included: half a second.
 MOST_SHIFT = SAMPLE_RATE // 2
@@ -109,28 +111,65 @@ def triangle(length: int, device: torch.device) -> Tensor:
     return weights.to(torch.float32) / weights.max()
 
 
-def total_weight(parts: list[Segment], weights: Tensor) -> Tensor:
-    """Sum of the weights of all segments at each sample from the first segment's start: float32 ``[n]``."""
-    first, end = parts[0].start, parts[-1].start + parts[-1].length
-    total = torch.zeros(end - first, dtype=torch.float32, device=weights.device)
-    for part in parts:
-        total[part.start - first : part.start - first + part.length] += weights[: part.length]
-    return total
+def share_of(parts: Sequence[Segment], index: int, fade: Tensor) -> Tensor:
+    """Weight of a segment at each of its samples, of that of all segments there: float32 ``[length]``.
+
+    Parameters
+    ----------
+    parts
+        All segments of a song, in order.
+    index
+        Which.
+    fade
+        Weights of a whole segment in the cross-fade.
+    """
+    part = parts[index]
+    total = torch.zeros(part.length, dtype=torch.float32, device=fade.device)
+    for other in neighbours(parts, index):
+        first = max(part.start, other.start)
+        end = min(part.start + part.length, other.start + other.length)
+        total[first - part.start : end - part.start] += fade[
+            first - other.start : end - other.start
+        ]
+    return fade[: part.length] / total
 
 
-def windows(mix: Tensor, parts: list[Segment], mean: Tensor, scale: Tensor) -> Tensor:
+def neighbours(parts: Sequence[Segment], index: int) -> list[Segment]:
+    """List the segments that share samples with one of them, and that one, in order."""
+    part = parts[index]
+    first, end = index, index + 1
+    while first > 0 and parts[first - 1].start + parts[first - 1].length > part.start:
+        first -= 1
+    while end < len(parts) and parts[end].start < part.start + part.length:
+        end += 1
+    return list(parts[first:end])
+
+
+def windows(mix: Tensor, parts: Sequence[Segment], level: Level, *, first: int = 0) -> Tensor:
     """Take the windows of segments out of a song, normalised: float32 ``[segments, channels, window]``.
 
     The silence around the song is 0 after normalisation, not before.
+
+    Parameters
+    ----------
+    mix
+        The song, or as much of it as the windows need: float32 ``[channels, n]``.
+    parts
+        Segments with windows of one length.
+    level
+        By which the song is normalised.
+    first
+        Where in the song `mix` begins.
     """
     samples = mix.shape[-1]
     taken = torch.zeros(
         len(parts), mix.shape[0], parts[0].window, dtype=torch.float32, device=mix.device
     )
     for row, part in zip(taken, parts, strict=True):
-        start, end = max(0, part.window_start), min(samples, part.window_start + part.window)
+        begin = part.window_start - first
+        start, end = max(0, begin), min(samples, begin + part.window)
         if start < end:
-            inside = row[:, start - part.window_start : end - part.window_start]
-            torch.sub(mix[:, start:end], mean, out=inside)
-            inside /= scale
+            inside = row[:, start - begin : end - begin]
+            torch.sub(mix[:, start:end], level.mean, out=inside)
+            inside /= level.scale
     return taken

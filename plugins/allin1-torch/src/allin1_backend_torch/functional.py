@@ -45,10 +45,12 @@ def _segment_means(logits: Tensor, edges: list[int]) -> Tensor:
         if probabilities.device.type == "mps":  # which has no double precision
             probabilities = probabilities.cpu()
         # Differences of running sums, so that a thousand segments cost no more than one.
-        sums = probabilities.double().cumsum(1)
-        frames = torch.tensor(edges, device=sums.device)
-        sums = torch.cat([sums.new_zeros(len(sums), 1), sums], dim=1)[:, frames]
-        return (sums.diff(dim=1) / frames.diff()).cpu()
+        sums = probabilities.cumsum(1, dtype=torch.float64)
+        last = torch.tensor(edges[1:], device="cpu") - 1
+        sums = sums.index_select(1, last.to(sums.device)).cpu()
+        # From here on a number a segment. Each kind of operation would cost a GPU milliseconds to load.
+        before = sums.new_zeros(len(sums), 1)
+        return sums.diff(dim=1, prepend=before) / torch.tensor(edges, device="cpu").diff()
 
 
 def _seconds(frame: int) -> float:

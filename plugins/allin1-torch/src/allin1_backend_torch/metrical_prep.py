@@ -23,8 +23,8 @@ def metrical_prep(logits: Logits, task: Task, /) -> Activations:
         # PyTorch's sigmoid rounds differently in strided memory.
         beat = torch.sigmoid(logits.beat.contiguous())
         downbeat = torch.sigmoid(logits.downbeat.contiguous())
-        beat_only = (beat - downbeat).clamp_(min=LEAST_BEAT)
-        neither = 1 - (beat + downbeat) / 2
-        columns = torch.stack([beat_only, downbeat, neither], dim=1)
-        columns /= columns.sum(dim=1, keepdim=True)
-        return Activations(columns[:, :2].contiguous())
+        excess = beat - downbeat
+        beat_only = excess.clamp(min=LEAST_BEAT)
+        # With "neither", which is 1 - (beat + downbeat) / 2, the three sum to this.
+        total = torch.add(beat_only, excess, alpha=-0.5).add_(1)
+        return Activations(torch.stack([beat_only, downbeat], dim=1) / total[:, None])

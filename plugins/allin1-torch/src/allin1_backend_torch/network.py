@@ -33,7 +33,7 @@ from allin1_backend_torch.network_parameters import (
     prepare,
 )
 from allin1_backend_torch.network_planes import INSTRUMENTS, columns, normalised
-from allin1_backend_torch.network_time import padded_length, project_keys_values, time_layer
+from allin1_backend_torch.network_time import TimeLayers, in_slices
 from allin1_backend_torch.running import Each, Span, running, spans, thread_count
 from allin1_backend_torch.waiting import Waiting
 
@@ -55,22 +55,26 @@ GPU_TILES = Tiles(front_end=16384, layers=32768)
 
 
 def create(setup: Setup) -> Nn:
-    """Prepare the networks of ``setup.model`` on ``setup.device``.
+    """Prepare the networks of ``setup.model`` on ``setup.device``, in PyTorch operations alone.
 
     Raises
     ------
     WeightsError
         No model was given, or a parameter is missing or has the wrong shape.
     """
+    return Waiting(prepare_ensemble(setup), torch.device(setup.device))
+
+
+def prepare_ensemble(setup: Setup) -> Ensemble:
+    """Prepare the networks of ``setup.model`` on ``setup.device``."""
     if setup.model is None or not setup.model.members:
         raise WeightsError("The network was given no parameters.", remedy="Choose a model.")
     device = torch.device(setup.device)
-    ensemble = Ensemble(
+    return Ensemble(
         members=tuple(prepare(parameters, device) for parameters in setup.model.members),
         tiles=CPU_TILES if device.type == "cpu" else GPU_TILES,
         threads=thread_count(device, setup.threads),
     )
-    return Waiting(ensemble, device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +89,14 @@ class Ensemble:
         How much to do at a time.
     threads
         How many tiles to do side by side.
+    time_layers
+        How the frames attend to one another.
     """
 
     members: tuple[Network, ...]
     tiles: Tiles
     threads: int
+    time_layers: TimeLayers = in_slices
 
     def __call__(self, spectrogram: LogSpectrogram, task: Task, /) -> Logits:
         """Run the members one after another."""
@@ -128,17 +135,15 @@ class Ensemble:
         progress(1 / (DEPTH + 1))
 
         scratch = torch.empty_like(planes)
-        longest = padded_length(frames, 1 << (DEPTH - 1))
-        keys_values = spectrogram.new_zeros(4 * CHANNELS, INSTRUMENTS * longest)
         layers = spans(frames, self.tiles.layers, self.threads)
         pieces = [
             (part, position_table(network.instrument_position_bias, part, frames, planes))
             for part in blocks_of(frames)
         ]
         tiles = pieces_in_tiles(pieces, layers[0][1])
+        time_layer = self.time_layers(planes, each, layers)
         for i, block in enumerate(network.blocks):
-            each(partial(project_keys_values, block, planes, keys_values), layers)
-            each(partial(time_layer, block, 1 << i, planes, keys_values), layers)
+            time_layer(block, 1 << i, planes)
             each(partial(instrument_layer, block, i, planes, scratch), tiles)
             planes, scratch = scratch, planes
             progress((i + 2) / (DEPTH + 1))

@@ -8,22 +8,43 @@ and which it is depends only on where the query lies: in [0, d), [d, 2d), the mi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from allin1_backend_torch.network_parameters import CHANNELS, HEAD_CHANNELS, Block
+from allin1_backend_torch.network_parameters import CHANNELS, DEPTH, HEAD_CHANNELS, Block
 from allin1_backend_torch.network_planes import (
     INSTRUMENTS,
     add_mlp,
     columns,
     normalised_with_ones,
 )
-from allin1_backend_torch.running import Span
+from allin1_backend_torch.running import Each, Span
+
+#: Applies the time layer of a block, with this first dilation, to ``[24, 4T]``, in place.
+TimeLayer = Callable[[Block, int, Tensor], None]
+
+#: Makes the time layers for a song, given planes of its length and type, and how to share out its spans.
+TimeLayers = Callable[[Tensor, Each, Sequence[Span]], TimeLayer]
 
 
 def padded_length(frames: int, dilation: int) -> int:
     """Frames that the original pads a song to, for a layer whose first dilation this is."""
     return max(frames, 10 * dilation)
+
+
+def in_slices(like: Tensor, each: Each, spans: Sequence[Span]) -> TimeLayer:
+    """Make the time layers that find all keys in slices."""
+    longest = padded_length(like.shape[1] // INSTRUMENTS, 1 << (DEPTH - 1))
+    keys_values = like.new_zeros(4 * CHANNELS, INSTRUMENTS * longest)
+
+    def apply(block: Block, dilation: int, planes: Tensor) -> None:
+        each(partial(project_keys_values, block, planes, keys_values), spans)
+        each(partial(time_layer, block, dilation, planes, keys_values), spans)
+
+    return apply
 
 
 def project_keys_values(block: Block, planes: Tensor, keys_values: Tensor, span: Span) -> None:
@@ -84,6 +105,22 @@ def time_layer(
                     bias[before],
                     columns(contexts[own], low - first, high - first),
                 )
+    add_contexts(block, contexts, x)
+
+
+def add_contexts(block: Block, contexts: Tensor, x: Tensor) -> None:
+    """Do what follows the attentions: their output matrix, and the MLP.
+
+    Parameters
+    ----------
+    block
+        Its parameters.
+    contexts
+        float32 ``[48, columns]``, of both dilations.
+    x
+        float32 ``[24, columns]``: what the layer was given, and then its result.
+    """
+    attentions = block.time_attentions
     both = torch.addmm(attentions.output_bias, attentions.output, contexts)
     both.view(2, CHANNELS, -1).add_(x)
     torch.add(both[:CHANNELS], both[CHANNELS:], out=x).mul_(0.5)

@@ -34,7 +34,12 @@ class Waiting(Generic[D, R]):
 
     def synchronize(self) -> None:
         """Return when the device has finished."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        elif self.device.type == "mps":
-            torch.mps.synchronize()
+        wait_for(self.device)
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when a device has finished."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,0 +1,187 @@
+"""A long song in a file: separated and transformed block by block, with neither mix nor stems in memory whole."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
+from allin1_core.contracts.route import Step
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, HOP_SAMPLES, LogSpectrogram
+from allin1_core.errors import ContractError
+from allin1_core.io.mix import MixFile, MixReader
+from allin1_core.runtime.blocks import spectrogram_in_blocks
+
+#: Songs of this length and longer are streamed; the mix and the stems of shorter ones take less than 1.1 GB.
+STREAMED_FROM_S = 600.0
+
+#: Frames of stems that are transformed at once: half a minute.
+STREAM_FRAMES = 30 * FRAMES_PER_SECOND
+
+#: Seconds of a song that are read at once.
+READ_S = 10.0
+
+T = TypeVar("T")
+W = TypeVar("W")
+
+
+class Work(Generic[W]):
+    """Who is at work where several call each other, for how long each was, and who raised.
+
+    Attributes
+    ----------
+    seconds
+        For each, without those that it called.
+    culprit
+        Who was at work when an exception was first seen.
+    """
+
+    def __init__(self, first: W) -> None:
+        self.seconds: dict[W, float] = defaultdict(float)
+        self.culprit: W = first
+        self._raised = False
+        self._at_work: list[W] = []
+        self._since = 0.0
+
+    @contextmanager
+    def of(self, who: W) -> Iterator[None]:
+        """Say who is at work inside; who was before goes on afterwards."""
+        self._count()
+        self._at_work.append(who)
+        try:
+            yield
+        except BaseException:
+            if not self._raised:
+                self.culprit, self._raised = who, True
+            raise
+        finally:
+            self._count()
+            self._at_work.pop()
+
+    def each(self, who: W, items: Iterator[T]) -> Iterator[T]:
+        """Give `items`, each of which is the work of `who`."""
+        while True:
+            with self.of(who):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
+
+    def _count(self) -> None:
+        now = time.perf_counter()
+        if self._at_work:
+            self.seconds[self._at_work[-1]] += now - self._since
+        self._since = now
+
+
+def reader_of(file: MixFile) -> MixReader:
+    """Make what reads a song in a file."""
+    return MixReader(file, READ_S)
+
+
+def may_stream(mix: object, steps: Sequence[Step]) -> bool:
+    """Whether `mix` is a long song in a file, and separation and spectrogram are the next steps."""
+    if not isinstance(mix, MixFile) or len(steps) < 2:
+        return False
+    if [step.backend.stages for step in steps[:2]] != [("demix",), ("spectrogram",)]:
+        return False
+    return is_long_song(mix)
+
+
+def is_long_song(mix: MixFile) -> bool:
+    """Whether a song is too long to be read whole, or its file does not say how long it is."""
+    length = mix.duration_s
+    return length is None or length >= STREAMED_FROM_S
+
+
+def stream(
+    reader: MixReader,
+    separate: Callable[[Callable[[], Iterator[Mix]]], Iterator[Stems]],
+    transform: Callable[[Stems], LogSpectrogram],
+    work: Work[Any],
+    who: tuple[Any, Any, Any],
+    keep: Callable[[Stems], None] | None = None,
+) -> LogSpectrogram:
+    """Separate a song and transform its stems, half a minute at a time.
+
+    Parameters
+    ----------
+    reader
+        Reads the song.
+    separate
+        Gives consecutive stems, in NumPy arrays, of what it can read as often as it likes.
+    transform
+        The spectrogram of stems, in NumPy arrays.
+    work
+        Told who is at work.
+    who
+        Who reads, who separates, who transforms.
+    keep
+        Given the stems, in order.
+
+    Raises
+    ------
+    ContractError
+        The stems are not as long as the song.
+    """
+    reads, separates, transforms = who
+
+    def blocks() -> Iterator[Mix]:
+        return work.each(reads, reader.blocks())
+
+    def checked() -> Iterator[Stems]:
+        count = 0
+        for stems in pieces:
+            with work.of(separates):
+                stems.validate()
+                count += stems.samples.shape[-1]
+            if keep is not None:
+                with work.of(reads):
+                    keep(stems)
+            yield stems
+        with work.of(separates):
+            if reader.samples is not None and count != reader.samples:
+                raise ContractError(
+                    f"Its stems are {count / SAMPLE_RATE:.3f} s long; the song has"
+                    f" {reader.samples / SAMPLE_RATE:.3f} s."
+                )
+
+    def transformed(stems: Stems) -> LogSpectrogram:
+        with work.of(transforms):
+            return transform(stems)
+
+    with ExitStack() as stack:
+        with work.of(separates):
+            stems = separate(blocks)
+        if hasattr(stems, "close"):
+            stack.callback(
+                stems.close
+            )  # now, and not when the exception that ended it is forgotten
+        pieces = work.each(separates, stems)
+        return spectrogram_in_blocks(regrouped(checked(), STREAM_FRAMES), transformed)
+
+
+def regrouped(stems: Iterator[Stems], frames: int) -> Iterator[Stems]:
+    """Give consecutive stems of any length in blocks of so many hops; the last may be shorter."""
+    size = frames * HOP_SAMPLES
+    parts: list[Any] = []
+    held = 0
+    for each in stems:
+        parts.append(np.asarray(each.samples))
+        held += parts[-1].shape[-1]
+        if held < size:
+            continue
+        joined = np.concatenate(parts, axis=-1)
+        whole = held - held % size
+        # A copy, so that the rest does not hold on to all of it.
+        parts, held = [joined[..., whole:].copy()], held - whole
+        for start in range(0, whole, size):
+            yield Stems(joined[..., start : start + size])
+    if held:
+        yield Stems(np.concatenate(parts, axis=-1))

@@ -1,0 +1,111 @@
+"""Times of stages as a picture: a band for each track, in it a lane for each stage, colours by device."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from allin1_core.contracts.stages import STAGES
+from allin1_core.errors import OutputError
+from allin1_core.io.atomic import atomic_path
+from allin1_core.runtime.timings import Timing
+
+#: Endings of file names that say which format is meant.
+FORMATS = (".pdf", ".png", ".svg")
+
+#: Colours that are told apart by everybody (Okabe and Ito); the CPU has the first.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999")
+
+#: Up to so many tracks, each bar is labelled, and all have one clock.
+LABELLED = 12
+
+#: Names of tracks that find place beside the axis.
+_NAMES = 60
+
+_LANE_INCHES = 0.18
+_MOST_INCHES = 40.0
+
+
+def check_picture(path: Path) -> None:
+    """Raise :class:`OutputError` unless a picture of that name can be drawn on this machine."""
+    if path.suffix.lower() not in FORMATS:
+        raise OutputError(
+            f"A picture of timings cannot be of the kind {path.suffix or '(no suffix)'}.",
+            remedy=f"Let its name end in {', '.join(FORMATS)}.",
+            path=path,
+        )
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise OutputError(
+            f"Matplotlib, which draws the timings, cannot be imported ({error}).",
+            remedy='Install it: pip install "allin1-core[viz]"',
+            path=path,
+        ) from error
+
+
+def draw_timings(path: Path, timings: Sequence[Timing]) -> None:
+    """Draw `timings` into the file at `path`, whose suffix says the format.
+
+    Time goes from left to right, from the first start on; with more tracks than :data:`LABELLED` from the start of
+    each track on, so that they can be compared. Tracks come from top to bottom in the order in which they began.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    # Without pyplot no figure stays open, and no window system is looked for.
+    from matplotlib.figure import Figure
+
+    timings = sorted(timings, key=lambda timing: timing.start)
+    tracks = list(dict.fromkeys(timing.track for timing in timings))
+    band = {name: number for number, name in enumerate(tracks)}
+    stages = sorted({timing.stage for timing in timings}, key=_order)
+    devices = sorted({timing.device for timing in timings}, key=lambda d: (d != "cpu", d))
+    is_many = len(tracks) > LABELLED
+    zero = dict.fromkeys(tracks, timings[0].start)
+    if is_many:
+        zero = {timing.track: timing.start for timing in reversed(timings)}
+
+    height = _LANE_INCHES * (len(stages) + 1) * len(tracks)
+    figure = Figure(figsize=(10, 1.2 + min(height, _MOST_INCHES)), layout="constrained")
+    axes = figure.add_subplot()
+    lane = 1 / (len(stages) + 1)
+    for number, device in enumerate(devices):
+        here = [timing for timing in timings if timing.device == device]
+        places = [band[t.track] + (stages.index(t.stage) + 1) * lane for t in here]
+        axes.barh(
+            places,
+            [timing.duration for timing in here],
+            left=[timing.start - zero[timing.track] for timing in here],
+            height=lane,
+            color=_COLOURS[number % len(_COLOURS)],
+            label=device,
+        )
+        if not is_many:
+            for place, timing in zip(places, here, strict=True):
+                text = f" {timing.stage} {timing.duration:.3g} s"
+                end = timing.end - zero[timing.track]
+                axes.text(end, place, text, va="center", fontsize=7)
+    every = -(-len(tracks) // _NAMES)
+    names = tracks[::every]
+    # A name may hold $ and _, which are no formula.
+    axes.set_yticks([every * n + 0.5 for n in range(len(names))], names, parse_math=False)
+    axes.set_ylim(len(tracks), 0)
+    # Room for the labels of the last bars.
+    axes.set_xlim(0, 1.2 * max(timing.end - zero[timing.track] for timing in timings) or 1.0)
+    axes.set_xlabel("seconds from each track's start" if is_many else "seconds")
+    axes.set_title(", ".join(dict.fromkeys(timing.model for timing in timings)), parse_math=False)
+    axes.legend(title="device", loc="upper left", bbox_to_anchor=(1, 1))
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        # A font without the signs of a track's name draws boxes for them; the picture is good all the same.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(temporary, format=path.suffix.lower().lstrip("."), dpi=100)
+
+
+def _order(stage: str) -> tuple[int, str]:
+    """Where a stage, or the first of several, stands in a run."""
+    first = stage.partition("+")[0]
+    return next((n for n, name in enumerate(STAGES) if name == first), len(STAGES)), stage

@@ -1,0 +1,17 @@
+"""Skipping what cannot run here, in a line."""
+
+from __future__ import annotations
+
+import pytest
+
+from allin1_core.contracts.verdict import Broken, Unavailable, Verdict
+
+
+def device_or_skip(name: str, verdict: Verdict) -> str:
+    """Give the device of a backend called `name`; skip the test where it cannot run, fail it where it is broken."""
+    if isinstance(verdict, Broken):
+        pytest.fail(f"{name}: its probe says that it is broken: {verdict.error}")
+    if isinstance(verdict, Unavailable):
+        # Without the remedy, which is for users.
+        pytest.skip(f"{name}: {verdict.reason}")
+    return verdict.device

@@ -1,0 +1,10 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allin1_backend_cython.spectrogram_tables import Tables
+
+class Transform:
+    def __init__(self, tables: Tables, instruction_set: str) -> None: ...
+    def frames(self, samples: NDArray[Any], first: int, out: NDArray[np.float32]) -> None: ...

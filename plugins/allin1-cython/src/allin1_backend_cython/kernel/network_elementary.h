@@ -1,0 +1,116 @@
+/* Functions of one value, and of one column. The file that includes network_passes.h defines
+ *
+ *   vec                        a vector of LANES floats, a multiple of the instruments
+ *   load(p), store(p, v)       at any address
+ *   load_four(p), spread(x)    four values or one, repeated
+ *   add, subtract, multiply, divide, square_root, multiply_add(a, b, c) = a * b + c
+ *   larger(a, b), smaller(a, b)   b, where one of them is NaN (NaN on Arm)
+ *   reciprocal(a)              to 22 bits at least
+ *   turned_n(v)                lane i of each four gets lane (i + n) % 4 of the same four
+ *   power_of_bits(v)           the float whose exponent's bits are the low 9 bits of v's, plus 127
+ *   VECTORS                    vectors of columns of which a product is computed together
+ *   TURNS, CHANNELS            turns, and channels, that attention across instruments does together
+ *   KERNEL                     name of the kernel, as an identifier
+ *
+ * Rounding steps are those that are written: contraction is off.
+ */
+#include "network.h"
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define INLINE static __forceinline
+#define UNROLLED
+#elif defined(__clang__)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
+
+/* Frames of a vector. */
+#define VECTOR_FRAMES (LANES / NN_INSTRUMENTS)
+
+#define NORM_EPSILON 1e-5f
+
+/* 2^x for x <= 0, relative error 2e-9 before rounding. Below -120 it is 2^-120, so that what is multiplied
+ * with it stays out of the subnormal numbers, which are slow. */
+INLINE vec power_of_two(vec x)
+{
+    /* Adding this rounds to a whole number, which then stands in the low bits. */
+    const vec whole = spread(12582912.0f);
+    x = larger(spread(-120.0f), x);
+    const vec shifted = add(x, whole);
+    const vec rest = subtract(x, subtract(shifted, whole));
+    vec p = spread(1.53533618e-4f);
+    p = multiply_add(p, rest, spread(1.33988745e-3f));
+    p = multiply_add(p, rest, spread(9.61843736e-3f));
+    p = multiply_add(p, rest, spread(5.55033247e-2f));
+    p = multiply_add(p, rest, spread(2.40226479e-1f));
+    p = multiply_add(p, rest, spread(6.93147203e-1f));
+    p = multiply_add(p, rest, spread(1.0f));
+    return multiply(p, power_of_bits(shifted));
+}
+
+/* x above 0, exp(x) - 1 below. */
+INLINE vec elu(vec x)
+{
+    const vec zero = spread(0.0f), log2_e = spread(1.44269504f);
+    const vec below = power_of_two(multiply(smaller(zero, x), log2_e));
+    return add(larger(zero, x), subtract(below, spread(1.0f)));
+}
+
+/* x * (1 + erf(x / sqrt 2)) / 2. The error function is x * P(x^2) / Q(x^2), fitted by reweighted least
+ * squares up to 5.6, where it is made to come out above 1 by more than rounding can hide, and cut
+ * there: what is left of values far below 0, of which a layer has many, must be nothing. All coefficients are
+ * positive, so nothing cancels; the fit's error in the whole is at most 5e-8 * max(1, |x| / 2). */
+INLINE vec gelu(vec x)
+{
+    const vec bound = smaller(spread(5.6f), larger(spread(-5.6f), x));
+    const vec z = multiply(bound, bound);
+    const vec half = multiply(spread(0.5f), x);
+    vec p = spread(4.52932140e-8f), q = spread(1.18535910e-6f), erf;
+    p = multiply_add(p, z, spread(1.24982219e-5f));
+    q = multiply_add(q, z, spread(7.20254183e-5f));
+    p = multiply_add(p, z, spread(3.31043340e-4f));
+    q = multiply_add(q, z, spread(1.87045657e-3f));
+    p = multiply_add(p, z, spread(9.32844103e-3f));
+    q = multiply_add(q, z, spread(2.85134334e-2f));
+    p = multiply_add(p, z, spread(6.72425771e-2f));
+    q = multiply_add(q, z, spread(2.50945483e-1f));
+    p = multiply_add(p, z, spread(7.97885381e-1f));
+    q = multiply_add(q, z, spread(1.0f));
+    erf = multiply(multiply(p, bound), reciprocal(q));
+    erf = smaller(spread(1.0f), larger(spread(-1.0f), erf));
+    return multiply_add(erf, half, half);
+}
+
+/* Divide each column of a tile by its root mean square: a LayerNorm of values whose mean is 0. */
+static void normalise(const float *x, ptrdiff_t row, float *y)
+{
+    for (int column = 0; column < NN_COLUMNS; column += LANES) {
+        vec sum = spread(0.0f), more = spread(0.0f);
+        for (int c = 0; c < NN_CHANNELS; c += 2) {
+            const vec one = load(x + c * row + column), two = load(x + (c + 1) * row + column);
+            sum = multiply_add(one, one, sum);
+            more = multiply_add(two, two, more);
+        }
+        sum = multiply_add(add(sum, more), spread(1.0f / NN_CHANNELS), spread(NORM_EPSILON));
+        const vec scale = divide(spread(1.0f), square_root(sum));
+        for (int c = 0; c < NN_CHANNELS; c++)
+            store(y + c * NN_COLUMNS + column, multiply(load(x + c * row + column), scale));
+    }
+}
+
+/* Subtract the mean of each of LANES columns of `rows` rows, and return that mean. */
+INLINE vec centre(float *x, int rows)
+{
+    vec sum = spread(0.0f), more = spread(0.0f);
+    for (int c = 0; c < rows; c += 2) {
+        sum = add(sum, load(x + c * NN_COLUMNS));
+        more = add(more, load(x + (c + 1) * NN_COLUMNS));
+    }
+    const vec mean = multiply(add(sum, more), spread(1.0f / (float)rows));
+    for (int c = 0; c < rows; c++)
+        store(x + c * NN_COLUMNS, subtract(load(x + c * NN_COLUMNS), mean));
+    return mean;
+}

@@ -1,0 +1,67 @@
+/* Log-filtered magnitudes of frames of a signal, in double precision up to the magnitude.
+ *
+ * A frame is a lane of the vectors: what follows is scalar code, whose numbers are vectors. A frame's result
+ * thus does not depend on its neighbours, nor on how a song is cut.
+ *
+ * The transform of 2048 real samples is one of 1024 complex numbers, pairs of samples, taken apart at the end.
+ * That one is done as 32 x 32 (Cooley & Tukey, 1965): 32 transforms down the columns, straight from the
+ * samples, a factor each, and 32 along the rows. Both halves of a pair of bins are in the rows k and
+ * 32 - k, so bins leave as magnitudes while the two rows are in the first cache.
+ */
+#ifndef ALLIN1_SPECTROGRAM_H
+#define ALLIN1_SPECTROGRAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SP_WINDOW 2048
+#define SP_HOP 441
+#define SP_SIDE 32
+#define SP_POINTS (SP_SIDE * SP_SIDE)
+
+typedef struct {
+    /* [2048]: the analysis window times half of `scale` (a power of two) */
+    const double *window;
+    /* exp(-2 pi i b k / 32), [8 b][4 k][real, imaginary] */
+    const double *within_side;
+    /* exp(-2 pi i c k / 1024), [32 c][32 k][real, imaginary] */
+    const double *between_sides;
+    /* exp(-2 pi i k / 2048), [1024 k][real, imaginary] */
+    const double *halves;
+    /* The last bin that any band sees, 1023 at most; none sees bin 0. */
+    int32_t last_bin;
+    int32_t bands;
+    /* [bands]: the first bin of each band, and how many it has */
+    const int32_t *starts;
+    const int32_t *lengths;
+    /* Weights of the bands, one behind the other, divided by `scale`. */
+    const float *weights;
+} sp_tables;
+
+typedef struct {
+    /* [channels][samples]; one channel, or two to be averaged */
+    const float *samples;
+    int64_t channels;
+    int64_t channel_stride;
+    int64_t length;
+} sp_signal;
+
+typedef struct {
+    const char *name;
+    /* Bytes that `transform` wants to work in. */
+    size_t (*workspace)(const sp_tables *tables);
+    /* Frames `first` to before `first + count` of a signal into out[count][bands]; `workspace` is aligned to 64
+     * bytes. Frame t is centred on sample 441 t; outside the signal there are zeros. */
+    void (*transform)(const sp_tables *tables, const sp_signal *signal, int64_t first, int64_t count,
+                      float *out, void *workspace);
+} sp_kernel;
+
+#define SP_JOIN_(a, b) a##b
+#define SP_JOIN(a, b) SP_JOIN_(a, b)
+#define SP_NAME_(name) #name
+#define SP_NAME(name) SP_NAME_(name)
+
+/* Those of this architecture; ends with NULL. */
+extern const sp_kernel *const sp_kernels[];
+
+#endif

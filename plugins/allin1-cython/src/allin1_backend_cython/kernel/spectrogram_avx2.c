@@ -1,0 +1,54 @@
+/* AVX2 with FMA. The functions of this file alone are compiled for it, and run only after a look at the processor. */
+#include "isa.h"
+#if defined(ISA_X86_64)
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC target("avx2,fma")
+#endif
+
+#include <immintrin.h>
+
+#include "spectrogram.h"
+
+typedef __m256d vec;
+#define LANES 4
+#define load(p) _mm256_load_pd((const double *)(p))
+#define store(p, v) _mm256_store_pd((double *)(p), v)
+#define spread(x) _mm256_set1_pd(x)
+#define add(a, b) _mm256_add_pd(a, b)
+#define sub(a, b) _mm256_sub_pd(a, b)
+#define mul(a, b) _mm256_mul_pd(a, b)
+#define madd(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define nmadd(a, b, c) _mm256_fnmadd_pd(a, b, c)
+typedef __m128 half_vec;
+#define half_load(p) _mm_loadu_ps(p)
+#define half_store(p, v) _mm_storeu_ps(p, v)
+#define half_spread(x) _mm_set1_ps(x)
+#define half_madd(a, b, c) _mm_fmadd_ps(a, b, c)
+#define half_root(v) _mm_sqrt_ps(v)
+#define narrow(v) _mm256_cvtpd_ps(v)
+
+#define COLUMNS 2
+static inline void take(const float *p, vec *out)
+{
+    __m128 a = _mm_loadu_ps(p), b = _mm_loadu_ps(p + SP_HOP);
+    __m128 c = _mm_loadu_ps(p + 2 * SP_HOP), d = _mm_loadu_ps(p + 3 * SP_HOP);
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    out[0] = _mm256_cvtps_pd(a);
+    out[1] = _mm256_cvtps_pd(b);
+    out[2] = _mm256_cvtps_pd(c);
+    out[3] = _mm256_cvtps_pd(d);
+}
+
+#define KERNEL avx2
+#include "spectrogram_frames.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+
+#else
+typedef int no_such_instruction_set;
+#endif

@@ -1,0 +1,294 @@
+/* The transform for one instruction set. The file that includes this defines
+ *
+ *   vec                        a vector of LANES doubles
+ *   load(p), store(p, v)       at addresses aligned to a vector
+ *   spread(x)                  x in every lane
+ *   add, sub, mul              of two vectors
+ *   madd(a, b, c)              a b + c, rounded once where the processor can
+ *   nmadd(a, b, c)             c - a b
+ *   half_vec                   a vector of LANES floats, with half_load, half_store, half_spread,
+ *                              half_madd, half_root
+ *   narrow(v)                  v rounded to floats
+ *   COLUMNS                    pairs of samples that `take` takes
+ *   take(p, out)               2 COLUMNS samples from p on of LANES frames, each SP_HOP behind the one before:
+ *                              out[s] is sample s of all frames, as doubles
+ *   KERNEL                     name of the kernel
+ */
+#include <string.h>
+
+#include "spectrogram.h"
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline __attribute__((always_inline))
+#endif
+
+/* Samples under LANES frames. */
+#define SIGNAL (SP_WINDOW + (LANES - 1) * SP_HOP)
+
+/* Vectors in a row of complex numbers: one number more than needed, so that a column's addresses do not all
+ * fall into the same set of the cache. */
+#define ROW (2 * SP_SIDE + 2)
+
+typedef struct {
+    vec rows[SP_SIDE * ROW];
+    vec columns[SP_SIDE * 2 * COLUMNS];
+    vec quarter[2 * SP_SIDE];
+    float signal[SIGNAL];
+} area;
+
+typedef struct {
+    vec re, im;
+} number;
+
+INLINE number get(const vec *p)
+{
+    return (number){load(p), load(p + 1)};
+}
+
+INLINE void put(vec *p, number x)
+{
+    store(p, x.re);
+    store(p + 1, x.im);
+}
+
+INLINE number plus(number a, number b)
+{
+    return (number){add(a.re, b.re), add(a.im, b.im)};
+}
+
+INLINE number minus(number a, number b)
+{
+    return (number){sub(a.re, b.re), sub(a.im, b.im)};
+}
+
+INLINE number times(number x, const double *factor)
+{
+    const vec re = spread(factor[0]), im = spread(factor[1]);
+    return (number){nmadd(x.im, im, mul(x.re, re)), madd(x.re, im, mul(x.im, re))};
+}
+
+/* Transform of four numbers, in place. */
+INLINE void transform_4(number x[4])
+{
+    const number a = plus(x[0], x[2]), b = minus(x[0], x[2]);
+    const number c = plus(x[1], x[3]), d = minus(x[1], x[3]);
+    x[0] = plus(a, c);
+    x[2] = minus(a, c);
+    x[1] = (number){add(b.re, d.im), sub(b.im, d.re)};
+    x[3] = (number){sub(b.re, d.im), add(b.im, d.re)};
+}
+
+/* e + f and e - f of which f is `re`, `im` times `factor`. */
+INLINE void combine(number e, vec re, vec im, double factor, number *one, number *other)
+{
+    const vec f = spread(factor);
+    *one = (number){madd(re, f, e.re), madd(im, f, e.im)};
+    *other = (number){nmadd(re, f, e.re), nmadd(im, f, e.im)};
+}
+
+/* Transform of eight numbers, in place. */
+INLINE void transform_8(number x[8])
+{
+    static const double root_half = 0.70710678118654752440;
+    number e[4] = {x[0], x[2], x[4], x[6]}, o[4] = {x[1], x[3], x[5], x[7]};
+    transform_4(e);
+    transform_4(o);
+    x[0] = plus(e[0], o[0]);
+    x[4] = minus(e[0], o[0]);
+    combine(e[1], add(o[1].re, o[1].im), sub(o[1].im, o[1].re), root_half, &x[1], &x[5]);
+    x[2] = (number){add(e[2].re, o[2].im), sub(e[2].im, o[2].re)};
+    x[6] = (number){sub(e[2].re, o[2].im), add(e[2].im, o[2].re)};
+    combine(e[3], sub(o[3].im, o[3].re), add(o[3].re, o[3].im), root_half, &x[3], &x[7]);
+    /* The last one's imaginary part came out with the wrong sign. */
+    const vec im = x[3].im;
+    x[3].im = x[7].im;
+    x[7].im = im;
+}
+
+/* Transform of 32 numbers that are `step` vectors apart, as 4 x 8; `quarter` is scratch space. Number k of the
+ * result goes to out + k * out_step, times factors[k] where there are any. */
+INLINE void transform_32(const sp_tables *tables, const vec *in, size_t step, vec *quarter, vec *out,
+                         size_t out_step, const double *factors)
+{
+    for (int b = 0; b < 8; b++) {
+        number x[4];
+        const double *factor = tables->within_side + 8 * b;
+        for (int a = 0; a < 4; a++)
+            x[a] = get(in + (8 * a + b) * step);
+        transform_4(x);
+        put(quarter + 2 * b, x[0]);
+        for (int k = 1; k < 4; k++)
+            put(quarter + 16 * k + 2 * b, times(x[k], factor + 2 * k));
+    }
+    for (int k = 0; k < 4; k++) {
+        number x[8];
+        for (int b = 0; b < 8; b++)
+            x[b] = get(quarter + 16 * k + 2 * b);
+        transform_8(x);
+        for (int j = 0; j < 8; j++) {
+            const int place = k + 4 * j;
+            put(out + place * out_step, factors ? times(x[j], factors + 2 * place) : x[j]);
+        }
+    }
+}
+
+/* Down the columns: from the samples to rows[k][c], with the factors between the sides. */
+static void columns_of_samples(const sp_tables *tables, area *at)
+{
+    for (int c = 0; c < SP_SIDE; c += COLUMNS) {
+        for (int r = 0; r < SP_SIDE; r++) {
+            const int sample = 2 * (SP_SIDE * r + c);
+            vec *out = at->columns + r * 2 * COLUMNS;
+            take(at->signal + sample, out);
+            for (int s = 0; s < 2 * COLUMNS; s++)
+                store(out + s, mul(load(out + s), spread(tables->window[sample + s])));
+        }
+        for (int d = 0; d < COLUMNS; d++)
+            transform_32(tables, at->columns + 2 * d, 2 * COLUMNS, at->quarter,
+                         at->rows + 2 * (c + d), ROW, tables->between_sides + 2 * SP_SIDE * (c + d));
+    }
+}
+
+INLINE half_vec magnitude(vec re, vec im)
+{
+    return half_root(narrow(madd(re, re, mul(im, im))));
+}
+
+/* Magnitudes of the bins k and 1024 - k, from the numbers a and b of the complex transform there. */
+INLINE void bins_of_pair(const sp_tables *tables, number a, number b, int k, float *magnitudes)
+{
+    const int mirrored = SP_POINTS - k;
+    const number even = {add(a.re, b.re), sub(a.im, b.im)};
+    const number odd = times((number){add(a.im, b.im), sub(b.re, a.re)}, tables->halves + 2 * k);
+    if (k <= tables->last_bin) {
+        const number x = plus(even, odd);
+        half_store(magnitudes + (size_t)k * LANES, magnitude(x.re, x.im));
+    }
+    if (mirrored <= tables->last_bin) {
+        const number x = minus(even, odd);
+        half_store(magnitudes + (size_t)mirrored * LANES, magnitude(x.re, x.im));
+    }
+}
+
+static void row(const sp_tables *tables, area *at, int k)
+{
+    vec *numbers = at->rows + (size_t)k * ROW;
+    transform_32(tables, numbers, 2, at->quarter, numbers, 2, NULL);
+}
+
+/* Along the rows, and to magnitudes[bin][lane]. */
+static void bins_of_rows(const sp_tables *tables, area *at, float *magnitudes)
+{
+    const vec *zero = at->rows, *middle = at->rows + (SP_SIDE / 2) * ROW;
+    row(tables, at, 0);
+    for (int i = 1; i <= SP_SIDE / 2; i++)
+        bins_of_pair(tables, get(zero + 2 * i), get(zero + 2 * (SP_SIDE - i)), SP_SIDE * i,
+                     magnitudes);
+    for (int k = 1; k < SP_SIDE / 2; k++) {
+        const vec *one = at->rows + k * ROW, *other = at->rows + (SP_SIDE - k) * ROW;
+        row(tables, at, k);
+        row(tables, at, SP_SIDE - k);
+        for (int i = 0; i < SP_SIDE; i++)
+            bins_of_pair(tables, get(one + 2 * i), get(other + 2 * (SP_SIDE - 1 - i)),
+                         k + SP_SIDE * i, magnitudes);
+    }
+    row(tables, at, SP_SIDE / 2);
+    for (int i = 0; i < SP_SIDE / 2; i++)
+        bins_of_pair(tables, get(middle + 2 * i), get(middle + 2 * (SP_SIDE - 1 - i)),
+                     SP_SIDE / 2 + SP_SIDE * i, magnitudes);
+}
+
+/* values[band][lane] of magnitudes[bin][lane] */
+static void bands_of_bins(const sp_tables *tables, const float *magnitudes, float *values)
+{
+    const float *weight = tables->weights;
+    for (int32_t band = 0; band < tables->bands; band++) {
+        const float *bin = magnitudes + (size_t)tables->starts[band] * LANES;
+        const int32_t length = tables->lengths[band];
+        /* Four sums, since one would wait for itself. */
+        half_vec sum[4] = {half_spread(0.0f), half_spread(0.0f), half_spread(0.0f),
+                           half_spread(0.0f)};
+        int32_t i = 0;
+        for (; i + 4 <= length; i += 4)
+            for (int j = 0; j < 4; j++)
+                sum[j] = half_madd(half_load(bin + (size_t)(i + j) * LANES),
+                                   half_spread(weight[i + j]), sum[j]);
+        for (; i < length; i++)
+            sum[0] = half_madd(half_load(bin + (size_t)i * LANES), half_spread(weight[i]), sum[0]);
+        const half_vec one = half_spread(1.0f);
+        sum[0] = half_madd(sum[0], one, sum[1]);
+        sum[2] = half_madd(sum[2], one, sum[3]);
+        half_store(values + (size_t)band * LANES, half_madd(sum[0], one, sum[2]));
+        weight += length;
+    }
+}
+
+/* log10(1 + x), x >= 0, in place: 1 + x rounded to float, its logarithm by the series of artanh, in double.
+ * The terms left out are below 1e-10. What is no number stays none. */
+static void logarithms(float *values, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++) {
+        const float y = 1.0f + values[i];
+        int32_t bits, exponent;
+        float mantissa;
+        memcpy(&bits, &y, sizeof bits);
+        /* Mantissas from the root of a half to that of two. */
+        exponent = (bits - 0x3f3504f3) >> 23;
+        bits -= (int32_t)((uint32_t)exponent << 23);
+        memcpy(&mantissa, &bits, sizeof mantissa);
+        const double m = mantissa, s = (m - 1.0) / (m + 1.0), q = s * s;
+        const double series =
+            1.0 + q * (1.0 / 3 + q * (1.0 / 5 + q * (1.0 / 7 + q * (1.0 / 9 + q * (1.0 / 11)))));
+        values[i] = (float)(exponent * 0.30102999566398119521 + s * series * 0.86858896380650365530)
+                    + (y - y);
+    }
+}
+
+/* Mean of the channels of `count` samples from `start` on, with zeros outside the signal. */
+static void average(const sp_signal *signal, int64_t start, int64_t count, float *out)
+{
+    const int64_t first = start < 0 ? -start : 0;
+    const int64_t left = signal->length - start;
+    const int64_t end = left < count ? left : count;
+    int64_t i = 0;
+    for (; i < first && i < count; i++)
+        out[i] = 0.0f;
+    const float *one = signal->samples + start, *other = one + signal->channel_stride;
+    if (signal->channels == 1)
+        for (; i < end; i++)
+            out[i] = one[i];
+    else
+        for (; i < end; i++)
+            out[i] = (one[i] + other[i]) * 0.5f;
+    for (; i < count; i++)
+        out[i] = 0.0f;
+}
+
+static size_t workspace(const sp_tables *tables)
+{
+    return sizeof(area)
+           + ((size_t)tables->last_bin + 1 + tables->bands) * LANES * sizeof(float);
+}
+
+static void transform(const sp_tables *tables, const sp_signal *signal, int64_t first,
+                      int64_t count, float *out, void *space)
+{
+    area *at = space;
+    float *magnitudes = (float *)(at + 1);
+    float *values = magnitudes + ((size_t)tables->last_bin + 1) * LANES;
+    for (int64_t frame = 0; frame < count; frame += LANES) {
+        const int64_t lanes = count - frame < LANES ? count - frame : LANES;
+        average(signal, (first + frame) * SP_HOP - SP_WINDOW / 2, SIGNAL, at->signal);
+        columns_of_samples(tables, at);
+        bins_of_rows(tables, at, magnitudes);
+        bands_of_bins(tables, magnitudes, values);
+        logarithms(values, tables->bands * LANES);
+        for (int32_t band = 0; band < tables->bands; band++)
+            for (int64_t lane = 0; lane < lanes; lane++)
+                out[(frame + lane) * tables->bands + band] = values[band * LANES + lane];
+    }
+}
+
+const sp_kernel SP_JOIN(sp_kernel_, KERNEL) = {SP_NAME(KERNEL), workspace, transform};

@@ -1,0 +1,40 @@
+/* What every 64-bit Arm has. */
+#include "isa.h"
+#if defined(ISA_ARM64)
+
+#include <arm_neon.h>
+
+#include "spectrogram.h"
+
+typedef float64x2_t vec;
+#define LANES 2
+#define load(p) vld1q_f64((const double *)(p))
+#define store(p, v) vst1q_f64((double *)(p), v)
+#define spread(x) vdupq_n_f64(x)
+#define add(a, b) vaddq_f64(a, b)
+#define sub(a, b) vsubq_f64(a, b)
+#define mul(a, b) vmulq_f64(a, b)
+#define madd(a, b, c) vfmaq_f64(c, a, b)
+#define nmadd(a, b, c) vfmsq_f64(c, a, b)
+typedef float32x2_t half_vec;
+#define half_load(p) vld1_f32(p)
+#define half_store(p, v) vst1_f32(p, v)
+#define half_spread(x) vdup_n_f32(x)
+#define half_madd(a, b, c) vfma_f32(c, a, b)
+#define half_root(v) vsqrt_f32(v)
+#define narrow(v) vcvt_f32_f64(v)
+
+#define COLUMNS 1
+static inline void take(const float *p, vec *out)
+{
+    const vec a = vcvt_f64_f32(vld1_f32(p)), b = vcvt_f64_f32(vld1_f32(p + SP_HOP));
+    out[0] = vzip1q_f64(a, b);
+    out[1] = vzip2q_f64(a, b);
+}
+
+#define KERNEL neon
+#include "spectrogram_frames.h"
+
+#else
+typedef int no_such_instruction_set;
+#endif

@@ -1,0 +1,32 @@
+/* Plain C, for every processor. */
+#include <math.h>
+
+#include "spectrogram.h"
+
+typedef double vec;
+#define LANES 1
+#define load(p) (*(p))
+#define store(p, v) (*(p) = (v))
+#define spread(x) (x)
+#define add(a, b) ((a) + (b))
+#define sub(a, b) ((a) - (b))
+#define mul(a, b) ((a) * (b))
+#define madd(a, b, c) ((a) * (b) + (c))
+#define nmadd(a, b, c) ((c) - (a) * (b))
+typedef float half_vec;
+#define half_load(p) (*(p))
+#define half_store(p, v) (*(p) = (v))
+#define half_spread(x) (x)
+#define half_madd(a, b, c) ((a) * (b) + (c))
+#define half_root(v) sqrtf(v)
+#define narrow(v) ((float)(v))
+
+#define COLUMNS 1
+static inline void take(const float *p, vec *out)
+{
+    out[0] = p[0];
+    out[1] = p[1];
+}
+
+#define KERNEL scalar
+#include "spectrogram_frames.h"

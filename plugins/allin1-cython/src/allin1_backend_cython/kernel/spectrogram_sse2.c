@@ -1,0 +1,41 @@
+/* What every 64-bit x86 has. */
+#include "isa.h"
+#if defined(ISA_X86_64)
+
+#include <emmintrin.h>
+
+#include "spectrogram.h"
+
+typedef __m128d vec;
+#define LANES 2
+#define load(p) _mm_load_pd((const double *)(p))
+#define store(p, v) _mm_store_pd((double *)(p), v)
+#define spread(x) _mm_set1_pd(x)
+#define add(a, b) _mm_add_pd(a, b)
+#define sub(a, b) _mm_sub_pd(a, b)
+#define mul(a, b) _mm_mul_pd(a, b)
+#define madd(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c)
+#define nmadd(a, b, c) _mm_sub_pd(c, _mm_mul_pd(a, b))
+/* The lower half of a register. */
+typedef __m128 half_vec;
+#define half_load(p) _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)(p))
+#define half_store(p, v) _mm_storel_pi((__m64 *)(p), v)
+#define half_spread(x) _mm_set1_ps(x)
+#define half_madd(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
+#define half_root(v) _mm_sqrt_ps(v)
+#define narrow(v) _mm_cvtpd_ps(v)
+
+#define COLUMNS 1
+static inline void take(const float *p, vec *out)
+{
+    const vec a = _mm_cvtps_pd(half_load(p)), b = _mm_cvtps_pd(half_load(p + SP_HOP));
+    out[0] = _mm_unpacklo_pd(a, b);
+    out[1] = _mm_unpackhi_pd(a, b);
+}
+
+#define KERNEL sse2
+#include "spectrogram_frames.h"
+
+#else
+typedef int no_such_instruction_set;
+#endif

@@ -1,0 +1,38 @@
+"""How these backends run: with which instructions, on how many threads."""
+
+from __future__ import annotations
+
+import os
+
+from allin1_backend_cython._isa import instruction_sets
+from allin1_core.errors import BackendError
+
+#: Environment variable that names the instruction set to use, for tests and benchmarks.
+ISA_VARIABLE = "ALLIN1_CYTHON_ISA"
+
+
+def instruction_set(name: str | None = None) -> str:
+    """Return `name`, or what the environment says, or the fastest that the processor has.
+
+    Raises
+    ------
+    BackendError
+        The processor does not have it.
+    """
+    name = name or os.environ.get(ISA_VARIABLE)
+    available = instruction_sets()
+    if name and name not in available:
+        raise BackendError(
+            f"This processor does not run the instruction set {name!r}.",
+            remedy=f"Use one of {', '.join(available)}, or leave {ISA_VARIABLE} unset.",
+        )
+    return name or available[0]
+
+
+def thread_count(threads: int | None) -> int:
+    """Return `threads`, or the number of processors that this process may use."""
+    if threads:
+        return threads
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

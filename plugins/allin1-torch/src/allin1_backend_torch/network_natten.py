@@ -1,0 +1,287 @@
+"""The network whose time layers attend by NATTEN, the library that the original attends by.
+
+NATTEN dropped biases by relative position in its version 0.20. They come back as more channels: a bias depends
+only on the offset of the key, -4 to 4, so nine phases of a place are enough to tell it, and a function on
+nine phases is a sum of four cosines, four sines and a constant, which softmax ignores. A key carries the
+cosines and sines of its own place, a query their coefficients turned by its place, and the dot product of
+those eight channels is the bias.
+
+NATTEN's kernels for CUDA do a song at once. Without them NATTEN computes by PyTorch's FlexAttention,
+uncompiled (compiled it takes half precision only), which means the scores of every pair of frames.
+The song is then laid out as short overlapping pieces of every d-th frame, in each of which NATTEN finds for
+the queries that are kept the very windows of the whole.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from allin1_core.contracts.stages import Nn, Setup
+from allin1_core.contracts.verdict import Broken, Ready, Unavailable, Verdict
+from numpy.typing import NDArray
+from torch import Tensor
+
+from allin1_backend_torch import devices
+from allin1_backend_torch.network import prepare_ensemble
+from allin1_backend_torch.network_parameters import CHANNELS, HEAD_CHANNELS, Block
+from allin1_backend_torch.network_planes import INSTRUMENTS, columns, normalised_with_ones
+from allin1_backend_torch.network_time import TimeLayer, add_contexts, padded_length
+from allin1_backend_torch.running import Each, Span
+from allin1_backend_torch.waiting import Waiting
+
+#: Keys of a query.
+WINDOW = 5
+
+#: Offsets of a key from its query, in steps of the dilation: -4 to 4.
+OFFSETS = 9
+
+#: Channels that stand for the bias: four cosines, four sines.
+BIAS_CHANNELS = OFFSETS - 1
+
+#: Channels that NATTEN is given: its own kernels want a multiple of 8, FlexAttention a power of two.
+WIDTH = 32
+
+#: Frames of a piece, of which up to four at its ends belong to its neighbours; where there are not as many frames,
+#: the next. Few lengths, because PyTorch traces FlexAttention for each, and not for any number of them.
+PIECES = (32, 16, 8, WINDOW)
+
+
+def probe_cpu() -> Verdict:
+    """Tell whether NATTEN computes on the CPU."""
+    return _probe(devices.probe_cpu())
+
+
+def probe_cuda() -> Verdict:
+    """Tell whether NATTEN computes on an NVIDIA GPU, and by what."""
+    return _probe(devices.probe_cuda())
+
+
+def _probe(verdict: Verdict) -> Verdict:
+    if not isinstance(verdict, Ready):
+        return verdict
+    try:
+        import natten  # type: ignore[import-not-found, unused-ignore]
+
+        kernels = _kernels(torch.device(verdict.device))
+    except Exception as error:  # such as a library built for another PyTorch: the answer
+        return Broken(f"{type(error).__name__}: {error}")
+    if kernels is None:
+        return Unavailable(
+            f"NATTEN {natten.__version__} has nothing that computes float32 on this device"
+            f" with PyTorch {torch.__version__}.",
+            "Install PyTorch 2.7 or later, or NATTEN's wheel for CUDA: see https://natten.org/install.",
+        )
+    return Ready(verdict.device, f"{verdict.detail}, NATTEN {natten.__version__} by {kernels}")
+
+
+def _kernels(device: torch.device) -> str | None:
+    """What NATTEN would compute by: its kernels for CUDA, else FlexAttention, else nothing."""
+    from natten.backends import (  # type: ignore[import-not-found, unused-ignore]
+        get_compatible_backends,
+    )
+
+    some = torch.zeros(1, WINDOW + 1, 2, WIDTH, device=device, dtype=torch.float32)
+    there = get_compatible_backends(some, some, some, torch_compile=False)
+    return next((name for name in ("cutlass-fna", "flex-fna") if name in there), None)
+
+
+def create(setup: Setup) -> Nn:
+    """Prepare the networks of ``setup.model`` on ``setup.device``.
+
+    Raises
+    ------
+    WeightsError
+        No model was given, or a parameter is missing or has the wrong shape.
+    """
+    device = torch.device(setup.device)
+    kernels = _kernels(device)
+    attend = attend_at_once if kernels == "cutlass-fna" else attend_in_pieces
+    ensemble = prepare_ensemble(setup)
+    attentions = {
+        block: prepare_attentions(block) for member in ensemble.members for block in member.blocks
+    }
+    layers = partial(by_natten, attentions, attend, ensemble.threads)
+    return Waiting(replace(ensemble, time_layers=layers), device)
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """What one attention in time needs.
+
+    Attributes
+    ----------
+    rows
+        ``[25, 72]``, to be multiplied from the right: queries, keys and values of two heads.
+    query_bias
+        ``[9, 2, 8]``: by the phase of the query's place, and by head, the channels of its bias.
+    key_bias
+        ``[9, 1, 8]``: the same of a key; one for both heads.
+    """
+
+    rows: Tensor
+    query_bias: Tensor
+    key_bias: Tensor
+
+
+def prepare_attentions(block: Block) -> tuple[Attention, Attention]:
+    """Arrange the parameters of a block's attentions at both dilations."""
+    parameters, attentions = block.time_attentions, []
+    for i, windows in enumerate(parameters.position_biases):
+        # Windows that begin four steps before the query, and at it, hold all offsets.
+        bias = torch.cat([windows[4, :4, :, 0], windows[0, :, :, 0]])
+        queries = parameters.queries[i * CHANNELS : (i + 1) * CHANNELS]
+        keys_values = parameters.keys_values[2 * i * CHANNELS : 2 * (i + 1) * CHANNELS]
+        query_bias, key_bias = bias_channels(bias.double().cpu().numpy())
+        attentions.append(
+            Attention(
+                rows=torch.cat([queries, keys_values]).t().contiguous(),
+                query_bias=torch.from_numpy(query_bias).to(bias),
+                key_bias=torch.from_numpy(key_bias).to(bias),
+            )
+        )
+    return attentions[0], attentions[1]
+
+
+def bias_channels(
+    bias: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Turn biases by offset into channels whose dot product they are, less their mean.
+
+    Parameters
+    ----------
+    bias
+        ``[9, heads]``, by the offset of the key from -4.
+
+    Returns
+    -------
+    query, key
+        ``[9, heads, 8]`` and ``[9, 1, 8]``, by place modulo 9: for places i and j no more than four apart,
+        ``query[i % 9, head] @ key[j % 9, 0] == bias[j - i + 4, head] - bias[:, head].mean()``.
+    """
+    waves = 2 * np.pi / OFFSETS * np.arange(1, 5)
+    offsets = np.outer(np.arange(-4, 5), waves)
+    cosines = 2 / OFFSETS * bias.T @ np.cos(offsets)  # [head, wave]
+    sines = 2 / OFFSETS * bias.T @ np.sin(offsets)
+    places = np.outer(np.arange(OFFSETS), waves)[:, None]
+    cosine, sine = np.cos(places), np.sin(places)
+    query = np.concatenate([cosines * cosine - sines * sine, cosines * sine + sines * cosine], -1)
+    return query, np.concatenate([cosine, sine], -1)
+
+
+#: Attends with queries, keys and values ``[3, 4, frames, 2, 12]`` and their biases, at a dilation, over
+#: frames of which only the first so many are real; gives contexts ``[4, real frames, 2, 12]``.
+Attend = Callable[[Attention, Tensor, int, int], Tensor]
+
+
+def by_natten(
+    attentions: Mapping[Block, tuple[Attention, Attention]],
+    attend: Attend,
+    threads: int,
+    like: Tensor,
+    each: Each,
+    spans: Sequence[Span],
+) -> TimeLayer:
+    """Make the time layers that attend by NATTEN."""
+    # Its work is for all of a song, in this thread. :func:`.running` sets this back.
+    torch.set_num_threads(threads)
+    frames = like.shape[1] // INSTRUMENTS
+
+    def apply(block: Block, dilation: int, planes: Tensor) -> None:
+        operand = normalised_with_ones(planes)
+        contexts = planes.new_empty(2 * CHANNELS, planes.shape[1])
+        for i, attention in enumerate(attentions[block]):
+            rows = (operand.t() @ attention.rows).view(frames, INSTRUMENTS, 3, 2, HEAD_CHANNELS)
+            padded = rows.new_zeros(
+                3, INSTRUMENTS, padded_length(frames, dilation), 2, HEAD_CHANNELS
+            )
+            padded[:, :, :frames] = rows.permute(2, 1, 0, 3, 4)
+            context = attend(attention, padded, dilation << i, frames)
+            own = contexts[i * CHANNELS : (i + 1) * CHANNELS]
+            own.view(2, HEAD_CHANNELS, frames, INSTRUMENTS)[:] = context.permute(2, 3, 1, 0)
+        each(partial(_add_contexts, block, contexts, planes), spans)
+
+    return apply
+
+
+def _add_contexts(block: Block, contexts: Tensor, planes: Tensor, span: Span) -> None:
+    add_contexts(block, columns(contexts, *span), columns(planes, *span))
+
+
+def attend_at_once(attention: Attention, rows: Tensor, dilation: int, frames: int) -> Tensor:
+    """Attend over a song whole."""
+    places = torch.arange(rows.shape[2], device=rows.device) // dilation
+    context = _na1d(attention, rows, places % OFFSETS, dilation)
+    return context[:, :frames]
+
+
+def attend_in_pieces(attention: Attention, rows: Tensor, dilation: int, frames: int) -> Tensor:
+    """Attend over short pieces, each of every `dilation`-th frame."""
+    members, home = (
+        torch.from_numpy(index).to(rows.device) for index in pieces(rows.shape[2], dilation)
+    )
+    places = torch.arange(members.shape[1], device=rows.device)
+    apart = rows[:, :, members].flatten(1, 2)
+    context = _na1d(attention, apart, places % OFFSETS, 1)
+    return context.view(INSTRUMENTS, -1, 2, HEAD_CHANNELS)[:, home[:frames]]
+
+
+def pieces(frames: int, dilation: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lay a song out as overlapping pieces of equal length.
+
+    A query that has two frames of its piece on either side has its window there. The others are at an end
+    of the song, where the window is shifted inwards just as it is at the end of the piece.
+
+    Parameters
+    ----------
+    frames
+        Of the song with its padding, at least five times the dilation.
+    dilation
+        Frames from one member of a piece to the next.
+
+    Returns
+    -------
+    members
+        ``[pieces, length]``: frame of each member of each piece.
+    home
+        ``[frames]``: where in `members`, flattened, the window of a frame is the right one.
+    """
+    length = next(size for size in PIECES if size <= frames // dilation)
+    step = length - (WINDOW - 1)
+    classes = np.arange(dilation)
+    sizes = (frames - classes + dilation - 1) // dilation
+    counts = np.maximum(1, -(-(sizes - (WINDOW - 1)) // step))
+    first = np.cumsum(counts) - counts  # piece with which each class begins
+    own = np.repeat(classes, counts)
+    # The last piece of a class is moved back to end with it.
+    starts = np.minimum((np.arange(len(own)) - first[own]) * step, sizes[own] - length)
+    members = (starts[:, None] + np.arange(length)) * dilation + own[:, None]
+
+    place, residue = np.divmod(np.arange(frames), dilation)
+    number = np.clip((place - WINDOW // 2) // step, 0, counts[residue] - 1)
+    piece = first[residue] + number
+    return members, piece * length + place - starts[piece]
+
+
+def _na1d(attention: Attention, rows: Tensor, phases: Tensor, dilation: int) -> Tensor:
+    """Attend with biases to five keys, `dilation` frames apart.
+
+    `rows` is ``[3, batch, frames, 2, 12]``, `phases` ``[frames]`` the places modulo 9.
+    """
+    import natten
+
+    # Head by head: twelve channels, eight for the bias, and zeros.
+    wide = rows.new_zeros(*rows.shape[:-1], WIDTH)
+    wide[..., :HEAD_CHANNELS] = rows
+    both = slice(HEAD_CHANNELS, HEAD_CHANNELS + BIAS_CHANNELS)
+    wide[0, ..., both] = attention.query_bias[phases]
+    wide[1, ..., both] = attention.key_bias[phases]
+    with warnings.catch_warnings():
+        # NATTEN asks FlexAttention for something deprecated, and not to compile, of which that warns.
+        warnings.simplefilter("ignore")
+        context: Tensor = natten.na1d(*wide, kernel_size=WINDOW, dilation=dilation, scale=1.0)
+    return context[..., :HEAD_CHANNELS]

@@ -1,0 +1,187 @@
+"""HTDemucs rearranged for a CPU, with and without the compiled residual branch, against Demucs' own modules."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from types import ModuleType
+
+import pytest
+import torch
+from allin1_core.contracts.demix import DemixParameters
+
+pytest.importorskip("demucs", reason="needs Demucs: install allin1-torch[demucs]")
+
+from demucs.demucs import DConv
+from demucs.hdemucs import HDecLayer, HDemucs, HEncLayer
+from demucs.htdemucs import HTDemucs
+
+from allin1_backend_torch import demix_cpu, demix_members, demix_models
+from allin1_backend_torch.demix_precision import computing
+
+SOURCES = ["drums", "bass", "other", "vocals"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So small a network is slower on several, many times so where the machine has other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["plain", "compiled"])
+def kernel(request):
+    if request.param == "plain":
+        return None
+    kernel = demix_cpu.load_kernel()
+    if kernel is None:
+        pytest.skip("runs the compiled residual branch: install allin1-cython")
+    return kernel
+
+
+def matters(module, seed=0):
+    """Make residual branches matter, whose fresh scales of 1e-4 would hide them, and norms differ from 1 and 0."""
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, values in module.named_parameters():
+            if name.endswith("scale"):
+                values.uniform_(0.3, 0.6, generator=rng)
+            elif "norm" in name or values.dim() == 1:
+                values.add_(0.2 * torch.randn(values.shape, generator=rng))
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        sizes = {"channels": 16, "bottom_channels": 32, "t_layers": 3, "t_heads": 4}
+        return matters(HTDemucs(SOURCES, **sizes, dconv_mode=3, segment=Fraction(1, 2)))
+
+
+def noise(*shape):
+    return 0.1 * torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def error(wanted, out):
+    """Largest difference, in units of the root mean square."""
+    assert out.shape == wanted.shape
+    return float((out - wanted).abs().max() / wanted.square().mean().sqrt())
+
+
+def test_it_equals_the_module(model, kernel):
+    with computing("float32"):
+        for samples in (22_050, 9001):
+            segments = noise(2, 2, samples)
+            wanted = model(segments)
+            assert error(wanted, demix_cpu.faster(model, kernel)(segments)) < 3e-5
+
+
+def test_it_equals_the_module_at_the_real_size():
+    (model,) = demix_models.load_bag(DemixParameters(weights="random:1234")).models
+    with torch.no_grad():
+        for name, values in model.named_parameters():
+            if name.endswith(".scale"):
+                values.fill_(0.3)
+    segment = noise(1, 2, 100_000)
+    with computing("float32"):
+        wanted = model(segment)
+        out = demix_cpu.faster(model, demix_cpu.load_kernel())(segment)
+    assert error(wanted, out) < 3e-5
+
+
+@pytest.mark.parametrize("freq", [True, False], ids=["frequency", "time"])
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 30, 33])
+def test_layers_of_any_length(kernel, freq, length):
+    shape = (2, 6, 8, length) if freq else (2, 6, length)
+    arguments = {"freq": freq, "norm": False, "dconv_kw": {"init": 1.0, "compress": 2}}
+    encoder = matters(HEncLayer(6, 12, **arguments), seed=length)
+    decoder = matters(HDecLayer(12, 5, **arguments), seed=length)
+    last = matters(HDecLayer(12, 5, last=True, **arguments), seed=length)
+    with computing("float32"):
+        x = noise(*shape)
+        encoded = encoder(x)
+        assert error(encoded, demix_cpu._Encoder(encoder, kernel)(x)) < 3e-5
+        for layer in (decoder, last):
+            wanted, before = layer(encoded, 0.5 * encoded, length)
+            out, own_before = demix_cpu._Decoder(layer, kernel)(encoded, 0.5 * encoded, length)
+            assert error(before, own_before) < 3e-5
+            assert error(wanted, out) < 3e-5
+
+
+@pytest.mark.parametrize(("channels", "samples"), [(16, 1), (24, 7), (40, 333), (48, 2049)])
+def test_the_compiled_branch_equals_that_of_demucs(channels, samples):
+    kernel = demix_cpu.load_kernel()
+    if kernel is None:
+        pytest.skip("runs the compiled residual branch: install allin1-cython")
+    branch = matters(DConv(channels, compress=8, depth=3, init=1.0), seed=channels)
+    with computing("float32"):
+        x = noise(channels, samples)
+        wanted = branch(x[None])[0]
+        demix_cpu._compiled(kernel, branch)(x.numpy(), threads=2)
+    assert error(wanted, x) < 1e-5
+
+
+def test_the_module_stays_as_it_was(model, kernel):
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    segment = noise(1, 2, 22_050)
+    with computing("float32"):
+        wanted = model(segment)
+        demix_cpu.faster(model, kernel)(segment)
+        assert torch.equal(model(segment), wanted)
+    assert all(type(layer) is HEncLayer for layer in model.encoder)
+    for name, values in model.state_dict().items():
+        assert torch.equal(values, before[name])
+
+
+def test_the_same_input_gives_the_same_output_and_stays_as_it_was(model, kernel):
+    own, segment = demix_cpu.faster(model, kernel), noise(1, 2, 22_050)
+    with computing("float32"):
+        one, two = own(segment), own(segment)
+    assert torch.equal(one, two)
+    assert torch.equal(segment, noise(1, 2, 22_050))
+
+
+def test_layers_without_a_residual_branch(kernel):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        sizes = {"channels": 8, "bottom_channels": 32, "t_layers": 1, "t_heads": 4}
+        model = matters(HTDemucs(SOURCES, **sizes, dconv_mode=0, segment=Fraction(1, 2)))
+    with computing("float32"):
+        segment = noise(1, 2, 22_050)
+        assert error(model(segment), demix_cpu.faster(model, kernel)(segment)) < 3e-5
+
+
+def test_the_separation_uses_it_on_a_cpu_alone_and_for_what_it_knows(monkeypatch, model):
+    made = []
+    monkeypatch.setattr(demix_members, "faster", lambda *args: made.append(args) or args[0])
+
+    def members(module, channels_last=False):
+        bag = demix_models.bag_of(module)
+        demix_members.ready_members(
+            bag,
+            DemixParameters(),
+            torch.float32,
+            torch.device("cpu"),
+            channels_last=channels_last,
+        )
+
+    members(model)
+    assert [args[0] for args in made] == [model]
+    members(model, channels_last=True)
+    members(HDemucs(SOURCES, channels=4, segment=1))
+    assert len(made) == 1
+
+
+def test_without_a_kernel_that_fits_the_branches_run_as_they_are(monkeypatch):
+    monkeypatch.setitem(sys.modules, "allin1_backend_cython.dconv", None)
+    assert demix_cpu.load_kernel() is None
+    other = ModuleType("allin1_backend_cython.dconv")
+    other.ABI = demix_cpu.KERNEL_ABI + 1
+    monkeypatch.setitem(sys.modules, "allin1_backend_cython", ModuleType("allin1_backend_cython"))
+    monkeypatch.setitem(sys.modules, "allin1_backend_cython.dconv", other)
+    assert demix_cpu.load_kernel() is None
+    other.ABI = demix_cpu.KERNEL_ABI
+    assert demix_cpu.load_kernel() is other

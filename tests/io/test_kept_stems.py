@@ -1,0 +1,207 @@
+"""Kept stems appear whole or not at all, and are used again only where nothing has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
+from allin1_core.contracts.demix import DemixParameters
+from allin1_core.errors import OutputError
+from allin1_core.io.kept_stems import NOTE, stems_to_keep
+from allin1_core.io.stems import find_stems, read_stems
+from allin1_core.testing.signals import noise_stems
+
+BY = ("torch-cpu", "torch", "0.1.0")
+
+
+@pytest.fixture
+def song(tmp_path):
+    path = tmp_path / "song.mp3"
+    path.write_bytes(b"a song")
+    return path
+
+
+@pytest.fixture
+def kept(tmp_path, song):
+    return stems_to_keep(tmp_path / "demix", "song", song, DemixParameters())
+
+
+def write(kept, stems, pieces=3, samples=None):
+    with kept.writing(lambda: samples or stems.samples.shape[-1], BY) as take:
+        for part in np.array_split(stems.samples, pieces, axis=-1):
+            take(Stems(part))
+
+
+def left_over(kept):
+    return sorted(path.name for path in kept.folder.parent.iterdir())
+
+
+def test_they_lie_where_the_original_puts_them_and_are_those_that_were_separated(kept, tmp_path):
+    stems = noise_stems(10_000)
+    stems.samples[0, 0, 5] = 3.0  # beyond full scale
+    write(kept, stems)
+    folder = tmp_path / "demix" / "htdemucs" / "song"
+    assert kept.folder == folder
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*(f"{s}.wav" for s in STEMS), NOTE])
+    for name in STEMS:
+        info = soundfile.info(str(folder / f"{name}.wav"))
+        assert (info.format, info.subtype) == ("WAV", "FLOAT")
+        assert (info.channels, info.samplerate, info.frames) == (2, SAMPLE_RATE, 10_000)
+    read, _, warnings = read_stems(find_stems(folder))
+    np.testing.assert_array_equal(read.samples, stems.samples)
+    assert warnings == []
+    assert left_over(kept) == ["song"]
+
+
+def test_mono_stems_are_written_in_stereo(kept):
+    stems = noise_stems(2000, channels=1)
+    write(kept, stems)
+    read, _, _ = read_stems(find_stems(kept.folder))
+    np.testing.assert_array_equal(read.samples, np.repeat(stems.samples, 2, axis=1))
+
+
+@pytest.mark.parametrize("samples", [600_000_000, None])
+def test_what_wav_has_no_room_for_is_rf64(kept, samples):
+    stems = noise_stems(2000)
+    with kept.writing(lambda: samples, BY) as take:
+        take(stems)
+    assert soundfile.info(str(kept.folder / "bass.wav")).format == "RF64"
+    read, _, _ = read_stems(find_stems(kept.folder))
+    np.testing.assert_array_equal(read.samples, stems.samples)
+
+
+def test_they_are_found_while_nothing_has_changed(kept):
+    assert kept.find() is None
+    write(kept, noise_stems(2000))
+    assert kept.find() == find_stems(kept.folder)
+    assert kept.find("torch") == kept.find("torch-cpu") == kept.find()
+    assert kept.find("mlx") is None
+
+
+def rewrite(kept, **changes):
+    path = kept.folder / NOTE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kept: kept.source.write_bytes(b"another song"),
+        lambda kept: os.utime(kept.source, (1, 1)),
+        lambda kept: kept.source.unlink(),
+        lambda kept: (kept.folder / NOTE).unlink(),
+        lambda kept: (kept.folder / NOTE).write_text("{"),
+        lambda kept: (kept.folder / NOTE).write_text("[1]"),
+        lambda kept: rewrite(kept, schema=2),
+        lambda kept: rewrite(kept, of=None),
+        lambda kept: (kept.folder / "bass.wav").unlink(),
+        lambda kept: (kept.folder / "bass.wav").write_bytes(b"cut off"),
+    ],
+)
+def test_they_are_not_found_once_anything_has_changed(kept, change):
+    write(kept, noise_stems(2000))
+    change(kept)
+    assert kept.find() is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"shifts": 2}, {"weights": "random:1"}, {"precision": "tf32"}], ids=str
+)
+def test_they_are_not_found_for_other_parameters(kept, changes):
+    write(kept, noise_stems(2000))
+    assert replace(kept, parameters=DemixParameters(**changes)).find() is None
+
+
+def test_another_song_of_the_same_name_neither_finds_nor_replaces_them(kept, tmp_path):
+    write(kept, noise_stems(2000))
+    other = tmp_path / "other" / "song.mp3"
+    other.parent.mkdir()
+    other.write_bytes(b"a song")
+    rival = replace(kept, source=other)
+    assert rival.find() is None
+    with pytest.raises(OutputError, match=f"holds the stems of {kept.source}.*--overwrite"):
+        rival.check()
+    rival.check(overwrite=True)
+    kept.check()
+
+
+def test_stems_of_unknown_origin_are_not_replaced(kept):
+    kept.folder.mkdir(parents=True)
+    (kept.folder / "bass.wav").write_bytes(b"somebody's")
+    with pytest.raises(OutputError, match="unknown origin"):
+        kept.check()
+    kept.check(overwrite=True)
+    write(kept, noise_stems(2000))
+    assert kept.find() is not None
+    assert left_over(kept) == ["song"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_ends_it_early_leaves_nothing_and_what_was_there(kept, error):
+    def begin_to_write():
+        with kept.writing(lambda: 2000, BY) as take:
+            take(noise_stems(1000))
+            raise error
+
+    for before in ([], ["song"]):
+        with pytest.raises(error):
+            begin_to_write()
+        assert left_over(kept) == before
+        write(kept, noise_stems(2000, seed=4))
+    read, _, _ = read_stems(kept.find())
+    np.testing.assert_array_equal(read.samples, noise_stems(2000, seed=4).samples)
+
+
+def test_a_full_disk_is_told_with_the_path_and_leaves_nothing(kept, monkeypatch):
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        write(kept, noise_stems(2000))
+    assert str(kept.folder) in str(caught.value)
+    assert "--demix-dir" in str(caught.value)
+    assert left_over(kept) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_a_device_that_is_really_full_is_told(kept, monkeypatch):
+    class Full(soundfile.SoundFile):
+        def __init__(self, path, *arguments, **options):
+            super().__init__("/dev/full", *arguments, **options)
+
+    monkeypatch.setattr(soundfile, "SoundFile", Full)
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(kept, noise_stems(200_000))
+    assert left_over(kept) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_separated(tmp_path, song):
+    (tmp_path / "demix").write_text("a file")
+    kept = stems_to_keep(tmp_path / "demix", "song", song, DemixParameters())
+    with pytest.raises(OutputError, match="cannot be written"):
+        kept.check()
+
+
+def test_earlier_stems_stay_where_the_new_ones_cannot_take_their_place(kept, monkeypatch):
+    write(kept, noise_stems(2000))
+    rename = Path.rename
+
+    def failing(self, target):
+        if self.name.endswith(".part"):
+            raise PermissionError(13, "Permission denied")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OutputError, match="Permission denied"):
+        write(kept, noise_stems(3000))
+    monkeypatch.undo()
+    assert kept.find() is not None
+    assert left_over(kept) == ["song"]
