@@ -49,7 +49,7 @@ _SPEEDS = {
     "spectrogram-float32": {"cpu": (0.07, 0.0021), "cuda": (0.25, 2.5e-5)},
     "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-3)},
     # With the kernels in Triton's cache; the first set-up on a machine takes some 7 s on 16 cores.
-    "nn-triton": {"cuda": (1.2, 7.5e-5)},
+    "nn-triton": {"cuda": (1.2, 7.4e-5)},
     "nn-triton-float16": {"cuda": (1.2, 4.5e-5)},
     "nn-natten": {"cpu": (9.0, 0.45)},
     "metrical_prep": {"cpu": (0.003, 3e-6), "cuda": (0.04, 1e-6)},

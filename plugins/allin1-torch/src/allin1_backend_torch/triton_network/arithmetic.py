@@ -12,6 +12,8 @@ With ``EXACT`` false there is the product of the high halves only.
 
 from __future__ import annotations
 
+import math
+
 import triton
 import triton.language as tl
 
@@ -20,7 +22,9 @@ from allin1_backend_torch.triton_network.packing import MATRIX_SCALE
 #: Takes the matrices' scale out of a product.
 UNSCALE = tl.constexpr(1 / MATRIX_SCALE)
 
-_SQRT_HALF = tl.constexpr(0.5**0.5)
+# Of doubled_gelu: its formula's factors for |x| / sqrt 2, and e as a power of two.
+_T_RATE = tl.constexpr(0.3275911 / math.sqrt(2))
+_SQUARE_RATE = tl.constexpr(-0.5 * math.log2(math.e))
 
 
 @triton.jit
@@ -81,22 +85,18 @@ def layer_norm(rows, vectors, gain, shift):
 def doubled_gelu(x):
     """Twice GELU: ``x (1 + erf(x / sqrt 2))``.
 
-    erf is a quotient of polynomials with Eigen's coefficients (``generic_fast_erf_float``), off by some 1e-7, which
-    is 0.4 ms an ensemble faster than the library's.
+    erf after Abramowitz and Stegun, 7.1.26: ``1 - (a1 t + … + a5 t^5) exp(-z^2)`` with ``t = 1 / (1 + 0.3275911 z)`` for
+    ``z = |x| / sqrt 2``. In float32 the result is off by up to 7e-7; a quotient of polynomials as others use it, up to 3e-6,
+    took 0.3 ms an ensemble longer on an H200.
     """
-    z = tl.minimum(tl.maximum(x * _SQRT_HALF, -4.0), 4.0)
-    square = z * z
-    above = -2.72614225801306e-10 * square + 2.77068142495902e-08
-    above = above * square - 2.10102402082508e-06
-    above = above * square - 5.69250639462346e-05
-    above = above * square - 7.34990630326855e-04
-    above = above * square - 2.95459980854025e-03
-    above = above * square - 1.60960333262415e-02
-    below = -1.45660718464996e-05 * square - 2.13374055278905e-04
-    below = below * square - 1.68282697438203e-03
-    below = below * square - 7.37332916720468e-03
-    below = below * square - 1.42647390514189e-02
-    return x + x * (z * above / below)
+    size = tl.abs(x)
+    t = 1.0 / (1.0 + _T_RATE * size)
+    polynomial = 1.061405429 * t - 1.453152027
+    polynomial = polynomial * t + 1.421413741
+    polynomial = polynomial * t - 0.284496736
+    polynomial = polynomial * t + 0.254829592
+    rest = polynomial * t * tl.exp2(x * x * _SQUARE_RATE)
+    return x + size - size * rest
 
 
 @triton.jit

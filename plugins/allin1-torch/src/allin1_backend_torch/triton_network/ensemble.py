@@ -72,20 +72,28 @@ class Ensemble:
         with _current(self.device):
             for first, end in spans(count, max(1, self.group_bytes // (length * BYTES))):
                 group = self.weights.members(first, end)
-                space = workspace(length, end - first, self.exact, self.device)
-                each = torch.empty(
-                    (end - first, OUTPUTS, length), dtype=torch.float32, device=self.device
-                )
-                for launch in launches(frames, group, space, each, self.exact):
-                    launch.run()
-                logits += each.sum(0)
-                if embeddings is not None:
-                    _normalise(space, group, embeddings[..., first:end])
+                part = None if embeddings is None else embeddings[..., first:end]
+                logits += self._sum(group, frames, part)
                 task.progress(end / count)
         logits /= count
         if embeddings is not None and count == 1:
             embeddings = embeddings[..., 0]
         return Logits(logits[0], logits[1], logits[2], logits[3:], embeddings)
+
+    def _sum(self, group: Weights, spectrogram: Tensor, embeddings: Tensor | None) -> Tensor:
+        """Sum of a group's logits ``[13, T]``; its embeddings go where there is a place for them.
+
+        What it works in is free again when it returns, for the next group.
+        """
+        frames = spectrogram.shape[1]
+        space = workspace(frames, group.count, self.exact, self.device)
+        shape = (group.count, OUTPUTS, frames)
+        logits = torch.empty(shape, dtype=torch.float32, device=self.device)
+        for launch in launches(spectrogram, group, space, logits, self.exact):
+            launch.run()
+        if embeddings is not None:
+            _normalise(space, group, embeddings)
+        return logits.sum(0)
 
 
 def ready(members: Sequence[Parameters], device: torch.device, exact: bool) -> Ensemble:

@@ -33,8 +33,8 @@ class Workspace:
     x
         float32 ``[g, T, 24]``: the values that run through the blocks.
     time_planes
-        float32, or float16, ``[6, g, T + 1, 24]``: queries, keys, values of the time layer at its first dilation, then at its second. The
-        last row holds those of padding.
+        float32, or float16, ``[6, g, T + 1, 24]``: queries, keys, values of the time layer at its first dilation, then
+        at its second. The last row holds those of padding.
     contexts
         The same, ``[2, g, T, 24]``: what its attentions give.
     instrument_planes
