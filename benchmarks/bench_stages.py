@@ -35,8 +35,8 @@ import roofline
 import soundfile
 from sides import Row, Side, compare, fused, our_sides, peer_sides, take_turns
 
+from allin1_core.calibration.conditions import machine
 from allin1_core.calibration.difference import measure
-from allin1_core.calibration.store import machine
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
 from allin1_core.contracts.logits import Activations
 from allin1_core.contracts.metre import Metre
