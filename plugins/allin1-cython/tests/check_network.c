@@ -2,7 +2,7 @@
  * it, so that a sanitizer or valgrind sees each byte too many. Reads a problem as test_network_sanitizers.py
  * writes it, and writes the logits of each kernel, and the embeddings, with its name before them.
  *
- *     cc -std=c11 -g -O2 -fsanitize=address,undefined -I<kernel> check_network.c <kernel>/network*.c <kernel>/isa.c
+ *     cc -std=c11 -g -O1 -fsanitize=address,undefined -I<kernel> check_network.c <kernel>/network*.c <kernel>/isa.c
  */
 #include <stdio.h>
 #include <stdlib.h>

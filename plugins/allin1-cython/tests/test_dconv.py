@@ -186,9 +186,15 @@ def test_no_layers_leave_it_as_it_was() -> None:
     np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nothing_stays_nothing(threads: int) -> None:
+    for shape in ((4, 0), (4, 0, 20), (4, 3, 0)):
+        DConv([layer(4, 2)])(np.empty(shape, np.float32), threads=threads)
+
+
 def test_arrays_that_do_not_fit_are_refused() -> None:
     own = DConv([layer(4, 2)])
-    for shape in ((5, 20), (5, 3, 20)):
+    for shape in ((5, 20), (5, 3, 20), (20,)):
         with pytest.raises(ValueError, match=r"x must be"):
             own(signal(*shape))
     with pytest.raises(ValueError, match="one behind the other"):

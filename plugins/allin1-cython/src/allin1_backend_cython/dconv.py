@@ -88,6 +88,10 @@ class DConv:
         ValueError
             `x` is of another shape or layout.
         """
+        if x.ndim not in (2, 3):
+            raise ValueError("x must be [C, T] or [C, F, T]")
+        if not x.size:
+            return
         threads = thread_count(threads)
         with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
             share = partial(_share, pool, threads * PARTS)

@@ -28,6 +28,22 @@
 /* Samples of a step. */
 #define STEP (2 * LANES)
 
+/* Steps go across rows that lie far apart, more of them than a processor follows by itself, so it is told what will be
+ * read soon: samples of the same row so many floats ahead, whether they exist or not. */
+#define AHEAD 64
+#define LINE 16
+#if defined(__GNUC__)
+#define ASK_FOR(address) __builtin_prefetch((const void *)(address))
+#else
+#define ASK_FOR(address) (void)(address)
+#endif
+
+INLINE void ask_for_later(const float *row)
+{
+    for (int i = 0; i < STEP; i += LINE)
+        ASK_FOR((uintptr_t)row + (AHEAD + i) * sizeof *row);
+}
+
 INLINE int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -86,7 +102,9 @@ INLINE void narrow_rows(const int rows, const dc_layer *L, const float *x, int64
     vec sum[DC_ROWS][2];
     UNROLLED for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = spread(L->narrow_bias[first + r]);
-    for (int32_t c = 0; c < L->channels; c++, x += x_row)
+    for (int32_t c = 0; c < L->channels; c++, x += x_row) {
+        if (first == 0)
+            ask_for_later(x);
         UNROLLED for (int tap = -1; tap <= 1; tap++, weight += rows) {
             const vec a = load(x + tap * L->dilation), b = load(x + tap * L->dilation + LANES);
             UNROLLED for (int r = 0; r < rows; r++) {
@@ -95,6 +113,7 @@ INLINE void narrow_rows(const int rows, const dc_layer *L, const float *x, int64
                 sum[r][1] = madd(w, b, sum[r][1]);
             }
         }
+    }
     UNROLLED for (int r = 0; r < rows; r++) {
         store(h + (first + r) * h_row, sum[r][0]);
         store(h + (first + r) * h_row + LANES, sum[r][1]);
@@ -241,6 +260,8 @@ INLINE void widen_pairs(const int pairs, const dc_layer *L, int32_t first, const
     vec sum[2 * DC_PAIRS][2];
     UNROLLED for (int r = 0; r < 2 * pairs; r++)
         sum[r][0] = sum[r][1] = spread(0.0f);
+    UNROLLED for (int r = 0; r < pairs; r++)
+        ask_for_later(x + r * x_row);
     for (int32_t j = 0; j < L->hidden; j++, h += h_row, weight += 2 * pairs) {
         const vec a = load(h), b = load(h + LANES);
         UNROLLED for (int r = 0; r < 2 * pairs; r++) {

@@ -206,6 +206,18 @@ static void instrument_layer(const nn_network *network, const nn_song *song, int
     }
 }
 
+/* The tile to visit at a place in the order of a time layer. Where keys lie far apart, tiles that are as far
+ * apart follow each other, so that most of a tile's keys are still in the cache from the one before. */
+static int64_t tile_in_order(int64_t place, int64_t tiles, int64_t dilation)
+{
+    const int64_t step = dilation < 4 * NN_FRAMES ? 1 : dilation / NN_FRAMES;
+    const int64_t shorter = tiles / step, longer = tiles % step;
+    if (place < longer * (shorter + 1))
+        return place / (shorter + 1) + place % (shorter + 1) * step;
+    place -= longer * (shorter + 1);
+    return longer + place / shorter + place % shorter * step;
+}
+
 /* One unit of a pass; returns 0 where there is none. */
 static int run_unit(const nn_network *network, const nn_song *song, int32_t pass, int64_t unit,
                     nn_scratch *scratch)
@@ -228,7 +240,8 @@ static int run_unit(const nn_network *network, const nn_song *song, int32_t pass
             if (pass == 1)
                 project_keys_values(network, song, 0, tile, scratch);
             else
-                time_layer(network, song, block, tile, scratch);
+                time_layer(network, song, block,
+                           tile_in_order(tile, tiles, (int64_t)1 << block), scratch);
     return 1;
 }
 
