@@ -24,6 +24,7 @@ BACKEND_PACKAGES = (
     "madmom",
     "demucs",
     "natten",
+    "triton",
     "scipy",
     "allin1_backend_torch",
     "allin1_backend_mlx",
@@ -137,23 +138,28 @@ def minimums(session: nox.Session) -> None:
 @nox.parametrize("name", PLUGINS, ids=PLUGINS)
 def plugin(session: nox.Session, name: str) -> None:
     """A plugin and the core, both from built wheels."""
-    install_built(session, name)
+    # What separates on a CPU uses compiled kernels where they are installed.
+    install_built(session, name, *(["allin1-cython"] if name == "allin1-torch" else []))
     if name == "allin1-torch":
         # The extra [demucs]; by itself pip would look for another torch.
         constrained(session, "demucs", "safetensors")
+        # The extra [natten]: sources alone, which without a compiler for CUDA hold no kernels.
+        constrained(session, "setuptools", "wheel")
+        constrained(session, "--no-build-isolation", "--no-deps", "natten")
     if name in ("allin1-dbn-cython", "allin1-cython"):
         # Look into the wheel, and run the compiled kernels under sanitizers, too.
         session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
     if name == "allin1-mlx":
         constrained(session, "scipy")  # another float64 transform, to measure against
         session.install("--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
-    run_pytest(session, ROOT / "plugins" / name / "tests")
+    parallel = name in ("allin1-torch", "allin1-cython")
+    run_pytest(session, ROOT / "plugins" / name / "tests", parallel=parallel)
 
 
 @nox.session
 def madmom(session: nox.Session) -> None:
     """The reference, the plugin, and every other backend beside the real madmom, in one process."""
-    install_built(session, "allin1-madmom", "allin1-dbn-cython", "allin1-torch")
+    install_built(session, "allin1-madmom", "allin1-dbn-cython", "allin1-torch", "allin1-cython")
     # madmom's sources name no build dependencies.
     constrained(session, "scipy", "cython", "setuptools", "wheel", "mido")
     session.install("--no-build-isolation", "--no-deps", "madmom==0.16.1")
@@ -162,6 +168,7 @@ def madmom(session: nox.Session) -> None:
         ROOT / "tests" / "reference" / "test_spectrogram.py",
         ROOT / "tests" / "reference" / "test_metrical_dbn.py",
         ROOT / "plugins" / "allin1-dbn-cython" / "tests" / "test_madmom.py",
+        ROOT / "plugins" / "allin1-cython" / "tests" / "test_spectrogram.py",
         ROOT / "plugins" / "allin1-madmom" / "tests",
     )
 
