@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, TypedDict, overload
 
 from allin1_core.contracts.audio import STEMS
 from allin1_core.contracts.demix import DemixParameters
@@ -18,66 +18,48 @@ from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import make_tracks
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 AnyPath = str | PathLike[str]
+
+
+class _Options(TypedDict, total=False):
+    """What the two forms of :func:`analyze` share, for those who check types."""
+
+    stems_dir: AnyPath | None
+    stems: Mapping[str, AnyPath] | None
+    model: str | None
+    device: str | None
+    backends: Mapping[Stage, str] | None
+    parity: str | None
+    spec_backend: str | None
+    spec_torch_device: str | None
+    metre: MetreParameters | None
+    demix: DemixParameters | None
+    include_activations: bool
+    include_embeddings: bool
+    only: str | None
+    weights_dir: AnyPath | None
+    overwrite: bool
+    threads: int | None
+    guard: bool
+    calibrate: bool | None
+    timings_path: AnyPath | None
+    timings_viz_path: AnyPath | None
+    keep_stems: bool
+    demix_dir: AnyPath | None
 
 
 @overload
 def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
-    paths: AnyPath | None = None,
-    out_dir: AnyPath | None = None,
-    *,
-    stems_dir: AnyPath | None = None,
-    stems: Mapping[str, AnyPath] | None = None,
-    model: str | None = None,
-    device: str | None = None,
-    backends: Mapping[Stage, str] | None = None,
-    parity: str | None = None,
-    spec_backend: str | None = None,
-    spec_torch_device: str | None = None,
-    metre: MetreParameters | None = None,
-    demix: DemixParameters | None = None,
-    include_activations: bool = False,
-    include_embeddings: bool = False,
-    only: str | None = None,
-    weights_dir: AnyPath | None = None,
-    overwrite: bool = False,
-    threads: int | None = None,
-    guard: bool = False,
-    calibrate: bool | None = None,
-    timings_path: AnyPath | None = None,
-    timings_viz_path: AnyPath | None = None,
-    keep_stems: bool = False,
-    demix_dir: AnyPath | None = None,
+    paths: AnyPath | None = None, out_dir: AnyPath | None = None, **options: Unpack[_Options]
 ) -> AnalysisResult: ...
 
 
 @overload
 def analyze(
-    paths: Sequence[AnyPath],
-    out_dir: AnyPath | None = None,
-    *,
-    stems_dir: AnyPath | None = None,
-    stems: Mapping[str, AnyPath] | None = None,
-    model: str | None = None,
-    device: str | None = None,
-    backends: Mapping[Stage, str] | None = None,
-    parity: str | None = None,
-    spec_backend: str | None = None,
-    spec_torch_device: str | None = None,
-    metre: MetreParameters | None = None,
-    demix: DemixParameters | None = None,
-    include_activations: bool = False,
-    include_embeddings: bool = False,
-    only: str | None = None,
-    weights_dir: AnyPath | None = None,
-    overwrite: bool = False,
-    threads: int | None = None,
-    guard: bool = False,
-    calibrate: bool | None = None,
-    timings_path: AnyPath | None = None,
-    timings_viz_path: AnyPath | None = None,
-    keep_stems: bool = False,
-    demix_dir: AnyPath | None = None,
+    paths: Sequence[AnyPath], out_dir: AnyPath | None = None, **options: Unpack[_Options]
 ) -> list[AnalysisResult]: ...
 
 
