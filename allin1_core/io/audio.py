@@ -414,7 +414,8 @@ class _Libsndfile:
             try:
                 count = self._file.buffer_read_into(block, dtype=dtype)
             except soundfile.LibsndfileError as error:
-                raise _DecodingError(error.error_string) from error
+                reason = str(error.error_string).removeprefix("Error : ").rstrip(".")
+                raise _DecodingError(reason) from error
             if not count:
                 return
             block = block[:count]
