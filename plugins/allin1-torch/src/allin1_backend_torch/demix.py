@@ -1,9 +1,9 @@
 """The stage ``demix``: what ``demucs.api.Separator`` of demucs 4.1.0 computes, in memory, on one device.
 
 The song is normalised by the mean and the standard deviation of its mono mix, cut into overlapping segments from a random
-start, separated a batch of segments at a time, and put together with a triangular cross-fade; a song that is read block by block
-in the same way. On a CPU the segments go
-through Demucs' own modules one by one; on CUDA many at once through a network with channels last.
+start, separated a batch of segments at a time, and put together with a triangular cross-fade; a song that is read block
+by block in the same way. On a CPU the segments go through Demucs' own modules one by one, some of them rewritten; on
+CUDA many at once through a network with channels last.
 """
 
 from __future__ import annotations
