@@ -131,7 +131,7 @@ def minimums(session: nox.Session) -> None:
         *("soundfile==0.12.1", "soxr==0.5.0", "tomli==2.0.0"),
     )
     session.env.update({"ALLIN1_SHARED_DIR": "none", "ALLIN1_WEIGHTS_DIR": ""})
-    run_pytest(session, ROOT / "tests")
+    run_pytest(session, ROOT / "tests", parallel=True)
 
 
 @nox.session
