@@ -57,7 +57,7 @@ from allin1_core.selection.cost import PRIOR
 from allin1_core.selection.decision import Candidate, Decision
 from allin1_core.selection.eligibility import gate
 from allin1_core.selection.policy import check_choices, decide, said_by
-from allin1_core.selection.probing import Probes, check_needs, load_target
+from allin1_core.selection.probing import Probes, load_target
 from allin1_core.weights.find import find_card
 from allin1_core.weights.load import load_model
 
@@ -505,7 +505,8 @@ class Session:
             return None
         for offered in self.offers.backends:
             backend = offered.item
-            if space in (backend.consumes, backend.produces) and check_needs(backend.needs) is None:
+            touches = space in (backend.consumes, backend.produces)
+            if touches and self._probes.missing(backend.needs) is None:
                 verdict = self._probes.verdict(backend)
                 if isinstance(verdict, Ready):
                     return Ready(self._device_name(backend, verdict), verdict.detail)

@@ -14,7 +14,7 @@ from allin1_core.markers import API_LEVEL
 from allin1_core.plugins.collecting import Offered, Offers
 from allin1_core.selection.cost import Measured, estimate, nothing_measured
 from allin1_core.selection.decision import Candidate, Refusal
-from allin1_core.selection.probing import Probes, check_needs
+from allin1_core.selection.probing import Probes
 
 #: Backends that failed in this session, by (stage, name), with what they raised.
 Failures = Mapping[tuple[Stage, str], str]
@@ -103,7 +103,7 @@ def _verdict(
         )
     ):
         return Refusal("parity", f"It promises {backend.parity}; {request.parity} was asked for.")
-    missing = check_needs(backend.needs)
+    missing = probes.missing(backend.needs)
     if missing is not None:
         return Refusal("needs", missing.reason, missing.remedy)
     if request.device is not None and request.device != "cpu":

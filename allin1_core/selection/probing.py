@@ -44,7 +44,7 @@ def check_needs(needs: Needs) -> Unavailable | None:
 
 
 class Probes:
-    """Verdicts of the probes, remembered for the life of a session.
+    """What is missing, and the verdicts of the probes, remembered for the life of a session.
 
     Parameters
     ----------
@@ -55,6 +55,13 @@ class Probes:
     def __init__(self, deadline_s: float = PROBE_DEADLINE_S) -> None:
         self._deadline_s = deadline_s
         self._verdicts: dict[str, Verdict] = {}
+        self._missing: dict[Needs, Unavailable | None] = {}
+
+    def missing(self, needs: Needs) -> Unavailable | None:
+        """What is missing of `needs`; None if nothing is."""
+        if needs not in self._missing:
+            self._missing[needs] = check_needs(needs)
+        return self._missing[needs]
 
     def verdict(self, backend: Backend[Any]) -> Verdict:
         """Whether `backend` can run here. Backends with the same probe share its answer."""
