@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -144,7 +145,10 @@ def test_doctor_is_not_misled_by_a_folder_called_av(capsys, tmp_path, monkeypatc
     _, pyav = audio_checks(capsys)
     assert pyav["state"] == "note"
     assert "allin1-core[av]" in pyav["remedy"]
-    # With the distribution installed, it still hides the library.
+    # With the distribution installed, a package of that name still hides the library.
+    (tmp_path / "av" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    monkeypatch.delitem(sys.modules, "av", raising=False)
     fake_distribution(tmp_path, "av")
     monkeypatch.setattr(audio, "has_pyav", lambda: True)
     _, pyav = audio_checks(capsys)
