@@ -39,6 +39,6 @@ def allin1_spectrogram() -> Iterator[Backend[Spectrogram]]:
         probe="allin1_backend_cython.probe:check_spectrogram",
         parity=close(1e-6),
         speed=(
-            Speed("cpu", 0.005, 0.0005, f"{_MEASURED}, benchmarks/bench_cython_spectrogram.py"),
+            Speed("cpu", 0.005, 0.0008, f"{_MEASURED}, benchmarks/bench_cython_spectrogram.py"),
         ),
     )
