@@ -45,7 +45,7 @@ _ON_H200 = "NVIDIA H200, PyTorch 2.11, 2026-11"
 # Seconds of set-up and of the first, slower work, beyond what the probes do; seconds for a second of audio.
 _SPEEDS = {
     "demix": {"cpu": (1.5, 0.65), "cuda": (1.5, 7e-4)},
-    "spectrogram": {"cpu": (0.07, 0.0033), "cuda": (0.25, 3.2e-5)},
+    "spectrogram": {"cpu": (0.07, 0.0033), "cuda": (0.25, 1.6e-5)},
     "spectrogram-float32": {"cpu": (0.07, 0.0021), "cuda": (0.25, 2.5e-5)},
     "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-3)},
     # With the kernels in Triton's cache; the first set-up on a machine takes some 7 s on 16 cores.
