@@ -146,6 +146,8 @@ def plugin(session: nox.Session, name: str) -> None:
         # The extra [natten]: sources alone, which without a compiler for CUDA hold no kernels.
         constrained(session, "setuptools", "wheel")
         constrained(session, "--no-build-isolation", "--no-deps", "natten")
+        # Triton's interpreter runs its kernels on a CPU.
+        constrained(session, "triton; sys_platform == 'linux'")
     if name in ("allin1-dbn-cython", "allin1-cython"):
         # Look into the wheel, and run the compiled kernels under sanitizers, too.
         session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
