@@ -147,6 +147,7 @@ def plugin(session: nox.Session, name: str) -> None:
         constrained(session, "setuptools", "wheel")
         constrained(session, "--no-build-isolation", "--no-deps", "natten")
         # Triton's interpreter runs its kernels on a CPU.
+        session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
     if name in ("allin1-dbn-cython", "allin1-cython"):
         # Look into the wheel, and run the compiled kernels under sanitizers, too.
