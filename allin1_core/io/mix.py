@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from allin1_core.contracts.audio import SAMPLE_RATE, Mix
@@ -17,9 +18,9 @@ class MixFile:
 
     path: Path
 
-    @property
+    @cached_property
     def duration_s(self) -> float | None:
-        """Length in seconds by the header; None where it does not say."""
+        """Length in seconds by the header, looked at once; None where it does not say."""
         return probe_audio(self.path).duration_s
 
     def read(self) -> tuple[Mix, AudioInfo]:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +62,12 @@ class StemFiles:
     def paths(self) -> tuple[Path, ...]:
         """The files of :attr:`by_name`, in its order."""
         return tuple(self.by_name.values())
+
+    @cached_property
+    def duration_s(self) -> float | None:
+        """Seconds of the longest by the headers, looked at once; None where none of them says."""
+        lengths = [probe_audio(path).duration_s for path in self.paths]
+        return max((s for s in lengths if s is not None), default=None)
 
     @property
     def source(self) -> Path:

@@ -30,7 +30,7 @@ from allin1_core.errors import (
     WeightsError,
     brief,
 )
-from allin1_core.io.audio import AudioInfo, probe_audio
+from allin1_core.io.audio import AudioInfo
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles, read_stems, stem_blocks
@@ -139,7 +139,6 @@ class Pipeline:
         self._track = ""
         self._embeddings = False
         self._progress: Progress | None = None
-        self._files_s: float | None = None
         self._keep: StemsToKeep | None = None
         self._cancelled: BaseException | None = None
         self._done_s = 0.0
@@ -164,22 +163,15 @@ class Pipeline:
         """
         self._kind = type(start)
         if isinstance(start, StemFiles):
-            self._files_s = length_of_files(start)
-            self._audio_s = seconds_of(start)
-            self._held[Stems] = _Held(start, HOST)
-            if not is_long(self._files_s):
-                self._held[Stems] = _Held(self._read_stems(start), HOST)
+            self._held[Stems] = _Held(start if is_long(start) else self._read_stems(start), HOST)
         elif isinstance(start, MixFile):
-            self._audio_s = seconds_of(start)
-            self._held[Mix] = _Held(start, HOST)
-            if not is_long_song(start):
-                self._held[Mix] = _Held(self._read_mix(start), HOST)
+            self._held[Mix] = _Held(start if is_long_song(start) else self._read_mix(start), HOST)
         else:
             # What the caller gives is wrong input, not a backend's broken promise.
             start.validate()
-            self._audio_s = float(start.duration_s)
             self._held[type(start)] = _Held(start, space_of_start(start))
             self._run.input = {"kind": type(start).__name__.lower()}
+        self._audio_s = seconds_of(start)
 
     def begin(
         self,
@@ -319,6 +311,7 @@ class Pipeline:
         # Stems are cut into blocks, and may be kept, in NumPy arrays.
         home = self._bridges(first.backend.produces, HOST)
         on = self._bridges(HOST, second.backend.consumes)
+        back = self._bridges(second.backend.produces, HOST)
         devices = [session.device_of(candidate) for candidate in candidates]
         done = 0.0
 
@@ -343,9 +336,7 @@ class Pipeline:
                 self._check(transformer, transform, cut(stems, GUARD_S))
             frames = transform(cross(stems, on, devices[1]), Task())
             _wait_for(transform)
-            brought: LogSpectrogram = cross(
-                frames, self._bridges(second.backend.produces, HOST), "cpu"
-            )
+            brought: LogSpectrogram = cross(frames, back, "cpu")
             return brought.validate()
 
         tell(0.0)
@@ -381,9 +372,9 @@ class Pipeline:
         bridges = self._bridges(held.space, backend.consumes)
         began = time.perf_counter()
         if isinstance(held.record, StemFiles):
-            output, space = self._from_files(held.record, step, candidate, call, task)
+            output, space = self._from_files(held.record, bridges, candidate, call, task)
         elif backend.stages == ("nn",) and self._needs_blocks(held.record):
-            output, space = self._network_in_blocks(held, step, candidate, call, task)
+            output, space = self._network_in_blocks(held, candidate, call, task)
         else:
             data = cross(held.record, bridges, session.device_of(candidate))
             output, space = call(data, task), backend.produces
@@ -457,7 +448,7 @@ class Pipeline:
         """The middle of what is held, in NumPy arrays; files are read up to there."""
         if not isinstance(held.record, StemFiles):
             return cut(self._home(held), GUARD_S)
-        skipped = int((self._files_s or 0.0) / GUARD_S / 2)
+        skipped = int((held.record.duration_s or 0.0) / GUARD_S / 2)
         last = None
         blocks = stem_blocks(held.record, round(GUARD_S * FRAMES_PER_SECOND))
         for number, samples in enumerate(blocks):
@@ -470,34 +461,39 @@ class Pipeline:
         return Stems(last)
 
     def _from_files(
-        self, files: StemFiles, step: Step, candidate: Candidate, call: Any, task: Task
+        self,
+        files: StemFiles,
+        bridges: Sequence[Bridge],
+        candidate: Candidate,
+        call: Any,
+        task: Task,
     ) -> tuple[Any, Space]:
         """Read stems and run the stage on them, block by block where they are long."""
-        backend, device = step.backend, self._session.device_of(candidate)
-        if is_long(self._files_s) and backend.stages == ("spectrogram",):
+        backend, device = candidate.backend, self._session.device_of(candidate)
+        if is_long(files) and backend.stages == ("spectrogram",):
             home = self._bridges(backend.produces, HOST)
 
             def transform(stems: Stems) -> LogSpectrogram:
-                frames: LogSpectrogram = call(cross(stems, step.bridges, device), task)
+                frames: LogSpectrogram = call(cross(stems, bridges, device), task)
                 return cross(frames, home, "cpu")
 
             return spectrogram_in_blocks(self._blocks(files, task), transform), HOST
         stems = self._read_stems(files)
-        return call(cross(stems, step.bridges, device), task), backend.produces
+        return call(cross(stems, bridges, device), task), backend.produces
 
     def _needs_blocks(self, spectrogram: LogSpectrogram) -> bool:
         frames = int(spectrogram.frames.shape[1])
         return self._session.card.context_frames is not None and frames > LONG_SONG_FRAMES
 
     def _network_in_blocks(
-        self, held: _Held, step: Step, candidate: Candidate, call: Any, task: Task
+        self, held: _Held, candidate: Candidate, call: Any, task: Task
     ) -> tuple[Logits, Space]:
         """Run the network on one block after the other, each with the context that its logits depend on."""
-        device = self._session.device_of(candidate)
+        backend, device = candidate.backend, self._session.device_of(candidate)
         # Cut in NumPy: not every library's arrays can be.
         spectrogram = self._home(held).frames
-        away = self._bridges(HOST, step.backend.consumes)
-        home = self._bridges(step.backend.produces, HOST)
+        away = self._bridges(HOST, backend.consumes)
+        home = self._bridges(backend.produces, HOST)
         frames = int(spectrogram.shape[1])
         done = 0
 
@@ -526,7 +522,7 @@ class Pipeline:
                 return
             yield Stems(samples)
             read_s += samples.shape[-1] / SAMPLE_RATE
-            task.progress(min(1.0, read_s / (self._files_s or math.inf)))
+            task.progress(min(1.0, read_s / (files.duration_s or math.inf)))
 
     def _note_input(self, kind: str, infos: Sequence[AudioInfo], warnings: Sequence[str]) -> None:
         self._run.input = {"kind": kind, "files": [describe_file(info) for info in infos]}
@@ -594,16 +590,14 @@ def describe_file(info: AudioInfo) -> dict[str, Any]:
     }
 
 
-def is_long(files_s: float | None) -> bool:
-    """Whether files of stems of so many seconds (None: it is not known) are to be read in blocks."""
-    return files_s is None or files_s > LONG_STEMS_S
+def is_long(files: StemFiles) -> bool:
+    """Whether stems are too long to be read whole, or their files do not say how long they are."""
+    return files.duration_s is None or files.duration_s > LONG_STEMS_S
 
 
 def seconds_of(start: Start) -> float:
     """Seconds of audio in `start`; the usual length where its files do not say."""
-    if not isinstance(start, (MixFile, StemFiles)):
-        return float(start.duration_s)
-    length = start.duration_s if isinstance(start, MixFile) else length_of_files(start)
+    length = start.duration_s
     return USUAL_LENGTH_S if length is None else length
 
 
@@ -612,12 +606,6 @@ def space_of_start(start: Start) -> Space:
     if isinstance(start, (MixFile, StemFiles)):
         return HOST
     return space_of(getattr(start, start.ARRAYS[0]))
-
-
-def length_of_files(files: StemFiles) -> float | None:
-    """Seconds of the longest stem; None where no file says how long it is."""
-    lengths = [probe_audio(path).duration_s for path in files.paths]
-    return max((s for s in lengths if s is not None), default=None)
 
 
 def needed_stages(start: type[Any], outputs: frozenset[str]) -> list[Stage]:

@@ -31,8 +31,8 @@ from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Setup, Stage
 from allin1_core.contracts.verdict import Ready
 from allin1_core.errors import OutputError, SelectionError
-from allin1_core.io.audio import probe_audio
 from allin1_core.io.kept_stems import StemsToKeep, stems_to_keep
+from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.collecting import Offered, collect_offers
 from allin1_core.plugins.loading import Plugins, load_plugins
@@ -295,10 +295,7 @@ class Session:
             files = what.find_stems()
             if files is None and (kept := self.kept_stems(what)) is not None:
                 files = self.kept_before(kept, tuple(wanted))
-            if files is None:
-                length = probe_audio(what.source).duration_s or USUAL_LENGTH_S
-                return self.decide(self.request(tuple(needed_stages(Mix, wanted)), length))
-            what = files
+            what = files or MixFile(what.source)
         stages = needed_stages(type(what), wanted)
         return self.decide(self.request(tuple(stages), seconds_of(what), space_of_start(what)))
 
@@ -397,7 +394,8 @@ class Session:
             return None
         stages = needed_stages(Stems, frozenset(wanted))
         try:
-            self.decide(self.request(tuple(stages), USUAL_LENGTH_S))
+            # Nothing is measured for this question; it may be asked in a thread that reads ahead.
+            self._decide(self.request(tuple(stages), USUAL_LENGTH_S))
         except SelectionError:  # of a model that takes the song itself
             return None
         return files
