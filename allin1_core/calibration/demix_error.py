@@ -6,19 +6,14 @@ place; see :meth:`allin1_core.runtime.session.Session.setup_of`.
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from allin1_core.calibration.files import read_kept, write_kept
 from allin1_core.contracts.demix import DemixParameters
-from allin1_core.io.atomic import atomic_path
 from allin1_core.weights.store import cache_folder
-
-log = logging.getLogger(__name__)
-
-_SCHEMA = 1
 
 #: Level of a stem over its error, in decibels, below which half precision is not used unasked.
 LEAST_DB = 40.0
@@ -67,26 +62,21 @@ def demix_error_path() -> Path:
 
 def load_errors(path: Path | None = None) -> tuple[PrecisionError, ...]:
     """Read what was saved. A file that cannot be understood counts as none, and the log says so."""
-    path = path or demix_error_path()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != _SCHEMA:
-            raise ValueError(f"its schema is {content['schema']}")
-        found = tuple(PrecisionError(**one) for one in content["errors"])
-        return tuple(
-            replace(one, decibels={stem: float(db) for stem, db in one.decibels.items()})
-            for one in found
-        )
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning(
-            "The errors of precisions in %s cannot be used (%s); 'allin1 bench --demix-error --save'"
-            " makes them anew.",
-            path,
-            error,
-        )
-        return ()
+    kept = read_kept(
+        path or demix_error_path(),
+        _understood,
+        what="The errors of precisions",
+        remedy="'allin1 bench --demix-error --save' makes them anew.",
+    )
+    return kept or ()
+
+
+def _understood(content: Any) -> tuple[PrecisionError, ...]:
+    found = tuple(PrecisionError(**one) for one in content["errors"])
+    return tuple(
+        replace(one, decibels={stem: float(db) for stem, db in one.decibels.items()})
+        for one in found
+    )
 
 
 def save_errors(new: Iterable[PrecisionError], path: Path | None = None) -> Path:
@@ -99,9 +89,7 @@ def save_errors(new: Iterable[PrecisionError], path: Path | None = None) -> Path
     """
     path = path or demix_error_path()
     kept = {_identity(one): one for one in (*load_errors(path), *new)}
-    content = {"schema": _SCHEMA, "errors": [_to_json(one) for one in kept.values()]}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_kept(path, {"errors": [_to_json(one) for one in kept.values()]})
     return path
 
 

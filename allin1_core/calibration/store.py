@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from allin1_core.calibration.bridges import BridgeMeasurement
+from allin1_core.calibration.files import read_kept, write_kept
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.speed import Speed
-from allin1_core.io.atomic import atomic_path
 from allin1_core.weights.store import cache_folder
-
-log = logging.getLogger(__name__)
-
-_SCHEMA = 1
 
 #: Conditions that tell one measured thing from another; where only the others differ, the newer replaces the older.
 _IDENTITY = ("machine", "device", "demix", "model", "metre", "threads")
@@ -81,28 +75,24 @@ def calibration_path() -> Path:
 
 def load_calibration(path: Path | None = None) -> Calibration:
     """Read what was saved. A file that cannot be understood counts as none, and the log says so."""
-    path = path or calibration_path()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != _SCHEMA:
-            raise ValueError(f"its schema is {content['schema']}")
-        backends = tuple(Measurement(**one) for one in content["measurements"])
-        for one in backends:
-            if not (one.setup_s >= 0 and one.rate >= 0 and one.conditions["device"]):
-                raise ValueError(f"{one.stage}={one.backend} has values out of range")
-        bridges = tuple(BridgeMeasurement(**one) for one in content.get("bridges", ()))
-        for way in bridges:
-            if not (way.latency_s >= 0 and way.seconds_per_byte >= 0 and way.conditions["device"]):
-                raise ValueError(f"{way.source} to {way.destination} has values out of range")
-    except FileNotFoundError:
-        return Calibration()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning(
-            "The calibration in %s cannot be used (%s); 'allin1 bench --save' makes it anew.",
-            path,
-            error,
-        )
-        return Calibration()
+    kept = read_kept(
+        path or calibration_path(),
+        _understood,
+        what="The calibration",
+        remedy="'allin1 bench --save' makes it anew.",
+    )
+    return kept or Calibration()
+
+
+def _understood(content: Any) -> Calibration:
+    backends = tuple(Measurement(**one) for one in content["measurements"])
+    for one in backends:
+        if not (one.setup_s >= 0 and one.rate >= 0 and one.conditions["device"]):
+            raise ValueError(f"{one.stage}={one.backend} has values out of range")
+    bridges = tuple(BridgeMeasurement(**one) for one in content.get("bridges", ()))
+    for way in bridges:
+        if not (way.latency_s >= 0 and way.seconds_per_byte >= 0 and way.conditions["device"]):
+            raise ValueError(f"{way.source} to {way.destination} has values out of range")
     return Calibration(backends, bridges)
 
 
@@ -117,12 +107,10 @@ def save_calibration(new: Calibration, path: Path | None = None) -> Path:
     path = path or calibration_path()
     everything = load_calibration(path).updated(new)
     content = {
-        "schema": _SCHEMA,
         "measurements": [asdict(one) for one in everything.backends],
         "bridges": [asdict(one) for one in everything.bridges],
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_kept(path, content)
     return path
 
 

@@ -82,10 +82,7 @@ def _seconds(session: Session, bridge: Bridge, size: int) -> float:
     whose own time is taken off again.
     """
     network = BridgeNetwork(session.offers.bridges)
-    there = network.between(HOST, bridge.source)
-    home = network.between(bridge.destination, HOST)
-    if there is None or home is None:
-        raise BackendError(f"No bridge leads from {HOST} to {bridge.source} and back.")
+    there, home = network.way(HOST, bridge.source), network.way(bridge.destination, HOST)
     source, destination = session.ready_at(bridge.source), session.ready_at(bridge.destination)
     assert source is not None, bridge
     assert destination is not None, bridge

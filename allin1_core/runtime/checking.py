@@ -13,7 +13,7 @@ from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 from allin1_core.contracts.stages import Setup, Stage, Task
-from allin1_core.errors import BackendError, brief
+from allin1_core.errors import brief
 from allin1_core.plugins.collecting import Offers
 from allin1_core.runtime.bridging import cross
 from allin1_core.selection.probing import load_target
@@ -57,10 +57,7 @@ def run_alone(
     BackendError
         No bridge leads there or back, or one fails.
     """
-    there = network.between(HOST, backend.consumes)
-    back = network.between(backend.produces, HOST)
-    if there is None or back is None:
-        raise BackendError(f"No bridge leads from {HOST} to {backend.consumes} and back.")
+    there, back = network.way(HOST, backend.consumes), network.way(backend.produces, HOST)
     return cross(call(cross(data, there, device), Task()), back, "cpu")
 
 

@@ -10,7 +10,6 @@ from allin1_core.calibration.demix_error import PrecisionError, demix_conditions
 from allin1_core.contracts.audio import Mix
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import Task
-from allin1_core.errors import BackendError
 from allin1_core.runtime.bridging import cross
 from allin1_core.runtime.session import Session
 from allin1_core.selection.decision import Candidate
@@ -63,9 +62,7 @@ def _measure(session: Session, candidate: Candidate, mix: Mix) -> SeparatorRow:
         try:
             if not hasattr(call, "precision_errors"):
                 return SeparatorRow(backend.name, device, remark="It cannot tell.")
-            bridges = BridgeNetwork(session.offers.bridges).between(HOST, backend.consumes)
-            if bridges is None:
-                raise BackendError(f"No bridge leads from {HOST} to {backend.consumes}.")
+            bridges = BridgeNetwork(session.offers.bridges).way(HOST, backend.consumes)
             found = call.precision_errors(cross(mix, bridges, device), Task())
         finally:
             if hasattr(call, "close"):

@@ -309,9 +309,9 @@ class Pipeline:
         work.seconds.clear()
         reader = reader_of(file)
         # Stems are cut into blocks, and may be kept, in NumPy arrays.
-        home = self._bridges(first.backend.produces, HOST)
-        on = self._bridges(HOST, second.backend.consumes)
-        back = self._bridges(second.backend.produces, HOST)
+        home = self._network.way(first.backend.produces, HOST)
+        on = self._network.way(HOST, second.backend.consumes)
+        back = self._network.way(second.backend.produces, HOST)
         devices = [session.device_of(candidate) for candidate in candidates]
         done = 0.0
 
@@ -369,7 +369,7 @@ class Pipeline:
         if isinstance(held.record, MixFile):
             held = self._held[Mix] = _Held(self._read_mix(held.record), HOST)
         # Not the route's bridges: what came in blocks lies in NumPy arrays, wherever the route has it.
-        bridges = self._bridges(held.space, backend.consumes)
+        bridges = self._network.way(held.space, backend.consumes)
         began = time.perf_counter()
         if isinstance(held.record, StemFiles):
             output, space = self._from_files(held.record, bridges, candidate, call, task)
@@ -471,7 +471,7 @@ class Pipeline:
         """Read stems and run the stage on them, block by block where they are long."""
         backend, device = candidate.backend, self._session.device_of(candidate)
         if is_long(files) and backend.stages == ("spectrogram",):
-            home = self._bridges(backend.produces, HOST)
+            home = self._network.way(backend.produces, HOST)
 
             def transform(stems: Stems) -> LogSpectrogram:
                 frames: LogSpectrogram = call(cross(stems, bridges, device), task)
@@ -492,8 +492,8 @@ class Pipeline:
         backend, device = candidate.backend, self._session.device_of(candidate)
         # Cut in NumPy: not every library's arrays can be.
         spectrogram = self._home(held).frames
-        away = self._bridges(HOST, backend.consumes)
-        home = self._bridges(backend.produces, HOST)
+        away = self._network.way(HOST, backend.consumes)
+        home = self._network.way(backend.produces, HOST)
         frames = int(spectrogram.shape[1])
         done = 0
 
@@ -550,18 +550,12 @@ class Pipeline:
         self._held = {
             kind: held
             if isinstance(held.record, (MixFile, StemFiles))
-            else _Held(self._home(held), HOST, self._bridges(held.space, HOST))
+            else _Held(self._home(held), HOST, self._network.way(held.space, HOST))
             for kind, held in self._held.items()
         }
 
     def _home(self, held: _Held) -> Any:
-        return cross(held.record, self._bridges(held.space, HOST), "cpu")
-
-    def _bridges(self, source: Space, destination: Space) -> tuple[Bridge, ...]:
-        bridges = self._network.between(source, destination)
-        if bridges is None:
-            raise BackendError(f"No bridge leads from {source} to {destination}.")
-        return tuple(bridges)
+        return cross(held.record, self._network.way(held.space, HOST), "cpu")
 
     def _drop_what_is_done_with(self) -> None:
         needed = {TAKES[stage] for stage in self._remaining} | self._wanted

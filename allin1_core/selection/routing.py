@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from allin1_core.contracts.route import Route, RouteRequest, Step
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
+from allin1_core.errors import BackendError
 from allin1_core.selection.cost import BYTES_PER_SECOND
 from allin1_core.selection.decision import Candidate
 
@@ -167,6 +168,19 @@ class BridgeNetwork:
         if key not in self._known:
             self._known[key] = self._search(source, destination)
         return self._known[key]
+
+    def way(self, source: Space, destination: Space) -> tuple[Bridge, ...]:
+        """As :meth:`between`, where there has to be a way.
+
+        Raises
+        ------
+        BackendError
+            There is none.
+        """
+        bridges = self.between(source, destination)
+        if bridges is None:
+            raise BackendError(f"No bridge leads from {source} to {destination}.")
+        return bridges
 
     def _search(self, source: Space, destination: Space) -> tuple[Bridge, ...] | None:
         count = itertools.count()
