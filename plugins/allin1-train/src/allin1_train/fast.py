@@ -1,7 +1,7 @@
-"""The same network, fast on a GPU: convolutions as matrix products, attention in Triton, the rest in few fused kernels.
+"""The same network, fast on a GPU: convolutions as matrix products, attention in Triton.
 
-Everything that works on single frames sees a flat list of them, so one compiled piece serves all layers and all
-lengths of crops. Products take and give bfloat16, what goes from layer to layer is float32.
+What works on single frames sees a flat list of them. Products take and give bfloat16, what goes from layer to layer
+is float32. Nothing waits for the device, so that a whole step can be captured as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def front(x: Tensor, w0, b0, w1, b1) -> Tensor:
     # w0 [12, 1, 3, 3] → [3 frames, 81 bands, 78 places, 12]
     m = (s @ w0.squeeze(1).permute(2, 1, 0).reshape(3, 36)).view(81, 78, 3, 12).permute(2, 0, 1, 3)
     m = F.pad(m.reshape(243, 936), (0, 0, 0, 5))
-    x = x @ m + b0.repeat(78)
+    x = F.linear(x, m.T, b0.repeat(78))
     x = F.elu(x.view(-1, 26, 3, 12).amax(2)).flatten(1)
     band, place, tap = (torch.arange(n, device=dev) for n in (26, 15, 12))
     s = (band[:, None, None] - place[None, :, None] == tap).to(dtype).flatten(0, 1)
     # w1 [24, 12, 1, 12] → [26 bands, 12, 15 places, 24]
     m = (s @ w1.squeeze(2).permute(2, 1, 0).reshape(12, 288)).view(26, 15, 12, 24).transpose(1, 2)
-    x = x @ m.reshape(312, 360) + b1.repeat(15)
+    x = F.linear(x, m.reshape(312, 360).T, b1.repeat(15))
     return F.elu(x.view(-1, 5, 3, 24).amax(2)).flatten(1)
 
 
@@ -38,7 +38,7 @@ def embed(x: Tensor, w2, b2, gain, shift) -> Tensor:
     s = (band[:, None, None] - place[None, :, None] == tap).to(x.dtype).flatten(0, 1)
     # w2 [24, 24, 3 frames, 3] → [3 frames, 5 bands, 24, 3 places, 24]
     m = (s @ w2.permute(3, 2, 1, 0).reshape(3, 1728)).view(5, 3, 3, 24, 24).permute(2, 0, 3, 1, 4)
-    x = x @ m.reshape(360, 72) + b2.repeat(3)
+    x = F.linear(x, m.reshape(360, 72).T, b2.repeat(3))
     x = F.elu(x.view(-1, 3, 24).amax(1)).float()
     return F.layer_norm(x, (24,), gain, shift)
 
@@ -57,7 +57,7 @@ def project_one(x: Tensor, gain, shift, w, b) -> Tensor:
 def mlp(x: Tensor, gain, shift, w1, b1, w2, b2) -> Tensor:
     """Norm and two dense layers."""
     h = F.layer_norm(x, (x.shape[-1],), gain, shift).to(w1.dtype)
-    return F.linear(F.gelu(F.linear(h, w1, b1).float()).to(w1.dtype), w2, b2)
+    return F.linear(F.gelu(F.linear(h, w1, b1)), w2, b2)
 
 
 def after_time(x: Tensor, o, w, b, o_too, w_too, b_too, *mlp_parameters) -> Tensor:
@@ -87,27 +87,21 @@ class FastNet:
     Parameters
     ----------
     depth : int
-    compiled : bool
-        Let PyTorch compile the pieces between the attentions.
     block : int
         Frames that a program of the attention's kernels works on.
     """
 
-    def __init__(self, depth: int = 11, compiled: bool = True, block: int = 128):
+    def __init__(self, depth: int = 11, block: int = 128):
         self.depth, self.block = depth, block
-        pieces = (front, embed, project, project_one, after_time, after_instruments)
-        for f in pieces:
-            made = torch.compile(f, dynamic=False, fullgraph=True) if compiled else f
-            setattr(self, f.__name__, made)
 
     def __call__(self, low: dict[str, Tensor], full: dict[str, Tensor], x: Tensor) -> Tensor:
         """Logits [B, 13, T] of views [B, 4, T, 81]; `low` are the parameters for products, `full` those in float32."""
         batch, insts, frames, _ = x.shape
         e = "embeddings."
         x = three_frames(x.to(low[e + "conv0.weight"].dtype), 5)
-        x = self.front(x, *(low[e + n] for n in ("conv0.weight", "conv0.bias", "conv1.weight", "conv1.bias")))
+        x = front(x, *(low[e + n] for n in ("conv0.weight", "conv0.bias", "conv1.weight", "conv1.bias")))
         x = three_frames(x.view(batch, insts, frames, 120))
-        x = self.embed(x, low[e + "conv2.weight"], low[e + "conv2.bias"], full[e + "norm.weight"], full[e + "norm.bias"])
+        x = embed(x, low[e + "conv2.weight"], low[e + "conv2.bias"], full[e + "norm.weight"], full[e + "norm.bias"])
         for i in range(self.depth):
             x = self.layer_along_time(x, low, full, f"encoder.layers.{i}.timelayer.", 2**i, (batch, insts, frames))
             x = self.layer_across(x, low, full, f"encoder.layers.{i}.instlayer.", (batch, insts, frames))
@@ -123,25 +117,25 @@ class FastNet:
         """One layer on frames [N, 24]."""
         norm = full[at + "layernorm_before.weight"], full[at + "layernorm_before.bias"]
         pairs = [merged(low, f"{at}{a}.self.") for a in ("attention", "attention2")]
-        qkv = self.project(x, *norm, *pairs[0], *pairs[1])
+        qkv = project(x, *norm, *pairs[0], *pairs[1])
         rest = []
         for a, y, (_, silence), d in zip(
             ("attention", "attention2"), qkv, pairs, (dilation, 2 * dilation), strict=True
         ):
-            o = attend(y.view(*shape, 72), silence, full[f"{at}{a}.self.rpb"], d, self.block)
+            o = attend(y.view(*shape, 72), silence, full[f"{at}{a}.self.rpb"], d, 10 * dilation, self.block)
             dense = f"{at}{a}.output.dense."
             rest += [o.view(-1, 24), low[dense + "weight"], low[dense + "bias"]]
-        return self.after_time(x, *rest, *mlp_parameters(low, full, at))
+        return after_time(x, *rest, *mlp_parameters(low, full, at))
 
     def layer_across(self, x, low, full, at, shape):
         """One layer on frames [N, 24]."""
         norm = full[at + "layernorm_before.weight"], full[at + "layernorm_before.bias"]
         w, silence = merged(low, f"{at}attention.self.")
-        y = self.project_one(x, *norm, w, silence)
-        o = attend(y.view(*shape, 72), silence, full[f"{at}attention.self.rpb"], 1, self.block)
+        y = project_one(x, *norm, w, silence)
+        o = attend(y.view(*shape, 72), silence, full[f"{at}attention.self.rpb"], block=self.block)
         dense = f"{at}attention.output.dense."
         out = low[dense + "weight"], low[dense + "bias"]
-        return self.after_instruments(x, o.view(-1, 24), *out, *mlp_parameters(low, full, at))
+        return after_instruments(x, o.view(-1, 24), *out, *mlp_parameters(low, full, at))
 
 
 def merged(low, at):

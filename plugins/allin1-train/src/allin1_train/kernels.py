@@ -49,23 +49,22 @@ def attend_forward(QKV, SILENCE, BIAS, OUT, LSE, T, length, d, ACROSS: tl.conste
     total = tl.zeros([BLOCK], tl.float32)
     out = tl.zeros([BLOCK, 16], tl.float32)
     inst = row % 4
-    for n in tl.static_range(5 if ACROSS else 1):
+    for n in range(5 if ACROSS else 1):
         other = ((row - inst + n) if ACROSS else row) * T
         bias_row = BIAS + ((head * 9 + n - inst + 4) * 9 if ACROSS else head * 9)
-        for r in tl.static_range(9):
-            if edge | (2 <= r and r <= 6):
-                frame = t + (r - 4) * d
-                valid = (r >= first) & (r <= first + 4)
-                exists = valid & (frame < T) & (n < 4)
-                k = key_rows(QKV, SILENCE, other, 24 + head * 12, frame, exists, c)
-                v = key_rows(QKV, SILENCE, other, 48 + head * 12, frame, exists, c)
-                s = tl.sum(q * k, 1) + tl.load(bias_row + r)
-                new = tl.where(valid, tl.maximum(top, s), top)
-                shrink = tl.exp(top - new)
-                w = tl.exp(tl.where(valid, s - new, -1e30))
-                total = total * shrink + w
-                out = out * shrink[:, None] + w[:, None] * v
-                top = new
+        for r in range(tl.where(edge, 0, 2), tl.where(edge, 9, 7)):
+            frame = t + (r - 4) * d
+            valid = (r >= first) & (r <= first + 4)
+            exists = valid & (frame < T) & (n < 4)
+            k = key_rows(QKV, SILENCE, other, 24 + head * 12, frame, exists, c)
+            v = key_rows(QKV, SILENCE, other, 48 + head * 12, frame, exists, c)
+            s = tl.sum(q * k, 1) + tl.load(bias_row + r)
+            new = tl.where(valid, tl.maximum(top, s), top)
+            shrink = tl.exp(top - new)
+            w = tl.exp(tl.where(valid, s - new, -1e30))
+            total = total * shrink + w
+            out = out * shrink[:, None] + w[:, None] * v
+            top = new
     out = out / total[:, None]
     at = (row * T + t)[:, None] * 24 + head * 12 + c[None, :]
     tl.store(OUT + at, out.to(OUT.dtype.element_ty), mask=there[:, None] & (c < 12)[None, :])
@@ -94,21 +93,20 @@ def attend_backward_queries(
     dq = tl.zeros([BLOCK, 16], tl.float32)
     inst = row % 4
     slot = (row * tl.num_programs(0) + block) % 64
-    for n in tl.static_range(5 if ACROSS else 1):
+    for n in range(5 if ACROSS else 1):
         other = ((row - inst + n) if ACROSS else row) * T
         bias_row = (head * 9 + n - inst + 4) * 9 if ACROSS else head * 9
-        for r in tl.static_range(9):
-            if edge | (2 <= r and r <= 6):
-                frame = t + (r - 4) * d
-                valid = there & (r >= first) & (r <= first + 4)
-                exists = valid & (frame < T) & (n < 4)
-                k = key_rows(QKV, SILENCE, other, 24 + head * 12, frame, exists, c)
-                v = key_rows(QKV, SILENCE, other, 48 + head * 12, frame, exists, c)
-                s = tl.sum(q * k, 1) + tl.load(BIAS + bias_row + r)
-                w = tl.exp(tl.where(valid, s - lse, -1e30))
-                ds = w * (tl.sum(go * v, 1) - delta)
-                dq += ds[:, None] * k
-                tl.atomic_add(DBIAS + slot * (162 if ACROSS else 18) + bias_row + r, tl.sum(ds, 0))
+        for r in range(tl.where(edge, 0, 2), tl.where(edge, 9, 7)):
+            frame = t + (r - 4) * d
+            valid = there & (r >= first) & (r <= first + 4)
+            exists = valid & (frame < T) & (n < 4)
+            k = key_rows(QKV, SILENCE, other, 24 + head * 12, frame, exists, c)
+            v = key_rows(QKV, SILENCE, other, 48 + head * 12, frame, exists, c)
+            s = tl.sum(q * k, 1) + tl.load(BIAS + bias_row + r)
+            w = tl.exp(tl.where(valid, s - lse, -1e30))
+            ds = w * (tl.sum(go * v, 1) - delta)
+            dq += ds[:, None] * k
+            tl.atomic_add(DBIAS + slot * (162 if ACROSS else 18) + bias_row + r, tl.sum(ds, 0))
     at = DQKV + (row * T + t)[:, None] * 72 + head * 12 + c[None, :]
     tl.store(at, (dq * (12**-0.5)).to(DQKV.dtype.element_ty), mask=mask)
 
@@ -130,26 +128,25 @@ def attend_backward_keys(
     edge = (block * BLOCK < 6 * d) | ((block + 1) * BLOCK > length - 6 * d)
     dk = tl.zeros([BLOCK, 16], tl.float32)
     dv = tl.zeros([BLOCK, 16], tl.float32)
-    for n in tl.static_range(4 if ACROSS else 1):
+    for n in range(4 if ACROSS else 1):
         other = (song * 4 + (n if ACROSS else inst)) * T
         bias_row = BIAS + ((head * 9 + inst - n + 4) * 9 if ACROSS else head * 9)
-        for r in tl.static_range(9):
-            if edge | (2 <= r and r <= 6):
-                frame = t - (r - 4) * d
-                first = window_start(frame, length, d) + 4
-                valid = (frame >= 0) & (frame < T) & (r >= first) & (r <= first + 4) & (t < length)
-                mask = valid[:, None] & (c < 12)[None, :]
-                q = tl.load(QKV + (other + frame)[:, None] * 72 + head * 12 + c[None, :], mask=mask, other=0.0)
-                q = q.to(tl.float32) * (12**-0.5)
-                go = tl.load(GO + (other + frame)[:, None] * 24 + head * 12 + c[None, :], mask=mask, other=0.0)
-                go = go.to(tl.float32)
-                lse = tl.load(LSE + (other + frame) * 2 + head, mask=valid, other=0.0)
-                delta = tl.load(DELTA + (other + frame) * 2 + head, mask=valid, other=0.0)
-                s = tl.sum(q * k, 1) + tl.load(bias_row + r)
-                w = tl.exp(tl.where(valid, s - lse, -1e30))
-                ds = w * (tl.sum(go * v, 1) - delta)
-                dk += ds[:, None] * q
-                dv += w[:, None] * go
+        for r in range(tl.where(edge, 0, 2), tl.where(edge, 9, 7)):
+            frame = t - (r - 4) * d
+            first = window_start(frame, length, d) + 4
+            valid = (frame >= 0) & (frame < T) & (r >= first) & (r <= first + 4) & (t < length)
+            mask = valid[:, None] & (c < 12)[None, :]
+            q = tl.load(QKV + (other + frame)[:, None] * 72 + head * 12 + c[None, :], mask=mask, other=0.0)
+            q = q.to(tl.float32) * (12**-0.5)
+            go = tl.load(GO + (other + frame)[:, None] * 24 + head * 12 + c[None, :], mask=mask, other=0.0)
+            go = go.to(tl.float32)
+            lse = tl.load(LSE + (other + frame) * 2 + head, mask=valid, other=0.0)
+            delta = tl.load(DELTA + (other + frame) * 2 + head, mask=valid, other=0.0)
+            s = tl.sum(q * k, 1) + tl.load(bias_row + r)
+            w = tl.exp(tl.where(valid, s - lse, -1e30))
+            ds = w * (tl.sum(go * v, 1) - delta)
+            dk += ds[:, None] * q
+            dv += w[:, None] * go
     mask = exists[:, None] & (c < 12)[None, :]
     at = DQKV + (own + t)[:, None] * 72 + head * 12 + c[None, :]
     tl.store(at + 24, dk.to(DQKV.dtype.element_ty), mask=mask)
@@ -164,10 +161,10 @@ class Attend(torch.autograd.Function):
     """Neighbourhood attention [B, 4, T, 72] → [B, 4, T, 24]; use `attend`."""
 
     @staticmethod
-    def forward(ctx, qkv, silence, bias, dilation, block):
+    def forward(ctx, qkv, silence, bias, dilation, length, block):
         batch, insts, frames, _ = qkv.shape
         across = bias.ndim == 3
-        length = frames if across else max(frames, 5 * dilation)
+        length = frames if across else max(frames, length, 5 * dilation)
         out = torch.empty(batch, insts, frames, 24, dtype=qkv.dtype, device=qkv.device)
         lse = torch.empty(batch, insts, frames, 2, dtype=torch.float32, device=qkv.device)
         grid = (triton.cdiv(frames, block), batch * insts, 2)
@@ -189,10 +186,10 @@ class Attend(torch.autograd.Function):
         attend_backward_queries[grid](qkv, silence, bias, out, lse, go, dqkv, delta, dbias, *sizes)
         grid = (triton.cdiv(length, block), batch * (5 if across else insts), 2)
         attend_backward_keys[grid](qkv, silence, bias, lse, go, delta, dqkv, dsilence, *sizes)
-        return dqkv, dsilence.sum(0).to(silence.dtype), dbias.sum(0).to(bias.dtype), None, None
+        return dqkv, dsilence.sum(0).to(silence.dtype), dbias.sum(0).to(bias.dtype), None, None, None
 
 
-def attend(qkv, silence, bias, dilation=1, block=128):
+def attend(qkv, silence, bias, dilation=1, length=0, block=128):
     """Neighbourhood attention along time (biases [2, 9]) or across instruments ([2, 9, 9]).
 
     Parameters
@@ -205,7 +202,9 @@ def attend(qkv, silence, bias, dilation=1, block=128):
         Position biases, float32.
     dilation : int
         Frames between the keys of a window.
+    length : int
+        Frames, at least, to which the song is extended by silence.
     block : int
         Frames that a program works on.
     """
-    return Attend.apply(qkv, silence, bias, dilation, block)
+    return Attend.apply(qkv, silence, bias, dilation, length, block)

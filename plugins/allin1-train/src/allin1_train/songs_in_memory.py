@@ -69,15 +69,16 @@ class SongRing:
             while self.held and self.head <= self.held[0][0] < self.head + n or len(self.held) == len(self.offsets):
                 self.held.popleft()
             part = slice(self.head, self.head + n)
-            self.x[part] = torch.from_numpy(song["x"]).to(self.device)
-            self.near[:, part] = torch.from_numpy(song["near"]).to(self.device)
-            self.labels[part] = torch.from_numpy(song["labels"]).to(self.device)
+            for mine, theirs in ((self.x[part], "x"), (self.near[:, part], "near"), (self.labels[part], "labels")):
+                mine.copy_(torch.as_tensor(song[theirs]), non_blocking=True)
             self.held.append((self.head, n))
             self.head, self.added = self.head + n, self.added + 1
-        if self.held:
-            table = torch.tensor(list(self.held), device=self.device)
-            self.offsets[: len(table)], self.lengths[: len(table)] = table[:, 0], table[:, 1]
-            self.count.fill_(float(len(table)))
+        if songs:
+            table = torch.tensor(list(self.held)).T.contiguous()
+            table = table.pin_memory() if self.x.is_cuda else table
+            self.offsets[: len(self.held)].copy_(table[0], non_blocking=True)
+            self.lengths[: len(self.held)].copy_(table[1], non_blocking=True)
+            self.count.fill_(float(len(self.held)))
 
     def hours(self) -> float:
         """Hours of music that are held."""
