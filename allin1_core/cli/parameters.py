@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.metre import TempoPrior
 
 
 def show_calibration(is_shown: bool = True) -> None:
@@ -31,6 +34,37 @@ class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of cl
         return stage.strip(), name.strip()
 
 
+class Prior(click.ParamType):  # type: ignore[type-arg]
+    """``BPM,OCTAVES[,STRENGTH]``, or ``none``."""
+
+    name = "BPM,OCTAVES[,STRENGTH]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> TempoPrior:
+        """Split at the commas."""
+        from allin1_core.contracts.metre import NO_TEMPO_PRIOR, TempoPrior
+        from allin1_core.errors import ContractError
+
+        if isinstance(value, TempoPrior):
+            return value
+        if value == "none":
+            return NO_TEMPO_PRIOR
+        try:
+            bpm, octaves, *strength = (float(part) for part in str(value).split(","))
+            return TempoPrior(bpm, octaves, *strength).validate()
+        except ContractError as error:
+            self.fail(error.message, param, ctx)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not of the form {self.name}, such as 120,0.7", param, ctx)
+
+
+tempo_prior_option = click.option(
+    "--tempo-prior",
+    type=Prior(),
+    help="Prefer tempi near BPM, by a normal distribution of the tempo's logarithm with a deviation of so many OCTAVES;"
+    " STRENGTH is 0.05 unless given. none switches the prior of a model off.  [default: the model's]",
+)
 backend_option = click.option(
     "-b",
     "--backend",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.sections import Segment
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class AnalysisResult:
         float32 ``[4, T, 24]`` or ``[4, T, 24, members]``. None unless asked for.
     confidence
         How sure the metre decoder is; None where it does not say, and in files of the original package.
+    alternatives
+        Other tempi that the song may be heard in, the most probable first; empty where the metre decoder gives none.
     warnings
         What a person should know of this result, one sentence each.
     provenance
@@ -131,3 +134,4 @@ class AnalysisResult:
     confidence: Confidence | None = None
     warnings: list[str] = field(default_factory=list)
     provenance: Provenance | None = None
+    alternatives: list[TempoAlternative] = field(default_factory=list)
