@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from allin1_core.cli.main import load_plugins
+from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
 
 
 @click.command()
@@ -14,12 +14,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """List the plugins that were found, and what became of each."""
     import dataclasses
     import json
-    import logging
 
     from allin1_core.plugins.collecting import collect_offers
 
-    # What would be logged stands in the table.
-    logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+    leave_problems_to_the_table(ctx)
     plugins = load_plugins(ctx)
     offers = collect_offers(plugins)
     if as_json:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from allin1_core.contracts.rules import Digest, FileName, Line, Name, Outputs, Share, Size
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -27,10 +29,10 @@ class WeightsFile:
         Where it can be fetched, the first first.
     """
 
-    name: str
-    sha256: str
-    size: int
-    urls: tuple[str, ...] = ()
+    name: FileName
+    sha256: Digest
+    size: Size
+    urls: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,15 @@ class ModelCard:
         blocks; None where they depend on all of it.
     """
 
-    name: str
-    summary: str
+    name: Name
+    summary: Line
     files: tuple[WeightsFile, ...]
-    downbeat_threshold: float
+    downbeat_threshold: Share
     licence: str
     source: str
-    architecture: str = "all-in-one"
-    outputs: tuple[str, ...] = ("beats", "sections")
-    context_frames: int | None = None
+    architecture: Line = "all-in-one"
+    outputs: Outputs = ("beats", "sections")
+    context_frames: Size | None = None
 
 
 #: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.
