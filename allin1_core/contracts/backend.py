@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import IDENTICAL, Parity
 from allin1_core.contracts.rules import Count, Line, Name, Requirement, Target
 from allin1_core.contracts.space import HOST, Space
@@ -71,6 +72,8 @@ class Backend(Generic[P]):
         Chosen only when a user names it, never by ``auto``.
     api
         Level of the contract that it was written for; see :data:`allin1_core.markers.SUPPORTED_LEVELS`.
+    options
+        Options that a user may set, besides what every :class:`~allin1_core.contracts.stages.Setup` holds.
     """
 
     name: Name
@@ -87,6 +90,7 @@ class Backend(Generic[P]):
     spans: tuple[Stage, ...] = ()
     opt_in: bool = False
     api: Count = FIRST_LEVEL
+    options: tuple[Option, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -171,6 +171,9 @@ def _faults(value: Any, hint: Any, path: str) -> Iterator[tuple[str, object, str
             return
         for index, item in enumerate(value):
             yield from _faults(item, arguments[0], f"{path}[{index}]")
+    elif origin is type:
+        if value is not arguments[0]:
+            yield path, value, _words(hint)
     elif origin is Literal:
         if not (isinstance(value, str) and value in arguments):
             yield path, value, _words(hint)
@@ -216,6 +219,8 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(argument) for argument in arguments)
     if origin is tuple:
         return f"a tuple, each item {_words(arguments[0])}"
+    if origin is type:
+        return str(arguments[0].__name__)
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if hint is type(None):

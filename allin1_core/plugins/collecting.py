@@ -103,6 +103,7 @@ def collect_offers(plugins: Plugins) -> Offers:
 
         collected = _collect(plugins, hook, Backend, check, problems)
         backends += _tell_apart(_without_repeated(collected, hook, problems))
+    backends = _without_contradicting_options(backends, problems)
     bridges = _collect(plugins, "allin1_bridges", Bridge, _no_check, problems)
     hook = "allin1_models"
     cards = _collect(plugins, hook, ModelCard, _no_check, problems)
@@ -167,7 +168,34 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
             return f"Backend {backend.name} spans {one} and {following}, which do not follow."
+    for index, option in enumerate(backend.options):
+        where = f"Backend {backend.name}: options[{index}]"
+        if option.name in (other.name for other in backend.options[:index]):
+            return f"{where}.name is {option.name!r}, as that of one before it."
+        if not option.has_valid_default:
+            return f"{where}.default is {show(option.default)}; wanted a {option.type.__name__}."
     return None
+
+
+def _without_contradicting_options(
+    backends: list[Offered[Backend[Any]]], problems: list[Problem]
+) -> list[Offered[Backend[Any]]]:
+    """Leave out a backend that declares an option of its plugin with another type than one before it."""
+    kept = []
+    types: dict[tuple[str, str], type[Any]] = {}
+    for offered in backends:
+        backend, plugin = offered.item, offered.plugin.name
+        contradicting = [
+            o for o in backend.options if types.get((plugin, o.name), o.type) != o.type
+        ]
+        if contradicting:
+            name = contradicting[0].name
+            reason = f"Backend {backend.name}: option {name} is of another type in another backend."
+            problems.append(Problem(plugin, f"allin1_{backend.stage}", reason))
+            continue
+        types.update({(plugin, option.name): option.type for option in backend.options})
+        kept.append(offered)
+    return kept
 
 
 def _without_repeated(

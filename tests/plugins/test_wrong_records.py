@@ -12,6 +12,7 @@ import pytest
 from allin1_core.cli.main import run
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.model import ModelCard, WeightsFile
+from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import Parity, close
 from allin1_core.contracts.rules import find_fault, show
 from allin1_core.contracts.space import HOST, Bridge, Space
@@ -112,6 +113,18 @@ WRONG = [
     (Backend, "api", "1"),
     (Backend, "api", 0),
     (Backend, "api", True),
+    (Backend, "options", Option("batch", int)),
+    (Backend, "options", {"batch": 4}),
+    (Backend, "options", ("batch",), "options[0]"),
+    (Backend, "options", (Option("a b", int),), "options[0].name"),
+    (Backend, "options", (Option("batch", "int"),), "options[0].type"),
+    (Backend, "options", (Option("batch", list),), "options[0].type"),
+    (Backend, "options", (Option("batch", int, [4]),), "options[0].default"),
+    (Backend, "options", (Option("batch", int, "4"),), "options[0].default"),
+    (Backend, "options", (Option("batch", int, True),), "options[0].default"),
+    (Backend, "options", (Option("gain", float, math.nan),), "options[0].default"),
+    (Backend, "options", (Option("gain", str, 1.0),), "options[0].default"),
+    (Backend, "options", (Option("batch", int, 4, None),), "options[0].help"),
     (Bridge, "source", "numpy"),
     (Bridge, "destination", None),
     (Bridge, "target", min),
