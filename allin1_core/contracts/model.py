@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from allin1_core.contracts.metre import MetreParameters, TempoPrior
+from allin1_core.contracts.rules import Digest, FileName, Line, Name, Outputs, Share, Size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +30,10 @@ class WeightsFile:
         Where it can be fetched, the first first.
     """
 
-    name: str
-    sha256: str
-    size: int
-    urls: tuple[str, ...] = ()
+    name: FileName
+    sha256: Digest
+    size: Size
+    urls: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,15 @@ class ModelCard:
         Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
     """
 
-    name: str
-    summary: str
+    name: Name
+    summary: Line
     files: tuple[WeightsFile, ...]
-    downbeat_threshold: float
+    downbeat_threshold: Share
     licence: str
     source: str
-    architecture: str = "all-in-one"
-    outputs: tuple[str, ...] = ("beats", "sections")
-    context_frames: int | None = None
+    architecture: Line = "all-in-one"
+    outputs: Outputs = ("beats", "sections")
+    context_frames: Size | None = None
     tempo_prior: TempoPrior | None = None
 
     def complete(self, metre: MetreParameters) -> MetreParameters:

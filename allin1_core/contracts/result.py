@@ -62,6 +62,8 @@ class Provenance:
         One sentence for each backend that failed and was replaced.
     outputs
         What was looked for: ``beats``, ``sections``. What is not among them is empty in the result.
+    postprocessors
+        Plugins that changed the result after the last stage, in order.
     """
 
     version: str
@@ -70,6 +72,7 @@ class Provenance:
     stages: tuple[StageRecord, ...]
     fallbacks: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("beats", "sections")
+    postprocessors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -280,6 +280,7 @@ def _provenance(content: dict[str, Any] | None) -> Provenance | None:
         stages=tuple(stages),
         fallbacks=tuple(content["fallbacks"]),
         outputs=tuple(content["outputs"]),
+        postprocessors=tuple(content.get("postprocessors", ())),
     )
 
 

@@ -10,8 +10,8 @@ from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
-from allin1_core.markers import API_LEVEL
-from allin1_core.plugins.collecting import Offered, Offers
+from allin1_core.markers import level_problem
+from allin1_core.plugins.collecting import Offered, Offers, full_name, is_meant
 from allin1_core.selection.cost import Measured, estimate, nothing_measured
 from allin1_core.selection.decision import Candidate, Refusal
 from allin1_core.selection.probing import Probes
@@ -80,19 +80,16 @@ def _verdict(
     failure = failures.get((backend.stage, backend.name))
     if failure is not None:
         return Refusal("failed", f"It failed earlier in this session: {failure}")
-    if backend.api > API_LEVEL:
-        return Refusal(
-            "api",
-            f"It was written for level {backend.api} of the plugin contract; this core has {API_LEVEL}.",
-            "Upgrade the core: pip install --upgrade allin1-core",
-        )
+    problem = level_problem(backend.api)
+    if problem is not None:
+        return Refusal("api", *problem)
     named = False
     for stage, name in request.choices:
         if stage in backend.stages:
-            if name not in (backend.name, offered.plugin.name):
+            if not is_meant(offered, name):
                 return Refusal("choice", f"{name} was asked for in stage {stage}.")
             # A plugin's name asks for what auto would take of it; only its own name asks for an opt-in.
-            named = named or name == backend.name
+            named = named or name in (backend.name, full_name(offered))
     if backend.opt_in and not named:
         return Refusal(
             "opt-in",

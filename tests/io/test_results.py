@@ -42,6 +42,7 @@ PROVENANCE = Provenance(
     input={"kind": "stems", "files": [{"path": "a/bass.wav", "sample_rate": 48000}]},
     stages=(StageRecord(("metrical_prep", "metrical_dbn"), "numpy", "core", "0.1.0", "cpu", 0.25),),
     fallbacks=("torch failed: out of memory.",),
+    postprocessors=("smoother",),
 )
 
 
