@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": ("allin1_core.cli.demo", "Make a song with stems by synthesis, to try things on."),
     "doctor": ("allin1_core.cli.doctor", "Check this installation, and say what to mend."),
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
+    "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
     "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Stage
@@ -42,12 +43,15 @@ class Offers:
         By plugin.
     problems
         What was left out, and why.
+    exporters
+        By name.
     """
 
     backends: tuple[Offered[Backend[Any]], ...]
     offered_bridges: tuple[Offered[Bridge], ...]
     models: dict[str, Offered[ModelCard]]
     problems: tuple[Problem, ...]
+    exporters: dict[str, Offered[Exporter]]
 
     @property
     def bridges(self) -> tuple[Bridge, ...]:
@@ -86,6 +90,12 @@ def collect_offers(plugins: Plugins) -> Offers:
         lambda card: card.name,
         problems,
     )
+    exporters = _refuse_shared_names(
+        _collect(plugins, "allin1_exporters", Exporter, _no_check, problems),
+        "allin1_exporters",
+        lambda exporter: exporter.name,
+        problems,
+    )
     for problem in problems:
         if plugins.strict:
             raise PluginError(f"{problem}", remedy="(Strict mode makes this an error.)")
@@ -95,6 +105,7 @@ def collect_offers(plugins: Plugins) -> Offers:
         tuple(bridges),
         {offered.item.name: offered for offered in models},
         tuple(problems),
+        {offered.item.name: offered for offered in exporters},
     )
 
 
