@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.parameters import overwrite_option, result_files
 
 if TYPE_CHECKING:
     from allin1_core.plugins.collecting import Offers
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="File name of formats that hold several songs.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@overwrite_option
 @click.option("--list", "as_list", is_flag=True, help="List the formats and exit.")
 @click.pass_context
 def command(
@@ -69,12 +70,9 @@ def command(
     if collection in ("", ".", "..") or any(c in collection for c in "/\\\0"):
         raise click.BadParameter("wanted a file name without a folder", param_hint="--collection")
     chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
-    paths = _json_files(results)
-    if not paths:
-        raise click.UsageError("The folder holds no results: no file ends in .json.")
     songs = [
         (path.parent, song_of(load_result(path), path.stem, offset_s=offset_ms / 1000))
-        for path in paths
+        for path in result_files(results)
     ]
     for offered in chosen:
         if offered.item.collects:
@@ -90,13 +88,6 @@ def command(
             )
             for path in written:
                 click.echo(path)
-
-
-def _json_files(paths: tuple[Path, ...]) -> list[Path]:
-    found: list[Path] = []
-    for path in paths:
-        found += sorted(path.glob("*.json")) if path.is_dir() else [path]
-    return found
 
 
 def _print_formats(offers: Offers) -> None:

@@ -27,6 +27,8 @@ COMMANDS = {
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
     "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
+    "sonify": ("allin1_core.cli.sonify", "Write songs with clicks on their beats."),
+    "visualize": ("allin1_core.cli.visualize", "Draw results as pictures."),
     "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
 }
 

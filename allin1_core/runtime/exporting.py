@@ -11,8 +11,8 @@ from pathlib import Path
 from allin1_core.contracts.export import Exporter, ExportTarget, Song
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.sections import Segment
-from allin1_core.errors import Allin1Error, OutputError, PluginError, SelectionError, brief
-from allin1_core.io.atomic import atomic_path
+from allin1_core.errors import Allin1Error, PluginError, SelectionError, brief
+from allin1_core.io.atomic import atomic_path, refuse_to_replace
 from allin1_core.io.audio import probe_audio
 from allin1_core.plugins.collecting import Offered, Offers
 from allin1_core.selection.probing import check_needs, load_target
@@ -140,12 +140,7 @@ def _write(
 ) -> Path:
     exporter = offered.item
     destination = folder / f"{name}{exporter.suffix}"
-    if destination.exists() and not overwrite:
-        raise OutputError(
-            "exists already.",
-            remedy="Allow overwriting (--overwrite), or name another folder.",
-            path=destination,
-        )
+    refuse_to_replace(destination, overwrite=overwrite)
     with atomic_path(destination) as temporary, temporary.open("wb") as file:
         try:
             target: ExportTarget = load_target(exporter.target)
