@@ -22,6 +22,7 @@ COMMANDS = {
     "analyze": ("allin1_core.cli.analyze", "Analyse songs: tempo, beats, downbeats, sections."),
     "backends": ("allin1_core.cli.backends", "List the backends, and which of them would run."),
     "bench": ("allin1_core.cli.bench", "Measure the backends on this machine, for auto to use."),
+    "cache": ("allin1_core.cli.cache", "Show or clear what is kept of earlier analyses."),
     "demo": ("allin1_core.cli.demo", "Make a song with stems by synthesis, to try things on."),
     "doctor": ("allin1_core.cli.doctor", "Check this installation, and say what to mend."),
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
