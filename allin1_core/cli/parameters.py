@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -85,3 +86,27 @@ parity_option = click.option(
     type=click.Choice(["identical", "close", "lossy"]),
     help="Weakest promise of closeness to the reference to accept.  [default: close]",
 )
+results_argument = click.argument(
+    "results",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="RESULT...",
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+
+
+def result_files(paths: tuple[Path, ...]) -> list[Path]:
+    """List the results that `paths` name: files, and those in folders, by name.
+
+    Raises
+    ------
+    click.UsageError
+        There are none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if paths and not found:
+        raise click.UsageError("The folder holds no results: no file ends in .json.")
+    return found

@@ -94,6 +94,31 @@ class Confidence:
     metre_log_probabilities: dict[int, float]
 
 
+@dataclass(frozen=True)
+class Tempo:
+    """The tempo as a line through the beats, for programs that mix.
+
+    Attributes
+    ----------
+    bpm
+        Beats per minute, with decimals; over the whole song where it is not steady.
+    first_beat
+        Where the line puts the first beat, in seconds.
+    residual
+        Median distance of the beats from the line, in seconds.
+    is_steady
+        Whether nearly all beats lie close to the line: 95 % within 35 ms.
+    curve
+        Time in seconds and tempo at each beat, where the tempo is not steady; else None.
+    """
+
+    bpm: float
+    first_beat: float
+    residual: float
+    is_steady: bool
+    curve: list[tuple[float, float]] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class AnalysisResult:
     """The structure of one song.

@@ -133,3 +133,14 @@ def test_errors_survive_a_trip_to_another_process():
     batch = pickle.loads(pickle.dumps(BatchError([None], {"a.wav": error})))
     assert "1 of 1 tracks failed" in str(batch)
     assert str(batch.errors["a.wav"]) == str(error)
+
+
+def test_sections_must_have_a_strength_for_each_inner_boundary_and_labels_for_each_segment() -> (
+    None
+):
+    segments = (Segment(0.0, 1.0, "verse"), Segment(1.0, 2.0, "chorus"))
+    Sections(segments, (0.5,), ((1.0,), (1.0,))).validate()
+    with pytest.raises(ContractError, match="boundary_strengths"):
+        Sections(segments, (0.5, 0.5)).validate()
+    with pytest.raises(ContractError, match="label_probabilities"):
+        Sections(segments, None, ((1.0,),)).validate()
