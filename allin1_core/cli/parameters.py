@@ -7,14 +7,16 @@ from typing import Any
 
 import click
 
+from allin1_core.contracts.model import DEFAULT_MODEL
+
 
 def show_calibration(is_shown: bool = True) -> None:
     """Let the measurements of a run be told of on stderr as they are made, or not."""
     level = logging.INFO if is_shown else logging.NOTSET
-    logging.getLogger("allin1_core.runtime.calibrating").setLevel(level)
+    logging.getLogger("allin1_core.measuring.on_demand").setLevel(level)
 
 
-class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
+class StageAndName(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
     """``stage=name``."""
 
     name = "STAGE=NAME"
@@ -31,12 +33,13 @@ class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of cl
         return stage.strip(), name.strip()
 
 
+model_option = click.option("-m", "--model", help=f"Name of the model.  [default: {DEFAULT_MODEL}]")
 backend_option = click.option(
     "-b",
     "--backend",
     "backends",
     multiple=True,
-    type=Choice(),
+    type=StageAndName(),
     help="Use this backend or plugin for a stage, such as nn=torch-cpu; may be repeated."
     " NAME auto undoes what the environment or the configuration says.",
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from allin1_core.contracts.parity import IDENTICAL, Parity
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Stage
-from allin1_core.markers import API_LEVEL
 
 #: The stage's Protocol, for the reader and the type checker; see :mod:`allin1_core.contracts.stages`.
 P = TypeVar("P", covariant=True)
@@ -65,10 +64,15 @@ class Backend(Generic[P]):
         Patterns (as in :mod:`fnmatch`) of the architectures that it can run, where that matters.
     spans
         The consecutive stages that it covers, where that is more than `stage`.
+    takes
+        What a backend of the stage ``spectrogram`` transforms: the four ``stems``, or the ``mix``.
+    streams
+        Whether what a backend of the stage ``demix`` gives is a
+        :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
     opt_in
         Chosen only when a user names it, never by ``auto``.
     api
-        Level of the contract that it was written for.
+        Level of the contract that it was written for; what does not say is of the first.
     """
 
     name: str
@@ -83,8 +87,10 @@ class Backend(Generic[P]):
     speed: tuple[Speed, ...] = ()
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
+    takes: Literal["stems", "mix"] = "stems"
+    streams: bool = False
     opt_in: bool = False
-    api: int = API_LEVEL
+    api: int = 1
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: The model where nothing names one.
+DEFAULT_MODEL = "harmonix-all"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class ModelCard:
     context_frames
         How far before and after a frame its logits depend on the spectrogram, so that long songs can be cut into
         blocks; None where they depend on all of it.
+    takes
+        What its spectrogram is made of: the four ``stems``, or the ``mix``.
     """
 
     name: str
@@ -69,6 +74,7 @@ class ModelCard:
     architecture: str = "all-in-one"
     outputs: tuple[str, ...] = ("beats", "sections")
     context_frames: int | None = None
+    takes: Literal["stems", "mix"] = "stems"
 
 
 #: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.

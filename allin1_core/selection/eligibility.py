@@ -12,8 +12,8 @@ from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
 from allin1_core.markers import API_LEVEL
 from allin1_core.plugins.collecting import Offered, Offers
-from allin1_core.selection.cost import Measured, estimate, nothing_measured
-from allin1_core.selection.decision import Candidate, Refusal
+from allin1_core.selection.candidate import Candidate, Refusal
+from allin1_core.selection.cost import Prices, estimate
 from allin1_core.selection.probing import Probes
 
 #: Backends that failed in this session, by (stage, name), with what they raised.
@@ -25,7 +25,7 @@ def gate(
     request: RouteRequest,
     probes: Probes,
     failures: Failures,
-    measured: Measured = nothing_measured,
+    prices: Prices,
 ) -> dict[Stage, tuple[Candidate, ...]]:
     """Judge every backend that covers a stage of `request`.
 
@@ -41,7 +41,7 @@ def gate(
         for offered in offers.covering(stage):
             key = (offered.item.stage, offered.item.name)
             if key not in judged:
-                judged[key] = _judge(offered, request, probes, failures, measured)
+                judged[key] = _judge(offered, request, probes, failures, prices)
             candidates.append(judged[key])
         by_stage[stage] = tuple(
             sorted(candidates, key=lambda c: (not c.is_eligible, c.cost_s, c.backend.name))
@@ -54,13 +54,13 @@ def _judge(
     request: RouteRequest,
     probes: Probes,
     failures: Failures,
-    measured: Measured,
+    prices: Prices,
 ) -> Candidate:
     backend = offered.item
     verdict = _verdict(offered, request, probes, failures)
     ready = verdict if isinstance(verdict, Ready) else None
     refusal = verdict if isinstance(verdict, Refusal) else None
-    speed = None if ready is None else measured(backend, offered.plugin, ready)
+    speed = None if ready is None else prices.of_backend(backend, offered.plugin, ready)
     cost_s, evidence = estimate(backend, request.audio_s, speed, request.members)
     return Candidate(backend, offered.plugin, ready, refusal, cost_s, evidence)
 
@@ -79,12 +79,12 @@ def _verdict(
             "Upgrade the core: pip install --upgrade allin1-core",
         )
     named = False
-    for stage, name in request.choices:
-        if stage in backend.stages:
-            if name not in (backend.name, offered.plugin.name):
-                return Refusal("choice", f"{name} was asked for in stage {stage}.")
+    for choice in request.choices:
+        if choice.stage in backend.stages:
+            if choice.name not in (backend.name, offered.plugin.name):
+                return Refusal("choice", f"{choice.name} was asked for in stage {choice.stage}.")
             # A plugin's name asks for what auto would take of it; only its own name asks for an opt-in.
-            named = named or name == backend.name
+            named = named or choice.name == backend.name
     if backend.opt_in and not named:
         return Refusal(
             "opt-in",
