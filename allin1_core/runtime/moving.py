@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from allin1_core.contracts.arrays import Array, move_arrays
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.errors import BackendError
+from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.probing import load_target
 
 D = TypeVar("D")
@@ -43,6 +44,17 @@ def cross(data: D, bridges: Sequence[Bridge], device: str) -> D:
                 f" {type(error).__name__}: {error}"
             ) from error
     return data
+
+
+def bring_home(data: D, space: Space, network: BridgeNetwork) -> D:
+    """Bring a record from `space` to NumPy.
+
+    Raises
+    ------
+    BackendError
+        If no bridge leads there, or one fails.
+    """
+    return cross(data, network.way(space, HOST), HOST.device)
 
 
 def _call(move: Callable[[Array, str], Array], device: str, array: Array) -> Array:
