@@ -478,8 +478,9 @@ def twins(isolated_plugins, make_plugin):
 
 def decide_between(plugins, *choices):
     offers = collect_offers(plugins)
-    request = RouteRequest(stages=("spectrogram",), audio_s=100.0, choices=choices)
-    return decide(plugins, offers, request, Probes(), {})
+    asked = tuple(Choice(*pair) for pair in choices)
+    request = RouteRequest(stages=("spectrogram",), audio_s=100.0, choices=asked)
+    return decide(plugins, offers, request, Probes(), {}, Priors(offers.bridges))
 
 
 def test_a_name_that_two_plugins_use_is_an_error_that_lists_them(twins):
