@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from allin1_core.contracts.arrays import length_of, part_of
 from allin1_core.contracts.audio import Mix, Stems
@@ -23,12 +23,14 @@ from allin1_core.runtime.checking import cut
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import GUARD_S, sample_of
 from allin1_core.runtime.holding import Held
-from allin1_core.runtime.moving import bring_home, cross
+from allin1_core.runtime.moving import bring_home, cross, read_only
 from allin1_core.runtime.plan import is_in_blocks
 from allin1_core.runtime.reading import FilesRead, read_in_blocks
 from allin1_core.runtime.streaming import Work, reader_of, stream
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
+
+D = TypeVar("D")
 
 #: Frames of long files that are in memory at once: two minutes.
 BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
@@ -108,6 +110,10 @@ class _Worker:
     def produces(self) -> Space:
         return self.step.backend.produces
 
+    def takes(self, record: D, bridges: Sequence[Bridge]) -> D:
+        """Bring a record to where the backend takes it; it must not be written to."""
+        return read_only(cross(record, bridges, self.device))
+
 
 def author_of(candidate: Candidate) -> tuple[str, str, str]:
     """Backend, plugin and version, for the note beside kept stems."""
@@ -139,7 +145,7 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
 
 def _whole(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
     """Run on all of it at once."""
-    data = cross(held.record, job.network.way(held.space, worker.consumes), worker.device)
+    data = worker.takes(held.record, job.network.way(held.space, worker.consumes))
     return Held(worker.call(data, task), worker.produces)
 
 
@@ -148,7 +154,7 @@ def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
     there = job.network.way(HOST, worker.consumes)
 
     def transform(block: Mix | Stems) -> LogSpectrogram:
-        frames: LogSpectrogram = worker.call(cross(block, there, worker.device), task)
+        frames: LogSpectrogram = worker.call(worker.takes(block, there), task)
         return bring_home(frames, worker.produces, job.network)
 
     def blocks() -> Iterator[Mix | Stems]:
@@ -182,7 +188,7 @@ def _network_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Hel
             embeddings=task.embeddings,
             progress=lambda f: task.progress((first + f * (span.stop - first)) / frames),
         )
-        block = cross(part_of(spectrogram, span.start, span.stop), there, worker.device)
+        block = worker.takes(part_of(spectrogram, span.start, span.stop), there)
         logits: Logits = worker.call(block, part)
         return bring_home(logits, worker.produces, job.network)
 
@@ -222,7 +228,7 @@ def stream_steps(
         def brought() -> Iterator[Mix]:
             for mix in blocks():
                 report("demix", done)
-                yield cross(mix, first.bridges, devices[0])
+                yield read_only(cross(mix, first.bridges, devices[0]))
 
         for stems in separate.stream(brought, Task(progress=lambda f: report("demix", f))):
             wait_for(separate)
@@ -232,7 +238,7 @@ def stream_steps(
         report("spectrogram", done)
         if engine.guard.must_check(transformer):
             engine.guard.check(transformer, transform, cut(stems, GUARD_S), network, job.track)
-        frames = transform(cross(stems, on, devices[1]), Task())
+        frames = transform(read_only(cross(stems, on, devices[1])), Task())
         wait_for(transform)
         brought: LogSpectrogram = bring_home(frames, second.backend.produces, network)
         return brought.validate()
