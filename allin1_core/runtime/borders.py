@@ -90,6 +90,7 @@ def check_length(taken: Any, given: Any) -> None:
 def _frames(taken: Any, given: Any) -> int:
     """How many frames belong to an input."""
     if isinstance(given, Activations) and given.frames_per_second != FRAMES_PER_SECOND:
-        return int(round(taken.duration_s * given.frames_per_second))
+        frames: float = taken.duration_s * given.frames_per_second
+        return round(frames)
     length = length_of(taken)
     return frame_count(length) if isinstance(taken, (Mix, Stems)) else length
