@@ -15,7 +15,7 @@ from allin1_core.contracts.stages import Setup, Stage, Task
 from allin1_core.errors import brief
 from allin1_core.plugins.collecting import Offers
 from allin1_core.runtime.difference import measure
-from allin1_core.runtime.moving import bring_home, cross
+from allin1_core.runtime.moving import bring_home, copied, cross, read_only
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.probing import load_target
 
@@ -41,7 +41,7 @@ def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: A
         backend = _reference_of(offers, stage)
         assert backend is not None, f"there is no reference of {stage}"
         try:
-            data = load_target(backend.target)(setup)(data, Task())
+            data = load_target(backend.target)(setup)(read_only(data), Task())
         except Exception as error:
             raise ReferenceFailedError(f"the reference of {stage} raised {brief(error)}") from error
     return data
@@ -50,14 +50,15 @@ def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: A
 def run_alone(
     backend: Backend[Any], call: Any, network: BridgeNetwork, device: str, data: Any
 ) -> Any:
-    """Run a backend on NumPy arrays, and give its output in NumPy arrays.
+    """Run a backend on a copy of NumPy arrays, and give its output in NumPy arrays.
 
     Raises
     ------
     BackendError
         No bridge leads there or back, or one fails.
     """
-    output = call(cross(data, network.way(HOST, backend.consumes), device), Task())
+    moved = cross(copied(data), network.way(HOST, backend.consumes), device)
+    output = call(read_only(moved), Task())
     return bring_home(output, backend.produces, network)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from allin1_core.contracts.arrays import Array, move_arrays
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.errors import BackendError
@@ -57,6 +59,29 @@ def bring_home(data: D, space: Space, network: BridgeNetwork) -> D:
     return cross(data, network.way(space, HOST), HOST.device)
 
 
+def read_only(data: D) -> D:
+    """The same record, whose NumPy arrays cannot be written to; other libraries' arrays are left as they are.
+
+    >>> import numpy as np
+    >>> from allin1_core.contracts.logits import Activations
+    >>> read_only(Activations(np.zeros((3, 2)))).values.flags.writeable
+    False
+    """
+    return move_arrays(data, _locked)
+
+
+def copied(data: D) -> D:
+    """The same record with copies of its arrays, which are NumPy's."""
+    return move_arrays(data, np.array)
+
+
+def _locked(array: Array) -> Array:
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
 def _call(move: Callable[[Array, str], Array], device: str, array: Array) -> Array:
     return move(array, device)
 
@@ -74,3 +99,10 @@ def space_of(array: Array) -> Space:
     device: Any = getattr(array, "device", "cpu")
     kind = getattr(device, "type", None) or str(device)
     return Space(library, str(kind).partition(":")[0])
+
+
+def lies_in(array: Array, space: Space) -> bool:
+    """Whether an array lives in `space`; where it does not name its device, its library has to do."""
+    found = space_of(array)
+    has_device = space == HOST or hasattr(array, "device")
+    return found == space if has_device else found.library == space.library

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from allin1_core.contracts.arrays import length_of, part_of
 from allin1_core.contracts.audio import Mix, Stems
@@ -19,16 +19,19 @@ from allin1_core.contracts.stages import Stage, Task
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.runtime.backends import wait_for
 from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
+from allin1_core.runtime.borders import check_output
 from allin1_core.runtime.checking import cut
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import GUARD_S, sample_of
 from allin1_core.runtime.holding import Held
-from allin1_core.runtime.moving import bring_home, cross
+from allin1_core.runtime.moving import bring_home, cross, read_only
 from allin1_core.runtime.plan import is_in_blocks
 from allin1_core.runtime.reading import FilesRead, read_in_blocks
 from allin1_core.runtime.streaming import Work, reader_of, stream
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
+
+D = TypeVar("D")
 
 #: Frames of long files that are in memory at once: two minutes.
 BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
@@ -108,6 +111,10 @@ class _Worker:
     def produces(self) -> Space:
         return self.step.backend.produces
 
+    def takes(self, record: D, bridges: Sequence[Bridge]) -> D:
+        """Bring a record to where the backend takes it; it must not be written to."""
+        return read_only(cross(record, bridges, self.device))
+
 
 def author_of(candidate: Candidate) -> tuple[str, str, str]:
     """Backend, plugin and version, for the note beside kept stems."""
@@ -115,7 +122,13 @@ def author_of(candidate: Candidate) -> tuple[str, str, str]:
 
 
 def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
-    """Run a step on what is held, block by block where that is long, and tell how that went."""
+    """Run a step on what is held, block by block where that is long, and tell how that went.
+
+    Raises
+    ------
+    ContractError
+        What the backend gave is not what the contract of its stage says.
+    """
     engine = job.engine
     worker = _Worker(step, engine.backends.callable_of(candidate), engine.devices.of(candidate))
     if engine.guard.must_check(candidate):
@@ -133,13 +146,15 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
     began = time.perf_counter()
     output = way(job, worker, held, task)
     wait_for(worker.call)
-    seconds = time.perf_counter() - began
-    return Ran(step, candidate, output, (*held.bridges, *bridges), seconds, time.time())
+    seconds, ended = time.perf_counter() - began, time.time()
+    taken = None if held.is_file else held.record
+    check_output(output.record, step.backend.stages[-1], output.space, taken)
+    return Ran(step, candidate, output, (*held.bridges, *bridges), seconds, ended)
 
 
 def _whole(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
     """Run on all of it at once."""
-    data = cross(held.record, job.network.way(held.space, worker.consumes), worker.device)
+    data = worker.takes(held.record, job.network.way(held.space, worker.consumes))
     return Held(worker.call(data, task), worker.produces)
 
 
@@ -148,7 +163,8 @@ def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
     there = job.network.way(HOST, worker.consumes)
 
     def transform(block: Mix | Stems) -> LogSpectrogram:
-        frames: LogSpectrogram = worker.call(cross(block, there, worker.device), task)
+        frames: LogSpectrogram = worker.call(worker.takes(block, there), task)
+        check_output(frames, "spectrogram", worker.produces, block)
         return bring_home(frames, worker.produces, job.network)
 
     def blocks() -> Iterator[Mix | Stems]:
@@ -182,8 +198,9 @@ def _network_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Hel
             embeddings=task.embeddings,
             progress=lambda f: task.progress((first + f * (span.stop - first)) / frames),
         )
-        block = cross(part_of(spectrogram, span.start, span.stop), there, worker.device)
+        block = worker.takes(part_of(spectrogram, span.start, span.stop), there)
         logits: Logits = worker.call(block, part)
+        check_output(logits, "nn", worker.produces, block)
         return bring_home(logits, worker.produces, job.network)
 
     context = job.engine.card.context_frames or 0
@@ -222,18 +239,20 @@ def stream_steps(
         def brought() -> Iterator[Mix]:
             for mix in blocks():
                 report("demix", done)
-                yield cross(mix, first.bridges, devices[0])
+                yield read_only(cross(mix, first.bridges, devices[0]))
 
         for stems in separate.stream(brought, Task(progress=lambda f: report("demix", f))):
             wait_for(separate)
+            check_output(stems, "demix", first.backend.produces)
             yield cross(stems, home, HOST.device)
 
     def transformed(stems: Stems) -> LogSpectrogram:
         report("spectrogram", done)
         if engine.guard.must_check(transformer):
             engine.guard.check(transformer, transform, cut(stems, GUARD_S), network, job.track)
-        frames = transform(cross(stems, on, devices[1]), Task())
+        frames = transform(read_only(cross(stems, on, devices[1])), Task())
         wait_for(transform)
+        check_output(frames, "spectrogram", second.backend.produces, stems)
         brought: LogSpectrogram = bring_home(frames, second.backend.produces, network)
         return brought.validate()
 

@@ -37,17 +37,16 @@ from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import (
     DEFAULT_THRESHOLD,
-    Metre,
     MetreParameters,
     TempoAlternative,
     TempoPrior,
 )
-from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
 from allin1_core.contracts.verdict import Ready, Unavailable
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
+from allin1_core.runtime.borders import check_length
 from allin1_core.runtime.difference import keeps_promise, largest
 from allin1_core.runtime.difference import measure as measure
 from allin1_core.runtime.moving import cross
@@ -170,7 +169,7 @@ class BackendConformance:
         for name, data, output in self.outputs():
             assert isinstance(output, GIVES[self.stage]), name
             output.validate()
-            check_same_length(data, output)
+            check_length(data, output)
 
     def test_it_keeps_its_promise_of_parity(self) -> None:
         record, _ = self.ready()
@@ -526,19 +525,6 @@ def assert_same_alternatives(
         other = by_relation[one.relation]
         assert abs(one.confidence - other.confidence) < 1e-6, name
         assert (one.bpm, one.step) == pytest.approx((other.bpm, other.step)), name
-
-
-def check_same_length(data: Any, output: Any) -> None:
-    """Assert that `output` is as long as `data`, to the frame."""
-    if isinstance(output, (Logits, Activations)):
-        assert abs(output.duration_s - data.duration_s) < 1e-9
-    elif isinstance(output, Sections):
-        assert output.segments[-1].end == pytest.approx(data.duration_s)
-    elif isinstance(output, Metre):
-        if len(output.beat_times_s):
-            assert output.beat_times_s[-1] <= data.duration_s
-    else:
-        assert 0 <= output.duration_s - data.duration_s < 0.01
 
 
 def _between(network: BridgeNetwork, source: Space, destination: Space) -> tuple[Bridge, ...]:
