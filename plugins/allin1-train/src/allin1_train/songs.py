@@ -149,7 +149,11 @@ def write_songs(
             done.cpu_s += result[1]
             if progress and done.songs % 200 == 0:
                 elapsed = time.time() - begin
-                print(f"{done.songs} songs, {done.hours:.1f} h, {elapsed:.0f} s", file=sys.stderr, flush=True)
+                print(
+                    f"{done.songs} songs, {done.hours:.1f} h, {elapsed:.0f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
         pool.terminate()
         pool.join()
     for leftover in out.glob(".[0-9]*.tmp"):

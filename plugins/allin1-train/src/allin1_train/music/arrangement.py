@@ -39,17 +39,33 @@ class Arrangement:
         self, chance: Chance, sections: list[Section], roles: list[str], genre: Genre, clear: bool
     ) -> None:
         self.windows: dict[tuple[int, str], tuple[int, int]] = {}
-        self.sections = sections
+        self.clear = clear
         q = chance("arrangement")
-        parts = [x for x in roles if x not in (*RHYTHM, "bass", "voice", "backing", "lead", "lead2", "fx")]
+        parts = [
+            x
+            for x in roles
+            if x not in (*RHYTHM, "bass", "voice", "backing", "lead", "lead2", "fx")
+        ]
         self.parts = parts
-        bare_verse = set(q.sample(parts, min(len(parts) - 1, q.choice([0, 1, 1, 2])))) if len(parts) > 1 else set()
+        bare_verse = (
+            set(q.sample(parts, min(len(parts) - 1, q.choice([0, 1, 1, 2, 2]))))
+            if len(parts) > 1
+            else set()
+        )
         bare_solo = set(q.sample(parts, 1)) if len(parts) > 1 and q.random() < 0.5 else set()
+        soft = q.choice([1.0, 0.85, 0.75, 0.65])
+        self.levels = {"verse": soft, "solo": soft**0.5, "chorus": 1.1, "break": soft}
         quiet_break = q.choice(["drums", "drums", "drums bass", "drums bass", "parts"])
         builds, thins = q.random() < 0.65, q.random() < 0.6
+        sparse = q.random() < (0.3 if genre.electronic else 0.03)
         bare = self._sections_without_drums(chance, sections, genre)
         for s, section in enumerate(sections):
             r = chance("layers", s)
+            if sparse:
+                pause = 0.15 if section.label == "chorus" else 0.45
+                for role in r.sample(roles, max(0, len(roles) - 2)):
+                    if r.random() < pause:
+                        self.mute(s, role)
             if section.label == "intro" and builds and section.bars >= 4:
                 self._enter(r.sample(roles, len(roles)), s, section.bars)
             elif section.label == "outro" and thins and section.bars >= 4 and r.random() < 0.8:
@@ -68,9 +84,7 @@ class Arrangement:
                     self.mute(s, role)
 
     @staticmethod
-    def _sections_without_drums(
-        chance: Chance, sections: list[Section], genre: Genre
-    ) -> set[int]:
+    def _sections_without_drums(chance: Chance, sections: list[Section], genre: Genre) -> set[int]:
         """Sections whose drums pause, beyond breaks."""
         q = chance("bare")
         out: set[int] = set()
@@ -112,6 +126,16 @@ class Arrangement:
             if role in roles:
                 back = bars // 2 if returns and bars >= 4 and role not in RHYTHM else bars
                 self.windows[s, role] = (back, bars)
+
+    def balance(self, bars: list[Bar], track: Track) -> None:
+        """Scale the accompaniment's velocities: softer in verses than in choruses."""
+        if not self.clear or track.role not in (*self.parts, "drums", "bass"):
+            return
+        starts = [bar.at for bar in bars]
+        for i, note in enumerate(track.raw):
+            bar = bars[max(0, bisect_right(starts, note.at + 1e-6) - 1)]
+            level = self.levels.get(bar.label, 1.0)
+            track.raw[i] = note._replace(velocity=min(1.0, note.velocity * level))
 
     def filter(self, bars: list[Bar], track: Track) -> None:
         """Remove the notes of `track` where it may not play."""

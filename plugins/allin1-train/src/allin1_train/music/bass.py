@@ -26,7 +26,11 @@ def bass_track(
             following = bar.chords[j + 1] if more else bars[(i + 1) % len(bars)].chords[0]
             line = Line(chance("bassbar", bar.material, bar.index % 4, j), track, low, div)
             line.bar, line.root, line.intervals = bar, chord.root, chord.intervals
-            line.next_root, line.offset, line.width = following.root, chord.offset, stop - chord.offset
+            line.next_root, line.offset, line.width = (
+                following.root,
+                chord.offset,
+                stop - chord.offset,
+            )
             if style == "riffbass":
                 line.riff(chance("bassriff", bar.material))
             else:

@@ -43,7 +43,13 @@ class Comping:
     """
 
     def __init__(
-        self, chance: Chance, track: Track, role: str, styles: tuple[str, str], div: int, start: float
+        self,
+        chance: Chance,
+        track: Track,
+        role: str,
+        styles: tuple[str, str],
+        div: int,
+        start: float,
     ) -> None:
         self.chance, self.track, self.role, self.styles = chance, track, role, styles
         self.div, self.start, self.off = div, start, offbeat(div)
@@ -128,7 +134,9 @@ class Strike:
             if self.bar.n == 4 and div == 4:
                 pattern: tuple[float, ...] = r.choice(STRUMS)
             else:
-                pattern = tuple(k + o for k in range(self.bar.n) for o in (0, off) if not o or r.random() < 0.6)
+                pattern = tuple(
+                    k + o for k in range(self.bar.n) for o in (0, off) if not o or r.random() < 0.6
+                )
             for a in pattern:
                 if offset <= a < offset + width:
                     self.hit(a, 0.5, 1 if a % 1 == 0 else 0.75)
@@ -195,14 +203,22 @@ class Strike:
         for a, d in rhythm(w, max(1, int(self.width)), part.div, 0.6, 0.6):
             degree = bar.scale[w.choice([0, 2, 4, 6, 0, 3])]
             pitch = near(bar.tonic + degree, part.centre + 12)
-            part.track.add(bar.at + self.offset + a, d * 0.9, pitch, self.level * (1 if a == 0 else 0.9))
+            part.track.add(
+                bar.at + self.offset + a, d * 0.9, pitch, self.level * (1 if a == 0 else 0.9)
+            )
 
     def _ostinato(self) -> None:
         """A driving figure on one or two notes, the same in every bar."""
         part, div = self.part, self.part.div
         w = part.chance("ostinato", part.role, self.bar.material)
-        groups = w.choice([(3, 3, 2), (4, 4), (2, 1, 1), (3, 3, 2, 2, 2, 2, 2), (4,)]) if div == 4 else (3,)
-        accents = {sum(groups[: k % len(groups)]) + k // len(groups) * sum(groups) for k in range(40)}
+        groups = (
+            w.choice([(3, 3, 2), (4, 4), (2, 1, 1), (3, 3, 2, 2, 2, 2, 2), (4,)])
+            if div == 4
+            else (3,)
+        )
+        accents = {
+            sum(groups[: k % len(groups)]) + k // len(groups) * sum(groups) for k in range(40)
+        }
         upper = self.voices[w.choice([0, 1, -1])]
         sparse = w.random() < 0.3
         for k in range(round(self.width * div)):
@@ -216,7 +232,12 @@ class Strike:
         """One note at a time: arp, arp16, broken, alberti, finger, and trill (as chips do)."""
         part, div = self.part, self.part.div
         half = 0.5 if div == 4 else 1 / 3
-        steps = {"arp": half, "arp16": 1 / div, "broken": half, "trill": 0.125 if div == 4 else 1 / 6}
+        steps = {
+            "arp": half,
+            "arp16": 1 / div,
+            "broken": half,
+            "trill": 0.125 if div == 4 else 1 / 6,
+        }
         step = steps.get(style, 0.5)
         if style == "finger" and self.r.random() >= 0.6:
             step = 0.25

@@ -6,6 +6,7 @@ Positions are beats of the felt pulse from the first downbeat; a tempo map and a
 into seconds at the end.
 """
 
+import itertools
 import random
 from dataclasses import dataclass
 
@@ -84,6 +85,7 @@ def compose(seed: int) -> Song:
     for track in sketch.tracks:
         if track.role != "fx":
             arrangement.filter(bars, track)
+            arrangement.balance(bars, track)
     return _perform(sketch, swing8, swing16, _mark_the_beat(sketch))
 
 
@@ -101,7 +103,12 @@ def _tempo(r: random.Random, genre: Genre, metre: tuple[int, int]) -> float:
 
 
 def _bars(
-    chance: Chance, genre: Genre, sections: list[Section], n: int, tonic: int, scale: tuple[int, ...]
+    chance: Chance,
+    genre: Genre,
+    sections: list[Section],
+    n: int,
+    tonic: int,
+    scale: tuple[int, ...],
 ) -> list[Bar]:
     r = chance("harmony")
     materials: dict[str, tuple[list[str], int, bool]] = {}
@@ -132,7 +139,7 @@ def _bars(
                     section.nth, chords, t % 12, mode)
             )  # fmt: skip
             at += size
-    for a, b_ in zip(bars, bars[1:], strict=False):  # a sudden rest before a section
+    for a, b_ in itertools.pairwise(bars):  # a sudden rest before a section
         if b_.section != a.section and b_.energy > a.energy + 0.1:
             a.silent = chance("rest", a.section).random() < 0.12
     return bars
@@ -175,7 +182,9 @@ def _instruments(sketch: Sketch) -> None:
     sound, style = _sound(q, genre.bass[0]), q.choice(genre.bass[1].split())
     starts = q.choice([0.05, 0.2, 0.3, 0.4])
     if sound != "none" and style != "none":
-        bass_track(chance, bars, sketch.track("bass", sound, 0, q.uniform(0.7, 1.2)), style, div, starts)
+        bass_track(
+            chance, bars, sketch.track("bass", sound, 0, q.uniform(0.7, 1.2)), style, div, starts
+        )
     for part in genre.parts:
         p = chance("comp", part.role)
         if p.random() > part.probability:
@@ -209,7 +218,9 @@ def _melodies(sketch: Sketch, q: random.Random) -> None:
         voice = sketch.track("voice", sound, q.uniform(-0.1, 0.1), q.uniform(0.8, 1.4))
         register = q.choice([50, 53, 57, 60, 62, 65])
         rap = sketch.name in ("hiphop", "trap") and q.random() < 0.5
-        Melody(chance, voice, "voice", div, register, rap, clear).play(bars, {"verse", "chorus", "bridge"})
+        Melody(chance, voice, "voice", div, register, rap, clear).play(
+            bars, {"verse", "chorus", "bridge"}
+        )
         if q.random() < (0.65 if clear else 0.35):
             spans = [(b.at, b.at + b.n) for b in bars if b.label == "chorus"]
             backing = sketch.track("backing", sound, q.uniform(-0.6, 0.6), 0.5)
@@ -227,8 +238,15 @@ def _melodies(sketch: Sketch, q: random.Random) -> None:
     register = 69 if sketch.name == "piano" else q.choice([60, 65, 69, 72])
     Melody(chance, lead, "lead", div, register, False, clear).play(bars, where)
     if not voiced and ("chorus" not in where or "bridge" not in where or q.random() < 0.5):
-        other = sketch.track("lead2", _sound(q, genre.leads + ("" if genre.leads == "s:chip" else " mallet strings")), q.uniform(-0.4, 0.4), 0.7)
-        Melody(chance, other, "lead2", div, 70, False, clear).play(bars, {"chorus", "solo", "bridge"} - (where & {"bridge"}))
+        other = sketch.track(
+            "lead2",
+            _sound(q, genre.leads + ("" if genre.leads == "s:chip" else " mallet strings")),
+            q.uniform(-0.4, 0.4),
+            0.7,
+        )
+        Melody(chance, other, "lead2", div, 70, False, clear).play(
+            bars, {"chorus", "solo", "bridge"} - (where & {"bridge"})
+        )
 
 
 def _mark_the_beat(sketch: Sketch) -> dict[str, set[int]]:
@@ -241,13 +259,23 @@ def _mark_the_beat(sketch: Sketch) -> dict[str, set[int]]:
     drummed = sections_with(bars, sketch.find("drums")) | sections_with(bars, sketch.find("perc"))
     bare = {bar.section for bar in bars} - drummed
     gated: dict[str, set[int]] = {}
-    held = [t for t in sketch.tracks if t.role in ("pad", "pad2", "strings", "keys", "stab", "va", "gtr") and t.raw]
+    held = [
+        t
+        for t in sketch.tracks
+        if t.role in ("pad", "pad2", "strings", "keys", "stab", "va", "gtr") and t.raw
+    ]
     if sketch.div == 4:
         for track in held:
             if q.random() < genre.gate:
                 kind = q.choice(["bare", "bare", "all", "one"])
                 every = {bar.section for bar in bars}
-                chosen = {q.choice(sorted(every))} if kind == "one" else every if kind == "all" else set(bare)
+                chosen = (
+                    {q.choice(sorted(every))}
+                    if kind == "one"
+                    else every
+                    if kind == "all"
+                    else set(bare)
+                )
                 gated[track.role] = chosen
     share = marked(bars, sketch.tracks)
     weak = {s for s in bare if share[s] < 0.6 and not any(s in x for x in gated.values())}
@@ -291,7 +319,19 @@ def _ending(sketch: Sketch, total: float) -> None:
     last = sketch.bars[-1]
     third = 4 if last.scale is MAJOR else 3
     for track in sketch.tracks:
-        if track.raw and track.role in ("bass", "keys", "gtr", "pad", "lh", "va", "vn", "vn2", "strings", "organ", "horns"):
+        if track.raw and track.role in (
+            "bass",
+            "keys",
+            "gtr",
+            "pad",
+            "lh",
+            "va",
+            "vn",
+            "vn2",
+            "strings",
+            "organ",
+            "horns",
+        ):
             low = 30 if track.role == "bass" else 52
             for interval in (0,) if track.role == "bass" else (0, third, 7):
                 pitch = low + (last.tonic - low) % 12 + interval
@@ -363,9 +403,7 @@ def _perform(sketch: Sketch, swing8: float, swing16: float, gated: dict[str, set
     starts[0] = (begin, starts[0][1])
     lengths = np.diff([x for x, _ in starts] + [end])
     merged = [
-        x
-        for i, x in enumerate(starts)
-        if i == 0 or x[1] != starts[i - 1][1] or lengths[i] > 6
+        x for i, x in enumerate(starts) if i == 0 or x[1] != starts[i - 1][1] or lengths[i] > 6
     ]
     return Song(
         chance.seed, sketch.name, sketch.bpm, (n, sketch.div), tracks, tempo.beat(beats),
@@ -388,5 +426,3 @@ def _ducks(sketch: Sketch, tempo: TempoMap, q: random.Random) -> Array:
             if not np.any((struck >= a) & (struck < b)):
                 times += tempo.beat(bar.at + np.arange(bar.n)).tolist()
     return np.sort(times)
-
-

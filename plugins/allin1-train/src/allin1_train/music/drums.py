@@ -49,7 +49,9 @@ def drum_track(
         name = style
         if (half_bridge and bar.label == "bridge") or (half_break and bar.label == "break"):
             name = "half"
-        loud = bar.energy > 0.7 if not clear else bar.label in ("chorus", "solo") or bar.energy > 0.85
+        loud = (
+            bar.energy > 0.7 if not clear else bar.label in ("chorus", "solo") or bar.energy > 0.85
+        )
         hits: list[Hit] = []
         if mode != "none":
             g = chance("groove", bar.material, "hi" if loud else "lo")
@@ -68,7 +70,13 @@ def drum_track(
             start, strokes = fill(f, bar.n, div)
             hits = [h for h in hits if h.at < start] + strokes
         rises = follows is not None and last and follows.energy > bar.energy + 0.15
-        if genre.electronic and follows and _bars_left(bar) <= 2 and _rises(bars, i) and chance("build", bar.section).random() < 0.7:
+        if (
+            genre.electronic
+            and follows
+            and _bars_left(bar) <= 2
+            and _rises(bars, i)
+            and chance("build", bar.section).random() < 0.7
+        ):
             keep = f.random() < 0.5
             hits = [h for h in hits if h.key != KICK or keep] + roll(f, bar.n, bar.count > 2)
         elif rises and mode == "light" and f.random() < 0.3:
@@ -109,7 +117,9 @@ def percussion(chance: Chance, bars: list[Bar], track: Track, div: int) -> None:
             at = [float(k) for k in range(1, bar.n, 2)]
         else:
             half = (0, div // 2 + (div == 3))
-            at = [k + j / div for k in range(bar.n) for j in range(div) if grid == "16" or j in half]
+            at = [
+                k + j / div for k in range(bar.n) for j in range(div) if grid == "16" or j in half
+            ]
         for a in at:
             other = key == 62 and r.random() < 0.2
             track.add(bar.at + a, 0.2, key + other, 0.45 if a % 1 else 0.65)

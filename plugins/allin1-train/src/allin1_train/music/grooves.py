@@ -7,7 +7,24 @@ from allin1_train.music.rhythm import offbeat
 
 KICK, RIM, SNARE, CLAP, HAT, PEDAL, OPEN, CRASH, RIDE = 36, 37, 38, 39, 42, 44, 46, 49, 51
 #: How often a kick falls on each sixteenth of a four-beat bar.
-KICK_WEIGHTS = (1, 0.02, 0.12, 0.16, 0.03, 0.03, 0.3, 0.22, 0.6, 0.06, 0.5, 0.16, 0.03, 0.06, 0.25, 0.12)
+KICK_WEIGHTS = (
+    1,
+    0.02,
+    0.12,
+    0.16,
+    0.03,
+    0.03,
+    0.3,
+    0.22,
+    0.6,
+    0.06,
+    0.5,
+    0.16,
+    0.03,
+    0.06,
+    0.25,
+    0.12,
+)
 
 
 class Hit(NamedTuple):
@@ -57,7 +74,9 @@ class BarOfDrums:
         key = r.choice([HAT, HAT, RIDE, OPEN]) if self.open_hats else HAT
         accent, weak = r.uniform(0.5, 1), r.uniform(0.55, 1)
         for a in grid:
-            level = 0.62 if a % 1 == 0 else 0.62 * accent if a % 1 == self.off else 0.62 * accent * weak
+            level = (
+                0.62 if a % 1 == 0 else 0.62 * accent if a % 1 == self.off else 0.62 * accent * weak
+            )
             self.hits.append(Hit(a, key, level * r.uniform(0.85, 1.1)))
         if r.random() < 0.3:
             self.put(OPEN, 0.6, r.choice(self.beats) + self.off)
@@ -320,7 +339,11 @@ class BarOfDrums:
 
     def _metal(self) -> None:
         r = self.r
-        some = self.steps if r.random() < 0.4 else [a for a in self.steps if r.random() < 0.5 or a == 0]
+        some = (
+            self.steps
+            if r.random() < 0.4
+            else [a for a in self.steps if r.random() < 0.5 or a == 0]
+        )
         self.put(KICK, 0.9, *some)
         self.put(SNARE, 0.95, *self.back)
         self.put(r.choice([CRASH, RIDE, OPEN, HAT]), 0.6, *self.beats)
@@ -344,7 +367,11 @@ class BarOfDrums:
         r = self.r
         key = r.choice([43, 45, 48])
         self.put(key, 0.8, 0)
-        self.put(key if r.random() < 0.5 else key - 5 if key > 45 else key + 5, 0.6, *(a for a in self.eighths[1:] if r.random() < 0.2))
+        self.put(
+            key if r.random() < 0.5 else key - 5 if key > 45 else key + 5,
+            0.6,
+            *(a for a in self.eighths[1:] if r.random() < 0.2),
+        )
         if self.open_hats:
             self.put(KICK, 0.8, 0)
             self.put(SNARE, 0.4, *(a for a in self.eighths if r.random() < 0.5))
@@ -401,10 +428,8 @@ def fill(r: random.Random, n: int, div: int) -> tuple[float, list[Hit]]:
 
 def roll(r: random.Random, n: int, whole: bool) -> list[Hit]:
     """A snare roll that swells over one bar, in quarters to sixteenths."""
-    hits = []
-    for k in range(4 * n):
-        if k % 2 == 0 or k >= 2 * n:
-            hits.append(Hit(k / 4, SNARE, 0.3 + 0.6 * k / (4 * n)))
+    steps = [k for k in range(4 * n) if k % 2 == 0 or k >= 2 * n]
+    hits = [Hit(k / 4, SNARE, 0.3 + 0.6 * k / (4 * n)) for k in steps]
     if not whole:
         hits = [h for h in hits if h.at >= n / 2]
     return hits if r.random() < 0.9 else [Hit(h.at, CLAP, h.velocity) for h in hits]

@@ -1,5 +1,6 @@
 """The finished mix: compression, loudness, clipping, width, and what codecs do to it."""
 
+import itertools
 import random
 
 import numpy as np
@@ -10,7 +11,31 @@ from allin1_train.music.audio import RATE, Signal, f32, one_pole
 
 HOP = 576
 #: Edges of the codec's bands, in bins of 38 Hz.
-BAND_EDGES = (0, 4, 8, 12, 16, 20, 24, 30, 36, 44, 52, 62, 74, 90, 110, 134, 162, 196, 238, 288, 342, 418, 577)
+BAND_EDGES = (
+    0,
+    4,
+    8,
+    12,
+    16,
+    20,
+    24,
+    30,
+    36,
+    44,
+    52,
+    62,
+    74,
+    90,
+    110,
+    134,
+    162,
+    196,
+    238,
+    288,
+    342,
+    418,
+    577,
+)
 
 
 def compress(mix: Signal, r: random.Random) -> Signal:
@@ -55,7 +80,7 @@ def coded(mix: Signal, r: random.Random) -> Signal:
             z = fft.rfft(windows[a : a + 512] * window)
             z[:, cut:] = 0
             parts = z.view(f32)
-            for k, (low, high) in enumerate(zip(BAND_EDGES, BAND_EDGES[1:], strict=False)):
+            for k, (low, high) in enumerate(itertools.pairwise(BAND_EDGES)):
                 band = parts[:, 2 * low : 2 * high]
                 step = np.abs(band).max(1, keepdims=True) * f32(coarse * (1 + 0.15 * k)) + f32(1e-7)
                 np.rint(band / step, out=band)
@@ -87,9 +112,9 @@ def master(mix: Signal, r: random.Random, fade: tuple[float, float] | None) -> S
     if r.random() < 0.2:
         mix += f32(10 ** r.uniform(-4.5, -2.3)) * g.standard_normal(n, dtype=f32)
     narrow = r.random()
-    if narrow < 0.25:
+    if narrow < 0.2:
         mix[:] = mix.mean(0)
-    elif narrow < 0.4:
+    elif narrow < 0.33:
         middle = mix.mean(0)
         mix = middle + (mix - middle) * f32(r.uniform(0.2, 0.7))
     lossy = r.random()

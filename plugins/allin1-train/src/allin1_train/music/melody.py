@@ -35,7 +35,14 @@ class Melody:
     """
 
     def __init__(
-        self, chance: Chance, track: Track, role: str, div: int, register: int, rap: bool, clear: bool
+        self,
+        chance: Chance,
+        track: Track,
+        role: str,
+        div: int,
+        register: int,
+        rap: bool,
+        clear: bool,
     ) -> None:
         self.chance, self.track, self.role, self.div = chance, track, role, div
         self.register, self.rap, self.clear = register, rap, clear
@@ -63,7 +70,7 @@ class Melody:
         if self.clear and self.role == "voice":
             density += {"verse": 0.1, "chorus": -0.08, "bridge": -0.1}.get(bar.label, 0)
         if solo:
-            density += 0.3
+            density = max(0.85, density + 0.3) if self.clear else density + 0.25
         fine = self.rap or solo or m.random() < 0.5
         steps = self.div if fine else (2 if self.div == 4 else 3)
         onsets = rhythm(w, bar.n, steps, 0.95 if self.rap else density, 0.35)
@@ -98,7 +105,9 @@ class Melody:
             degree = max(-3, min(10 if solo else 8, degree))
             pitch = high - 7 + (bar.tonic - high) % 12 + 12 * (degree // 7) + bar.scale[degree % 7]
             if a % 1 == 0 and w.random() < 0.6:  # a chord tone on a strong beat
-                tones = [near(chord.root + x, high - 1) + o for x in chord.intervals for o in (0, 12)]
+                tones = [
+                    near(chord.root + x, high - 1) + o for x in chord.intervals for o in (0, 12)
+                ]
                 pitch = min(tones, key=lambda x, p=pitch: abs(x - p))  # type: ignore[misc]
             if self.rap:
                 pitch = self.register + w.choice([0, 0, 0, 1, 2, -1, -3])
@@ -107,10 +116,14 @@ class Melody:
                 continue
             pitch += (extra.random() < vary * 0.15) * extra.choice([2, -2, 3])
             level = 0.6 + 0.25 * bar.energy + 0.05 * (a % 1 == 0)
-            self.track.add(bar.at + a, min(d, 3.0 if length else 2.5) * max(held, length), pitch, level)
+            self.track.add(
+                bar.at + a, min(d, 3.0 if length else 2.5) * max(held, length), pitch, level
+            )
 
 
-def harmonised(track: Track, tonic: int, scale: tuple[int, ...], spans: list[tuple[float, float]]) -> list[tuple[float, float, float, float]]:
+def harmonised(
+    track: Track, tonic: int, scale: tuple[int, ...], spans: list[tuple[float, float]]
+) -> list[tuple[float, float, float, float]]:
     """The notes of `track` that lie in `spans` (beats), a third higher within the scale."""
     out = []
     for at, length, pitch, velocity in track.raw:

@@ -31,7 +31,9 @@ def sweeps(notes: Array, n: int, r: random.Random) -> Signal:
             x = (x * f32(0.4) + dark * 2) * np.exp(-4 * t) + boom
         elif kind == DOWNLIFTER:
             sweep = np.sin(2 * np.pi * np.cumsum(1600 * 2 ** (-3 * t)) / RATE).astype(f32)
-            x = ((x - dark) * (1 - t) + dark * t) * (1 - t) ** 1.5 + f32(tone / 2) * sweep * (1 - t) ** 2
+            x = ((x - dark) * (1 - t) + dark * t) * (1 - t) ** 1.5 + f32(tone / 2) * sweep * (
+                1 - t
+            ) ** 2
         else:
             x = (x - dark) * t**4
         out[i : i + m] += faded(x.astype(f32), 400) * f32(velocity)

@@ -27,7 +27,20 @@ LEVEL = {
     "drums": 0.17, "perc": 0.035, "bass": 0.1, "voice": 0.1, "backing": 0.035, "lead": 0.075,
     "lead2": 0.055, "fx": 0.05, "pad": 0.03, "pad2": 0.025, "strings": 0.035,
 }  # fmt: skip
-WIDE = ("pad", "pad2", "gtr", "strings", "stab", "arp", "keys", "backing", "va", "vn", "horns", "pulse")
+WIDE = (
+    "pad",
+    "pad2",
+    "gtr",
+    "strings",
+    "stab",
+    "arp",
+    "keys",
+    "backing",
+    "va",
+    "vn",
+    "horns",
+    "pulse",
+)
 ECHOED = ("lead", "voice", "keys", "stab", "arp", "pulse")
 LENGTHS = 0.09  # lengths of notes are rounded to powers of exp(0.09)
 
@@ -98,7 +111,7 @@ def _track(track: Track, n: int, font: SoundFont, r: random.Random) -> Signal:
         font.select(int(what), drums)
         make = lambda pitch, length, velocity: font.note(pitch, length, velocity, drums)  # noqa: E731
     out = np.zeros(n, f32)
-    cache: dict[tuple[int, int, int], Signal] = {}
+    cache: dict[tuple[int, int, int], tuple[Signal, int]] = {}
     grades = 6 if kind in ("kit", "gm") else 3
     for start, length, pitch, velocity in track.notes.tolist():
         pitch = int(pitch) if drums else min(108, max(21, int(pitch)))
@@ -106,12 +119,21 @@ def _track(track: Track, n: int, font: SoundFont, r: random.Random) -> Signal:
         grade = max(1, round(velocity * grades))
         key = pitch, size, grade
         if key not in cache:
-            cache[key] = make(pitch, float(np.exp(size * LENGTHS)), grade / grades)
-        x, i = cache[key], int(start * RATE)
+            made = make(pitch, float(np.exp(size * LENGTHS)), grade / grades)
+            cache[key] = made, 0 if drums else _anticipation(made)
+        x, ahead = cache[key]
+        i = max(0, int(start * RATE) - ahead)
         m = min(len(x), n - i)
         if m > 0:
             out[i : i + m] += x[:m] * f32(velocity * grades / grade)
     return out
+
+
+def _anticipation(note: Signal) -> int:
+    """Samples by which a player begins a note of slow attack early, so that it is heard in time."""
+    attack = np.abs(note[: int(0.1 * RATE)])
+    reached = int(np.argmax(attack > 0.5 * attack.max())) if len(attack) else 0
+    return int(0.6 * reached)
 
 
 def _coloured(x: Signal, role: str, r: random.Random) -> Signal:

@@ -27,7 +27,9 @@ class SoundFont:
         from tinysoundfont import _tinysoundfont as tsf
 
         if not Path(path).is_file():
-            raise FileNotFoundError(f"no SoundFont at {path}: pass the path of FluidR3Mono_GM.sf3 (Debian: fluidr3mono-gm-soundfont)")
+            raise FileNotFoundError(
+                f"no SoundFont at {path}: pass the path of FluidR3Mono_GM.sf3 (Debian: fluidr3mono-gm-soundfont)"
+            )
         self._font = tsf.SoundFont(str(path))
         self._font.set_output(tsf.OutputMode.Mono, RATE, -6.0)
         self._font.set_max_voices(64)
@@ -50,7 +52,9 @@ class SoundFont:
             if np.abs(parts[-1]).max() < 3e-4:
                 break
         font.channel_sounds_off(channel)
-        self._chunk(256)
+        for _ in range(64):  # else its end would sound into the next note
+            if not self._chunk(256).any():
+                break
         return faded(np.concatenate(parts), 2000)
 
     def _chunk(self, n: int) -> Signal:

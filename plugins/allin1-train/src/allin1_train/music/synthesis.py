@@ -95,7 +95,11 @@ class Patch:
         n = int(RATE * (seconds + min(1.2, 4 * self.release)))
         f0 = 440 * 2 ** ((pitch - 69) / 12)
         envelope = adsr(n, seconds, self.a, self.d, self.s, self.release)
-        wave = self._fm(n, f0, velocity) if self.kind in ("fm", "bell") else self._tables(n, f0, velocity)
+        wave = (
+            self._fm(n, f0, velocity)
+            if self.kind in ("fm", "bell")
+            else self._tables(n, f0, velocity)
+        )
         return faded((wave * envelope * f32(velocity)).astype(f32))
 
     def _fm(self, n: int, f0: float, velocity: float) -> Signal:
@@ -125,7 +129,9 @@ class Patch:
                 phase = phase + 2048 * f * 0.04 * (1 - np.exp(-t / f32(0.03)))
             elif self.vibrato:
                 late = np.clip((t - 0.2) / f32(0.3), 0, 1)
-                phase = phase + 2048 * f * self.vibrato / 12 * 0.69 / 37 * late * np.sin(t * f32(37))
+                phase = phase + 2048 * f * self.vibrato / 12 * 0.69 / 37 * late * np.sin(
+                    t * f32(37)
+                )
             i = phase.astype(np.int64) & 2047
             out += dark[i] if plain else dark[i] + mix * bright[i]
         out /= f32(len(self.detune) ** 0.5)

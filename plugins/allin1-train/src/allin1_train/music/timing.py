@@ -31,7 +31,14 @@ class TempoMap:
     """
 
     def __init__(
-        self, r: random.Random, name: str, genre: Genre, bars: list[Bar], bpm: float, swing8: float, swing16: float
+        self,
+        r: random.Random,
+        name: str,
+        genre: Genre,
+        bars: list[Bar],
+        bpm: float,
+        swing8: float,
+        swing16: float,
     ) -> None:
         self.swing8, self.swing16 = swing8, swing16
         n = bars[0].n
@@ -42,7 +49,9 @@ class TempoMap:
             drift = np.cumsum([r.gauss(0, 1) for _ in range(count)])
             drift -= np.linspace(drift[0], drift[-1], count)
             free = 0.04 if name in ("piano", "chamber", "folk", "waltz", "jazz") else 0.02
-            steps *= np.exp(drift / (np.abs(drift).max() + 1e-9) * r.choice([0, 0.003, 0.01, 0.02, free]))
+            steps *= np.exp(
+                drift / (np.abs(drift).max() + 1e-9) * r.choice([0, 0.003, 0.01, 0.02, free])
+            )
         if r.random() < (0.01 if genre.electronic else 0.04):  # one section has another tempo
             section = r.randrange(bars[-1].section + 1)
             factor = r.choice([0.75, 0.85, 1.12, 1.25])
@@ -95,7 +104,9 @@ def perform(
     """
     late = 0.0 if human < 0.003 else r.gauss(0, 0.006) + (0.008 if track.role == "bass" else 0)
     notes = sorted(
-        x for x in track.raw if track.role == "voice" or not any(a <= x.at < b - 0.01 for a, b in silent)
+        x
+        for x in track.raw
+        if track.role == "voice" or not any(a <= x.at < b - 0.01 for a, b in silent)
     )
     track.raw = []
     if not notes:

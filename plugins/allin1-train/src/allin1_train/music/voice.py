@@ -1,5 +1,6 @@
 """A singer: a glottal source with glides and vibrato, through vowels, with consonants between."""
 
+import itertools
 import random
 
 import numpy as np
@@ -27,7 +28,11 @@ class Singer:
     def __init__(self, r: random.Random) -> None:
         self.r, self.g = r, np.random.default_rng(r.randrange(2**32))
         self.tract, tilt = r.uniform(0.88, 1.2), r.uniform(0.8, 1.7)
-        self.rate, self.depth, self.breath = r.uniform(4.8, 6.4), r.uniform(0.05, 0.45), r.uniform(0.01, 0.12)
+        self.rate, self.depth, self.breath = (
+            r.uniform(4.8, 6.4),
+            r.uniform(0.05, 0.45),
+            r.uniform(0.01, 0.12),
+        )
         self.vowels = r.sample(list(VOWELS), 4)
         self.glide, self.attack = r.uniform(0.02, 0.09), r.uniform(0.015, 0.05)
         self.diction, self.scoop = r.uniform(0.4, 0.85), r.uniform(0, 2)
@@ -42,7 +47,7 @@ class Singer:
         out = np.zeros(n, f32)
         ends = np.maximum.accumulate(notes[:, 0] + notes[:, 1])
         cuts = [0, *(np.flatnonzero(notes[1:, 0] > ends[:-1] + 0.25) + 1).tolist(), len(notes)]
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in itertools.pairwise(cuts):
             begin = max(0, int((notes[a, 0] - 0.15) * RATE))
             m = min(n, int((ends[a:b].max() + 0.25) * RATE)) - begin
             if m > 2000:
@@ -68,12 +73,16 @@ class Singer:
             if r.random() < self.diction:
                 self._consonant(i, velocity, level, noise)
         pitch = smoothed(pitch - phrase[0, 2], self.glide) + phrase[0, 2]
-        pitch += self.depth * np.sin(2 * np.pi * self.rate * t) * np.clip((since - 0.15) / 0.3, 0, 1)
+        pitch += (
+            self.depth * np.sin(2 * np.pi * self.rate * t) * np.clip((since - 0.15) / 0.3, 0, 1)
+        )
         pitch += smoothed(g.standard_normal(frames), 0.05) * 0.25
         f = 440 * 2 ** ((pitch - 69) / 12)
         at = np.arange(m) / CONTROL
         phase = np.interp(at, np.arange(frames), np.cumsum(f) / PER_SECOND) * 2048
-        source = self.table[phase.astype(np.int64) & 2047] * stretched(smoothed(level, self.attack), m)
+        source = self.table[phase.astype(np.int64) & 2047] * stretched(
+            smoothed(level, self.attack), m
+        )
         source += self.breath * stretched(level, m) * g.standard_normal(m, dtype=f32)
         out = self._tract(source, smoothed(weights, 0.03), m)
         hiss = g.standard_normal(m, dtype=f32)
@@ -108,5 +117,7 @@ class Singer:
             for formant, gain in zip((*VOWELS[vowel], 3600), (1, 0.6, 0.35, 0.15), strict=True):
                 width = 45 + 0.06 * formant
                 response += gain / (1 + ((frequency - f32(formant * self.tract)) / f32(width)) ** 2)
-            out += np.fft.irfft(spectrum * response, size)[:m].astype(f32) * stretched(weights[k], m)
+            out += np.fft.irfft(spectrum * response, size)[:m].astype(f32) * stretched(
+                weights[k], m
+            )
         return out
