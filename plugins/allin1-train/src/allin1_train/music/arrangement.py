@@ -6,7 +6,7 @@ import numpy as np
 
 from allin1_train.music.chance import Chance
 from allin1_train.music.genres import Genre
-from allin1_train.music.score import Bar, Section, Track
+from allin1_train.music.score import Bar, Note, Section, Track
 
 RHYTHM = ("drums", "perc")
 #: A gate's sixteenths: on, accented, or off.
@@ -40,7 +40,7 @@ class Arrangement:
     ) -> None:
         self.windows: dict[tuple[int, str], tuple[int, int]] = {}
         self.clear = clear
-        q = chance("arrangement")
+        self.q = q = chance("arrangement")
         parts = [
             x
             for x in roles
@@ -137,16 +137,31 @@ class Arrangement:
             level = self.levels.get(bar.label, 1.0)
             track.raw[i] = note._replace(velocity=min(1.0, note.velocity * level))
 
-    def filter(self, bars: list[Bar], track: Track) -> None:
-        """Remove the notes of `track` where it may not play."""
+    def apply(self, bars: list[Bar], tracks: list[Track]) -> None:
+        """Remove the notes of tracks where they may not play, but leave no bar empty."""
         starts = [bar.at for bar in bars]
-        kept = []
-        for note in track.raw:
-            bar = bars[max(0, bisect_right(starts, note.at + 1e-6) - 1)]
-            first, last = self.windows.get((bar.section, track.role), (0, bar.count))
-            if first <= bar.index < last:
-                kept.append(note)
-        track.raw = kept
+        sounding = np.zeros(len(bars), bool)
+        removed: dict[str, list[list[Note]]] = {}
+        for track in tracks:
+            kept = []
+            lost: list[list[Note]] = [[] for _ in bars]
+            for note in track.raw:
+                i = max(0, bisect_right(starts, note.at + 1e-6) - 1)
+                first, last = self.windows.get((bars[i].section, track.role), (0, bars[i].count))
+                if track.role == "fx" or first <= bars[i].index < last:
+                    kept.append(note)
+                    end = bisect_right(starts, note.at + 0.8 * note.length)
+                    sounding[i:end] |= track.role != "fx"
+                else:
+                    lost[i].append(note)
+            track.raw = kept
+            removed[track.role] = lost
+        before = ""
+        for i in np.flatnonzero(~sounding):
+            able = sorted(role for role, lost in removed.items() if lost[i])
+            if able:
+                before = before if before in able else self.q.choice(able)
+                next(t for t in tracks if t.role == before).raw += removed[before][i]
 
 
 def marked(bars: list[Bar], tracks: list[Track]) -> dict[int, float]:

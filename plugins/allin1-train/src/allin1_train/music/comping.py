@@ -57,6 +57,7 @@ class Comping:
         self.centre = 50 if role == "lh" else q.choice([48, 52, 55, 60, 64])
         if role == "arp":
             self.centre += 12
+        self.calm_bridge = styles[0] != styles[1] and q.random() < 0.6
         self.stop = q.choice([2, 2, 0.75])
         self.weak = q.uniform(0.55, 0.95)  # level off the beat
         self.masked = {
@@ -74,6 +75,8 @@ class Comping:
                 continue
             loud = bar.label in ("chorus", "solo") or bar.material == "chorus"
             style = self.styles[loud]
+            if self.calm_bridge and bar.label == "bridge":
+                style = "sustain"
             if bar.label == "break" and style not in HELD and self.q.random() < 0.3:
                 style = "sustain"
             self.bar(bar, style)

@@ -82,10 +82,9 @@ def compose(seed: int) -> Song:
     sketch = Sketch(chance, name, genre, n, div, bpm, clear, sections, bars, [])
     _instruments(sketch)
     arrangement = Arrangement(chance, sections, [t.role for t in sketch.tracks], genre, clear)
+    arrangement.apply(bars, sketch.tracks)
     for track in sketch.tracks:
-        if track.role != "fx":
-            arrangement.filter(bars, track)
-            arrangement.balance(bars, track)
+        arrangement.balance(bars, track)
     return _perform(sketch, swing8, swing16, _mark_the_beat(sketch))
 
 
@@ -231,12 +230,17 @@ def _melodies(sketch: Sketch, q: random.Random) -> None:
     for label, probability in (("intro", 0.35), ("outro", 0.25), ("break", 0.15)):
         if q.random() < probability:
             where.add(label)
+    forms = {s.label for s in sketch.sections}
     if not voiced:
         where |= {"verse", "chorus", "bridge"}
+        if clear and forms & {"verse", "chorus"} and q.random() < 0.8:
+            where.discard("inst")  # what has no melody, then, is instrumental
         if clear and q.random() < 0.5:  # the theme's other half has another instrument
             where.discard(q.choice(["chorus", "bridge"]))
     register = 69 if sketch.name == "piano" else q.choice([60, 65, 69, 72])
-    Melody(chance, lead, "lead", div, register, False, clear).play(bars, where)
+    melody = Melody(chance, lead, "lead", div, register, False, clear)
+    melody.hook = voiced and clear and q.random() < 0.4
+    melody.play(bars, where)
     if not voiced and ("chorus" not in where or "bridge" not in where or q.random() < 0.5):
         other = sketch.track(
             "lead2",
@@ -279,7 +283,8 @@ def _mark_the_beat(sketch: Sketch) -> dict[str, set[int]]:
                 gated[track.role] = chosen
     share = marked(bars, sketch.tracks)
     weak = {s for s in bare if share[s] < 0.6 and not any(s in x for x in gated.values())}
-    weak = {s for s in weak if q.random() < (0.85 if genre.human < 0.01 else 0.75)}
+    often = 0.85 if genre.human < 0.01 else 0.75
+    weak = {s for s in sorted(weak) if q.random() < often or share[s] < 0.05}
     if not weak:
         return gated
     pads = [t for t in held if t.role in ("pad", "pad2", "strings", "va")]

@@ -48,6 +48,7 @@ class Melody:
         self.register, self.rap, self.clear = register, rap, clear
         self.q = chance("melody", role)
         self.vary = self.q.uniform(0, 0.3)
+        self.hook = False  # whether instrumental sections repeat the chorus's melody
         self.lift = self.q.choice([5, 5, 5, 4, 7, 2]) if clear else 5
 
     def play(self, bars: list[Bar], where: set[str]) -> None:
@@ -85,8 +86,8 @@ class Melody:
         name = bar.label if self.role == "voice" else bar.material
         if bar.label == "solo":
             name = f"solo{bar.section}"
-        if self.clear and self.role != "voice" and bar.label == "inst":
-            name = "chorus" if self.chance("hook").random() < 0.5 else name
+        if self.hook and bar.label == "inst":
+            name = "chorus"
         m = self.chance("motif", self.role, name)
         shape = m.choice(HOOKS if self.clear and name == "chorus" else SHAPES)
         letter = str(bar.index) if solo else shape[bar.index % 4]
