@@ -3,11 +3,16 @@
 ``python -m allin1_train.songs OUT --songs 1000 --procs 16 --soundfont FluidR3Mono_GM.sf3``
 """
 
-import argparse
 import os
+
+if __name__ == "__main__":  # one process a core: before NumPy is loaded
+    for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
+import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -134,11 +139,18 @@ def write_songs(
     begin = time.time()
     _font = SoundFont(soundfont)  # before the fork, so that it is shared
     done = Rendered()
-    jobs = ((seed, out, begin + 60 * minutes) for seed in range(first, first + songs))
+    until = begin + 60 * minutes
+
+    def jobs() -> Iterator[tuple[int, Path, float]]:
+        for seed in range(first, first + songs):
+            if time.time() > until:
+                return
+            yield seed, out, until
+
     with get_context("fork").Pool(procs or os.cpu_count()) as pool:
-        for result in pool.imap_unordered(_write, jobs):
+        for result in pool.imap_unordered(_write, jobs()):
             if result is None:
-                break
+                continue
             if isinstance(result, str):
                 done.failures.append(result)
                 if len(done.failures) > 5 + 0.02 * done.songs:
@@ -154,10 +166,8 @@ def write_songs(
                     file=sys.stderr,
                     flush=True,
                 )
-        pool.terminate()
+        pool.close()
         pool.join()
-    for leftover in out.glob(".[0-9]*.tmp"):
-        leftover.unlink()
     done.wall_s = time.time() - begin
     return done
 

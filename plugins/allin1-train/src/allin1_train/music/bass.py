@@ -55,9 +55,11 @@ class Line:
         self.off = offbeat(div)
 
     def add(self, at: float, length: float, pitch: float, velocity: float = 0.8) -> None:
+        """Add a note at an offset in the bar."""
         self.track.add(self.bar.at + at, length, pitch, velocity)
 
     def degree(self, pitch_class: int) -> int:
+        """Pitch of a class in the octave of the bass."""
         return self.low + (pitch_class - self.low) % 12
 
     def riff(self, r: random.Random) -> None:
