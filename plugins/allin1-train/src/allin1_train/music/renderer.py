@@ -7,6 +7,7 @@ times faster than synthesising every note.
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy.signal import oaconvolve
@@ -45,7 +46,7 @@ ECHOED = ("lead", "voice", "keys", "stab", "arp", "pulse")
 LENGTHS = 0.09  # lengths of notes are rounded to powers of exp(0.09)
 
 
-def render(song: Song, font: SoundFont) -> Signal:
+def render(song: Song, font: SoundFont | None) -> Signal:
     """Render `song`; the same song gives the same samples.
 
     Parameters
@@ -53,11 +54,16 @@ def render(song: Song, font: SoundFont) -> Signal:
     song
         From `compose`.
     font
-        Instruments of its ``gm:`` and ``kit:`` tracks.
+        Instruments of its ``gm:`` and ``kit:`` tracks; None will do for a song without such.
 
     Returns
     -------
     float32 [2, n], within -1…1, at 44.1 kHz.
+
+    Raises
+    ------
+    ValueError
+        If the song needs a SoundFont and there is none.
     """
     r = random.Random(f"render/{song.seed}")
     n = int(song.length * RATE)
@@ -93,7 +99,7 @@ def render(song: Song, font: SoundFont) -> Signal:
     return master(mix, r, fade)
 
 
-def _track(track: Track, n: int, font: SoundFont, r: random.Random) -> Signal:
+def _track(track: Track, n: int, font: SoundFont | None, r: random.Random) -> Signal:
     """Mono signal of one track."""
     kind, _, what = track.sound.partition(":")
     if kind == "voice":
@@ -104,12 +110,14 @@ def _track(track: Track, n: int, font: SoundFont, r: random.Random) -> Signal:
     drums = kind in ("kit", "kits")
     if kind == "kits":
         kit = Kit(r, what == "chip")
-        make = lambda pitch, length, velocity: kit.note(pitch, velocity)  # noqa: E731
+        make = lambda pitch, _, velocity: kit.note(pitch, velocity)  # noqa: E731
     elif kind == "s":
         make = Patch(what, r).note
+    elif font is None:
+        raise ValueError(f"the track {track.role!r} ({track.sound}) needs a SoundFont")
     else:
         font.select(int(what), drums)
-        make = lambda pitch, length, velocity: font.note(pitch, length, velocity, drums)  # noqa: E731
+        make = partial(font.note, drums=drums)
     out = np.zeros(n, f32)
     cache: dict[tuple[int, int, int], tuple[Signal, int]] = {}
     grades = 6 if kind in ("kit", "gm") else 3
