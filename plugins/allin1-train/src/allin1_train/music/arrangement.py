@@ -73,11 +73,11 @@ class Arrangement:
             if section.label == "break" and (clear or genre.electronic):
                 self._break(quiet_break, roles, s, section.bars, r.random() < 0.4)
             if clear and section.label == "verse":
-                for role in bare_verse:
+                for role in sorted(bare_verse):
                     if section.nth == 1 or r.random() < 0.6:
                         self.mute(s, role)
             if clear and section.label == "solo":
-                for role in bare_solo:
+                for role in sorted(bare_solo):
                     self.mute(s, role)
             if s in bare:
                 for role in RHYTHM:
