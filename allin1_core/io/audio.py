@@ -58,6 +58,9 @@ _SHORTFALL_S = 0.05
 #: A song whose loudest sample is below these is silent, or so quiet that something went wrong with it.
 _SILENT, _QUIET = 1e-4, 1e-2
 
+#: Bounds of the blocks that a whole file is read in.
+_SHORTEST_BLOCK_S, _LONGEST_BLOCK_S = 10.0, 900.0
+
 #: So many damaged places are named; the others are counted.
 _NAMED_GAPS = 5
 
@@ -104,7 +107,10 @@ def read_audio(
     with open_audio(
         path, channels=channels, pcm16_full_scale=pcm16_full_scale, is_song=is_song
     ) as stream:
-        return np.concatenate(list(stream.blocks()), axis=1), stream.info
+        # A block as long as the song, if that is known: then nothing needs to be put together.
+        seconds = min(stream.info.duration_s or 0.0, _LONGEST_BLOCK_S)
+        blocks = list(stream.blocks(max(seconds, _SHORTEST_BLOCK_S)))
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1), stream.info
 
 
 @contextmanager

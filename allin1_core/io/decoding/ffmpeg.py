@@ -132,7 +132,10 @@ class FFmpegReader:
             for frame in frames:
                 rate = int(frame.sample_rate)
                 check_shape(self.source.path, rate, int(frame.layout.nb_channels))
-                at_s = None if frame.pts is None else float(frame.pts * frame.time_base)
+                base = frame.time_base
+                at_s = None
+                if frame.pts is not None and base is not None:
+                    at_s = frame.pts * base.numerator / base.denominator
                 gap_s = 0.0
                 if expected_s is None:
                     start_s = expected_s = at_s or 0.0
@@ -182,7 +185,10 @@ class FFmpegReader:
                 raise DecodingError(_reason(error)) from error
         for part in parts:
             if part.samples:
-                yield part.to_ndarray().T
+                samples = np.empty((part.samples, len(part.planes)), np.float32)
+                for channel, plane in enumerate(part.planes):
+                    samples[:, channel] = np.frombuffer(plane, np.float32, part.samples)
+                yield samples
 
     def close(self) -> None:
         """Close the file."""

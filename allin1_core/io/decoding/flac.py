@@ -90,16 +90,18 @@ class Frame:
         return self.position + self.samples
 
 
-def find_streams(source: Source) -> list[Stream]:
-    """Give what was one FLAC file each; nothing if this is none."""
-    streams: list[Stream] = []
-    at = skip_tags(source, 0)
-    stream = _stream_at(source, at)
-    while stream is not None:
+def find_first(source: Source) -> Stream | None:
+    """Give the stream that a file begins with; None if this is no FLAC file."""
+    return _stream_at(source, skip_tags(source, 0))
+
+
+def find_streams(source: Source, first: Stream) -> list[Stream]:
+    """Give what was one FLAC file each."""
+    streams = [first]
+    while stream := _next_stream(source, streams[-1].frames_at):
         streams.append(stream)
-        stream = _next_stream(source, stream.frames_at)
     ends = [*(stream.start for stream in streams[1:]), find_end(source)]
-    return [replace(stream, end=end) for stream, end in zip(streams, ends, strict=False)]
+    return [replace(stream, end=end) for stream, end in zip(streams, ends, strict=True)]
 
 
 def _next_stream(source: Source, start: int) -> Stream | None:
@@ -182,8 +184,8 @@ class FlacReader:
     ----------
     source
         The open file; closed with the reader.
-    streams
-        Of it, at least one.
+    first
+        The stream that it begins with.
     pcm16_full_scale
         What 16-bit samples are divided by.
 
@@ -195,20 +197,18 @@ class FlacReader:
 
     guessed_frames: int | None = None
 
-    def __init__(self, source: Source, streams: list[Stream], pcm16_full_scale: int) -> None:
-        self.source, self._streams, self._scale = source, streams, pcm16_full_scale
+    def __init__(self, source: Source, first: Stream, pcm16_full_scale: int) -> None:
+        self.source, self._first, self._scale = source, first, pcm16_full_scale
         self.gaps: list[tuple[float, float]] = []
         self.promised_s: float | None = None
-        decoder = libsndfile.Decoder(source, [range(streams[0].start, streams[0].end)])
+        decoder = libsndfile.Decoder(source, [range(first.start, first.end)])
         self.info = libsndfile.describe(decoder, source)
         decoder.close()
-        if len(streams) > 1:
-            self.info = replace(self.info, frames=None, duration_s=None)
 
     def blocks(self) -> Iterator[Block]:
         """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
         done_s = 0.0
-        for stream in self._streams:
+        for stream in find_streams(self.source, self._first):
             part = _Part(self.source, stream, self._scale)
             if part.promised is not None:
                 self.promised_s = done_s + part.promised / part.rate

@@ -117,19 +117,20 @@ class Note:
 
 
 def write_note(kind: FrameKind, header: bytes, note: Note) -> bytes:
-    """Make the frame that says what `note` does, for frames with a header like `header`."""
+    """Make the frame that says what `note` does, for frames with a header like `header`; its own size is added."""
     at = 4 + kind.side_bytes
-    content = struct.pack(
-        ">4sIII21s",
-        *(b"Xing", 3, note.frames or 0, note.size or 0, b"LAME3.100"),
-    ) + (note.delay << 12 | note.padding).to_bytes(3, "big")
     # The shortest that has room; the second bit of this byte is for padding.
     third = min(
         (t for t in range(256) if kind.lengths[t] >= at + 160 and not t & 2),
         key=lambda t: kind.lengths[t],
     )
+    length = kind.lengths[third]
+    content = struct.pack(
+        ">4sIII21s",
+        *(b"Xing", 3, note.frames or 0, (note.size or 0) + length, b"LAME3.100"),
+    ) + (note.delay << 12 | note.padding).to_bytes(3, "big")
     frame = bytes((0xFF, kind.second, third, header[3])).ljust(at, b"\0") + content
-    return frame.ljust(kind.lengths[third], b"\0")
+    return frame.ljust(length, b"\0")
 
 
 def read_note(kind: FrameKind, frame: bytes) -> Note | None:
@@ -145,7 +146,8 @@ def read_note(kind: FrameKind, frame: bytes) -> Note | None:
     size = numbers[flags & 1] if flags & 2 else None
     # Two numbers, a table of a hundred bytes and another number may stand before LAME's part.
     lame = at + 8 + 4 * (flags & 1) + 2 * (flags & 2) + 25 * (flags & 4) + (flags & 8) // 2
-    high, middle, low = frame[lame + 21 : lame + 24] if len(frame) >= lame + 24 else (0, 0, 0)
+    has_lame = frame[lame : lame + 4].isalnum() and len(frame) >= lame + 24
+    high, middle, low = frame[lame + 21 : lame + 24] if has_lame else bytes(3)
     return Note(frames, size, high << 4 | middle >> 4, (middle & 15) << 8 | low)
 
 

@@ -68,7 +68,9 @@ class Link:
 
 
 def find_links(source: Source) -> list[Link] | None:
-    """Give the links of an OGG file; None where its streams are not audio one after another."""
+    """Give the links of an OGG file; None where this is none, or its streams are not audio one after another."""
+    if source.read_at(0, 4) != _CAPTURE:
+        return None
     links: list[Link] = []
     previous: Page | None = None
     for page in _pages(source):

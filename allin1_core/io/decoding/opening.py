@@ -51,8 +51,8 @@ def _by_libsndfile(source: Source, pcm16_full_scale: int, *, with_av: bool) -> R
     try:
         if links := ogg.find_links(source):
             return ogg.OggReader(source, links)
-        if streams := flac.find_streams(source):
-            return flac.FlacReader(source, streams, pcm16_full_scale)
+        if stream := flac.find_first(source):
+            return flac.FlacReader(source, stream, pcm16_full_scale)
     except libsndfile.NotReadableError:
         return None
     first = mp3.find_first(source, named_mp3=source.path.suffix.lower() == ".mp3")
