@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from allin1_core.text import shown
+
 if TYPE_CHECKING:
     from allin1_core.contracts.result import AnalysisResult
 
@@ -62,7 +64,7 @@ class Allin1Error(Exception):
         return _rebuild, (type(self), self.message, self.remedy, self.path)
 
     def __str__(self) -> str:
-        text = self.message if self.path is None else f"{self.path}: {self.message}"
+        text = self.message if self.path is None else f"{shown(self.path)}: {self.message}"
         return text if self.remedy is None else f"{text} {self.remedy}"
 
 
