@@ -34,7 +34,9 @@ def shown(text: object, *, keep: str = "") -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    if character in _HARMLESS or character.isspace() and code >= 0xA0 and code not in (0x2028, 0x2029):
+    if character in _HARMLESS or (
+        character.isspace() and code >= 0xA0 and code not in (0x2028, 0x2029)
+    ):
         return character
     if character in _ESCAPES:
         return _ESCAPES[character]

@@ -33,13 +33,15 @@ def read_array(path: Path) -> NDArray[Any]:
     """
     with _open(path) as file:
         size = os.fstat(file.fileno()).st_size
-        return _guarded(_read, file, size)
+        array: NDArray[Any] = _guarded(_read, file, size)
+        return array
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Read the arrays called `names` from a ``.npz`` file; as :func:`read_array`."""
     with _open(path) as file:
-        return _guarded(_read_archive, file, names)
+        arrays: dict[str, NDArray[Any]] = _guarded(_read_archive, file, names)
+        return arrays
 
 
 def _open(path: Path) -> IO[bytes]:

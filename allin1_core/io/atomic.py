@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from allin1_core.errors import OutputError
-from allin1_core.io.leftovers import flush_folder, new_file
+from allin1_core.io.leftovers import Part, flush_folder, new_file
 from allin1_core.io.replacing import replace_together
 
 _FULL = {errno.ENOSPC: "the disk is full"}
@@ -89,9 +89,11 @@ def atomic_files(
         As :func:`atomic_path` does; it names the main file.
     """
     folder = Path(folder)
-    written = {}
+    written: dict[str, Part] = {}
+    made: list[Path] = []
     with telling(folder / names[-1]), ExitStack() as stack:
-        made = stack.enter_context(making_folders(folder))
+        stack.callback(remove_empty, made)
+        make_folders(folder, made)
 
         def new(name: str) -> Path:
             with telling(folder / name):
@@ -110,33 +112,23 @@ def atomic_files(
         flush_made(made)
 
 
-@contextmanager
-def making_folders(folder: Path) -> Iterator[list[Path]]:
-    """Make `folder` and its parents; take away those that were made, and are empty, where the block does not end well.
+def make_folders(folder: Path, made: list[Path]) -> None:
+    """Make `folder` and its parents, and put those that were not there in front of `made`, the innermost first."""
+    missing = []
+    while not folder.is_dir() and folder != folder.parent:
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        with suppress(FileExistsError):
+            one.mkdir()
+            made.insert(0, one)
 
-    Yields
-    ------
-    list of Path
-        Those that were made, the innermost first.
-    """
-    made: list[Path] = []
-    try:
-        missing = []
-        while not folder.is_dir():
-            missing.append(folder)
-            if folder == folder.parent:
-                break
-            folder = folder.parent
-        for one in reversed(missing):
-            with suppress(FileExistsError):
-                one.mkdir()
-                made.insert(0, one)
-        yield made
-    except BaseException:
-        for one in made:
-            with suppress(OSError):
-                one.rmdir()
-        raise
+
+def remove_empty(made: Sequence[Path]) -> None:
+    """Take folders away again that :func:`make_folders` made, if nothing is in them. Never raises an OSError."""
+    for one in made:
+        with suppress(OSError):
+            one.rmdir()
 
 
 def flush_made(made: Sequence[Path]) -> None:
@@ -146,15 +138,17 @@ def flush_made(made: Sequence[Path]) -> None:
 
 
 @contextmanager
-def telling(path: Path, what: str = "") -> Iterator[None]:
+def telling(path: Path) -> Iterator[None]:
     """Turn an OSError into an :class:`~allin1_core.errors.OutputError` about `path`."""
     try:
         yield
     except OSError as error:
-        raise write_error(error, path, what) from error
+        raise write_error(error, path) from error
 
 
-def write_error(error: Exception, path: Path, what: str = "") -> OutputError:
+def write_error(
+    error: Exception, path: Path, what: str = "cannot be written", option: str = ""
+) -> OutputError:
     """Say that `path` cannot be written, why, and what to do.
 
     Parameters
@@ -164,18 +158,21 @@ def write_error(error: Exception, path: Path, what: str = "") -> OutputError:
     path
         The destination.
     what
-        Beginning of the sentence; ``cannot be written`` if empty.
+        Beginning of the sentence.
+    option
+        Option of the command line that names another folder, if there is one.
     """
     number = getattr(error, "errno", None)
     reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-    remedy = "Check the permissions of its folder, or name another folder."
+    other = f" ({option})" if option else ""
+    remedy = f"Check the permissions of its folder, or name another folder{other}."
     # Libraries of audio do not pass on why.
     if number is None and free_bytes(path) < _BLOCK:
         number = errno.ENOSPC
     if number in _FULL:
         reason = f"{_FULL[number]} ({reason})"
-        remedy = "Free some space, or name a folder on another disk."
-    return OutputError(f"{what or 'cannot be written'}: {reason}.", remedy=remedy, path=path)
+        remedy = f"Free some space, or name a folder on another disk{other}."
+    return OutputError(f"{what}: {reason}.", remedy=remedy, path=path)
 
 
 def free_bytes(path: Path) -> float:

@@ -44,7 +44,7 @@ class Fingerprint:
     def still_holds(self) -> bool:
         """Whether the file has the same content now. It is read again only where it was touched."""
         try:
-            now = _state(os.stat(self.path))
+            now = _state(self.path.stat())
             last_change_ns = max(now[-2:])
             if now == self._state and last_change_ns < self._taken_ns - _COARSE_S * 1e9:
                 return True
@@ -80,9 +80,7 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
                 f"cannot be read: {getattr(error, 'strerror', None) or error}.", path=path
             ) from error
         if _state(before) == _state(after) and size == after.st_size:
-            return Fingerprint(
-                path, f"blake2b:{digest.hexdigest()}", size, _state(after), taken_ns
-            )
+            return Fingerprint(path, f"blake2b:{digest.hexdigest()}", size, _state(after), taken_ns)
     raise AudioError(
         "is being written to.", remedy="Analyse it when nothing writes to it.", path=path
     )

@@ -31,9 +31,7 @@ from allin1_core.io.leftovers import (
 )
 
 
-def replace_together(
-    parts: Sequence[tuple[Part, Path]], removed: Iterable[Path] = ()
-) -> None:
+def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path] = ()) -> None:
     """Give each part its final name, the last one last, and remove files that are not to stay beside them.
 
     Parameters
@@ -57,15 +55,15 @@ def replace_together(
         try:
             _write_journal(journal, [*targets, *removed])
             for part, target in parts:
-                os.replace(part.path, target)  # noqa: PTH105 - as all of this module
+                part.path.replace(target)
             for path in removed:
                 path.unlink(missing_ok=True)
-            os.rename(journal, done)
+            journal.rename(done)
             flush_folder(folder)
         except BaseException:
             with suppress(OSError):
                 if _exists(done):
-                    os.rename(done, journal)
+                    done.rename(journal)
                 _undo(journal)
             raise
     shutil.rmtree(done, ignore_errors=True)
@@ -117,7 +115,7 @@ def _write_journal(journal: Path, targets: Sequence[Path]) -> None:
 def _set_aside(target: Path, aside: Path) -> None:
     """Keep a file under a second name, so that its own never stops to exist; a folder moves."""
     if stat.S_ISDIR(target.lstat().st_mode):
-        os.rename(target, aside)
+        target.rename(aside)
         return
     try:
         os.link(target, aside, follow_symlinks=False)
@@ -136,7 +134,7 @@ def _undo(journal: Path) -> None:
         aside, target = journal / "was" / name, folder / name
         if stat.S_ISDIR(aside.lstat().st_mode):
             _drop(target, journal)
-            os.rename(aside, target)
+            aside.rename(target)
             continue
         if _exists(target) and os.path.samestat(aside.lstat(), target.lstat()):
             continue
@@ -144,13 +142,13 @@ def _undo(journal: Path) -> None:
         back = temporary_path(target)
         try:
             _set_aside(aside, back)
-            os.replace(back, target)
+            back.replace(target)
         finally:
             with suppress(OSError):
                 back.unlink(missing_ok=True)
     flush_folder(folder)
     done = temporary_path(journal)
-    os.rename(journal, done)
+    journal.rename(done)
     shutil.rmtree(done, ignore_errors=True)
 
 
@@ -159,7 +157,7 @@ def _drop(target: Path, journal: Path) -> None:
     if not _exists(target):
         return
     if stat.S_ISDIR(target.lstat().st_mode):
-        os.rename(target, temporary_path(journal / "dropped"))
+        target.rename(temporary_path(journal / "dropped"))
     else:
         target.unlink()
 
@@ -167,7 +165,7 @@ def _drop(target: Path, journal: Path) -> None:
 def _names(folder: Path) -> list[str]:
     """What is in a folder of a journal; nothing where its writer did not come so far."""
     try:
-        return sorted(os.listdir(folder))
+        return sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
         return []
 

@@ -166,7 +166,9 @@ def load_result(
     if load_embeddings and embed_path.is_file():
         embeddings = _load_embeddings(embed_path)
     try:
-        schema = documents.whole(documents.table(content, "the content").get("schema", SCHEMA), "schema")
+        schema = documents.whole(
+            documents.table(content, "the content").get("schema", SCHEMA), "schema"
+        )
         if schema > SCHEMA:
             raise OutputError(
                 f"was written by a newer version (schema {schema}; this one reads {SCHEMA}).",
