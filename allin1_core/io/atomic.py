@@ -105,11 +105,12 @@ def atomic_files(
         yield new
         for part in written.values():
             part.flush()
+        flush_made(made)
         replace_together(
             [(written[name], folder / name) for name in names if name in written],
             [folder / name for name in names if name not in written],
         )
-        flush_made(made)
+        made.clear()
 
 
 def make_folders(folder: Path, made: list[Path]) -> None:
@@ -205,9 +206,11 @@ def check_folder(folder: Path, space: int) -> None:
     OutputError
         They could not.
     """
-    inside = existing_folder(folder / "file")
+    with telling(folder):
+        inside = existing_folder(folder / "file")
+        is_folder = inside.is_dir()
     reason = ""
-    if not inside.is_dir():
+    if not is_folder:
         reason = f"cannot be made: {inside} is no folder"
         if inside == folder.absolute():
             reason = "is no folder"
@@ -217,7 +220,7 @@ def check_folder(folder: Path, space: int) -> None:
         raise OutputError(
             f"{reason}.",
             remedy="Change its permissions, or name another folder."
-            if inside.is_dir()
+            if is_folder
             else "Name another folder.",
             path=folder,
         )

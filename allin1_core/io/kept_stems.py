@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,16 @@ from allin1_core.io.atomic import (
     flush_made,
     make_folders,
     remove_empty,
+    telling,
     write_error,
 )
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
-from allin1_core.io.leftovers import Part, flush_file, new_folder
+from allin1_core.io.leftovers import Part, exists, flush_file, new_folder
 from allin1_core.io.names import expanded, portable_name
 from allin1_core.io.replacing import replace_together, restore, tidy
 from allin1_core.io.stems import StemFiles
+from allin1_core.io.wav import StereoWriter
 from allin1_core.text import shown
 
 #: Folder of stems where none is named.
@@ -45,9 +48,6 @@ DEFAULT_FOLDER = Path("demix")
 NOTE = "separation.json"
 
 _SCHEMA = 2
-
-#: Bytes of samples that a WAV file has room for, with some for what comes before them.
-_MOST_IN_WAV = 2**32 - 2**16
 
 _FRAME_BYTES = 2 * 4
 
@@ -125,17 +125,18 @@ class StemsToKeep:
         tidy(self.folder.parent)
         restore(self.folder)
         self._refuse_files_of_others()
-        if not overwrite and self.folder.exists():
-            note = _read_note(self.folder)
-            if note is None or not self._is_of_this_song(note):
-                whose = "files of unknown origin"
-                if note is not None:
-                    whose = f"the stems of {shown(note.source)}"
-                raise OutputError(
-                    f"holds {whose}, and those of {shown(self.source)} would take their place.",
-                    remedy="Name another folder (--demix-dir), or allow overwriting (--overwrite).",
-                    path=self.folder,
-                )
+        note = _read_note(self.folder)
+        with telling(self.folder):
+            is_taken = exists(self.folder) and (note is None or not self._is_of_this_song(note))
+        if is_taken and not overwrite:
+            whose = (
+                "files of unknown origin" if note is None else f"the stems of {shown(note.source)}"
+            )
+            raise OutputError(
+                f"holds {whose}, and those of {shown(self.source)} would take their place.",
+                remedy="Name another folder (--demix-dir), or allow overwriting (--overwrite).",
+                path=self.folder,
+            )
         frames = 0 if seconds is None else round(seconds * SAMPLE_RATE)
         check_folder(self.folder.parent, frames * _FRAME_BYTES * len(STEMS) + _LEAST_SPACE)
 
@@ -194,8 +195,7 @@ class _Writer:
         self._samples = samples
         self._made: list[Path] = []
         self._part: Part | None = None
-        self._opened = ExitStack()
-        self._files: list[Any] = []
+        self._files: list[StereoWriter] = []
 
     def write(self, stems: Stems) -> None:
         """Append to the four files."""
@@ -206,10 +206,11 @@ class _Writer:
                 folder = self._kept.folder
                 make_folders(folder.parent, self._made)
                 self._part = new_folder(folder)
-                self._files = _open(self._part.path, self._samples(), self._opened)
+                samples = self._samples()
+                for path in _files(self._part.path).paths:
+                    self._files.append(StereoWriter(path, SAMPLE_RATE, samples))
             for file, channels in zip(self._files, np.asarray(stems.samples), strict=True):
-                two = np.broadcast_to(channels, (2, channels.shape[-1]))
-                file.write(np.ascontiguousarray(two.T))
+                file.write(channels)
 
     def finish(self, by: tuple[str, ...]) -> None:
         """Put the folder in its place, if all went well."""
@@ -217,7 +218,8 @@ class _Writer:
         if part is None or kept.problem is not None:
             return
         with self._noting_problems():
-            self._opened.close()
+            for file in self._files:
+                file.close()
             if kept.taken is None or not kept.taken.still_holds():
                 kept.problem = OutputError(
                     "The stems were not kept: the song changed while it was separated.",
@@ -237,28 +239,27 @@ class _Writer:
             for name in _OWN_FILES:
                 flush_file(part.path / name)
             part.flush()
-            replace_together([(part, kept.folder)])
             flush_made(self._made)
+            replace_together([(part, kept.folder)])
             self._made.clear()
 
     def discard(self) -> None:
         """Remove what has not taken its final name."""
-        with suppress(Exception):  # the files may be broken
-            self._opened.close()
+        for file in self._files:
+            with suppress(OSError):
+                file.close()
         if self._part is not None:
             self._part.discard()
         remove_empty(self._made)
 
     @contextmanager
     def _noting_problems(self) -> Iterator[None]:
-        import soundfile
-
         kept = self._kept
         try:
             yield
         except OutputError as error:
             kept.problem = error
-        except (OSError, soundfile.LibsndfileError) as error:
+        except OSError as error:
             what = "The stems cannot be written"
             kept.problem = write_error(error, kept.folder, what, option="--demix-dir")
         if kept.problem is not None:
@@ -302,21 +303,15 @@ def _read_note(folder: Path) -> _Note | None:
 
 def _strange_file(folder: Path) -> Path | None:
     """Something in `folder` that is no file of kept stems; `folder` itself where it is none."""
-    if folder.is_symlink():
-        return folder
-    try:
+    with telling(folder):
+        if not exists(folder):
+            return None
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            return folder
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name not in _OWN_FILES or entry.is_dir(follow_symlinks=False):
                     return Path(entry.path)
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
-        return folder if os.path.lexists(folder) else None
-    except OSError as error:
-        raise write_error(
-            error, folder, "The stems cannot be written", option="--demix-dir"
-        ) from error
     return None
 
 
@@ -338,22 +333,3 @@ def stems_to_keep(
 
 def _files(folder: Path) -> StemFiles:
     return StemFiles(**{name: folder / f"{name}.wav" for name in STEMS})
-
-
-def _open(folder: Path, samples: int | None, opened: ExitStack) -> list[Any]:
-    import soundfile
-
-    is_short = samples is not None and samples * _FRAME_BYTES <= _MOST_IN_WAV
-    return [
-        opened.enter_context(
-            soundfile.SoundFile(
-                os.fsencode(path) if os.name == "posix" else str(path),
-                "w",
-                SAMPLE_RATE,
-                channels=2,
-                subtype="FLOAT",
-                format="WAV" if is_short else "RF64",
-            )
-        )
-        for path in _files(folder).paths
-    ]

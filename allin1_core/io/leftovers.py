@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -69,10 +70,7 @@ class Part:
 
     def discard(self) -> None:
         """Remove it, if it still has its temporary name, and give up the lock. Never raises an OSError."""
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
-        if os.path.lexists(self.path):
-            shutil.rmtree(self.path, ignore_errors=True)
+        remove(self.path)
         self.release()
 
 
@@ -139,6 +137,25 @@ def folder_lock(folder: Path) -> Iterator[bool]:
             if descriptor is not None:
                 with suppress(OSError):
                     os.close(descriptor)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is anything of this name. Unlike ``os.path.lexists`` it takes no error for absence."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if there is one. Never raises an OSError."""
+    with suppress(OSError):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            # It does not ignore all errors itself.
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def flush_file(path: Path) -> None:

@@ -21,12 +21,14 @@ from pathlib import Path
 
 from allin1_core.io.leftovers import (
     Part,
+    exists,
     find_leftovers,
     first_time,
     flush_folder,
     folder_lock,
     is_old_journal,
     journal_path,
+    remove,
     temporary_path,
 )
 
@@ -62,18 +64,18 @@ def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path]
             flush_folder(folder)
         except BaseException:
             with suppress(OSError):
-                if _exists(done):
+                if exists(done):
                     done.rename(journal)
                 _undo(journal)
             raise
-    shutil.rmtree(done, ignore_errors=True)
+    remove(done)
 
 
 def restore(target: Path) -> None:
     """Put back what a process that died while it replaced `target` had put aside. Never raises an OSError."""
     journal = journal_path(target)
     with suppress(OSError):
-        if _exists(journal):
+        if exists(journal):
             with folder_lock(target.parent) as is_locked:
                 if is_locked or is_old_journal(journal):
                     _undo(journal)
@@ -94,17 +96,13 @@ def tidy(folder: Path) -> None:
                     if is_locked or is_old_journal(journal):
                         _undo(journal)
         for path in parts:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with suppress(OSError):
-                    path.unlink()
+            remove(path)
 
 
 def _write_journal(journal: Path, targets: Sequence[Path]) -> None:
     for folder in (journal, journal / "was", journal / "new"):
         folder.mkdir()
-    absent = [target for target in targets if not _exists(target)]
+    absent = [target for target in targets if not exists(target)]
     for target in absent:
         (journal / "new" / target.name).mkdir()
     for target in targets:
@@ -125,7 +123,7 @@ def _set_aside(target: Path, aside: Path) -> None:
 
 def _undo(journal: Path) -> None:
     """Make everything as it was before `journal` was begun; may be repeated whenever it was interrupted."""
-    if not _exists(journal):
+    if not exists(journal):
         return
     folder = journal.parent
     for name in _names(journal / "new"):
@@ -136,7 +134,7 @@ def _undo(journal: Path) -> None:
             _drop(target, journal)
             aside.rename(target)
             continue
-        if _exists(target) and os.path.samestat(aside.lstat(), target.lstat()):
+        if exists(target) and os.path.samestat(aside.lstat(), target.lstat()):
             continue
         # Not moved: the journal stays whole until all of it is put back.
         back = temporary_path(target)
@@ -144,17 +142,16 @@ def _undo(journal: Path) -> None:
             _set_aside(aside, back)
             back.replace(target)
         finally:
-            with suppress(OSError):
-                back.unlink(missing_ok=True)
+            remove(back)
     flush_folder(folder)
     done = temporary_path(journal)
     journal.rename(done)
-    shutil.rmtree(done, ignore_errors=True)
+    remove(done)
 
 
 def _drop(target: Path, journal: Path) -> None:
     """Remove a file; move a folder out of the way, to be removed with the journal."""
-    if not _exists(target):
+    if not exists(target):
         return
     if stat.S_ISDIR(target.lstat().st_mode):
         target.rename(temporary_path(journal / "dropped"))
@@ -168,12 +165,3 @@ def _names(folder: Path) -> list[str]:
         return sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
         return []
-
-
-def _exists(path: Path) -> bool:
-    """Whether there is anything of this name. Unlike ``os.path.lexists`` it takes no error for absence."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    return True
