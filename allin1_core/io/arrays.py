@@ -1,4 +1,4 @@
-"""NumPy's files of floating-point numbers, that anybody may have written: nothing is executed, and sizes are checked first."""
+"""NumPy's files of floating-point numbers. Anybody may have written one: nothing is executed, and sizes are checked first."""
 
 from __future__ import annotations
 
@@ -42,6 +42,21 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     with _open(path) as file:
         arrays: dict[str, NDArray[Any]] = _guarded(_read_archive, file, names)
         return arrays
+
+
+def write_array(file: IO[bytes], array: NDArray[Any]) -> None:
+    """Write an array in the form of ``.npy``, with every error told.
+
+    Given a file itself, NumPy writes by a buffer of C's, and does not look whether that could be emptied.
+    """
+    np.save(_Sink(file), array, allow_pickle=False)
+
+
+class _Sink:
+    """A file of which NumPy knows no more than that it can be written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write = file.write
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -24,7 +24,7 @@ from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Pro
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
 from allin1_core.io import documents
-from allin1_core.io.arrays import ArrayError, read_array, read_arrays
+from allin1_core.io.arrays import ArrayError, read_array, read_arrays, write_array
 from allin1_core.io.atomic import atomic_files, check_folder, telling
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.replacing import restore, tidy
@@ -79,7 +79,7 @@ def save_result(
                 np.savez(file, **arrays)
         if result.embeddings is not None:
             with new(embed_path.name).open("wb") as file:
-                np.save(file, np.asarray(result.embeddings), allow_pickle=False)
+                write_array(file, np.asarray(result.embeddings))
         new(json_path.name).write_text(text, "ascii", newline="\n")
     return json_path
 

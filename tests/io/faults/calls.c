@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -80,6 +81,8 @@ OPEN(openat, (int at, const char *path, int flags, ...), (at, path, flags, permi
 OPEN(openat64, (int at, const char *path, int flags, ...), (at, path, flags, permissions))
 CALL(0, ssize_t, read, (int fd, void *to, size_t n), (fd, to, n), -1)
 CALL(1, ssize_t, write, (int fd, const void *from, size_t n), (fd, from, n), -1)
+CALL(1, size_t, fwrite, (const void *from, size_t a, size_t n, FILE *to), (from, a, n, to), 0)
+CALL(1, int, fflush, (FILE *to), (to), EOF)
 CALL(0, off_t, lseek, (int fd, off_t to, int from), (fd, to, from), -1)
 CALL(0, off64_t, lseek64, (int fd, off64_t to, int from), (fd, to, from), -1)
 CALL(1, int, ftruncate, (int fd, off_t n), (fd, n), -1)

@@ -40,17 +40,21 @@ DONE, REFUSED, CRASHED, KILLED = 0, 6, 99, 77
 
 
 class Results:
-    """A result with activations and embeddings takes the place of one with activations alone, or of none."""
+    """A result with embeddings takes the place of one that has activations too, or one with both that of none."""
 
     def __init__(self, folder: Path, *, has_earlier: bool) -> None:
         self.folder = folder / "struct"
         self.has_earlier = has_earlier
 
+    def has_activations(self, number: int) -> bool:
+        return number == 1 or not self.has_earlier
+
     def result(self, number: int) -> AnalysisResult:
         arrays = {key: np.full((10, 5), number, np.float32) for key in ACTIVATIONS}
-        embeddings = np.full((4, 5, 24), number, np.float32) if number == 1 else None
         return AnalysisResult(
-            Path("song.wav"), number, [1.0], [], [1], [], arrays, embeddings=embeddings
+            *(Path("song.wav"), number, [1.0], [], [1], []),
+            activations=arrays if self.has_activations(number) else None,
+            embeddings=np.full((4, 5, 24), number, np.float32),
         )
 
     def prepare(self) -> None:
@@ -69,14 +73,15 @@ class Results:
             return None
         loaded = load_result(self.folder / "song.json")
         number = loaded.bpm
-        wanted = {"song.json", "song.activ.npz", *(["song.embed.npy"] if number == 1 else [])}
+        arrays = [loaded.embeddings]
+        wanted = {"song.json", "song.embed.npy"}
+        if self.has_activations(number):
+            arrays += (loaded.activations or {}).values()
+            wanted.add("song.activ.npz")
         if names != wanted:
             return f"result {number} beside {sorted(names)}"
-        activations = loaded.activations or {}
-        if any((activations[key] != number).any() for key in ACTIVATIONS):
-            return f"result {number} with other activations"
-        if number == 1 and (loaded.embeddings is None or (loaded.embeddings != 1).any()):
-            return "result 1 with other embeddings"
+        if any(array is None or (array != number).any() for array in arrays):
+            return f"result {number} with other arrays"
         return number
 
 
