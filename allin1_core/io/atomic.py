@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from allin1_core.errors import OutputError
-from allin1_core.io.leftovers import Part, flush_folder, new_file
+from allin1_core.io.leftovers import Part, exists, flush_folder, new_file
 from allin1_core.io.replacing import replace_together
 
 _FULL = {errno.ENOSPC: "the disk is full"}
@@ -230,4 +230,16 @@ def check_folder(folder: Path, space: int) -> None:
             f"cannot be written to: the disk is full ({free / 1e6:.1f} MB free, {space / 1e6:.1f} MB needed).",
             remedy="Free some space, or name a folder on another disk.",
             path=folder,
+        )
+
+
+def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:
+    """Raise :class:`~allin1_core.errors.OutputError` if `path` exists and `overwrite` is not set."""
+    with telling(path):
+        is_taken = exists(path)
+    if is_taken and not overwrite:
+        raise OutputError(
+            "exists already.",
+            remedy="Allow overwriting (--overwrite), or name another folder.",
+            path=path,
         )

@@ -6,12 +6,16 @@ file) is caught here, so that a reader has one exception to turn into its own.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import math
 import os
 import stat
 import sys
-from collections.abc import Callable
+import types
+import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -156,3 +160,70 @@ def member(value: Any, name: str) -> Any:
     if name not in found:
         raise DocumentError(f"it has no {name}")
     return found[name]
+
+
+def flag(value: Any, name: str) -> bool:
+    """Expect true or false."""
+    if not isinstance(value, bool):
+        raise DocumentError(f"{name} is neither true nor false")
+    return value
+
+
+_SCALARS: dict[Any, Callable[[Any, str], Any]] = {
+    str: text,
+    float: number,
+    int: whole,
+    bool: flag,
+    Path: path,
+    Any: lambda value, name: value,
+}
+
+
+def read_as(kind: Any, value: Any, name: str) -> Any:
+    """Expect what a type hint says, and give that.
+
+    Parameters
+    ----------
+    kind
+        ``str``, ``float``, ``int``, ``bool`` or ``Path``; a dataclass, of whose fields those with a default may be missing;
+        lists, tuples and mappings of such; or one of them or None. What a dataclass does not know is passed over.
+    value
+        Of a document.
+    name
+        What it is called there.
+
+    >>> read_as(list[tuple[float, str]], [[1, "a"]], "pairs")
+    [(1.0, 'a')]
+    """
+    if kind in _SCALARS:
+        return _SCALARS[kind](value, name)
+    if dataclasses.is_dataclass(kind):
+        return _record(kind, value, name)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        (other,) = (one for one in arguments if one is not type(None))
+        return None if value is None else read_as(other, value, name)
+    if origin in (dict, Mapping):
+        return {key: read_as(arguments[1], one, key) for key, one in table(value, name).items()}
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        if not isinstance(value, list) or len(value) != len(arguments):
+            raise DocumentError(f"{name} is no list of {len(arguments)}")
+        return tuple(read_as(one, part, name) for one, part in zip(arguments, value, strict=True))
+    return origin(items(value, name, functools.partial(read_as, arguments[0])))
+
+
+def _record(kind: Any, value: Any, name: str) -> Any:
+    values = table(value, name)
+    hints = _hints(kind)
+    given = {}
+    for one in dataclasses.fields(kind):
+        if one.name in values:
+            given[one.name] = read_as(hints[one.name], values[one.name], one.name)
+        elif one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
+            raise DocumentError(f"{name} has no {one.name}")
+    return kind(**given)
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)

@@ -284,19 +284,12 @@ class _Note:
 
 def _read_note(folder: Path) -> _Note | None:
     """Read the note of kept stems; None where there is none, or it cannot be understood."""
-    text = documents.text
     try:
         content = documents.read_json(folder / NOTE)
         if documents.member(content, "schema") != _SCHEMA:
             return None
-        values = {name: documents.member(content, name) for name in _Note.__annotations__}
-        return _Note(
-            source=text(values["source"], "source"),
-            content=text(values["content"], "content"),
-            separation=documents.table(values["separation"], "separation"),
-            by=tuple(documents.items(values["by"], "by", text)),
-            sizes=documents.table(values["sizes"], "sizes"),
-        )
+        note: _Note = documents.read_as(_Note, content, "the note")
+        return note
     except (OSError, DocumentError):
         return None
 

@@ -1,7 +1,7 @@
 """Results as files: JSON for people and programs, NumPy's formats for what a run was asked to keep.
 
 ``<name>.json`` begins with the keys of allin1 1.1.0, in its order, and goes on with ``schema``,
-``confidence``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
+``confidence``, ``alternatives``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance, StageRecord
+from allin1_core.contracts.metre import TempoAlternative
+from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
 from allin1_core.io import documents
@@ -189,14 +190,10 @@ def _result(
     activations: dict[str, NDArray[np.float32]] | None,
     embeddings: NDArray[np.float32] | None,
 ) -> AnalysisResult:
-    number, whole, text = documents.number, documents.whole, documents.text
+    number, whole = documents.number, documents.whole
 
     def member(name: str) -> Any:
         return documents.member(content, name)
-
-    def segment(value: Any, name: str) -> Segment:
-        start, end = (number(documents.member(value, key), key) for key in ("start", "end"))
-        return Segment(start, end, text(documents.member(value, "label"), "label"))
 
     return AnalysisResult(
         path=documents.path(member("path"), "path"),
@@ -204,12 +201,15 @@ def _result(
         beats=documents.items(member("beats"), "beats", number),
         downbeats=documents.items(member("downbeats"), "downbeats", number),
         beat_positions=documents.items(member("beat_positions"), "beat_positions", whole),
-        segments=documents.items(member("segments"), "segments", segment),
+        segments=documents.read_as(list[Segment], member("segments"), "segments"),
         activations=activations,
         embeddings=embeddings,
         confidence=_confidence(content.get("confidence")),
-        warnings=documents.items(content.get("warnings", []), "warnings", text),
-        provenance=_provenance(content.get("provenance")),
+        warnings=documents.read_as(list[str], content.get("warnings", []), "warnings"),
+        provenance=documents.read_as(Provenance | None, content.get("provenance"), "provenance"),
+        alternatives=documents.read_as(
+            list[TempoAlternative], content.get("alternatives", []), "alternatives"
+        ),
     )
 
 
@@ -228,6 +228,7 @@ def to_json(result: AnalysisResult) -> dict[str, Any]:
         ],
         "schema": SCHEMA,
         "confidence": None if result.confidence is None else _confidence_to_json(result.confidence),
+        "alternatives": [dataclasses.asdict(one) for one in result.alternatives],
         "warnings": list(result.warnings),
         "provenance": None if provenance is None else dataclasses.asdict(provenance),
     }
@@ -289,40 +290,6 @@ def _mode(path: Path) -> int | None:
 
 def _one_line_arrays(text: str) -> str:
     return _NUMBER_ARRAY.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
-
-
-def _provenance(content: Any) -> Provenance | None:
-    if content is None:
-        return None
-    text, items = documents.text, documents.items
-
-    def member(name: str) -> Any:
-        return documents.member(content, name)
-
-    def texts(value: Any, name: str) -> tuple[str, ...]:
-        return tuple(items(value, name, text))
-
-    def stage(value: Any, name: str) -> StageRecord:
-        one = documents.table(value, name)
-        words = {
-            key: text(documents.member(one, key), key)
-            for key in ("backend", "plugin", "version", "device")
-        }
-        return StageRecord(
-            stages=texts(documents.member(one, "stages"), "stages"),
-            seconds=documents.number(documents.member(one, "seconds"), "seconds"),
-            copies=texts(one.get("copies", []), "copies"),
-            **words,
-        )
-
-    return Provenance(
-        version=text(member("version"), "version"),
-        model=text(member("model"), "model"),
-        input=documents.table(member("input"), "input"),
-        stages=tuple(items(member("stages"), "stages", stage)),
-        fallbacks=texts(member("fallbacks"), "fallbacks"),
-        outputs=texts(member("outputs"), "outputs"),
-    )
 
 
 def _read_json(path: Path) -> Any:
