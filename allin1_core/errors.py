@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from allin1_core.text import shown
+
 __all__ = [
     "PLUGIN_FAILURES",
     "Allin1Error",
@@ -65,7 +67,7 @@ class Allin1Error(Exception):
         return _rebuild, (type(self), self.message, self.remedy, self.path)
 
     def __str__(self) -> str:
-        text = self.message if self.path is None else f"{self.path}: {self.message}"
+        text = self.message if self.path is None else f"{shown(self.path)}: {self.message}"
         return text if self.remedy is None else f"{text} {self.remedy}"
 
 
