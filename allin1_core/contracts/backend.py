@@ -68,6 +68,9 @@ class Backend(Generic[P]):
     features
         What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
         metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
+    separators
+        Names of the separation models (hook ``allin1_separators``) whose files it reads by
+        ``Setup.separator_files``; empty for a backend that needs none.
     opt_in
         Chosen only when a user names it, never by ``auto``.
     api
@@ -87,6 +90,7 @@ class Backend(Generic[P]):
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
     features: tuple[str, ...] = ()
+    separators: tuple[str, ...] = ()
     opt_in: bool = False
     api: int = API_LEVEL
 

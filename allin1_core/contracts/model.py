@@ -22,17 +22,63 @@ class WeightsFile:
     name
         File name, the same wherever it lies.
     sha256
-        Hexadecimal digest of the whole file.
+        Hexadecimal digest of the whole file; empty where none is published. Then that of the first copy read is kept,
+        and every later copy must have it.
     size
-        Bytes.
+        Bytes; 0 where not known.
     urls
-        Where it can be fetched, the first first.
+        Where it can be fetched, the first first. Addresses name a revision, where there are revisions.
+    places
+        Patterns (as in :mod:`glob`) of paths where other programs keep this file. It is read there, never written.
+    alternatives
+        Other files of the same parameters, read where they are here and this one is not; never fetched.
     """
 
     name: str
     sha256: str
     size: int
     urls: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    alternatives: tuple[WeightsFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeightsContent:
+    """A file of parameters that was read and checked.
+
+    Attributes
+    ----------
+    name
+        File name.
+    content
+        All of its bytes. Whoever parses them does not open the file again, since it may have changed.
+    """
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class SeparatorCard:
+    """A model that separates mixes, whose files the core finds, fetches and checks.
+
+    Attributes
+    ----------
+    name
+        ``htdemucs``: what ``DemixParameters.model`` says.
+    summary
+        One line for a table.
+    files
+        In the order in which backends get them.
+    licence, source
+        As for a :class:`ModelCard`.
+    """
+
+    name: str
+    summary: str
+    files: tuple[WeightsFile, ...]
+    licence: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +106,9 @@ class ModelCard:
     context_frames
         How far before and after a frame its logits depend on the spectrogram, so that long songs can be cut into
         blocks; None where they depend on all of it.
+    reader
+        ``"package.module:function"``, which makes the :data:`Parameters` of the checked bytes of one file; None for
+        archives of NumPy arrays (.npz), which the core reads. Imported once a model is loaded.
     tempo_prior
         Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
     """
@@ -73,6 +122,7 @@ class ModelCard:
     architecture: str = "all-in-one"
     outputs: tuple[str, ...] = ("beats", "sections")
     context_frames: int | None = None
+    reader: str | None = None
     tempo_prior: TempoPrior | None = None
 
     def complete(self, metre: MetreParameters) -> MetreParameters:

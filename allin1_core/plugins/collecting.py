@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Stage
 from allin1_core.errors import PluginError
@@ -38,7 +38,7 @@ class Offers:
     ----------
     backends
         In the order of stages, then by plugin; a spanning backend once, at its first stage.
-    offered_bridges, models
+    offered_bridges, models, separators
         By plugin.
     problems
         What was left out, and why.
@@ -47,6 +47,7 @@ class Offers:
     backends: tuple[Offered[Backend[Any]], ...]
     offered_bridges: tuple[Offered[Bridge], ...]
     models: dict[str, Offered[ModelCard]]
+    separators: dict[str, Offered[SeparatorCard]]
     problems: tuple[Problem, ...]
 
     @property
@@ -86,6 +87,12 @@ def collect_offers(plugins: Plugins) -> Offers:
         lambda card: card.name,
         problems,
     )
+    separators = _refuse_shared_names(
+        _collect(plugins, "allin1_separators", SeparatorCard, _no_check, problems),
+        "allin1_separators",
+        lambda card: card.name,
+        problems,
+    )
     for problem in problems:
         if plugins.strict:
             raise PluginError(f"{problem}", remedy="(Strict mode makes this an error.)")
@@ -94,6 +101,7 @@ def collect_offers(plugins: Plugins) -> Offers:
         tuple(backends),
         tuple(bridges),
         {offered.item.name: offered for offered in models},
+        {offered.item.name: offered for offered in separators},
         tuple(problems),
     )
 

@@ -21,7 +21,7 @@ from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
-from allin1_core.contracts.model import Model, ModelCard
+from allin1_core.contracts.model import Model, ModelCard, WeightsContent
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.result import AnalysisResult, StageRecord
 from allin1_core.contracts.route import ANY_CLOSE, RouteRequest
@@ -59,6 +59,7 @@ from allin1_core.selection.policy import check_choices, decide, said_by
 from allin1_core.selection.probing import Probes, load_target
 from allin1_core.weights.find import find_card
 from allin1_core.weights.load import load_model
+from allin1_core.weights.separation import read_separator
 
 log = logging.getLogger(__name__)
 
@@ -426,7 +427,12 @@ class Session:
             metre=self.metre,
             demix=self._demix_of(candidate) if "demix" in candidate.backend.stages else self.demix,
             threads=self._threads,
+            separator_files=self._separator_files if "demix" in candidate.backend.stages else None,
         )
+
+    def _separator_files(self) -> tuple[WeightsContent, ...]:
+        cards = {name: offered.item for name, offered in self.offers.separators.items()}
+        return read_separator(self.demix.model, cards, weights_dir=self.weights_dir)
 
     def _demix_of(self, candidate: Candidate) -> DemixParameters:
         if self._precision_errors is None:
