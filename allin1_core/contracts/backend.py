@@ -76,6 +76,9 @@ class Backend(Generic[P]):
     streams
         Whether what a backend of the stage ``demix`` gives is a
         :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
+    separators
+        Names of the separation models (hook ``allin1_separators``) whose files it reads by
+        ``Setup.separator_files``; empty for a backend that needs none.
     opt_in
         Chosen only when a user names it, never by ``auto``.
     api
@@ -99,6 +102,7 @@ class Backend(Generic[P]):
     features: tuple[str, ...] = ()
     takes: Literal["stems", "mix"] = "stems"
     streams: bool = False
+    separators: tuple[str, ...] = ()
     opt_in: bool = False
     api: Count = FIRST_LEVEL
     options: tuple[Option, ...] = ()

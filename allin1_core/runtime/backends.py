@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from allin1_core.calibration.precision import (
@@ -13,12 +14,13 @@ from allin1_core.calibration.precision import (
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
-from allin1_core.contracts.model import Model, ModelCard
+from allin1_core.contracts.model import Model, ModelCard, SeparatorCard, WeightsContent
 from allin1_core.contracts.stages import Setup, Stage
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.devices import Devices
 from allin1_core.selection.probing import load_target
 from allin1_core.weights.load import load_model
+from allin1_core.weights.separation import read_separator
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class Backends:
         Parameters that every backend is set up with.
     weights_dir
         Folder to look for weights in first.
+    separators
+        Separation models whose files the core finds, by name.
     """
 
     def __init__(
@@ -46,12 +50,14 @@ class Backends:
         demix: DemixParameters,
         threads: int | None,
         weights_dir: str | None,
+        separators: Mapping[str, SeparatorCard],
     ) -> None:
         self.card = card
         self.metre = metre
         self.demix = demix
         self.threads = threads
         self.weights_dir = weights_dir
+        self._separators = separators
         self._devices = devices
         self._prices = prices
         self._callables: dict[tuple[Stage, str], Any] = {}
@@ -82,7 +88,11 @@ class Backends:
             metre=self.metre,
             demix=self._demix_of(candidate) if "demix" in candidate.backend.stages else self.demix,
             threads=self.threads,
+            separator_files=self._separator_files if "demix" in candidate.backend.stages else None,
         )
+
+    def _separator_files(self) -> tuple[WeightsContent, ...]:
+        return read_separator(self.demix.model, self._separators, weights_dir=self.weights_dir)
 
     def model(self) -> Model:
         """The model with its parameters, loaded at the first call.

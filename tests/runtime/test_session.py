@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 from dataclasses import replace
@@ -12,8 +13,10 @@ import pytest
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import NO_TEMPO_PRIOR, Metre, MetreParameters, TempoPrior
+from allin1_core.contracts.model import SeparatorCard, WeightsContent, WeightsFile
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.speed import Speed
@@ -442,6 +445,42 @@ def test_the_network_is_given_long_songs_in_blocks(
         expected = getattr(whole.products.logits, name)
         np.testing.assert_array_equal(getattr(run.products.logits, name), expected)
     assert told == sorted(told)
+
+
+def test_a_separator_gets_its_checked_files_from_the_core(
+    model_folder, isolated_plugins, make_plugin, monkeypatch, tmp_path
+):
+    got = []
+    module = ModuleType("separator_for_a_test")
+
+    def create(setup):
+        got.extend(setup.separator_files())
+        return lambda mix, task: Stems(np.stack([mix.samples / 4] * 4))
+
+    module.create = create
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    (tmp_path / "unet.bin").write_bytes(b"parameters")
+    file = WeightsFile("unet.bin", hashlib.sha256(b"parameters").hexdigest(), 10)
+    backend = Backend("mine", "demix", f"{module.__name__}:create", separators=("unet",))
+    mine = make_plugin(
+        allin1_demix=lambda: [backend],
+        allin1_separators=lambda: [SeparatorCard("unet", "A", (file,), "MIT", "tests")],
+    )
+    folder, card = model_folder
+    (tmp_path / card.files[0].name).write_bytes((folder / card.files[0].name).read_bytes())
+    plugins = isolated_plugins(model=model_plugin(card), mine=mine)
+    mix = Mix(np.random.default_rng(0).standard_normal((2, 44_100)).astype(np.float32))
+    options = {"weights_dir": str(tmp_path), "plugins": plugins}
+    with Session("random", demix=DemixParameters("unet"), **options) as session:
+        session.run(mix, outputs=["activations"])
+    assert got == [WeightsContent("unet.bin", b"parameters")]
+    (tmp_path / "unet.bin").write_bytes(b"others")
+    with Session("random", demix=DemixParameters("unet"), **options) as session:
+        with pytest.raises(WeightsError, match="Truncated, or another file"):
+            session.run(mix, outputs=["activations"])
+    with Session("random", demix=DemixParameters("vnet"), **options) as session:
+        with pytest.raises(InputError, match="There are unet"):
+            session.run(mix, outputs=["activations"])
 
 
 def test_the_decoder_obeys_its_parameters(make_session, by_hand):
