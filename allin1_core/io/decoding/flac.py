@@ -322,9 +322,13 @@ class _Part:
         skipped = max(0, self.done - frames[first].position)
         try:
             for samples in decoder.blocks():
-                if len(samples) > skipped:
-                    self.done += len(samples) - skipped
-                    yield samples[skipped:]
-                skipped = max(0, skipped - len(samples))
+                new = samples[skipped:]
+                skipped -= len(samples) - len(new)
+                if self.promised is not None:
+                    # Frames may be there twice, or in another order.
+                    new = new[: self.promised - self.done]
+                if len(new):
+                    self.done += len(new)
+                    yield new
         finally:
             decoder.close()

@@ -109,14 +109,18 @@ class Decoder:
 
         integers = self.subtype == "PCM_16" and self._scale != 32_768
         dtype = "int16" if integers else "float32"
-        while True:
-            block = np.empty((frames_at_once(self.channels), self.channels), dtype)
+        left = _UNKNOWN if self.frames is None else self.frames
+        while left:
+            # No more than there is: a decoder that looks farther may stumble over what is not audio.
+            count = min(left, frames_at_once(self.channels))
+            block = np.empty((count, self.channels), dtype)
             try:
                 count = self._file.buffer_read_into(block, dtype=dtype)
             except soundfile.LibsndfileError as error:
                 raise DecodingError(_reason(error)) from error
             if not count:
                 return
+            left -= count
             block = block[:count]
             yield np.divide(block, self._scale, dtype=np.float32) if integers else block
 

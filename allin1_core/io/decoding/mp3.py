@@ -90,7 +90,8 @@ class Mp3Reader:
             check_shape(self.source.path, kind.rate, kind.channels)
             missing = _missing_frames(stream)
             total = stream.frames + sum(missing)
-            promised_s += _trimmed_s(stream, max(total, _noted_frames(stream)))
+            counts = _counts(stream)
+            promised_s += _trimmed_s(stream, max(total, counts[0] if counts else 0))
             self.promised_s = promised_s
             pieces, silent = _whole_stream(self.source, stream, missing)
             before = 0 if note is None else note.delay + DECODER_DELAY
@@ -122,17 +123,19 @@ def _length_by_note(source: Source, start: int, kind: FrameKind) -> int | None:
     """Samples by the first frame, if it says how many frames and bytes follow, and the file is as long as that."""
     head = source.read_at(start, 4)
     note = read_note(kind, source.read_at(start, kind.lengths[head[2]]))
-    if note is None or not note.frames or not note.size:
+    counts = None if note is None else note.counts(kind)
+    if note is None or counts is None:
         return None
-    rest = source.size - start - note.size
-    if rest > _SLACK and skip_tags(source, start + note.size) == source.size:
+    frames, size = counts
+    rest = source.size - start - size
+    if rest > _SLACK and skip_tags(source, start + size) == source.size:
         rest = 0
-    return note.samples(kind, note.frames) if abs(rest) <= _SLACK else None
+    return note.samples(kind, frames) if abs(rest) <= _SLACK else None
 
 
-def _noted_frames(stream: Stream) -> int:
-    """Frames by the note, if it gives any."""
-    return 0 if stream.note is None else stream.note.frames or 0
+def _counts(stream: Stream) -> tuple[int, int] | None:
+    """Frames and bytes by the note, if there is one and it makes sense."""
+    return None if stream.note is None else stream.note.counts(stream.kind)
 
 
 def _trimmed_s(stream: Stream, frames: int) -> float:
@@ -153,11 +156,12 @@ def _missing_frames(stream: Stream) -> list[int]:
         return []
     mean = sum(run.end - run.start for run in runs) / stream.frames
     by_bytes = [_frames_in(gap, mean, before) for gap, before in zip(gaps, runs, strict=False)]
-    note = stream.note
-    if note is None or not note.frames or not note.size:
+    counts = _counts(stream)
+    if counts is None:
         return by_bytes
-    lost = max(0, note.frames - stream.frames)
-    is_cut = note.size - (runs[-1].end - runs[0].start) > 2 * max(kind.lengths)
+    noted, size = counts
+    lost = max(0, noted - stream.frames)
+    is_cut = size - (runs[-1].end - runs[0].start) > 2 * max(kind.lengths)
     if is_cut:
         return by_bytes if sum(by_bytes) <= lost else _shared(lost, gaps)
     shortest = min(length for length in kind.lengths if length)
@@ -230,7 +234,8 @@ def _whole_stream(
         delay, padding = kind.samples - DECODER_DELAY, 0
     else:
         delay = stream.note.delay
-        padding = stream.note.padding if stream.note.frames in (None, 0, done) else 0
+        counts = _counts(stream)
+        padding = stream.note.padding if counts is None or counts[0] == done else 0
     note = Note(done, sum(map(len, frames)), delay, padding)
     return [write_note(kind, header, note), *frames], silent
 

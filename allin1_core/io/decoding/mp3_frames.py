@@ -110,6 +110,14 @@ class Note:
     delay: int
     padding: int
 
+    def counts(self, kind: FrameKind) -> tuple[int, int] | None:
+        """Frames and bytes; None where one is not said, or they cannot belong together."""
+        if not self.frames or not self.size:
+            return None
+        shortest = min(length for length in kind.lengths if length)
+        fits = self.frames * shortest <= self.size <= (self.frames + 1) * max(kind.lengths)
+        return (self.frames, self.size) if fits else None
+
     def samples(self, kind: FrameKind, frames: int) -> int:
         """Length of `frames` frames without what the encoder put around the song."""
         trimmed = self.delay + DECODER_DELAY + max(0, self.padding - DECODER_DELAY)
@@ -235,10 +243,14 @@ def _is_sure(source: Source, at: int, found: FrameKind, kind: FrameKind | None) 
     run = follow(source, at, found, sure)
     if run.frames == sure:
         return True
-    return run.frames > 0 and (found == kind or kind is None) and _is_end(source, run.end)
+    return run.frames > 0 and (found == kind or kind is None) and _is_end(source, run.end, found)
 
 
-def _is_end(source: Source, at: int) -> bool:
+def _is_end(source: Source, at: int, kind: FrameKind) -> bool:
+    """Whether nothing but tags follows, or a frame that is cut off."""
+    head = source.read_at(at, 4)
+    if len(head) == 4 and kind.matches(head):
+        return at + kind.lengths[head[2]] > source.size
     return skip_tags(source, at) == source.size
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from allin1_core.io.decoding import libsndfile
 from allin1_core.io.decoding.reader import Block, DecodingError, silence
 from allin1_core.io.decoding.source import Piece, Source
+from allin1_core.io.decoding.tags import skip_tags
 
 _CAPTURE = b"OggS"
 _HEADER_BYTES = 27
@@ -67,21 +68,27 @@ class Link:
     runs: list[Run] = field(default_factory=list)
 
 
-def find_links(source: Source) -> list[Link] | None:
-    """Give the links of an OGG file; None where this is none, or its streams are not audio one after another."""
-    if source.read_at(0, 4) != _CAPTURE:
+def find_links(source: Source, *, named_ogg: bool) -> list[Link] | None:
+    """Give the links of an OGG file; None where this is none, or its streams are not audio one after another.
+
+    Pages are looked for behind something else if the file's name says that it is an OGG.
+    """
+    if not named_ogg and source.read_at(skip_tags(source, 0), 4) != _CAPTURE:
         return None
     links: list[Link] = []
     previous: Page | None = None
     for page in _pages(source):
         if page.first:
             codec = _codec(source.read_at(page.start, min(page.end - page.start, 512)))
-            if not codec or (previous is not None and previous.first):
+            if previous is not None and previous.first:
+                # Two at a time, unless it is the same page again.
+                if page.serial != previous.serial:
+                    return None
+                links.pop()
+            if not codec:
                 return None
             links.append(Link(codec, page.serial))
-        elif previous is None:
-            return None
-        elif page.serial != links[-1].serial or page.number < previous.number:
+        elif previous is None or page.serial != links[-1].serial or page.number < previous.number:
             links.append(Link("", page.serial))
         link = links[-1]
         follows = previous is not None and page.number == previous.number + 1
@@ -93,7 +100,7 @@ def find_links(source: Source) -> list[Link] | None:
             missing = 0 if previous is None else max(0, page.number - previous.number - 1)
             link.runs.append(Run([page], missing))
         previous = page
-    return links or None
+    return links if any(link.codec for link in links) else None
 
 
 def _codec(head: bytes) -> str:
@@ -172,12 +179,26 @@ class OggReader:
     def __init__(self, source: Source, links: list[Link]) -> None:
         self.source, self._links = source, links
         self.gaps: list[tuple[float, float]] = []
-        first = links[0].runs[0] if links[0].runs else None
-        decoder = libsndfile.Decoder(source, _pieces(source, links[0], first, is_first=True))
+        decoder = None
+        for link in links:
+            decoder = decoder or self._opened(link)
+        if decoder is None:
+            raise libsndfile.NotReadableError("no link has its headers")
         self.info = libsndfile.describe(decoder, source)
         decoder.close()
         if len(links) > 1 or len(links[0].runs) != 1 or links[0].runs[0].missing:
             self.info = dataclasses.replace(self.info, frames=None, duration_s=None)
+
+    def _opened(self, link: Link) -> libsndfile.Decoder | None:
+        """Decoder of a link's first run; None where the headers are damaged."""
+        if not link.codec or not link.runs:
+            return None
+        try:
+            return libsndfile.Decoder(
+                self.source, _pieces(self.source, link, link.runs[0], is_first=True)
+            )
+        except libsndfile.NotReadableError:
+            return None
 
     def blocks(self) -> Iterator[Block]:
         """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
@@ -185,9 +206,14 @@ class OggReader:
         rate, channels = self.info.sample_rate, self.info.channels
         for link in self._links:
             blocks = self._link_blocks(link, done_s)
-            if not link.codec:
+            decoder = self._opened(link)
+            if decoder is not None:
+                decoder.close()
+            elif link.runs:
                 count = sum(len(run.pages) for run in link.runs)
-                frames = min(max(0, link.runs[-1].position), round(count * _PAGE_S * rate))
+                # Of the first page there is no telling how long it is.
+                frames = max(0, link.runs[-1].position - link.runs[0].pages[0].position)
+                frames = min(frames, round(count * _PAGE_S * rate))
                 self.gaps.append((done_s, done_s + frames / rate))
                 blocks = silence(frames, channels, rate)
             for block in blocks:
@@ -196,7 +222,8 @@ class OggReader:
                 yield block
 
     def _link_blocks(self, link: Link, start_s: float) -> Iterator[Block]:
-        done, origin, trouble = 0, 0, None
+        done = origin = skipped = 0
+        trouble: Exception | None = None
         for index, run in enumerate(link.runs):
             is_first = not index and not run.missing
             try:
@@ -217,15 +244,21 @@ class OggReader:
                 else:
                     origin = origin if index else _pre_skip(self.source, link)
                     gap = 0 if begins is None else begins - origin - done
+                    # Pages may be there twice.
+                    skipped = max(0, -gap)
                     if not 0 < gap <= (run.missing + 1) * _PAGE_S * rate:
                         gap = 0
-                    self.gaps.append((start_s + done / rate, start_s + (done + gap) / rate))
+                    if gap or run.missing:
+                        self.gaps.append((start_s + done / rate, start_s + (done + gap) / rate))
                     yield from silence(gap, channels, rate)
                     done += gap
                     trouble = None
                 for samples in decoder.blocks():
-                    done += len(samples)
-                    yield Block(samples, rate)
+                    new = samples[skipped:]
+                    skipped -= len(samples) - len(new)
+                    if len(new):
+                        done += len(new)
+                        yield Block(new, rate)
             finally:
                 decoder.close()
         if trouble is not None:
@@ -236,7 +269,7 @@ class OggReader:
         self.source.close()
 
 
-def _pieces(source: Source, link: Link, run: Run | None, *, is_first: bool) -> list[Piece]:
+def _pieces(source: Source, link: Link, run: Run, *, is_first: bool) -> list[Piece]:
     """Give what libsndfile reads as a file: the headers and one run.
 
     Only at the beginning of a link does Opus want samples skipped.
@@ -244,9 +277,7 @@ def _pieces(source: Source, link: Link, run: Run | None, *, is_first: bool) -> l
     pieces: list[Piece] = [range(page.start, page.end) for page in link.headers]
     if link.codec == "opus" and not is_first:
         pieces[0] = _without_pre_skip(source, link.headers[0])
-    if run is not None:
-        pieces += [range(page.start, page.end) for page in run.pages]
-    return pieces
+    return pieces + [range(page.start, page.end) for page in run.pages]
 
 
 #: Where the header of Opus says how many samples are to be skipped, behind that of a page with one segment.

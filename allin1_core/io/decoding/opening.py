@@ -48,14 +48,15 @@ def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool
 
 
 def _by_libsndfile(source: Source, pcm16_full_scale: int, *, with_av: bool) -> Reader | None:
+    suffix = source.path.suffix.lower()
     try:
-        if links := ogg.find_links(source):
+        if links := ogg.find_links(source, named_ogg=suffix in (".ogg", ".oga", ".opus")):
             return ogg.OggReader(source, links)
         if stream := flac.find_first(source):
             return flac.FlacReader(source, stream, pcm16_full_scale)
     except libsndfile.NotReadableError:
         return None
-    first = mp3.find_first(source, named_mp3=source.path.suffix.lower() == ".mp3")
+    first = mp3.find_first(source, named_mp3=suffix == ".mp3")
     if first is not None:
         return mp3.Mp3Reader(source, *first)
     try:
