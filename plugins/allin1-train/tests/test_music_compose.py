@@ -9,12 +9,13 @@ from allin1_train.music import Song, compose
 from allin1_train.music.arrangement import Arrangement
 from allin1_train.music.chance import Chance
 from allin1_train.music.comping import Comping
-from allin1_train.music.composer import PULSES
+from allin1_train.music.fills import fill
 from allin1_train.music.forms import FORMS, NAMES, form
 from allin1_train.music.genres import GENRES, PROGRAMS
-from allin1_train.music.grooves import BarOfDrums, backbeats, fill
+from allin1_train.music.grooves import BarOfDrums, backbeats
 from allin1_train.music.harmony import MAJOR, chord, near, voicing
 from allin1_train.music.melody import Melody
+from allin1_train.music.pulse import PULSES
 from allin1_train.music.rhythm import rhythm
 from allin1_train.music.score import Bar, Chord, Section, Track
 from allin1_train.music.synthesis import Patch

@@ -18,7 +18,20 @@ from allin1_train.music.transitions import DOWNLIFTER, IMPACT, REVERSED, RISER
 from allin1_train.music.voice import Singer
 from allin1_train.views import log_bands
 
-PATCHES = ["pad", "supersaw", "pluck", "bell", "organ", "sub", "808", "fm", "lead", "saw", "chip", "chipbass"]
+PATCHES = [
+    "pad",
+    "supersaw",
+    "pluck",
+    "bell",
+    "organ",
+    "sub",
+    "808",
+    "fm",
+    "lead",
+    "saw",
+    "chip",
+    "chipbass",
+]
 
 
 def synthesised(count: int) -> list[Song]:

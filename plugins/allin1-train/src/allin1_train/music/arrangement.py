@@ -1,4 +1,4 @@
-"""Who plays where: layers that enter and leave, breakdowns, passages without drums, gates."""
+"""Who plays where: layers that enter and leave, breakdowns, passages without drums."""
 
 from bisect import bisect_right
 
@@ -9,12 +9,6 @@ from allin1_train.music.genres import Genre
 from allin1_train.music.score import Bar, Note, Section, Track
 
 RHYTHM = ("drums", "perc")
-#: A gate's sixteenths: on, accented, or off.
-GATES = (
-    (1, 0, 1, 0), (1, 1, 0, 1), (1, 0, 0.7, 0.7), (1, 0.3, 0.6, 0.3), (0, 1, 0, 1), (1, 0.6, 0.8, 0.6),
-    (1, 0, 0.8, 1, 0, 0.8, 1, 0), (1, 0, 0, 1, 0, 0, 1, 0), (1, 0.8, 0, 1, 0, 1, 0.8, 0),
-    (1, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0), (1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1, 0),
-)  # fmt: skip
 
 
 class Arrangement:
@@ -162,32 +156,3 @@ class Arrangement:
             if able:
                 before = before if before in able else self.q.choice(able)
                 next(t for t in tracks if t.role == before).raw += removed[before][i]
-
-
-def marked(bars: list[Bar], tracks: list[Track]) -> dict[int, float]:
-    """For every section, the part of its beats on which some note begins."""
-    onsets = {round(note.at * 12) for t in tracks if t.role != "fx" for note in t.raw}
-    share: dict[int, list[bool]] = {}
-    for bar in bars:
-        beats = [round((bar.at + k) * 12) in onsets for k in range(bar.n)]
-        share.setdefault(bar.section, []).extend(beats)
-    return {s: float(np.mean(x)) for s, x in share.items()}
-
-
-def sections_with(bars: list[Bar], track: Track | None) -> set[int]:
-    """Sections in which `track` has at least one note per two bars."""
-    if track is None:
-        return set()
-    starts = [bar.at for bar in bars]
-    counts: dict[int, int] = {}
-    for note in track.raw:
-        bar = bars[max(0, bisect_right(starts, note.at + 1e-6) - 1)]
-        counts[bar.section] = counts.get(bar.section, 0) + 1
-    sizes = {bar.section: bar.count for bar in bars}
-    return {s for s, n in counts.items() if n * 2 >= sizes[s]}
-
-
-def gate_pattern(chance: Chance, role: str) -> tuple[float, ...]:
-    """Sixteenths of a gate, 4, 8 or 16 of them."""
-    q = chance("gate", role)
-    return tuple(float(x) for x in q.choice(GATES))

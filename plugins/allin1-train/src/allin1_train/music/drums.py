@@ -1,8 +1,9 @@
 """The drummer: which groove each bar plays, fills, crashes, build-ups; and percussion."""
 
 from allin1_train.music.chance import Chance
+from allin1_train.music.fills import fill, roll
 from allin1_train.music.genres import Genre
-from allin1_train.music.grooves import KICK, BarOfDrums, Hit, fill, roll, thin
+from allin1_train.music.grooves import KICK, BarOfDrums, Hit, thin
 from allin1_train.music.rhythm import rhythm
 from allin1_train.music.score import Bar, Track
 
