@@ -41,12 +41,12 @@ class Arrangement:
             if x not in (*RHYTHM, "bass", "voice", "backing", "lead", "lead2", "fx")
         ]
         self.parts = parts
-        bare_verse = (
-            set(q.sample(parts, min(len(parts) - 1, q.choice([0, 1, 1, 2, 2]))))
-            if len(parts) > 1
-            else set()
-        )
-        bare_solo = set(q.sample(parts, 1)) if len(parts) > 1 and q.random() < 0.5 else set()
+        bare_verse: list[str] = []
+        bare_solo: list[str] = []
+        if len(parts) > 1:
+            bare_verse = q.sample(parts, min(len(parts) - 1, q.choice([0, 1, 1, 2, 2])))
+            if q.random() < 0.5:
+                bare_solo = q.sample(parts, 1)
         soft = q.choice([1.0, 0.85, 0.75, 0.65])
         self.levels = {"verse": soft, "solo": soft**0.5, "chorus": 1.1, "break": soft}
         quiet_break = q.choice(["drums", "drums", "drums bass", "drums bass", "parts"])
@@ -71,7 +71,7 @@ class Arrangement:
                     if section.nth == 1 or r.random() < 0.6:
                         self.mute(s, role)
             if clear and section.label == "solo":
-                for role in sorted(bare_solo):
+                for role in bare_solo:
                     self.mute(s, role)
             if s in bare:
                 for role in RHYTHM:
@@ -151,7 +151,7 @@ class Arrangement:
             track.raw = kept
             removed[track.role] = lost
         before = ""
-        for i in np.flatnonzero(~sounding):
+        for i in np.flatnonzero(~sounding).tolist():
             able = sorted(role for role, lost in removed.items() if lost[i])
             if able:
                 before = before if before in able else self.q.choice(able)
