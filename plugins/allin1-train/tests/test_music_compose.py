@@ -1,7 +1,10 @@
 """Composed songs: the truth fits the notes, material returns, and a seed is a song."""
 
 import itertools
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,12 +12,13 @@ from allin1_train.music import Song, compose
 from allin1_train.music.arrangement import Arrangement
 from allin1_train.music.chance import Chance
 from allin1_train.music.comping import Comping
-from allin1_train.music.composer import PULSES
+from allin1_train.music.fills import fill
 from allin1_train.music.forms import FORMS, NAMES, form
 from allin1_train.music.genres import GENRES, PROGRAMS
-from allin1_train.music.grooves import BarOfDrums, backbeats, fill
+from allin1_train.music.grooves import BarOfDrums, backbeats
 from allin1_train.music.harmony import MAJOR, chord, near, voicing
 from allin1_train.music.melody import Melody
+from allin1_train.music.pulse import PULSES
 from allin1_train.music.rhythm import rhythm
 from allin1_train.music.score import Bar, Chord, Section, Track
 from allin1_train.music.synthesis import Patch
@@ -45,6 +49,25 @@ def test_a_seed_is_a_song() -> None:
     np.testing.assert_array_equal(a.beats, b.beats)
     assert a.sections == b.sections
     assert len(a.beats) != len(other.beats) or not np.array_equal(a.beats, other.beats)
+
+
+def test_a_seed_is_a_song_in_every_process() -> None:
+    """Nothing may follow the order of sets of strings, which differs between processes."""
+    program = (
+        "from allin1_train.music import compose\n"
+        "for s in range(12): print([(t.role, t.notes.sum()) for t in compose(s).tracks])"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": hashing, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hashing in ("1", "2")
+    }
+    assert len(outputs) == 1
 
 
 def test_beats_rise_and_downbeats_are_beats(songs: list[Song]) -> None:

@@ -61,7 +61,8 @@ def running_median(x: Spectrogram) -> Spectrogram:
     """Median over 31 frames of every column of `x` [T, bands]; the ends are mirrored."""
     rows = np.pad(x.T, ((0, 0), (REACH, REACH)), mode="symmetric")
     flat = median_filter(rows.ravel(), 2 * REACH + 1)
-    return flat.reshape(rows.shape)[:, REACH:-REACH].T
+    result: Spectrogram = flat.reshape(rows.shape)[:, REACH:-REACH].T
+    return result
 
 
 def views(mix: NDArray[np.float32]) -> Spectrogram:

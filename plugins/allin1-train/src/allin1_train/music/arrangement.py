@@ -1,4 +1,4 @@
-"""Who plays where: layers that enter and leave, breakdowns, passages without drums, gates."""
+"""Who plays where: layers that enter and leave, breakdowns, passages without drums."""
 
 from bisect import bisect_right
 
@@ -9,12 +9,6 @@ from allin1_train.music.genres import Genre
 from allin1_train.music.score import Bar, Note, Section, Track
 
 RHYTHM = ("drums", "perc")
-#: A gate's sixteenths: on, accented, or off.
-GATES = (
-    (1, 0, 1, 0), (1, 1, 0, 1), (1, 0, 0.7, 0.7), (1, 0.3, 0.6, 0.3), (0, 1, 0, 1), (1, 0.6, 0.8, 0.6),
-    (1, 0, 0.8, 1, 0, 0.8, 1, 0), (1, 0, 0, 1, 0, 0, 1, 0), (1, 0.8, 0, 1, 0, 1, 0.8, 0),
-    (1, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0), (1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1, 0),
-)  # fmt: skip
 
 
 class Arrangement:
@@ -47,12 +41,12 @@ class Arrangement:
             if x not in (*RHYTHM, "bass", "voice", "backing", "lead", "lead2", "fx")
         ]
         self.parts = parts
-        bare_verse = (
-            set(q.sample(parts, min(len(parts) - 1, q.choice([0, 1, 1, 2, 2]))))
-            if len(parts) > 1
-            else set()
-        )
-        bare_solo = set(q.sample(parts, 1)) if len(parts) > 1 and q.random() < 0.5 else set()
+        bare_verse: list[str] = []
+        bare_solo: list[str] = []
+        if len(parts) > 1:
+            bare_verse = q.sample(parts, min(len(parts) - 1, q.choice([0, 1, 1, 2, 2])))
+            if q.random() < 0.5:
+                bare_solo = q.sample(parts, 1)
         soft = q.choice([1.0, 0.85, 0.75, 0.65])
         self.levels = {"verse": soft, "solo": soft**0.5, "chorus": 1.1, "break": soft}
         quiet_break = q.choice(["drums", "drums", "drums bass", "drums bass", "parts"])
@@ -77,7 +71,7 @@ class Arrangement:
                     if section.nth == 1 or r.random() < 0.6:
                         self.mute(s, role)
             if clear and section.label == "solo":
-                for role in sorted(bare_solo):
+                for role in bare_solo:
                     self.mute(s, role)
             if s in bare:
                 for role in RHYTHM:
@@ -157,37 +151,8 @@ class Arrangement:
             track.raw = kept
             removed[track.role] = lost
         before = ""
-        for i in np.flatnonzero(~sounding):
+        for i in np.flatnonzero(~sounding).tolist():
             able = sorted(role for role, lost in removed.items() if lost[i])
             if able:
                 before = before if before in able else self.q.choice(able)
                 next(t for t in tracks if t.role == before).raw += removed[before][i]
-
-
-def marked(bars: list[Bar], tracks: list[Track]) -> dict[int, float]:
-    """For every section, the part of its beats on which some note begins."""
-    onsets = {round(note.at * 12) for t in tracks if t.role != "fx" for note in t.raw}
-    share: dict[int, list[bool]] = {}
-    for bar in bars:
-        beats = [round((bar.at + k) * 12) in onsets for k in range(bar.n)]
-        share.setdefault(bar.section, []).extend(beats)
-    return {s: float(np.mean(x)) for s, x in share.items()}
-
-
-def sections_with(bars: list[Bar], track: Track | None) -> set[int]:
-    """Sections in which `track` has at least one note per two bars."""
-    if track is None:
-        return set()
-    starts = [bar.at for bar in bars]
-    counts: dict[int, int] = {}
-    for note in track.raw:
-        bar = bars[max(0, bisect_right(starts, note.at + 1e-6) - 1)]
-        counts[bar.section] = counts.get(bar.section, 0) + 1
-    sizes = {bar.section: bar.count for bar in bars}
-    return {s for s, n in counts.items() if n * 2 >= sizes[s]}
-
-
-def gate_pattern(chance: Chance, role: str) -> tuple[float, ...]:
-    """Sixteenths of a gate, 4, 8 or 16 of them."""
-    q = chance("gate", role)
-    return tuple(float(x) for x in q.choice(GATES))

@@ -24,19 +24,22 @@ def one_pole(x: Signal, cut: float, high: bool = False) -> Signal:
     """First-order low-pass (or high-pass) at `cut` Hz along the last axis."""
     k = f32(np.exp(-2 * np.pi * cut / RATE))
     y = lfilter([1 - k], [f32(1), -k], x, axis=-1).astype(f32)
-    return x - y if high else y
+    result: Signal = x - y if high else y
+    return result
 
 
 def smoothed(x: NDArray[Any], seconds: float, step: int = CONTROL) -> NDArray[Any]:
     """Exponential smoothing of a control signal along the last axis."""
     k = np.exp(-step / RATE / seconds)
-    return lfilter([1 - k], [1, -k], x, axis=-1)
+    result: NDArray[Any] = lfilter([1 - k], [1, -k], x, axis=-1)
+    return result
 
 
 def stretched(control: NDArray[Any], n: int, step: int = CONTROL) -> Signal:
     """A control signal at full rate, `n` samples, interpolated linearly."""
     at = np.arange(n, dtype=f32) * f32(1 / step)
-    return np.interp(at, np.arange(len(control)), control).astype(f32)
+    result: Signal = np.interp(at, np.arange(len(control)), control).astype(f32)
+    return result
 
 
 def steps(points: NDArray[np.float64], n: int, seconds: float = 0.004) -> Signal:

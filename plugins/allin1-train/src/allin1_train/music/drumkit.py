@@ -71,7 +71,8 @@ class Kit:
         f = np.fft.rfftfreq(n, 1 / RATE) + 1
         s = self.g.standard_normal(len(f)) + 1j * self.g.standard_normal(len(f))
         x = np.fft.irfft(s / (1 + (low / f) ** slope) / (1 + (f / high) ** slope), n)
-        return x / (np.abs(x).max() + 1e-9)
+        result: Wave = x / (np.abs(x).max() + 1e-9)
+        return result
 
     def _kick(self, u: Draw) -> Wave:
         t = seconds(u(0.25, 0.7))
@@ -91,7 +92,8 @@ class Kit:
         )
         rattle = self.noise(len(t), u(300, 2000, 3), u(6000, 14000, 4))
         rattle *= np.exp(-t / (u(0.04, 0.18, 5) if full else 0.02))
-        return u(0.2, 0.9, 1) * body + (0.8 if full else 0.15) * rattle
+        result: Wave = u(0.2, 0.9, 1) * body + (0.8 if full else 0.15) * rattle
+        return result
 
     def _clap(self, u: Draw) -> Wave:
         t = seconds(0.5)

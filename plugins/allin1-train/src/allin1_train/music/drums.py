@@ -1,13 +1,15 @@
 """The drummer: which groove each bar plays, fills, crashes, build-ups; and percussion."""
 
 from allin1_train.music.chance import Chance
+from allin1_train.music.fills import fill, roll
 from allin1_train.music.genres import Genre
-from allin1_train.music.grooves import KICK, BarOfDrums, Hit, fill, roll, thin
+from allin1_train.music.grooves import KICK, BarOfDrums, Hit, thin
 from allin1_train.music.rhythm import rhythm
 from allin1_train.music.score import Bar, Track
 
 #: Grooves that have a calm half-time form for the bridge.
 HALVABLE = ("rock", "pop", "metal", "double", "electro", "chip")
+CRASHES = (49, 57)
 
 
 def drum_track(
@@ -39,7 +41,6 @@ def drum_track(
     half_bridge = div == 4 and style in HALVABLE and q.random() < 0.35
     half_break = genre.electronic and q.random() < 0.3
     late_intro = q.random() < 0.4
-    crash_keys = [49, 57]
     for i, bar in enumerate(bars):
         mode = "none" if bar.energy < silent_below else "light" if bar.energy < quiet else "full"
         if bar.label == "intro" and late_intro and bar.index < bar.count / 2:
@@ -63,36 +64,26 @@ def drum_track(
                 hits = thin(hits, light)
         last = bar.index == bar.count - 1
         f = chance("fill", i)
-        follows = bars[i + 1] if i + 1 < len(bars) else None
+        rises = _rises(bars, i)
         at_end = last and f.random() < p_fill
         inside = bar.index % 4 == 3 and f.random() < p_fill * (0.35 if bar.index % 8 == 7 else 0.15)
-        if mode == "full" and (at_end or inside) and track.sound != "none":
+        if mode == "full" and (at_end or inside):
             start, strokes = fill(f, bar.n, div)
             hits = [h for h in hits if h.at < start] + strokes
-        rises = follows is not None and last and follows.energy > bar.energy + 0.15
-        if (
-            genre.electronic
-            and follows
-            and _bars_left(bar) <= 2
-            and _rises(bars, i)
-            and chance("build", bar.section).random() < 0.7
-        ):
+        building = genre.electronic and rises and bar.count - bar.index <= 2
+        if building and chance("build", bar.section).random() < 0.7:
             keep = f.random() < 0.5
             hits = [h for h in hits if h.key != KICK or keep] + roll(f, bar.n, bar.count > 2)
-        elif rises and mode == "light" and f.random() < 0.3:
+        elif rises and last and mode == "light" and f.random() < 0.3:
             hits += roll(f, bar.n, False)
         if mode == "full" and (
             (bar.index == 0 and f.random() < p_crash) or (bar.index % 4 == 0 and f.random() < 0.06)
         ):
-            hits.append(Hit(0, f.choice(crash_keys), 0.85))
+            hits.append(Hit(0, f.choice(CRASHES), 0.85))
         gain = 0.75 + 0.3 * bar.energy
         for h in hits:
             if h.at < bar.n:
                 track.add(bar.at + h.at, 0.25, h.key, h.velocity * gain)
-
-
-def _bars_left(bar: Bar) -> int:
-    return bar.count - bar.index
 
 
 def _rises(bars: list[Bar], i: int) -> bool:

@@ -26,7 +26,8 @@ def doubled(x: Signal, spans: Array, r: random.Random) -> Signal:
     wander = smoothed(g.standard_normal(frames), 0.15)
     delay = (r.uniform(0.014, 0.03) + 0.004 * wander / (np.abs(wander).max() + 1e-9)) * RATE
     at = np.maximum(np.arange(n) - stretched(delay, n), 0).astype(np.int64)
-    return x[at] * stretched(smoothed(level, 0.02), n)
+    result: Signal = x[at] * stretched(smoothed(level, 0.02), n)
+    return result
 
 
 def room(r: random.Random) -> Signal:
@@ -37,7 +38,8 @@ def room(r: random.Random) -> Signal:
     x = g.standard_normal((2, n)).astype(f32) * np.exp(-6.9 * np.arange(n) / n).astype(f32)
     x = one_pole(x, r.uniform(1500, 9000))
     x[:, : int(RATE * r.uniform(0.001, 0.03))] *= f32(0.1)
-    return x / np.sqrt((x**2).sum(1, keepdims=True))
+    result: Signal = x / np.sqrt((x**2).sum(1, keepdims=True))
+    return result
 
 
 def ducking(times: Array, n: int, beat_seconds: float, r: random.Random) -> Signal:

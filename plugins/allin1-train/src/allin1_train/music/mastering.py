@@ -46,7 +46,10 @@ def compress(mix: Signal, r: random.Random) -> Signal:
     level = lfilter([1 - k], [1, -k], level)
     ratio, threshold = r.uniform(0.2, 0.7), level.mean() * r.uniform(0.5, 1)
     gain = (np.maximum(level, threshold) / threshold) ** -ratio
-    return mix * np.interp(np.arange(n), np.arange(len(gain)) * step + step / 2, gain).astype(f32)
+    result: Signal = mix * np.interp(
+        np.arange(n), np.arange(len(gain)) * step + step / 2, gain
+    ).astype(f32)
+    return result
 
 
 def normalise(mix: Signal, r: random.Random) -> Signal:
@@ -56,10 +59,10 @@ def normalise(mix: Signal, r: random.Random) -> Signal:
     kind = r.random()
     if kind < 0.4:
         drive = f32(r.uniform(1, 4))
-        return np.tanh(mix * drive) / np.tanh(drive)
-    if kind < 0.55:  # loud, with clipped peaks
+        mix = np.tanh(mix * drive) / np.tanh(drive)
+    elif kind < 0.55:  # loud, with clipped peaks
         rms = np.sqrt(np.mean(mix[:, ::7] ** 2)) + 1e-6
-        return np.clip(mix * f32(10 ** (r.uniform(-13, -7) / 20) / rms), -1, 1)
+        mix = np.clip(mix * f32(10 ** (r.uniform(-13, -7) / 20) / rms), -1, 1)
     return mix
 
 

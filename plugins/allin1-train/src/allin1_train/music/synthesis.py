@@ -14,7 +14,8 @@ def adsr(n: int, hold: float, a: float, d: float, s: float, release: float) -> S
     """Envelope: attack, exponential decay to the level `s`, exponential release after `hold`."""
     t = np.arange(n, dtype=f32) * f32(1 / RATE)
     e = np.minimum(t / f32(a), 1) * (s + (1 - s) * np.exp(-np.maximum(t - a, 0) / f32(d)))
-    return (e * np.exp(-np.maximum(t - f32(hold), 0) / f32(release))).astype(f32)
+    result: Signal = (e * np.exp(-np.maximum(t - f32(hold), 0) / f32(release))).astype(f32)
+    return result
 
 
 class Patch:
@@ -61,22 +62,23 @@ class Patch:
 
     def _wave(self, r: random.Random) -> np.ndarray:
         h = HARMONICS
+        out: np.ndarray = 1 / h
         if self.kind == "organ":
             out = np.zeros(len(h))
             out[[0, 1, 2, 3, 5, 7]] = [r.uniform(0.3, 1) for _ in range(6)]
-            return out
-        if self.kind in ("sub", "808"):
-            return (h == 1) + r.uniform(0, 0.15) * (h == 2) + r.uniform(0, 0.1) * (h == 3)
-        if self.kind == "chipbass":  # a triangle
-            return (h % 2) / h**2.0
-        if self.kind == "chip":
-            return np.sin(np.pi * h * r.choice([0.125, 0.25, 0.5])) / h
-        wave = r.choice(["saw", "saw", "square", "pulse"])
-        if wave == "saw":
-            return 1 / h
-        if wave == "square":
-            return (h % 2) / h
-        return np.sin(np.pi * h * r.uniform(0.1, 0.4)) / h
+        elif self.kind in ("sub", "808"):
+            out = (h == 1) + r.uniform(0, 0.15) * (h == 2) + r.uniform(0, 0.1) * (h == 3)
+        elif self.kind == "chipbass":  # a triangle
+            out = (h % 2) / h**2.0
+        elif self.kind == "chip":
+            out = np.sin(np.pi * h * r.choice([0.125, 0.25, 0.5])) / h
+        else:
+            wave = r.choice(["saw", "saw", "square", "pulse"])
+            if wave == "square":
+                out = (h % 2) / h
+            elif wave == "pulse":
+                out = np.sin(np.pi * h * r.uniform(0.1, 0.4)) / h
+        return out
 
     def table(self, f0: float, cut: float) -> Signal:
         """One cycle of 2048 samples, low-passed at `cut` Hz, without what would alias."""
@@ -109,7 +111,8 @@ class Patch:
         out = np.sin((2 * np.pi * (f0 * t % 1)).astype(f32) + m)
         if self.kind == "bell":
             out += 0.4 * np.sin(2 * np.pi * (2.76 * f0 * t % 1)) * np.exp(-t * 6)
-        return out.astype(f32)
+        result: Signal = out.astype(f32)
+        return result
 
     def _tables(self, n: int, f0: float, velocity: float) -> Signal:
         t = np.arange(n, dtype=f32) * f32(1 / RATE)

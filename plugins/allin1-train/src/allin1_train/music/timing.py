@@ -78,7 +78,8 @@ class TempoMap:
 
     def beat(self, position: ArrayLike) -> Array:
         """Seconds of positions, without swing."""
-        return np.interp(np.asarray(position, float), self.grid, self.seconds)
+        result: Array = np.interp(np.asarray(position, float), self.grid, self.seconds)
+        return result
 
     def __call__(self, position: ArrayLike) -> Array:
         """Seconds of positions, swung."""

@@ -87,7 +87,8 @@ class Singer:
         out = self._tract(source, smoothed(weights, 0.03), m)
         hiss = g.standard_normal(m, dtype=f32)
         hiss[1:] -= hiss[:-1].copy()
-        return out + hiss * stretched(smoothed(noise, 0.006), m) * f32(0.06)
+        result: Signal = out + hiss * stretched(smoothed(noise, 0.006), m) * f32(0.06)
+        return result
 
     def _consonant(self, i: int, velocity: float, level: Array, noise: Array) -> None:
         """Before the vowel at frame `i`: a fricative, a stop with a burst, or a nasal."""
