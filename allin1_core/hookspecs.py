@@ -17,6 +17,7 @@ from allin1_core.markers import hookspec
 
 if TYPE_CHECKING:
     from allin1_core.contracts.backend import Backend
+    from allin1_core.contracts.export import Exporter
     from allin1_core.contracts.model import ModelCard
     from allin1_core.contracts.result import AnalysisResult, StageRecord
     from allin1_core.contracts.route import Route, RouteRequest
@@ -287,5 +288,35 @@ class RunSpecs:
         raise AssertionError("a specification is never called")
 
 
+class ExportSpecs:
+    """Formats that results can be exported to."""
+
+    @hookspec
+    def allin1_exporters(self) -> Iterable[Exporter]:
+        """Exporters that this plugin brings.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.export import Exporter
+        >>> @hookimpl
+        ... def allin1_exporters():
+        ...     yield Exporter(
+        ...         name="mine",
+        ...         suffix=".mine",
+        ...         summary="One beat a line",
+        ...         target="my_package.export:write",
+        ...     )
+        >>> [exporter.suffix for exporter in allin1_exporters()]
+        ['.mine']
+        """
+        raise AssertionError("a specification is never called")
+
+
 #: Every class of specifications, for the plugin manager and for the reference documentation.
-SPECS: tuple[type, ...] = (StageSpecs, SelectionSpecs, ModelSpecs, ResultSpecs, RunSpecs)
+SPECS: tuple[type, ...] = (
+    StageSpecs,
+    SelectionSpecs,
+    ModelSpecs,
+    ResultSpecs,
+    RunSpecs,
+    ExportSpecs,
+)

@@ -23,10 +23,14 @@ COMMANDS = {
     "analyze": ("allin1_core.cli.analyze", "Analyse songs: tempo, beats, downbeats, sections."),
     "backends": ("allin1_core.cli.backends", "List the backends, and which of them would run."),
     "bench": ("allin1_core.cli.bench", "Measure the backends on this machine, for auto to use."),
+    "cache": ("allin1_core.cli.cache", "Show or clear what is kept of earlier analyses."),
     "demo": ("allin1_core.cli.demo", "Make a song with stems by synthesis, to try things on."),
     "doctor": ("allin1_core.cli.doctor", "Check this installation, and say what to mend."),
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
+    "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
+    "sonify": ("allin1_core.cli.sonify", "Write songs with clicks on their beats."),
+    "visualize": ("allin1_core.cli.visualize", "Draw results as pictures."),
     "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
 }
 

@@ -68,6 +68,9 @@ class Backend(Generic[P]):
         Patterns (as in :mod:`fnmatch`) of the architectures that it can run, where that matters.
     spans
         The consecutive stages that it covers, where that is more than `stage`.
+    features
+        What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
+        metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
     opt_in
         Chosen only when a user names it, never by ``auto``.
     api
@@ -88,6 +91,7 @@ class Backend(Generic[P]):
     speed: tuple[Speed, ...] = ()
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
+    features: tuple[str, ...] = ()
     opt_in: bool = False
     api: Count = FIRST_LEVEL
     options: tuple[Option, ...] = ()

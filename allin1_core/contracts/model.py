@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from allin1_core.contracts.metre import MetreParameters, TempoPrior
 from allin1_core.contracts.rules import Digest, FileName, Line, Name, Outputs, Share, Size
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class ModelCard:
     context_frames
         How far before and after a frame its logits depend on the spectrogram, so that long songs can be cut into
         blocks; None where they depend on all of it.
+    tempo_prior
+        Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
     """
 
     name: Name
@@ -71,6 +74,15 @@ class ModelCard:
     architecture: Line = "all-in-one"
     outputs: Outputs = ("beats", "sections")
     context_frames: Size | None = None
+    tempo_prior: TempoPrior | None = None
+
+    def complete(self, metre: MetreParameters) -> MetreParameters:
+        """Fill in what `metre` leaves to the model: the threshold and the prior over tempo."""
+        if metre.threshold is None:
+            metre = replace(metre, threshold=self.downbeat_threshold)
+        if metre.tempo_prior is None:
+            metre = replace(metre, tempo_prior=self.tempo_prior)
+        return metre
 
 
 #: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.

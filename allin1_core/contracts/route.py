@@ -36,6 +36,8 @@ class RouteRequest:
         Stages for which the user named a backend or a plugin.
     members
         How many networks the model has; None where that is not known.
+    features
+        What the backend of a stage has to be able to do: ``(stage, feature)``, as in ``Backend.features``.
     """
 
     stages: tuple[Stage, ...]
@@ -46,6 +48,7 @@ class RouteRequest:
     device: str | None = None
     choices: tuple[tuple[Stage, str], ...] = ()
     members: int | None = None
+    features: tuple[tuple[Stage, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,9 @@ Word = Annotated[str, Rule(re.compile(r"[\w.:-]+").fullmatch, "a word")]
 Identifier = Annotated[str, Rule(str.isidentifier, "a name as of a variable in Python")]
 Target = Annotated[str, Rule(_is_target, "'package.module:name'")]
 Requirement = Annotated[str, Rule(_is_requirement, "a requirement as pip reads it")]
+Suffix = Annotated[
+    str, Rule(re.compile(r"(\.[A-Za-z0-9]+)+").fullmatch, "a suffix of files such as '.beats.csv'")
+]
 FileName = Annotated[
     str, Rule(re.compile(r"(?!\.)[^/\\:\0]+").fullmatch, "the name of a file, without a folder")
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.rules import find_fault, show
 from allin1_core.contracts.space import Bridge
@@ -21,7 +22,7 @@ from allin1_core.plugins.record import PluginRecord, Problem
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-R = TypeVar("R", Backend[Any], ModelCard)
+R = TypeVar("R", Backend[Any], ModelCard, Exporter)
 
 #: Names of the core's own records, which no other plugin can use: ``reference`` is what all others are measured by.
 CORE_NAME = "reference"
@@ -50,12 +51,15 @@ class Offers:
         By plugin.
     problems
         What was left out, and why.
+    exporters
+        By name.
     """
 
     backends: tuple[Offered[Backend[Any]], ...]
     offered_bridges: tuple[Offered[Bridge], ...]
     models: dict[str, Offered[ModelCard]]
     problems: tuple[Problem, ...]
+    exporters: dict[str, Offered[Exporter]]
 
     @property
     def bridges(self) -> tuple[Bridge, ...]:
@@ -108,6 +112,9 @@ def collect_offers(plugins: Plugins) -> Offers:
     hook = "allin1_models"
     cards = _collect(plugins, hook, ModelCard, _no_check, problems)
     models = _tell_apart(_without_repeated(cards, hook, problems))
+    hook = "allin1_exporters"
+    formats = _collect(plugins, hook, Exporter, _no_check, problems)
+    exporters = _tell_apart(_without_repeated(formats, hook, problems))
     for problem in problems:
         if plugins.strict:
             raise PluginError(f"{problem}", remedy="(Strict mode makes this an error.)")
@@ -117,6 +124,7 @@ def collect_offers(plugins: Plugins) -> Offers:
         tuple(bridges),
         {offered.item.name: offered for offered in models},
         tuple(problems),
+        {offered.item.name: offered for offered in exporters},
     )
 
 

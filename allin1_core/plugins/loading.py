@@ -26,7 +26,11 @@ from allin1_core.plugins.record import PluginRecord
 log = logging.getLogger(__name__)
 
 #: Plugins of the core itself: the reference implementation and the catalogue of models.
-BUILT_IN = {"reference": "allin1_core.reference.hooks", "harmonix": "allin1_core.weights.hooks"}
+BUILT_IN = {
+    "reference": "allin1_core.reference.hooks",
+    "harmonix": "allin1_core.weights.hooks",
+    "exports": "allin1_core.exports.hooks",
+}
 
 _CORE = "allin1-core"
 

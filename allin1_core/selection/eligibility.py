@@ -19,6 +19,14 @@ from allin1_core.selection.probing import Probes
 #: Backends that failed in this session, by (stage, name), with what they raised.
 Failures = Mapping[tuple[Stage, str], str]
 
+#: Why a backend without a feature is refused, and what to do.
+_FEATURES = {
+    "tempo_prior": (
+        "It knows no prior over tempo.",
+        "Decode without one: --tempo-prior none",
+    )
+}
+
 
 def gate(
     offers: Offers,
@@ -92,6 +100,10 @@ def _verdict(
         fnmatchcase(request.architecture, pattern) for pattern in backend.models
     ):
         return Refusal("model", f"It cannot run models of architecture {request.architecture}.")
+    for stage, feature in request.features:
+        if stage in backend.stages and feature not in backend.features:
+            reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
+            return Refusal("feature", reason, remedy)
     if not named and (
         backend.parity.rank > request.parity.rank
         or (

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from allin1_core.plugins.loading import BUILT_IN
+
 HOOKS = """
 from allin1_core.contracts.backend import Backend
 from allin1_core.markers import hookimpl
@@ -143,7 +145,7 @@ def test_a_bad_plugin_can_be_blocked(site: Path) -> None:
 
 
 def test_nothing_is_loaded_when_autoload_is_off(site: Path) -> None:
-    assert set(records(site, ALLIN1_DISABLE_AUTOLOAD="1")) == {"reference", "harmonix"}
+    assert set(records(site, ALLIN1_DISABLE_AUTOLOAD="1")) == set(BUILT_IN)
 
 
 @pytest.mark.parametrize(

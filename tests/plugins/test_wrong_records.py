@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from unittest import mock
 
 import pytest
@@ -158,8 +159,15 @@ WRONG = [
 ]
 
 
+def without_address(value):
+    """Every process of pytest-xdist must name the cases alike."""
+    return re.sub(r" at 0x[0-9a-f]+|id='\d+'", "", show(value))
+
+
 def case(kind, field, value, where=None):
-    return pytest.param(kind, field, value, where or field, id=f"{field}={show(value)[:30]}")
+    return pytest.param(
+        kind, field, value, where or field, id=f"{field}={without_address(value)[:30]}"
+    )
 
 
 @pytest.fixture
@@ -224,7 +232,7 @@ def test_the_good_records_are_good():
         Subclass("mine", "spectrogram", "somewhere:create"),
         object.__new__(Backend),
     ],
-    ids=lambda thing: show(thing)[:20],
+    ids=lambda thing: without_address(thing)[:20],
 )
 def test_what_is_no_record_is_left_out(load, kind, thing):
     offers = collect_offers(load(kind, mine=[thing, GOOD[kind]]))

@@ -251,8 +251,28 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
     nn = choose(fast(stage="nn", models=("x",)), fast("y", "nn"), stages=("nn",))
     assert refusal(nn, "fast").gate == "model"
     assert refusal(nn, "fast").reason == "It cannot run models of architecture all-in-one."
-    # Every gate that there is has been seen.
-    assert {*cases, "model"} == set(get_args(Gate))
+    # Every gate that there is has been seen, but for one that has a test of its own.
+    assert {*cases, "model", "feature"} == set(get_args(Gate))
+
+
+def test_a_backend_without_a_feature_that_is_asked_for_is_refused(choose):
+    features = (("metrical_dbn", "tempo_prior"),)
+    plain, able = (
+        fast(stage="metrical_dbn"),
+        fast("able", "metrical_dbn", features=("tempo_prior",)),
+    )
+    request = {"stages": ("metrical_dbn",)}
+    assert str(choose(plain, **request).chosen) == "metrical_dbn=fast"
+    decision = choose(plain, able, features=features, **request)
+    assert str(decision.chosen) == "metrical_dbn=able"
+    found = refusal(decision, "fast")
+    assert (found.gate, found.reason) == ("feature", "It knows no prior over tempo.")
+    assert "--tempo-prior none" in found.remedy
+    # Being named does not make it able, and the feature of another stage is not its concern.
+    named = (("metrical_dbn", "fast"),)
+    with pytest.raises(SelectionError, match="no prior over tempo"):
+        choose(plain, features=features, choices=named, **request)
+    assert str(choose(fast(), features=features).chosen) == "spectrogram=fast"
 
 
 def test_ties_go_to_the_stronger_parity_then_by_name(choose):
