@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from allin1_core.contracts.result import AnalysisResult
+from typing import Any
 
 __all__ = [
     "PLUGIN_FAILURES",
@@ -163,14 +160,13 @@ class BatchError(Allin1Error):
     Attributes
     ----------
     results
-        One for each track in the order given; None where it failed.
+        An :class:`~allin1_core.contracts.result.AnalysisResult` for each track in the order given; None where it
+        failed.
     errors
         What went wrong, by the track's path.
     """
 
-    def __init__(
-        self, results: Sequence[AnalysisResult | None], errors: Mapping[str, Allin1Error]
-    ) -> None:
+    def __init__(self, results: Sequence[Any], errors: Mapping[str, Allin1Error]) -> None:
         self.results = list(results)
         self.errors = dict(errors)
         lines = "".join(f"\n  {error}" for error in self.errors.values())

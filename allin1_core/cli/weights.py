@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.contracts.model import DEFAULT_MODEL
 from allin1_core.errors import WeightsError
 
 if TYPE_CHECKING:
     from allin1_core.contracts.model import ModelCard, WeightsFile
     from allin1_core.weights.store import Folders, Progress
-
-_DEFAULT = "harmonix-all"
 
 _weights_dir = click.option(
     "--weights-dir",
@@ -150,7 +149,7 @@ def _chosen_models(ctx: click.Context, names: tuple[str, ...]) -> list[ModelCard
     from allin1_core.weights.find import find_card
 
     known = _known_models(ctx)
-    return [find_card(name, known) for name in names or (_DEFAULT,)]
+    return [find_card(name, known) for name in names or (DEFAULT_MODEL,)]
 
 
 def _as_record(card: ModelCard, paths: Sequence[Path | None]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import IDENTICAL, Parity
@@ -71,6 +71,11 @@ class Backend(Generic[P]):
     features
         What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
         metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
+    takes
+        What a backend of the stage ``spectrogram`` transforms: the four ``stems``, or the ``mix``.
+    streams
+        Whether what a backend of the stage ``demix`` gives is a
+        :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
     opt_in
         Chosen only when a user names it, never by ``auto``.
     api
@@ -92,6 +97,8 @@ class Backend(Generic[P]):
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
     features: tuple[str, ...] = ()
+    takes: Literal["stems", "mix"] = "stems"
+    streams: bool = False
     opt_in: bool = False
     api: Count = FIRST_LEVEL
     options: tuple[Option, ...] = ()

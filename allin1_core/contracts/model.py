@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from allin1_core.contracts.metre import MetreParameters, TempoPrior
 from allin1_core.contracts.rules import Digest, FileName, Line, Name, Outputs, Share, Size
@@ -12,6 +12,9 @@ from allin1_core.contracts.rules import Digest, FileName, Line, Name, Outputs, S
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: The model where nothing names one.
+DEFAULT_MODEL = "harmonix-all"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class ModelCard:
         blocks; None where they depend on all of it.
     tempo_prior
         Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
+    takes
+        What its spectrogram is made of: the four ``stems``, or the ``mix``.
     """
 
     name: Name
@@ -75,6 +80,7 @@ class ModelCard:
     outputs: Outputs = ("beats", "sections")
     context_frames: Size | None = None
     tempo_prior: TempoPrior | None = None
+    takes: Literal["stems", "mix"] = "stems"
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
         """Fill in what `metre` leaves to the model: the threshold and the prior over tempo."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.metre import DEFAULT_THRESHOLD, Metre, MetreParameters
 from allin1_core.contracts.model import Model
 from allin1_core.contracts.options import OptionValue
 from allin1_core.contracts.sections import Sections
@@ -69,8 +69,8 @@ class Task:
     progress: Callable[[float], None] = field(default=_silent)
 
 
-#: The decoder's parameters for the ensemble ``harmonix-all``.
-DEFAULT_METRE = MetreParameters(threshold=0.24)
+#: The decoder's parameters for the models shipped here.
+DEFAULT_METRE = MetreParameters(threshold=DEFAULT_THRESHOLD)
 
 #: The separation as the original does it.
 DEFAULT_DEMIX = DemixParameters()
@@ -115,7 +115,7 @@ class Demix(Protocol):
 class StreamingDemix(Demix, Protocol):
     """A separator that can also do with a part of the song in memory at a time.
 
-    What has a method ``stream`` is asked for it where a song is long.
+    A backend that declares ``streams`` gives a callable with this method, which is used where a song is long.
     """
 
     def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:

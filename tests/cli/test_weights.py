@@ -71,7 +71,7 @@ def small(good: Path, monkeypatch: pytest.MonkeyPatch):
         )
     )
     monkeypatch.setattr("allin1_core.weights.catalogue.catalogue", lambda: cards)
-    monkeypatch.setattr("allin1_core.cli.weights._DEFAULT", "small-all")
+    monkeypatch.setattr("allin1_core.cli.weights.DEFAULT_MODEL", "small-all")
     yield cards
     server.shutdown()
     thread.join()

@@ -87,6 +87,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=close(_DEMIX_PARITY[device]),
             speed=_speed("demix", device),
+            streams=True,
         )
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from allin1_core.contracts.metre import DEFAULT_THRESHOLD
 from allin1_core.contracts.model import Model, ModelCard
 from allin1_core.reference.network_parameters import parameter_shapes
 
@@ -37,9 +38,9 @@ def random_model(seed: int, members: int = 1) -> Model:
         name=f"random-{seed}",
         summary="Untrained parameters, for tests and timing",
         files=(),
-        downbeat_threshold=0.24,
+        downbeat_threshold=DEFAULT_THRESHOLD,
         licence="MIT",
-        source="allin1_core.calibration.random_weights",
+        source="allin1_core.measuring.random_weights",
     )
     seeds = np.random.SeedSequence(seed).generate_state(members)
     return Model(card, tuple(random_parameters(int(each)) for each in seeds))

@@ -1,4 +1,4 @@
-"""Measuring every eligible backend of every stage on this machine."""
+"""Measuring every eligible backend of every stage."""
 
 from __future__ import annotations
 
@@ -7,36 +7,35 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from allin1_core.calibration import signals
-from allin1_core.calibration.difference import keeps_promise
-from allin1_core.calibration.random_weights import random_model
-from allin1_core.calibration.store import Measurement
-from allin1_core.calibration.timing import separate, time_backend
+from allin1_core.calibration.measurements import Measurement
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.model import Model
+from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.contracts.stages import STAGES, Stage, Task
 from allin1_core.errors import InputError, WeightsError
-from allin1_core.runtime.bridging import cross
+from allin1_core.measuring import signals
+from allin1_core.measuring.random_weights import random_model
+from allin1_core.measuring.stopwatch import separate, time_backend
 from allin1_core.runtime.checking import (
     ReferenceFailedError,
     difference_from_reference,
     has_reference,
     run_alone,
 )
+from allin1_core.runtime.difference import keeps_promise
+from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.moving import cross
+from allin1_core.selection.bridge_network import BridgeNetwork
+from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import estimate
-from allin1_core.selection.decision import Candidate
 from allin1_core.selection.probing import load_target
-from allin1_core.selection.routing import BridgeNetwork
 from allin1_core.weights.load import load_model
-
-if TYPE_CHECKING:
-    from allin1_core.runtime.session import Session
 
 #: Lengths of audio in seconds, so that set-up and rate come apart.
 LENGTHS = (4.0, 16.0)
@@ -46,7 +45,7 @@ USUAL_STAGES: tuple[Stage, ...] = STAGES[1:]
 
 
 @dataclass(frozen=True)
-class Row:
+class BackendRow:
     """What became of a backend.
 
     Attributes
@@ -75,11 +74,11 @@ class Row:
     trouble: str = ""
 
 
-def bench(
-    session: Session,
+def measure_backends(
+    engine: Engine,
     stages: Sequence[Stage] = USUAL_STAGES,
     seconds: tuple[float, float] = LENGTHS,
-) -> Iterator[Row]:
+) -> Iterator[BackendRow]:
     """Measure the backends that may run, one after another, and check each against the reference.
 
     The network is run with the session's model where its weights are on this machine, else with
@@ -88,7 +87,7 @@ def bench(
 
     Parameters
     ----------
-    session
+    engine
         Says which model, device and threads.
     stages
         Whose backends. One that spans stages is measured with its first.
@@ -103,24 +102,24 @@ def bench(
     short_s, long_s = seconds
     if not 0 < short_s < long_s < math.inf:
         raise InputError(f"The lengths are {short_s:g} and {long_s:g} s; wanted a shorter first.")
-    model = model_to_measure(session) if "nn" in stages else None
+    model = model_to_measure(engine) if "nn" in stages else None
     for stage in stages:
-        request = replace(session.request((stage,), 180.0), choices=())
-        for candidate in session.candidates(request)[stage]:
+        request = replace(engine.chooser.request((stage,), USUAL_AUDIO_S), choices=())
+        for candidate in engine.chooser.candidates(request)[stage]:
             if candidate.is_eligible and candidate.backend.stage == stage:
-                yield measure_backend(session, candidate, model, seconds)
+                yield measure_backend(engine, candidate, model, seconds)
 
 
 def measure_backend(
-    session: Session,
+    engine: Engine,
     candidate: Candidate,
     model: Model | None,
     seconds: tuple[float, float] = LENGTHS,
-) -> Row:
+) -> BackendRow:
     """Measure one backend and check it against the reference; for the network, with `model`."""
-    backend, device = candidate.backend, session.device_of(candidate)
-    prior_s, _ = estimate(backend, 180.0, members=len(session.card.files) or None)
-    row = Row(
+    backend, device = candidate.backend, engine.devices.of(candidate)
+    prior_s, _ = estimate(backend, USUAL_AUDIO_S, members=len(engine.card.files) or None)
+    row = BackendRow(
         backend.stage,
         backend.name,
         candidate.plugin.name,
@@ -129,7 +128,7 @@ def measure_backend(
         prior_s=prior_s if backend.speed else None,
     )
     try:
-        times, difference = _run(session, candidate, model, seconds)
+        times, difference = _run(engine, candidate, model, seconds)
     except Exception as error:  # of a library: this backend is told of, the others go on
         return replace(row, trouble=f"It failed: {type(error).__name__}: {error}")
     row = replace(row, difference=difference)
@@ -143,21 +142,21 @@ def measure_backend(
     measurement = Measurement(
         backend.stage,
         backend.name,
-        session.conditions_of(candidate),
+        engine.prices.conditions_of(candidate),
         setup_s,
         rate,
         datetime.date.today().isoformat(),
     )
-    return replace(row, measurement=measurement, measured_s=measurement.speed.cost_s(180.0))
+    return replace(row, measurement=measurement, measured_s=measurement.speed.cost_s(USUAL_AUDIO_S))
 
 
 def _run(
-    session: Session, candidate: Candidate, model: Model | None, seconds: tuple[float, float]
+    engine: Engine, candidate: Candidate, model: Model | None, seconds: tuple[float, float]
 ) -> tuple[tuple[float, float], float | None]:
     """Set-up and rate, and the difference from the reference on the shorter input."""
-    backend, device = candidate.backend, session.device_of(candidate)
-    network = BridgeNetwork(session.offers.bridges)
-    setup = session.setup_of(candidate, model)
+    backend, device = candidate.backend, engine.devices.of(candidate)
+    network = BridgeNetwork(engine.offers.bridges)
+    setup = engine.backends.setup_of(candidate, model)
     inputs = [generate(backend.stage, length) for length in seconds]
     create = load_target(backend.target)
     home = network.between(backend.produces, HOST) or ()
@@ -172,14 +171,12 @@ def _run(
             cross(output, home, "cpu")
 
     difference = None
-    if has_reference(session.offers, backend.stages):
+    if has_reference(engine.offers, backend.stages):
         call = create(setup)
         output = run_alone(backend, call, network, device, inputs[0])
         # Where the reference itself fails, its own row tells of it.
         with suppress(ReferenceFailedError):
-            difference = difference_from_reference(
-                session.offers, backend, setup, inputs[0], output
-            )
+            difference = difference_from_reference(engine.offers, backend, setup, inputs[0], output)
         if hasattr(call, "close"):
             call.close()
     there = network.between(HOST, backend.consumes) or ()
@@ -202,19 +199,19 @@ def generate(stage: Stage, seconds: float) -> Any:
     return signals.song_logits(frames)
 
 
-def model_to_measure(session: Session) -> Model | None:
-    """Load the session's model from what is on this machine; random weights of its size where it is not.
+def model_to_measure(engine: Engine) -> Model | None:
+    """Load the model from what is on this machine; random weights of its size where it is not.
 
     Raises
     ------
     WeightsError
         The weights are not here, and the architecture is another than All-In-One's.
     """
-    if not session.card.files:
+    if not engine.card.files:
         return None
     try:
-        return load_model(session.card, weights_dir=session.weights_dir, download=False)
+        return load_model(engine.card, weights_dir=engine.backends.weights_dir, download=False)
     except WeightsError:
-        if session.card.architecture != "all-in-one":
+        if engine.card.architecture != "all-in-one":
             raise
-        return random_model(seed=0, members=len(session.card.files))
+        return random_model(seed=0, members=len(engine.card.files))

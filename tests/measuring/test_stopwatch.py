@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allin1_core.calibration.timing import BUDGET_S, REPEATS, Times, separate, time_backend
+from allin1_core.measuring.stopwatch import BUDGET_S, REPEATS, Times, separate, time_backend
 
 seconds = st.floats(0, 1e3)
 

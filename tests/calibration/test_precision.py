@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from allin1_core.calibration.demix_error import (
+from allin1_core.calibration.precision import (
     LEAST_DB,
     PrecisionError,
     demix_conditions,

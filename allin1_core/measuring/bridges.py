@@ -5,21 +5,18 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allin1_core.calibration.bridges import BridgeMeasurement
-from allin1_core.calibration.timing import best_time
+from allin1_core.calibration.measurements import BridgeMeasurement
 from allin1_core.contracts.logits import Activations
 from allin1_core.contracts.space import HOST, Bridge
 from allin1_core.errors import BackendError, brief
+from allin1_core.measuring.stopwatch import best_time
 from allin1_core.plugins.collecting import Offered
-from allin1_core.runtime.bridging import cross
-from allin1_core.selection.routing import BridgeNetwork
-
-if TYPE_CHECKING:
-    from allin1_core.runtime.session import Session
+from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.moving import cross
+from allin1_core.selection.bridge_network import BridgeNetwork
 
 #: Bytes that are moved: so few that only the latency counts, and as many as three minutes of spectrogram.
 SIZES = (4_096, 1 << 25)
@@ -44,21 +41,21 @@ class BridgeRow:
     trouble: str = ""
 
 
-def bench_bridges(session: Session) -> Iterator[BridgeRow]:
+def measure_bridges(engine: Engine) -> Iterator[BridgeRow]:
     """Measure the bridges between devices that backends are ready on, one after another."""
-    for offered in session.offers.offered_bridges:
-        conditions = session.conditions_of_bridge(offered)
+    for offered in engine.offers.offered_bridges:
+        conditions = engine.prices.conditions_of_bridge(offered)
         if conditions is not None:
-            yield measure_bridge(session, offered, conditions)
+            yield measure_bridge(engine, offered, conditions)
 
 
 def measure_bridge(
-    session: Session, offered: Offered[Bridge], conditions: dict[str, str]
+    engine: Engine, offered: Offered[Bridge], conditions: dict[str, str]
 ) -> BridgeRow:
     """Measure one bridge, under `conditions`."""
     row = BridgeRow(offered.item)
     try:
-        (few, short_s), (many, long_s) = ((n, _seconds(session, offered.item, n)) for n in SIZES)
+        (few, short_s), (many, long_s) = ((n, _seconds(engine, offered.item, n)) for n in SIZES)
     except Exception as error:  # of a library: this bridge is told of, the others go on
         reason = error.message if isinstance(error, BackendError) else brief(error)
         return replace(row, trouble=f"It failed: {reason}")
@@ -75,15 +72,18 @@ def measure_bridge(
     return replace(row, measurement=measurement)
 
 
-def _seconds(session: Session, bridge: Bridge, size: int) -> float:
+def _seconds(engine: Engine, bridge: Bridge, size: int) -> float:
     """Seconds to move `size` bytes over `bridge`.
 
     Nothing but an array in NumPy tells that a device has finished: a move onto one is timed with the way home,
     whose own time is taken off again.
     """
-    network = BridgeNetwork(session.offers.bridges)
+    network = BridgeNetwork(engine.offers.bridges)
     there, home = network.way(HOST, bridge.source), network.way(bridge.destination, HOST)
-    source, destination = session.ready_at(bridge.source), session.ready_at(bridge.destination)
+    source, destination = (
+        engine.devices.ready_at(bridge.source),
+        engine.devices.ready_at(bridge.destination),
+    )
     assert source is not None, bridge
     assert destination is not None, bridge
     values = np.random.default_rng(0).random(size // 4, dtype=np.float32)

@@ -1,7 +1,7 @@
 """What each precision of a separator was measured to lose on this machine, with the weights that a user has.
 
 How exact half precision is depends on the weights. Where it was measured, and loses too much, the next precision takes its
-place; see :meth:`allin1_core.runtime.session.Session.setup_of`.
+place; see :class:`allin1_core.runtime.backends.Backends`.
 """
 
 from __future__ import annotations

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from allin1_core.contracts.audio import STEMS
-from allin1_core.contracts.demix import DemixParameters
-from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.stages import Stage
 from allin1_core.errors import BatchError, InputError
 from allin1_core.io.stems import StemFiles
+from allin1_core.runtime.analysis import ResultOptions
+from allin1_core.runtime.assembly import SessionOptions
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import make_tracks
@@ -24,71 +24,33 @@ if TYPE_CHECKING:
 AnyPath = str | PathLike[str]
 
 
-class _Options(TypedDict, total=False):
-    """What the two forms of :func:`analyze` share, for those who check types."""
+class AnalyzeOptions(SessionOptions, ResultOptions, total=False):
+    """The options of :func:`analyze`, which says what they mean."""
 
     stems_dir: AnyPath | None
     stems: Mapping[str, AnyPath] | None
     model: str | None
-    device: str | None
-    backends: Mapping[Stage, str] | None
-    parity: str | None
     spec_backend: str | None
     spec_torch_device: str | None
-    metre: MetreParameters | None
-    demix: DemixParameters | None
-    include_activations: bool
-    include_embeddings: bool
-    only: str | None
-    weights_dir: AnyPath | None
     overwrite: bool
-    threads: int | None
-    guard: bool
-    calibrate: bool | None
-    timings_path: AnyPath | None
-    timings_viz_path: AnyPath | None
-    keep_stems: bool
-    demix_dir: AnyPath | None
 
 
 @overload
 def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
-    paths: AnyPath | None = None, out_dir: AnyPath | None = None, **options: Unpack[_Options]
+    paths: AnyPath | None = None, out_dir: AnyPath | None = None, **options: Unpack[AnalyzeOptions]
 ) -> AnalysisResult: ...
 
 
 @overload
 def analyze(
-    paths: Sequence[AnyPath], out_dir: AnyPath | None = None, **options: Unpack[_Options]
+    paths: Sequence[AnyPath], out_dir: AnyPath | None = None, **options: Unpack[AnalyzeOptions]
 ) -> list[AnalysisResult]: ...
 
 
 def analyze(
     paths: AnyPath | Sequence[AnyPath] | None = None,
     out_dir: AnyPath | None = None,
-    *,
-    stems_dir: AnyPath | None = None,
-    stems: Mapping[str, AnyPath] | None = None,
-    model: str | None = None,
-    device: str | None = None,
-    backends: Mapping[Stage, str] | None = None,
-    parity: str | None = None,
-    spec_backend: str | None = None,
-    spec_torch_device: str | None = None,
-    metre: MetreParameters | None = None,
-    demix: DemixParameters | None = None,
-    include_activations: bool = False,
-    include_embeddings: bool = False,
-    only: str | None = None,
-    weights_dir: AnyPath | None = None,
-    overwrite: bool = False,
-    threads: int | None = None,
-    guard: bool = False,
-    calibrate: bool | None = None,
-    timings_path: AnyPath | None = None,
-    timings_viz_path: AnyPath | None = None,
-    keep_stems: bool = False,
-    demix_dir: AnyPath | None = None,
+    **options: Unpack[AnalyzeOptions],
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -159,8 +121,12 @@ def analyze(
     BatchError
         For several: after all are done, if some failed; it holds the results of the others.
     """
+    unknown = sorted(options.keys() - _names(AnalyzeOptions))
+    if unknown:
+        raise TypeError(f"analyze() has no option {', '.join(unknown)}")
     is_one = paths is None or isinstance(paths, (str, PathLike))
     songs = [] if paths is None else [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+    stems_dir, stems = options.get("stems_dir"), options.get("stems")
     if not songs and stems_dir is None and stems is None:
         if not is_one:
             return []
@@ -170,32 +136,24 @@ def analyze(
         [] if stems_dir is None else [Path(stems_dir)],
         None if stems is None else _stem_files(stems),
     )
-    with Session(
-        model,
-        device=device,
-        backends=spectrogram_choice(backends or {}, spec_backend, spec_torch_device),
-        parity=parity,
-        metre=metre,
-        demix=demix,
-        weights_dir=None if weights_dir is None else str(weights_dir),
-        threads=threads,
-        guard=guard,
-        calibrate=calibrate,
-        timings_path=timings_path,
-        timings_viz_path=timings_viz_path,
-        keep_stems=keep_stems,
-        demix_dir=demix_dir,
-        overwrite_stems=overwrite,
-    ) as session:
+    given: dict[str, Any] = dict(options)
+    of_session = {name: given[name] for name in _names(SessionOptions) & given.keys()}
+    of_results = {name: given[name] for name in _names(ResultOptions) & given.keys()}
+    of_session["backends"] = spectrogram_choice(
+        options.get("backends") or {},
+        options.get("spec_backend"),
+        options.get("spec_torch_device"),
+    )
+    overwrite = options.get("overwrite", False)
+    of_session.setdefault("overwrite_stems", overwrite)
+    with Session(options.get("model"), **of_session) as session:
         outcomes = list(
             run_batch(
                 session,
                 tracks,
                 out_dir=None if out_dir is None else Path(out_dir),
                 overwrite=overwrite,
-                include_activations=include_activations,
-                include_embeddings=include_embeddings,
-                only=only,
+                **of_results,
             )
         )
     errors = {str(o.track.source): o.error for o in outcomes if o.error is not None}
@@ -205,6 +163,11 @@ def analyze(
         raise BatchError([outcome.result for outcome in outcomes], errors)
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     return results[0] if is_one else results
+
+
+def _names(options: type[Any]) -> set[str]:
+    """The names of the options that a typed dictionary has, its own and those of its bases."""
+    return set(options.__annotations__)
 
 
 def spectrogram_choice(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from allin1_core.calibration.demix_error import demix_error_path, load_errors
+from allin1_core.calibration.precision import demix_error_path, load_errors
 from allin1_core.cli import bench
 from allin1_core.cli.main import run
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS
@@ -142,7 +142,7 @@ def test_what_was_saved_changes_what_auto_means_and_is_told_once(offer, capsys):
     def precisions(**demix):
         session = Session(plugins=plugins, demix=DemixParameters(**demix))
         (candidate,) = session.candidates(session.request(("demix",), 180.0))["demix"]
-        return [session.setup_of(candidate).demix.precision for _ in range(2)]
+        return [session.engine.backends.setup_of(candidate).demix.precision for _ in range(2)]
 
     capsys.readouterr()
     assert precisions(weights="random:1") == ["tf32", "tf32"]

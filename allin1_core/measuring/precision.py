@@ -1,4 +1,4 @@
-"""Measuring what each precision of the separators loses, on this machine and with the weights of a session."""
+"""Measuring what each precision of the separators loses, on this machine and with the weights that a user has."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from allin1_core.calibration.demix_error import PrecisionError, demix_conditions
+from allin1_core.calibration.precision import PrecisionError, demix_conditions
 from allin1_core.contracts.audio import Mix
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import Task
-from allin1_core.runtime.bridging import cross
-from allin1_core.runtime.session import Session
-from allin1_core.selection.decision import Candidate
+from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.moving import cross
+from allin1_core.selection.bridge_network import BridgeNetwork
+from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.probing import load_target
-from allin1_core.selection.routing import BridgeNetwork
 
 
 @dataclass(frozen=True)
@@ -40,29 +40,31 @@ class SeparatorRow:
     trouble: str = ""
 
 
-def measure_demix_errors(session: Session, mix: Mix) -> Iterator[SeparatorRow]:
+def measure_precision(engine: Engine, mix: Mix) -> Iterator[SeparatorRow]:
     """Let each separator that can run here compare its precisions with float32.
 
     Parameters
     ----------
-    session
+    engine
         Says which separation, and on which device.
     mix
         What to separate, in NumPy arrays.
     """
-    for candidate in session.candidates(session.request(("demix",), mix.duration_s))["demix"]:
+    for candidate in engine.chooser.candidates(engine.chooser.request(("demix",), mix.duration_s))[
+        "demix"
+    ]:
         if candidate.is_eligible and candidate.backend.stages == ("demix",):
-            yield _measure(session, candidate, mix)
+            yield _measure(engine, candidate, mix)
 
 
-def _measure(session: Session, candidate: Candidate, mix: Mix) -> SeparatorRow:
-    backend, device = candidate.backend, session.device_of(candidate)
+def _measure(engine: Engine, candidate: Candidate, mix: Mix) -> SeparatorRow:
+    backend, device = candidate.backend, engine.devices.of(candidate)
     try:
-        call = load_target(backend.target)(session.setup_of(candidate))
+        call = load_target(backend.target)(engine.backends.setup_of(candidate))
         try:
             if not hasattr(call, "precision_errors"):
                 return SeparatorRow(backend.name, device, remark="It cannot tell.")
-            bridges = BridgeNetwork(session.offers.bridges).way(HOST, backend.consumes)
+            bridges = BridgeNetwork(engine.offers.bridges).way(HOST, backend.consumes)
             found = call.precision_errors(cross(mix, bridges, device), Task())
         finally:
             if hasattr(call, "close"):
@@ -75,7 +77,7 @@ def _measure(session: Session, candidate: Candidate, mix: Mix) -> SeparatorRow:
         return SeparatorRow(
             backend.name, device, remark="It computes in float32 whatever is asked."
         )
-    conditions = demix_conditions(session.conditions_of(candidate), session.demix)
+    conditions = demix_conditions(engine.prices.conditions_of(candidate), engine.backends.demix)
     today = datetime.date.today().isoformat()
     errors = tuple(
         PrecisionError(backend.name, precision, conditions, dict(decibels), today)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from allin1_core.contracts.arrays import Array, move_arrays
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.errors import BackendError
+from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.probing import load_target
 
 D = TypeVar("D")
@@ -43,6 +46,40 @@ def cross(data: D, bridges: Sequence[Bridge], device: str) -> D:
                 f" {type(error).__name__}: {error}"
             ) from error
     return data
+
+
+def bring_home(data: D, space: Space, network: BridgeNetwork) -> D:
+    """Bring a record from `space` to NumPy.
+
+    Raises
+    ------
+    BackendError
+        If no bridge leads there, or one fails.
+    """
+    return cross(data, network.way(space, HOST), HOST.device)
+
+
+def read_only(data: D) -> D:
+    """The same record, whose NumPy arrays cannot be written to; other libraries' arrays are left as they are.
+
+    >>> import numpy as np
+    >>> from allin1_core.contracts.logits import Activations
+    >>> read_only(Activations(np.zeros((3, 2)))).values.flags.writeable
+    False
+    """
+    return move_arrays(data, _locked)
+
+
+def copied(data: D) -> D:
+    """The same record with copies of its arrays, which are NumPy's."""
+    return move_arrays(data, np.array)
+
+
+def _locked(array: Array) -> Array:
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    return array
 
 
 def _call(move: Callable[[Array, str], Array], device: str, array: Array) -> Array:

@@ -13,12 +13,10 @@ import pytest
 from allin1_core.calibration.store import Calibration, calibration_path, load_calibration
 from allin1_core.contracts.arrays import move_arrays
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.logits import Activations
 from allin1_core.contracts.parity import close
 from allin1_core.contracts.speed import Speed
+from allin1_core.measuring import on_demand
 from allin1_core.reference import metrical_prep
-from allin1_core.runtime import calibrating
-from allin1_core.runtime.session import Session
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
 from allin1_core.testing.signals import song_logits
 
@@ -60,13 +58,13 @@ def plugin(make_plugin, monkeypatch):
 def measured(monkeypatch):
     """Names of the backends that are measured from now on."""
     names = []
-    measure = calibrating.measure_backend
+    measure = on_demand.measure_backend
 
-    def watch(session: Session, candidate, model):
+    def watch(engine, candidate, model):
         names.append((candidate.backend.stage, candidate.backend.name))
-        return measure(session, candidate, model, (0.5, 1.0))
+        return measure(engine, candidate, model, (0.5, 1.0))
 
-    monkeypatch.setattr(calibrating, "measure_backend", watch)
+    monkeypatch.setattr(on_demand, "measure_backend", watch)
     return names
 
 
@@ -75,13 +73,13 @@ def evidence(decision):
 
 
 def prepare(session):
-    return session.run(song_logits(300), outputs=["activations"]).products[Activations]
+    return session.run(song_logits(300), outputs=["activations"]).products.activations
 
 
 def test_a_run_measures_its_candidates_keeps_that_and_goes_by_it(
     make_session, plugin, measured, caplog
 ):
-    with caplog.at_level(logging.INFO, "allin1_core.runtime.calibrating"):
+    with caplog.at_level(logging.INFO, "allin1_core.measuring.on_demand"):
         with make_session(plugins=plugin(), calibrate=True) as session:
             prepare(session)
             assert set(measured) == KEYS
@@ -177,9 +175,9 @@ def test_other_conditions_are_measured_anew(make_session, plugin, measured):
 def test_a_newer_calibration_counts_beside_what_was_read(make_session, plugin, measured):
     session = make_session(plugins=plugin(), calibrate=True)
     prepare(session)
-    (one, *_) = session.calibration.backends
+    (one, *_) = session.engine.prices.calibration.backends
     slower = replace(one, rate=one.rate + 1)
-    session.note_measured(Calibration((slower,)))
-    assert slower in session.calibration.backends
-    assert one not in session.calibration.backends
-    assert len(session.calibration.backends) == 2
+    session.engine.prices.add(Calibration((slower,)))
+    assert slower in session.engine.prices.calibration.backends
+    assert one not in session.engine.prices.calibration.backends
+    assert len(session.engine.prices.calibration.backends) == 2

@@ -12,7 +12,7 @@ from allin1_core.calibration.store import Calibration, load_calibration, save_ca
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.verdict import Ready, Unavailable
-from allin1_core.runtime.bench_bridges import bench_bridges
+from allin1_core.measuring.bridges import measure_bridges
 from allin1_core.testing.foreign import BRIDGES, FOREIGN
 
 STAGE = "metrical_prep"
@@ -51,7 +51,7 @@ def choose(session):
 
 
 def test_every_bridge_that_can_be_used_is_measured(make_session, plugin):
-    rows = list(bench_bridges(make_session(plugins=plugin())))
+    rows = list(measure_bridges(make_session(plugins=plugin()).engine))
     assert [row.bridge for row in rows] == list(BRIDGES)
     for row in rows:
         assert row.trouble == ""
@@ -63,14 +63,14 @@ def test_every_bridge_that_can_be_used_is_measured(make_session, plugin):
 
 def test_bridges_to_devices_that_are_not_here_or_not_wanted_are_left_out(make_session, plugin):
     absent = plugin(verdict=Unavailable("No device was found."))
-    assert list(bench_bridges(make_session(plugins=absent))) == []
-    assert list(bench_bridges(make_session(plugins=plugin(), device="cpu"))) == []
+    assert list(measure_bridges(make_session(plugins=absent).engine)) == []
+    assert list(measure_bridges(make_session(plugins=plugin(), device="cpu").engine)) == []
 
 
 def test_a_bridge_that_fails_is_told_of_and_the_others_are_measured(make_session, plugin):
     up, down = BRIDGES
     broken = replace(up, target="no_such_module:up")
-    rows = list(bench_bridges(make_session(plugins=plugin(bridges=(up, down, broken)))))
+    rows = list(measure_bridges(make_session(plugins=plugin(bridges=(up, down, broken))).engine))
     assert [row.trouble == "" for row in rows] == [True, True, False]
     assert "no_such_module" in rows[2].trouble
     assert rows[2].measurement is None
@@ -81,7 +81,7 @@ def test_a_measured_bridge_turns_the_route_while_its_conditions_hold(make_sessio
     before = choose(session)
     assert str(before.chosen) == f"{STAGE}=mine"
     assert set(before.bridges.values()) == {"prior"}
-    up, down = (row.measurement for row in bench_bridges(session))
+    up, down = (row.measurement for row in measure_bridges(session.engine))
     save_calibration(Calibration(bridges=(replace(up, seconds_per_byte=1e-3), down)))
     after = choose(make_session(plugins=plugin()))
     assert str(after.chosen) == f"{STAGE}=reference"
@@ -99,7 +99,7 @@ def test_a_measured_bridge_turns_the_route_while_its_conditions_hold(make_sessio
 
 def test_a_move_without_a_copy_is_kept_and_read_again(make_session, plugin):
     session = make_session(plugins=plugin())
-    up, down = (row.measurement for row in bench_bridges(session))
+    up, down = (row.measurement for row in measure_bridges(session.engine))
     free = replace(up, seconds_per_byte=0.0)
     save_calibration(Calibration(bridges=(free, down)))
     assert load_calibration().bridges == (free, down)
@@ -110,7 +110,7 @@ def test_a_move_without_a_copy_is_kept_and_read_again(make_session, plugin):
 def test_no_probe_runs_for_the_price_of_a_bridge_that_nothing_chosen_uses(
     make_session, plugin, monkeypatch
 ):
-    up, down = (row.measurement for row in bench_bridges(make_session(plugins=plugin())))
+    up, down = (row.measurement for row in measure_bridges(make_session(plugins=plugin()).engine))
     save_calibration(Calibration(bridges=(up, down)))
     plugins = plugin()
     sys.modules["device_of_a_test"].probe = lambda: pytest.fail("the probe ran")

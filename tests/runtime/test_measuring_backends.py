@@ -22,8 +22,8 @@ from allin1_core.contracts.parity import close
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Setup, Task
 from allin1_core.errors import InputError
+from allin1_core.measuring.backends import generate, measure_backends
 from allin1_core.reference import functional, metrical_prep
-from allin1_core.runtime.bench import bench, generate
 from allin1_core.runtime.checking import cut
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
 
@@ -76,7 +76,7 @@ def failing(setup):
 
 
 def rows_of(session, stage=STAGE):
-    return {row.backend: row for row in bench(session, (stage,), LENGTHS)}
+    return {row.backend: row for row in measure_backends(session.engine, (stage,), LENGTHS)}
 
 
 def test_every_eligible_backend_is_measured_and_checked(make_session, plugin):
@@ -128,7 +128,7 @@ def test_a_saved_measurement_reverses_a_prior_and_says_when(make_session, plugin
 def test_nothing_is_measured_or_written_unasked(make_session, stems):
     with make_session() as session:
         session.run(stems, outputs=["logits"])
-        list(bench(session, (STAGE,), LENGTHS))
+        list(measure_backends(session.engine, (STAGE,), LENGTHS))
     assert not calibration_path().exists()
     assert load_calibration() == Calibration()
 
@@ -167,8 +167,7 @@ def test_the_network_is_measured_with_weights_that_are_here_or_random_ones(
     session = make_session(plugins=plugins)
     rows_of(session, "nn")
     assert seen[0].card.name == "random"
-    session.weights_dir = None
-    rows_of(session, "nn")
+    rows_of(make_session(plugins=plugins, weights_dir=None), "nn")
     assert seen[1].card.name == "random-0"
     assert len(seen[1].members) == len(session.card.files) == 1
 
@@ -181,7 +180,7 @@ def test_what_was_named_does_not_narrow_what_is_measured(make_session, plugin):
 
 def test_lengths_must_rise(make_session):
     with pytest.raises(InputError, match="wanted a shorter first"):
-        list(bench(make_session(), (STAGE,), (5.0, 5.0)))
+        list(measure_backends(make_session().engine, (STAGE,), (5.0, 5.0)))
 
 
 @pytest.mark.parametrize("stage", STAGES)

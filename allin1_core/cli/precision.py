@@ -8,21 +8,21 @@ import click
 
 if TYPE_CHECKING:
     from allin1_core.contracts.audio import Mix
-    from allin1_core.runtime.demix_error import SeparatorRow
-    from allin1_core.runtime.session import Session
+    from allin1_core.measuring.precision import SeparatorRow
+    from allin1_core.runtime.engine import Engine
 
 #: Seconds of a file that are separated, from its middle.
 _MOST_S = 120.0
 
 
-def report_demix_errors(
-    session: Session, file: str, seconds: float, *, save: bool, as_json: bool
+def report_precision(
+    engine: Engine, file: str, seconds: float, *, save: bool, as_json: bool
 ) -> bool:
     """Measure and print, and save where asked to; tell whether all went well.
 
     Parameters
     ----------
-    session
+    engine
         Says which separation, and on which device.
     file
         A song; empty for one made by synthesis.
@@ -33,9 +33,9 @@ def report_demix_errors(
     """
     import json
 
-    from allin1_core.calibration.demix_error import save_errors
+    from allin1_core.calibration.precision import save_errors
     from allin1_core.contracts.audio import STEMS
-    from allin1_core.runtime.demix_error import measure_demix_errors
+    from allin1_core.measuring.precision import measure_precision
 
     mix = _mix(file, seconds)
     rows = []
@@ -44,7 +44,7 @@ def report_demix_errors(
             f"{'backend':<14}{'device':<9}{'precision':<11}"
             + "".join(f"{stem:>12}" for stem in STEMS)
         )
-    for row in measure_demix_errors(session, mix):
+    for row in measure_precision(engine, mix):
         rows.append(row)
         if not as_json:
             click.echo(_lines(row))
@@ -60,7 +60,7 @@ def report_demix_errors(
 
 def _mix(file: str, seconds: float) -> Mix:
     from allin1_core.io.mix import MixFile
-    from allin1_core.runtime.bench import generate
+    from allin1_core.measuring.backends import generate
     from allin1_core.runtime.checking import cut
 
     if not file:

@@ -1,14 +1,48 @@
-"""What was measured of a bridge between two spaces, and under what conditions it holds."""
+"""What was measured of a backend, and of a bridge between two spaces, and under what conditions that holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from allin1_core.calibration.conditions import device_conditions
+from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.space import Bridge
+from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a backend was measured to cost.
+
+    Attributes
+    ----------
+    stage, backend
+        Which backend.
+    conditions
+        Under what it holds; see :func:`~allin1_core.calibration.conditions.conditions_of`.
+    setup_s, rate
+        Seconds once, and seconds per second of audio.
+    date
+        Day, as ``2026-11-22``.
+    """
+
+    stage: str
+    backend: str
+    conditions: Mapping[str, str]
+    setup_s: float
+    rate: float
+    date: str
+
+    @property
+    def speed(self) -> Speed:
+        """As a speed, whose evidence says when."""
+        return Speed(
+            self.conditions["device"], self.setup_s, self.rate, f"measured here on {self.date}"
+        )
 
 
 @dataclass(frozen=True)
@@ -48,6 +82,18 @@ class BridgeMeasurement:
             latency_s=self.latency_s,
             bytes_per_second=1 / rate if rate > 0 else float("inf"),
         )
+
+
+def find_speed(
+    measurements: Iterable[Measurement], backend: Backend[Any], conditions: Mapping[str, str]
+) -> Speed | None:
+    """Look up what was measured of `backend` under exactly these conditions."""
+    for one in measurements:
+        if (one.stage, one.backend) == (backend.stage, backend.name) and one.conditions == dict(
+            conditions
+        ):
+            return one.speed
+    return None
 
 
 def bridge_conditions(
