@@ -54,6 +54,7 @@ def command(
 
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import make_tracks
+    from allin1_core.selection.no_route import NoRouteError
 
     if seconds is not None and (song is not None or stems_dir is not None):
         raise click.UsageError("Give a song or its stems, or --seconds.")
@@ -70,5 +71,10 @@ def command(
     if song is not None or stems_dir is not None:
         folders = [] if stems_dir is None else [stems_dir]
         (start,) = make_tracks([] if song is None else [song], folders)
-    decision = session.explain(start)
+    try:
+        decision = session.explain(start)
+    except NoRouteError as error:
+        # The error itself follows on stderr.
+        click.echo(json.dumps(error.values, indent=2) if as_json else error.explanation)
+        raise
     click.echo(json.dumps(decision.to_json(), indent=2) if as_json else str(decision))

@@ -14,6 +14,7 @@ import numpy as np
 from allin1_core.calibration.measurements import Measurement
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.model import Model
+from allin1_core.contracts.parity import promise_text
 from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
@@ -124,7 +125,7 @@ def measure_backend(
         backend.name,
         candidate.plugin.name,
         device,
-        str(backend.parity),
+        promise_text(backend.parity),
         prior_s=prior_s if backend.speed else None,
     )
     try:
@@ -136,7 +137,7 @@ def measure_backend(
         return replace(
             row,
             trouble=f"It breaks its promise: it differs from the reference by {difference:g};"
-            f" promised: {backend.parity}.",
+            f" promised: {promise_text(backend.parity)}.",
         )
     setup_s, rate = times
     measurement = Measurement(
@@ -171,7 +172,7 @@ def _run(
             cross(output, home, "cpu")
 
     difference = None
-    if has_reference(engine.offers, backend.stages):
+    if backend.parity is not None and has_reference(engine.offers, backend.stages):
         call = create(setup)
         output = run_alone(backend, call, network, device, inputs[0])
         # Where the reference itself fails, its own row tells of it.
