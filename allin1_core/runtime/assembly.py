@@ -63,10 +63,9 @@ def build_engine(
     threads = options.get("threads") or settings.threads
     weights_dir = options.get("weights_dir") or settings.weights_dir
     calibrate = options.get("calibrate")
-    wishes = replace(
-        _wishes(options, settings.device, settings.parity, settings.choices),
-        features=(("metrical_dbn", "tempo_prior"),) if metre.has_tempo_prior else (),
-    )
+    wishes = _wishes(options, settings.device, settings.parity, settings.choices)
+    if metre.has_tempo_prior:
+        wishes = replace(wishes, features=(("metrical_dbn", "tempo_prior"),))
     probes = Probes()
     devices = Devices(wishes.device, offers, probes)
     prices = MeasuredPrices(offers, devices, card=card, metre=metre, demix=demix, threads=threads)
