@@ -10,9 +10,11 @@ import click
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
+    by_plugin,
     calibrate_option,
     model_option,
     parity_option,
+    plugin_option,
     show_calibration,
 )
 
@@ -29,6 +31,7 @@ from allin1_core.cli.parameters import (
 @model_option
 @click.option("-d", "--device", help="Device to choose for.  [default: auto]")
 @backend_option
+@plugin_option
 @parity_option
 @calibrate_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -41,6 +44,7 @@ def command(
     model: str | None,
     device: str | None,
     backends: tuple[tuple[Any, str], ...],
+    plugin_options: tuple[tuple[str, str, str], ...],
     parity: str | None,
     calibrate: bool | None,
     as_json: bool,
@@ -63,6 +67,7 @@ def command(
         model,
         device=device,
         backends=dict(backends),
+        plugin_options=by_plugin(plugin_options),
         parity=parity,
         calibrate=calibrate,
         plugins=load_plugins(ctx),

@@ -15,6 +15,7 @@ from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.model import Model, ModelCard
 from allin1_core.contracts.stages import Setup, Stage
+from allin1_core.plugins.options import OptionValues, options_of
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.devices import Devices
 from allin1_core.selection.probing import load_target
@@ -32,6 +33,8 @@ class Backends:
         The model.
     metre, demix, threads
         Parameters that every backend is set up with.
+    options
+        What the user set of the options that plugins declare.
     weights_dir
         Folder to look for weights in first.
     """
@@ -45,12 +48,14 @@ class Backends:
         metre: MetreParameters,
         demix: DemixParameters,
         threads: int | None,
+        options: OptionValues,
         weights_dir: str | None,
     ) -> None:
         self.card = card
         self.metre = metre
         self.demix = demix
         self.threads = threads
+        self.options = options
         self.weights_dir = weights_dir
         self._devices = devices
         self._prices = prices
@@ -82,6 +87,7 @@ class Backends:
             metre=self.metre,
             demix=self._demix_of(candidate) if "demix" in candidate.backend.stages else self.demix,
             threads=self.threads,
+            options=options_of(candidate.backend, candidate.plugin.name, self.options),
         )
 
     def model(self) -> Model:
