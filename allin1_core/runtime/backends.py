@@ -11,10 +11,13 @@ from allin1_core.calibration.precision import (
     without_what_loses_too_much,
 )
 from allin1_core.calibration.prices import MeasuredPrices
+from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.model import Model, ModelCard
+from allin1_core.contracts.rules import show
 from allin1_core.contracts.stages import Setup, Stage
+from allin1_core.errors import ContractError
 from allin1_core.plugins.options import OptionValues, options_of
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.devices import Devices
@@ -69,7 +72,7 @@ class Backends:
         backend = candidate.backend
         key = (backend.stage, backend.name)
         if key not in self._callables:
-            self._callables[key] = load_target(backend.target)(self.setup_of(candidate))
+            self._callables[key] = create(backend, self.setup_of(candidate))
         return self._callables[key]
 
     def setup_of(self, candidate: Candidate, model: Model | None = None) -> Setup:
@@ -130,6 +133,25 @@ class Backends:
             self._warned.add(reason)
             log.warning("%s", reason)
         return parameters
+
+
+def create(backend: Backend[Any], setup: Setup) -> Any:
+    """Call the factory of a backend.
+
+    Raises
+    ------
+    ContractError
+        It is no function, or gives nothing that can be called.
+    """
+    factory = load_target(backend.target)
+    if not callable(factory):
+        raise ContractError(f"Its factory {backend.target} is {show(factory)}; wanted a function.")
+    call = factory(setup)
+    if not callable(call):
+        raise ContractError(
+            f"Its factory {backend.target} gave {show(call)}; wanted what can be called."
+        )
+    return call
 
 
 def wait_for(call: Any) -> None:

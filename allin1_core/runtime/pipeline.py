@@ -14,6 +14,7 @@ from allin1_core.contracts.route import Step
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import GIVES, Stage
 from allin1_core.errors import (
+    PLUGIN_FAILURES,
     Allin1Error,
     BackendError,
     ContractError,
@@ -208,7 +209,7 @@ class Pipeline:
                 self._take(each)
         except (InputError, WeightsError, SelectionError, OutputError):
             raise
-        except Exception as error:
+        except PLUGIN_FAILURES as error:
             if self._cancelled is not None:
                 raise self._cancelled from None
             if work.culprit is None:
@@ -275,7 +276,7 @@ class Pipeline:
         self._run.records.append(record)
         self._engine.observers.stage_finished(self._track, record, ran.ended)
 
-    def _hand_over(self, candidate: Candidate, error: Exception) -> None:
+    def _hand_over(self, candidate: Candidate, error: BaseException) -> None:
         """Exclude a backend that failed, and say so once; raise if the user had named it."""
         name = f"{candidate.backend.stage}={candidate.backend.name}"
         reason = error.message if isinstance(error, Allin1Error) else brief(error)
