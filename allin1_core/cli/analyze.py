@@ -10,9 +10,11 @@ import click
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
+    by_plugin,
     calibrate_option,
     model_option,
     parity_option,
+    plugin_option,
     show_calibration,
     tempo_prior_option,
 )
@@ -81,6 +83,7 @@ def _stem_options(function: Any) -> Any:
     help="cpu, cuda, cuda:1, mps … for the stages that can run there.  [default: auto]",
 )
 @backend_option
+@plugin_option
 @click.option(
     "--spec-backend", metavar="NAME", help="Short for --backend spectrogram=NAME; auto for any."
 )
@@ -189,6 +192,7 @@ def command(
     out_dir: Path,
     stems_dirs: tuple[Path, ...],
     backends: tuple[tuple[Any, str], ...],
+    plugin_options: tuple[tuple[str, str, str], ...],
     spec_backend: str | None,
     activ: bool,
     embed: bool,
@@ -216,6 +220,7 @@ def command(
     with Session(
         **options,
         backends=spectrogram_choice(dict(backends), spec_backend),
+        plugin_options=by_plugin(plugin_options),
         demix=_demix(rest),
         metre=_metre(rest),
         overwrite_stems=overwrite,

@@ -61,7 +61,8 @@ class Backend(Generic[P]):
         :data:`~allin1_core.contracts.verdict.Verdict`; it may import heavy modules. None if whatever
         `needs` asks for is enough.
     parity
-        How close to the reference it promises to be.
+        How close to the reference it promises to be; None where no reference exists, as for a separator or a model of the
+        plugin's own. Such a backend is eligible whatever parity was asked for.
     speed
         Shipped priors, one for each class of device that it was measured on.
     models
@@ -95,7 +96,7 @@ class Backend(Generic[P]):
     produces: Space = HOST
     needs: Needs = Needs()
     probe: Target | None = None
-    parity: Parity = IDENTICAL
+    parity: Parity | None = IDENTICAL
     speed: tuple[Speed, ...] = ()
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()

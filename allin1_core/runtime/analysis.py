@@ -123,6 +123,7 @@ class Analysis:
         """Run what is left, and put the result together."""
         with self._reporting_failure():
             result = self._result(self._pipeline.finish())
+            result = self._engine.observers.postprocess(self.track.name, result)
         self._engine.observers.track_finished(self.track.name, result)
         return result
 

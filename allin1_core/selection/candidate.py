@@ -23,6 +23,7 @@ Gate = Literal[
     "needs",
     "device",
     "probe",
+    "bridge",
 ]
 
 

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.parity import is_weaker
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
@@ -104,14 +105,9 @@ def _verdict(
         if stage in backend.stages and feature not in backend.features:
             reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
             return Refusal("feature", reason, remedy)
-    if not named and (
-        backend.parity.rank > request.parity.rank
-        or (
-            backend.parity.level == request.parity.level
-            and backend.parity.tolerance > request.parity.tolerance
-        )
-    ):
-        return Refusal("parity", f"It promises {backend.parity}; {request.parity} was asked for.")
+    if not named and is_weaker(backend.parity, request.parity):
+        reason = f"It promises {backend.parity}; {request.parity} was asked for."
+        return Refusal("parity", reason)
     missing = probes.missing(backend.needs)
     if missing is not None:
         return Refusal("needs", missing.reason, missing.remedy)

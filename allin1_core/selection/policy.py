@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from allin1_core.contracts.route import Choice, Route, RouteRequest
@@ -18,7 +18,9 @@ from allin1_core.selection.candidate import Candidate, Refusal
 from allin1_core.selection.cost import Prices
 from allin1_core.selection.decision import Decision
 from allin1_core.selection.eligibility import Failures, gate
+from allin1_core.selection.no_route import NoRouteError
 from allin1_core.selection.probing import Probes
+from allin1_core.selection.reachability import Candidates, refuse_unreachable
 from allin1_core.selection.routing import find_routes
 
 log = logging.getLogger(__name__)
@@ -53,27 +55,22 @@ def decide(
     """
     check_choices(offers, plugins, request.choices)
     candidates = gate(offers, request, probes, failures, prices)
-    if request.device not in (None, "cpu"):
-        candidates = _keep_to_device(request, candidates)
-    for stage in request.stages:
-        if not any(candidate.is_eligible for candidate in candidates[stage]):
-            raise _nothing_for(stage, request, candidates[stage])
-    eligible = [c.backend for found in candidates.values() for c in found if c.is_eligible]
-    spaces = {HOST, request.start, *(space for b in eligible for space in (b.consumes, b.produces))}
-    bridges = prices.of_bridges(spaces)
-    network = BridgeNetwork(bridges)
-    routes = find_routes(request, candidates, network)
-    if not routes:
-        _check_starts(request, candidates)
-        raise SelectionError(
-            "Every stage has a backend, but their arrays cannot be brought to each other: "
-            + "; ".join(
-                f"{stage}: {', '.join(c.backend.name for c in candidates[stage] if c.is_eligible)}"
-                for stage in request.stages
-            )
-            + ".",
-            remedy="Leave some of the choices to auto.",
-        )
+    try:
+        if request.device not in (None, "cpu"):
+            candidates = _keep_to_device(request, candidates)
+        _check_each_stage(request, candidates)
+        eligible = [c.backend for found in candidates.values() for c in found if c.is_eligible]
+        ends = (space for backend in eligible for space in (backend.consumes, backend.produces))
+        spaces = {HOST, request.start, *ends}
+        bridges = prices.of_bridges(spaces)
+        network = BridgeNetwork(bridges)
+        candidates = refuse_unreachable(request, candidates, network)
+        _check_each_stage(request, candidates)
+        routes = find_routes(request, candidates, network)
+        if not routes:
+            raise _nothing_through(request, candidates)
+    except SelectionError as error:
+        raise NoRouteError.of(error, request, candidates) from None
     chosen, decided_by = _ask_plugins(plugins, request, routes) or (routes[0], "auto")
     between = {b: said for b, said in bridges.items() if {b.source, b.destination} <= spaces}
     return Decision(request, candidates, routes, chosen, decided_by, network, between)
@@ -113,6 +110,13 @@ def check_choices(
         raise SelectionError(f"No backend of stage {stage} is called {name}{by}.", remedy=remedy)
 
 
+def _check_each_stage(request: RouteRequest, candidates: Candidates) -> None:
+    """Raise where a stage has no backend that may run."""
+    for stage in request.stages:
+        if not any(candidate.is_eligible for candidate in candidates[stage]):
+            raise _nothing_for(stage, request, candidates[stage])
+
+
 def _nothing_for(
     stage: Stage,
     request: RouteRequest,
@@ -136,18 +140,26 @@ def _nothing_for(
     return SelectionError(f"No backend can run stage {stage}. {reasons}")
 
 
-def _check_starts(request: RouteRequest, candidates: Mapping[Stage, tuple[Candidate, ...]]) -> None:
-    """Tell of a stage whose backends all start before what the run starts from."""
+def _nothing_through(request: RouteRequest, candidates: Candidates) -> SelectionError:
+    """Tell of backends that do not follow each other, such as those that all start before what the run starts from."""
     for stage in request.stages:
         eligible = [candidate.backend for candidate in candidates[stage] if candidate.is_eligible]
         if all(backend.stage not in request.stages for backend in eligible):
             names = ", ".join(f"{b.name} (from stage {b.stage})" for b in eligible)
-            raise SelectionError(
+            return SelectionError(
                 f"Stage {stage} can only be run by {names}, and the run starts behind that.",
                 remedy="Give the song itself, without stems."
                 if any(backend.stage == "demix" for backend in eligible)
                 else "Start earlier.",
             )
+    each = (
+        f"{stage}: {', '.join(c.backend.name for c in candidates[stage] if c.is_eligible)}"
+        for stage in request.stages
+    )
+    return SelectionError(
+        f"Every stage has a backend, but they do not follow each other: {'; '.join(each)}.",
+        remedy="Leave some of the choices to auto.",
+    )
 
 
 def _keep_to_device(
