@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from allin1_core.contracts.model import Takes
 from allin1_core.contracts.parity import IDENTICAL, Parity
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.speed import Speed
@@ -67,6 +68,10 @@ class Backend(Generic[P]):
         The consecutive stages that it covers, where that is more than `stage`.
     opt_in
         Chosen only when a user names it, never by ``auto``.
+    takes
+        For a backend whose first stage is ``spectrogram``: what it transforms. ``mix`` means that it is called with a
+        :class:`~allin1_core.contracts.audio.Mix` and gives the mix's four views; it runs for models that take the mix,
+        and for no others.
     api
         Level of the contract that it was written for.
     """
@@ -84,6 +89,7 @@ class Backend(Generic[P]):
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
     opt_in: bool = False
+    takes: Takes = "stems"
     api: int = API_LEVEL
 
     @property

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: What a model's spectrogram is made from: the four stems of a song, or its mix.
+Takes = Literal["stems", "mix"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,16 @@ class WeightsFile:
         Bytes.
     urls
         Where it can be fetched, the first first.
+    package
+        Import name of the package whose folder holds the file, where it is installed with a distribution; such a
+        file is looked for nowhere else, and never downloaded. None for all others.
     """
 
     name: str
     sha256: str
     size: int
     urls: tuple[str, ...] = ()
+    package: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,11 @@ class ModelCard:
     context_frames
         How far before and after a frame its logits depend on the spectrogram, so that long songs can be cut into
         blocks; None where they depend on all of it.
+    takes
+        What its spectrogram is made from. A model that takes ``mix`` reads the four views of the mix
+        (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and runs without separation.
+    version
+        Version of the parameters, where the same name may stand for others in a later release; else empty.
     """
 
     name: str
@@ -69,6 +81,8 @@ class ModelCard:
     architecture: str = "all-in-one"
     outputs: tuple[str, ...] = ("beats", "sections")
     context_frames: int | None = None
+    takes: Takes = "stems"
+    version: str = ""
 
 
 #: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.

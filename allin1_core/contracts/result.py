@@ -61,6 +61,8 @@ class Provenance:
         One sentence for each backend that failed and was replaced.
     outputs
         What was looked for: ``beats``, ``sections``. What is not among them is empty in the result.
+    model_version
+        Version of the model's parameters; empty for a model without versions.
     """
 
     version: str
@@ -69,6 +71,7 @@ class Provenance:
     stages: tuple[StageRecord, ...]
     fallbacks: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("beats", "sections")
+    model_version: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.model import Takes
 from allin1_core.contracts.parity import Parity, close
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
@@ -36,6 +37,8 @@ class RouteRequest:
         Stages for which the user named a backend or a plugin.
     members
         How many networks the model has; None where that is not known.
+    takes
+        What the model's spectrogram is made from; backends of the stage ``spectrogram`` must take the same.
     """
 
     stages: tuple[Stage, ...]
@@ -46,6 +49,7 @@ class RouteRequest:
     device: str | None = None
     choices: tuple[tuple[Stage, str], ...] = ()
     members: int | None = None
+    takes: Takes = "stems"
 
 
 @dataclass(frozen=True)

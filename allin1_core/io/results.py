@@ -277,6 +277,7 @@ def _provenance(content: dict[str, Any] | None) -> Provenance | None:
         stages=tuple(stages),
         fallbacks=tuple(content["fallbacks"]),
         outputs=tuple(content["outputs"]),
+        model_version=content.get("model_version", ""),
     )
 
 

@@ -7,10 +7,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.model import ModelCard, Takes
 from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Stage
 from allin1_core.errors import PluginError
@@ -143,6 +143,10 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
     stages = backend.stages
     if stages[0] != stage or any(s not in STAGES for s in stages):
         return f"Backend {backend.name} spans {stages}, which does not begin at {stage}."
+    if backend.takes not in get_args(Takes):
+        return f"Backend {backend.name} takes {backend.takes!r}; wanted {' or '.join(get_args(Takes))}."
+    if backend.takes == "mix" and stage != "spectrogram":
+        return f"Backend {backend.name} takes the mix in place of stems, but begins at {stage}."
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
             return f"Backend {backend.name} spans {one} and {following}, which do not follow."

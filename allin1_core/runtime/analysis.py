@@ -157,6 +157,7 @@ class Analysis:
                 stages=tuple(run.records),
                 fallbacks=tuple(run.fallbacks),
                 outputs=outputs,
+                model_version=session.card.version,
             ),
         )
 

@@ -15,7 +15,7 @@ from allin1_core.contracts.route import Step
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, HOP_SAMPLES, LogSpectrogram
 from allin1_core.errors import ContractError
 from allin1_core.io.mix import MixFile, MixReader
-from allin1_core.runtime.blocks import spectrogram_in_blocks
+from allin1_core.runtime.blocks import A, spectrogram_in_blocks
 
 #: Songs of this length and longer are streamed; the mix and the stems of shorter ones take less than 1.1 GB.
 STREAMED_FROM_S = 600.0
@@ -167,12 +167,14 @@ def stream(
         return spectrogram_in_blocks(regrouped(checked(), STREAM_FRAMES), transformed)
 
 
-def regrouped(stems: Iterator[Stems], frames: int) -> Iterator[Stems]:
-    """Give consecutive stems of any length in blocks of so many hops; the last may be shorter."""
+def regrouped(pieces: Iterator[A], frames: int) -> Iterator[A]:
+    """Give consecutive stems or parts of a mix, of any length, in blocks of so many hops; the last may be shorter."""
     size = frames * HOP_SAMPLES
     parts: list[Any] = []
     held = 0
-    for each in stems:
+    kind: type[A] | None = None
+    for each in pieces:
+        kind = type(each)
         parts.append(np.asarray(each.samples))
         held += parts[-1].shape[-1]
         if held < size:
@@ -182,6 +184,6 @@ def regrouped(stems: Iterator[Stems], frames: int) -> Iterator[Stems]:
         # A copy, so that the rest does not hold on to all of it.
         parts, held = [joined[..., whole:].copy()], held - whole
         for start in range(0, whole, size):
-            yield Stems(joined[..., start : start + size])
-    if held:
-        yield Stems(np.concatenate(parts, axis=-1))
+            yield kind(joined[..., start : start + size])
+    if held and kind is not None:
+        yield kind(np.concatenate(parts, axis=-1))
