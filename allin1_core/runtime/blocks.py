@@ -73,9 +73,7 @@ def _with_context(blocks: Iterable[A]) -> Iterator[tuple[A, int, int]]:
         yield _joined(before, current, None)
 
 
-def _joined(
-    before: np.ndarray | None, current: A, after: np.ndarray | None
-) -> tuple[A, int, int]:
+def _joined(before: np.ndarray | None, current: A, after: np.ndarray | None) -> tuple[A, int, int]:
     own = np.asarray(current.samples)
     parts = [part for part in (before, own, after) if part is not None]
     skip = 0 if before is None else before.shape[-1] // HOP_SAMPLES

@@ -97,7 +97,8 @@ def _verdict(
         return Refusal("model", f"It cannot run models of architecture {request.architecture}.")
     if "spectrogram" in backend.stages and backend.takes != request.takes:
         return Refusal(
-            "model", f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}."
+            "model",
+            f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
         )
     if not named and (
         backend.parity.rank > request.parity.rank

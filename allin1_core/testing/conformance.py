@@ -572,9 +572,7 @@ def _between(network: BridgeNetwork, source: Space, destination: Space) -> tuple
 def _reference(stage: Stage, takes: Takes = "stems") -> Backend[Any]:
     plugins = load_plugins(autoload=False)
     covering = collect_offers(plugins).covering(stage)
-    return next(
-        o.item for o in covering if o.plugin.name == "reference" and o.item.takes == takes
-    )
+    return next(o.item for o in covering if o.plugin.name == "reference" and o.item.takes == takes)
 
 
 def _copy(array: Any) -> Any:

@@ -23,7 +23,9 @@ def log_bands(mono):
 def literal(samples):
     """The definition, with the median of the logarithms, in double precision from the logarithms on."""
     left, right = samples
-    mid, side = (log_bands(mono).astype(np.float64) for mono in ((left + right) / 2, (left - right) / 2))
+    mid, side = (
+        log_bands(mono).astype(np.float64) for mono in ((left + right) / 2, (left - right) / 2)
+    )
     padded = np.pad(mid, ((15, 15), (0, 0)), mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, 31, axis=0)
     harmonic = np.median(windows, axis=-1)

@@ -35,8 +35,12 @@ def test_every_zero_one_window_is_right():
     # What sorts every sequence of zeros and ones sorts everything (Knuth's principle); here for all counts of ones in all
     # rotations and a thousand random orders.
     rng = np.random.default_rng(0)
-    rows = [np.roll(np.arange(WIDTH) < ones, turn) for ones in range(WIDTH + 1) for turn in range(WIDTH)]
-    rows += [rng.permutation(np.arange(WIDTH) < ones) for ones in range(WIDTH + 1) for _ in range(32)]
+    rows = [
+        np.roll(np.arange(WIDTH) < ones, turn) for ones in range(WIDTH + 1) for turn in range(WIDTH)
+    ]
+    rows += [
+        rng.permutation(np.arange(WIDTH) < ones) for ones in range(WIDTH + 1) for _ in range(32)
+    ]
     windows = np.array(rows, np.float32).T
     np.testing.assert_array_equal(median(windows)[0], windows.sum(axis=0) > MEDIAN_REACH)
 
@@ -53,6 +57,4 @@ def test_a_signal_is_mirrored_at_its_ends_with_the_last_frame_twice(total):
     wanted = np.pad(np.arange(total), MEDIAN_REACH, mode="symmetric")
     np.testing.assert_array_equal(neighbours(0, total, total), wanted)
     first, stop = total // 3, total // 3 + 1
-    np.testing.assert_array_equal(
-        neighbours(first, stop, total), wanted[first : stop + WIDTH - 1]
-    )
+    np.testing.assert_array_equal(neighbours(first, stop, total), wanted[first : stop + WIDTH - 1])

@@ -54,7 +54,9 @@ class MixSpectrogram:
         total = frame_count(samples.shape[-1])
         frames = np.empty((len(VIEWS), total, BANDS), np.float32)
         mid, side, percussive, harmonic = frames
-        parts = [slice(first, first + FRAMES_PER_PART) for first in range(0, total, FRAMES_PER_PART)]
+        parts = [
+            slice(first, first + FRAMES_PER_PART) for first in range(0, total, FRAMES_PER_PART)
+        ]
 
         def transform(part: slice) -> None:
             self._transform.magnitudes(samples, part.start, mid[part], False)
