@@ -52,7 +52,8 @@ def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> 
     for card, found in zip(cards, paths, strict=True):
         size = sum(file.size for file in card.files) / 1e6
         count = str(len(card.files))
-        rows.append((card.name, count, f"{size:.1f} MB", _whereabouts(found), card.summary))
+        what = f"{card.summary} (version {card.version})" if card.version else card.summary
+        rows.append((card.name, count, f"{size:.1f} MB", _whereabouts(card, found), what))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, count, text, where, what in rows:
         line = f"{name:<{widths[0]}}  {count:>{widths[1]}}  {text:>{widths[2]}}"
@@ -74,7 +75,8 @@ def fetch(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None)
     """Download what is not here of MODEL (harmonix-all if none is named), and print the paths.
 
     Files that are here are verified. Damaged ones are downloaded again in the cache and in the folder
-    of --weights-dir; in that of ALLIN1_WEIGHTS_DIR they are an error.
+    of --weights-dir; in that of ALLIN1_WEIGHTS_DIR they are an error. Files that come with a package
+    stay where they are.
     """
     from allin1_core.weights.store import Folders, find_folders, read_weights
 
@@ -114,7 +116,7 @@ def verify(
         raise WeightsError(
             f"Damaged or missing: {', '.join(bad)}.",
             remedy="`allin1 weights fetch` fetches what is missing, and what is damaged in the cache;"
-            " replace damaged files of your own folders.",
+            " replace damaged files of your own folders, and install again what came with a package.",
         )
 
 
@@ -135,7 +137,9 @@ def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) 
             if found is None:
                 raise WeightsError(
                     f"{file.name} is not on this machine.",
-                    remedy=f"`allin1 weights fetch {card.name}` downloads it.",
+                    remedy=f"`allin1 weights fetch {card.name}` downloads it."
+                    if file.package is None
+                    else f"It comes with {file.package}: install that again.",
                 )
             click.echo(found)
 
@@ -158,6 +162,8 @@ def _as_record(card: ModelCard, paths: Sequence[Path | None]) -> dict[str, Any]:
         "name": card.name,
         "summary": card.summary,
         "architecture": card.architecture,
+        "takes": card.takes,
+        "version": card.version,
         "outputs": card.outputs,
         "downbeat_threshold": card.downbeat_threshold,
         "source": card.source,
@@ -169,16 +175,21 @@ def _as_record(card: ModelCard, paths: Sequence[Path | None]) -> dict[str, Any]:
                 "sha256": file.sha256,
                 "urls": file.urls,
                 "path": None if found is None else str(found),
+                "comes_with": file.package,
             }
             for file, found in zip(card.files, paths, strict=True)
         ],
     }
 
 
-def _whereabouts(paths: Sequence[Path | None]) -> str:
+def _whereabouts(card: ModelCard, paths: Sequence[Path | None]) -> str:
     here = [found for found in paths if found is not None]
+    if not paths:
+        return "in its plugin"
+    if len(here) == len(paths) and all(file.package for file in card.files):
+        return "comes with the package"
     if not here:
-        return "not here" if paths else "in its plugin"
+        return "not here"
     folders = ", ".join(dict.fromkeys(str(found.parent) for found in here))
     return folders if len(here) == len(paths) else f"{len(here)} of {len(paths)} in {folders}"
 

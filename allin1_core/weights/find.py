@@ -13,7 +13,7 @@ KNOWN_MODELS = {"madmom-rnn": "allin1-madmom"}
 
 
 def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
-    """Find the card called `name`.
+    """Find the card called `name`; ``name@version`` names one of that version.
 
     Raises
     ------
@@ -23,6 +23,9 @@ def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
     known = {card.name: card for card in cards}
     if name in known:
         return known[name]
+    base, _, version = name.rpartition("@")
+    if base in known and version == known[base].version:
+        return known[base]
     if name in KNOWN_MODELS:
         raise SelectionError(
             f"The model {name!r} comes with {KNOWN_MODELS[name]}, which is not loaded.",
