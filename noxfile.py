@@ -161,6 +161,14 @@ def plugin(session: nox.Session, name: str) -> None:
 
 
 @nox.session
+def exports(session: nox.Session) -> None:
+    """Exported files, read back by the libraries that others read them with."""
+    install_built(session, extras="testing,export")
+    constrained(session, "mir_eval", "pyrekordbox", "traktor-nml-utils", "rpp", "ply", "cuetools")
+    run_pytest(session, ROOT / "tests" / "exports")
+
+
+@nox.session
 def madmom(session: nox.Session) -> None:
     """The reference, the plugin, and every other backend beside the real madmom, in one process."""
     install_built(session, "allin1-madmom", "allin1-dbn-cython", "allin1-torch", "allin1-cython")

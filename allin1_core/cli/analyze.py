@@ -13,6 +13,7 @@ from allin1_core.cli.parameters import (
     calibrate_option,
     parity_option,
     show_calibration,
+    tempo_prior_option,
 )
 from allin1_core.errors import Allin1Error
 
@@ -113,6 +114,7 @@ def _stem_options(function: Any) -> Any:
     type=float,
     help="Decode from the first frame that reaches this to the last; 0 for all.  [default: the model's]",
 )
+@tempo_prior_option
 @click.option(
     "--correct/--no-correct", default=True, help="Move beats to the nearby peaks.  [default: on]"
 )

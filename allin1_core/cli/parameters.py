@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.metre import TempoPrior
 
 
 def show_calibration(is_shown: bool = True) -> None:
@@ -31,6 +35,37 @@ class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of cl
         return stage.strip(), name.strip()
 
 
+class Prior(click.ParamType):  # type: ignore[type-arg]
+    """``BPM,OCTAVES[,STRENGTH]``, or ``none``."""
+
+    name = "BPM,OCTAVES[,STRENGTH]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> TempoPrior:
+        """Split at the commas."""
+        from allin1_core.contracts.metre import NO_TEMPO_PRIOR, TempoPrior
+        from allin1_core.errors import ContractError
+
+        if isinstance(value, TempoPrior):
+            return value
+        if value == "none":
+            return NO_TEMPO_PRIOR
+        try:
+            bpm, octaves, *strength = (float(part) for part in str(value).split(","))
+            return TempoPrior(bpm, octaves, *strength).validate()
+        except ContractError as error:
+            self.fail(error.message, param, ctx)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not of the form {self.name}, such as 120,0.7", param, ctx)
+
+
+tempo_prior_option = click.option(
+    "--tempo-prior",
+    type=Prior(),
+    help="Prefer tempi near BPM, by a normal distribution of the tempo's logarithm with a deviation of so many OCTAVES;"
+    " STRENGTH is 0.05 unless given. none switches the prior of a model off.  [default: the model's]",
+)
 backend_option = click.option(
     "-b",
     "--backend",
@@ -51,3 +86,27 @@ parity_option = click.option(
     type=click.Choice(["identical", "close", "lossy"]),
     help="Weakest promise of closeness to the reference to accept.  [default: close]",
 )
+results_argument = click.argument(
+    "results",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="RESULT...",
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+
+
+def result_files(paths: tuple[Path, ...]) -> list[Path]:
+    """List the results that `paths` name: files, and those in folders, by name.
+
+    Raises
+    ------
+    click.UsageError
+        There are none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if paths and not found:
+        raise click.UsageError("The folder holds no results: no file ends in .json.")
+    return found

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from allin1_core.contracts.metre import MetreParameters, TempoPrior
+from allin1_core.contracts.rules import (
+    Digest,
+    FileName,
+    Line,
+    ModelName,
+    Module,
+    Outputs,
+    Share,
+    Size,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,11 +45,11 @@ class WeightsFile:
         file is looked for nowhere else, and never downloaded. None for all others.
     """
 
-    name: str
-    sha256: str
-    size: int
-    urls: tuple[str, ...] = ()
-    package: str | None = None
+    name: FileName
+    sha256: Digest
+    size: Size
+    urls: tuple[Line, ...] = ()
+    package: Module | None = None
 
 
 @dataclass(frozen=True)
@@ -70,19 +82,30 @@ class ModelCard:
         (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and runs without separation.
     version
         Version of the parameters, where the same name may stand for others in a later release; else empty.
+    tempo_prior
+        Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
     """
 
-    name: str
-    summary: str
+    name: ModelName
+    summary: Line
     files: tuple[WeightsFile, ...]
-    downbeat_threshold: float
+    downbeat_threshold: Share
     licence: str
     source: str
-    architecture: str = "all-in-one"
-    outputs: tuple[str, ...] = ("beats", "sections")
-    context_frames: int | None = None
+    architecture: Line = "all-in-one"
+    outputs: Outputs = ("beats", "sections")
+    context_frames: Size | None = None
+    tempo_prior: TempoPrior | None = None
     takes: Takes = "stems"
-    version: str = ""
+    version: Line = ""
+
+    def complete(self, metre: MetreParameters) -> MetreParameters:
+        """Fill in what `metre` leaves to the model: the threshold and the prior over tempo."""
+        if metre.threshold is None:
+            metre = replace(metre, threshold=self.downbeat_threshold)
+        if metre.tempo_prior is None:
+            metre = replace(metre, tempo_prior=self.tempo_prior)
+        return metre
 
 
 #: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.

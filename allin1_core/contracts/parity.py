@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from allin1_core.contracts.rules import Bound
+
 Level = Literal["identical", "close", "event", "lossy"]
 
 #: Strength of each level, 0 the strongest. A bound on values and a bound on the times of events are the same
@@ -26,7 +28,7 @@ class Parity:
     """
 
     level: Level
-    tolerance: float = 0.0
+    tolerance: Bound = 0.0
 
     @property
     def rank(self) -> int:

@@ -39,6 +39,8 @@ class RouteRequest:
         How many networks the model has; None where that is not known.
     takes
         What the model's spectrogram is made from; backends of the stage ``spectrogram`` must take the same.
+    features
+        What the backend of a stage has to be able to do: ``(stage, feature)``, as in ``Backend.features``.
     """
 
     stages: tuple[Stage, ...]
@@ -50,6 +52,7 @@ class RouteRequest:
     choices: tuple[tuple[Stage, str], ...] = ()
     members: int | None = None
     takes: Takes = "stems"
+    features: tuple[tuple[Stage, str], ...] = ()
 
 
 @dataclass(frozen=True)

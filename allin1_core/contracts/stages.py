@@ -11,6 +11,7 @@ from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.contracts.model import Model
+from allin1_core.contracts.options import OptionValue
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
 
@@ -91,6 +92,8 @@ class Setup:
         Parameters of the separation.
     threads
         Threads to use on a CPU; None for the library's own choice.
+    options
+        A value for each option that the backend declares: the user's, or the default.
     """
 
     device: str = "cpu"
@@ -98,6 +101,7 @@ class Setup:
     metre: MetreParameters = DEFAULT_METRE
     demix: DemixParameters = DEFAULT_DEMIX
     threads: int | None = None
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 class Demix(Protocol):

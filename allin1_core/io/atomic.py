@@ -62,3 +62,13 @@ def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
         # Gone already when all went well; and when it cannot be removed, the first error matters more.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:
+    """Raise :class:`~allin1_core.errors.OutputError` if `path` exists and `overwrite` is not set."""
+    if path.exists() and not overwrite:
+        raise OutputError(
+            "exists already.",
+            remedy="Allow overwriting (--overwrite), or name another folder.",
+            path=path,
+        )

@@ -1,7 +1,7 @@
 """Results as files: JSON for people and programs, NumPy's formats for what a run was asked to keep.
 
 ``<name>.json`` begins with the keys of allin1 1.1.0, in its order, and goes on with ``schema``,
-``confidence``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
+``confidence``, ``alternatives``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance, StageRecord
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
@@ -195,6 +196,7 @@ def load_result(
             activations=activations,
             embeddings=embeddings,
             confidence=_confidence(content.get("confidence")),
+            alternatives=[TempoAlternative(**one) for one in content.get("alternatives", ())],
             warnings=[str(warning) for warning in content.get("warnings", ())],
             provenance=_provenance(content.get("provenance")),
         )
@@ -221,6 +223,7 @@ def to_json(result: AnalysisResult) -> dict[str, Any]:
         ],
         "schema": SCHEMA,
         "confidence": None if result.confidence is None else _confidence_to_json(result.confidence),
+        "alternatives": [dataclasses.asdict(one) for one in result.alternatives],
         "warnings": list(result.warnings),
         "provenance": None if provenance is None else dataclasses.asdict(provenance),
     }
@@ -278,6 +281,7 @@ def _provenance(content: dict[str, Any] | None) -> Provenance | None:
         fallbacks=tuple(content["fallbacks"]),
         outputs=tuple(content["outputs"]),
         model_version=content.get("model_version", ""),
+        postprocessors=tuple(content.get("postprocessors", ())),
     )
 
 

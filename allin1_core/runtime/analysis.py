@@ -149,6 +149,7 @@ class Analysis:
             activations=probabilities(logits) if self._include_activations and logits else None,
             embeddings=logits.embeddings if self._include_embeddings and logits else None,
             confidence=None if metre is None else _confidence(metre),
+            alternatives=[] if metre is None else list(metre.alternatives),
             warnings=warnings,
             provenance=Provenance(
                 version=session.plugins.records[0].version,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -156,10 +155,7 @@ class Session:
         self.plugins = load_plugins() if plugins is None else plugins
         self.offers = collect_offers(self.plugins)
         self.card: ModelCard = find_card(model, [o.item for o in self.offers.models.values()])
-        metre = metre or MetreParameters()
-        if metre.threshold is None:
-            metre = replace(metre, threshold=self.card.downbeat_threshold)
-        self.metre = metre.validate()
+        self.metre = self.card.complete(metre or MetreParameters()).validate()
         self.demix = (demix or DemixParameters()).validate()
         self._device = None if device in (None, "auto") else device
         named = {**settings.backends, **{s: (name, "") for s, name in (backends or {}).items()}}
@@ -233,6 +229,7 @@ class Session:
             choices=tuple((s, name) for s, name in self._choices if s in stages),
             # A model whose parameters come with its plugin is counted as its author measured it.
             members=len(self.card.files) or None,
+            features=(("metrical_dbn", "tempo_prior"),) if self.metre.has_tempo_prior else (),
         )
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:

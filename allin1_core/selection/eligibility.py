@@ -10,14 +10,22 @@ from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
-from allin1_core.markers import API_LEVEL
-from allin1_core.plugins.collecting import Offered, Offers
+from allin1_core.markers import level_problem
+from allin1_core.plugins.collecting import Offered, Offers, full_name, is_meant
 from allin1_core.selection.cost import Measured, estimate, nothing_measured
 from allin1_core.selection.decision import Candidate, Refusal
 from allin1_core.selection.probing import Probes
 
 #: Backends that failed in this session, by (stage, name), with what they raised.
 Failures = Mapping[tuple[Stage, str], str]
+
+#: Why a backend without a feature is refused, and what to do.
+_FEATURES = {
+    "tempo_prior": (
+        "It knows no prior over tempo.",
+        "Decode without one: --tempo-prior none",
+    )
+}
 
 
 def gate(
@@ -72,19 +80,16 @@ def _verdict(
     failure = failures.get((backend.stage, backend.name))
     if failure is not None:
         return Refusal("failed", f"It failed earlier in this session: {failure}")
-    if backend.api > API_LEVEL:
-        return Refusal(
-            "api",
-            f"It was written for level {backend.api} of the plugin contract; this core has {API_LEVEL}.",
-            "Upgrade the core: pip install --upgrade allin1-core",
-        )
+    problem = level_problem(backend.api)
+    if problem is not None:
+        return Refusal("api", *problem)
     named = False
     for stage, name in request.choices:
         if stage in backend.stages:
-            if name not in (backend.name, offered.plugin.name):
+            if not is_meant(offered, name):
                 return Refusal("choice", f"{name} was asked for in stage {stage}.")
             # A plugin's name asks for what auto would take of it; only its own name asks for an opt-in.
-            named = named or name == backend.name
+            named = named or name in (backend.name, full_name(offered))
     if backend.opt_in and not named:
         return Refusal(
             "opt-in",
@@ -100,6 +105,10 @@ def _verdict(
             "model",
             f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
         )
+    for stage, feature in request.features:
+        if stage in backend.stages and feature not in backend.features:
+            reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
+            return Refusal("feature", reason, remedy)
     if not named and (
         backend.parity.rank > request.parity.rank
         or (

@@ -10,8 +10,8 @@ from dataclasses import replace
 from allin1_core.contracts.route import Route, RouteRequest
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import STAGES, Stage
-from allin1_core.errors import SelectionError
-from allin1_core.plugins.collecting import Offers
+from allin1_core.errors import PLUGIN_FAILURES, SelectionError, in_full
+from allin1_core.plugins.collecting import Offered, Offers, full_name, is_meant, plain_name
 from allin1_core.plugins.loading import Plugins
 from allin1_core.selection.cost import PRIOR, Measured, PricedBridges, nothing_measured
 from allin1_core.selection.decision import Candidate, Decision, Refusal
@@ -94,9 +94,15 @@ def check_choices(
                 f"There is no stage {stage}{by}.", remedy=f"Stages are {', '.join(STAGES)}."
             )
         covering = offers.covering(stage)
-        names = sorted({o.item.name for o in covering} | {o.plugin.name for o in covering})
-        if name in names:
+        meant = [o for o in covering if is_meant(o, name) or plain_name(o) == name]
+        if len({o.plugin.name for o in meant}) > 1:
+            raise SelectionError(
+                f"More than one plugin has a backend of stage {stage} that is called {name}{by}.",
+                remedy=f"Name one of {', '.join(sorted(map(full_name, meant)))}.",
+            )
+        if meant:
             continue
+        names = sorted({o.item.name for o in covering} | {o.plugin.name for o in covering})
         for record in plugins.records:
             if record.name == name and record.status != "loaded":
                 raise SelectionError(f"{record}", remedy=f"It was asked for{by}." if by else None)
@@ -122,7 +128,7 @@ def _nothing_for(
 ) -> SelectionError:
     named = dict(request.choices).get(stage)
     if named is not None:
-        of_name = [c for c in candidates if named in (c.backend.name, c.plugin.name)]
+        of_name = [c for c in candidates if is_meant(Offered(c.backend, c.plugin), named)]
         reasons = " ".join(f"{c.backend.name}: {c.refusal}" for c in of_name)
         return SelectionError(
             f"The backend asked for, {stage}={named}{said_by(stage, sources)}, cannot run. {reasons}"
@@ -195,13 +201,16 @@ def _ask_plugins(
         name = implementation.plugin_name
         try:
             route = plugins.hook_of(name, "allin1_select_route")(request=request, routes=routes)
-        except Exception as error:
-            log.warning("Plugin %s could not choose a route: %s", name, error)
+            if route is None:
+                continue
+            # What it returned may be a copy; what is run is what was offered.
+            offered = next((one for one in routes if one == route), None)
+        except PLUGIN_FAILURES as error:
+            log.warning("Plugin %s could not choose a route: %s", name, in_full(error))
+            log.debug("hook allin1_select_route of plugin %s raised", name, exc_info=True)
             continue
-        if route is None:
-            continue
-        if route not in routes:
+        if offered is None:
             log.warning("Plugin %s chose a route that was not offered; it is ignored.", name)
             continue
-        return route, name
+        return offered, name
     return None

@@ -37,7 +37,7 @@ from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.metre import Metre, MetreParameters, TempoAlternative, TempoPrior
 from allin1_core.contracts.model import Takes
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Bridge, Space
@@ -531,6 +531,25 @@ class MetricalDbnConformance(BackendConformance):
                 )
                 for (_, one), (_, other) in pairs:
                     assert one == other or abs(one - other) < 1e-3, name
+            if output.alternatives:
+                assert_same_alternatives(wanted.alternatives, output.alternatives, name)
+
+    def test_a_prior_over_tempo_is_obeyed_where_it_is_offered(self) -> None:
+        record, device = self.ready()
+        if "tempo_prior" not in record.features:
+            pytest.skip(f"{record.name} offers no prior over tempo")
+        for prior in (TempoPrior(120, 0.7), TempoPrior(70, 0.3, 0.5)):
+            setup = Setup(
+                device=device, metre=MetreParameters(threshold=0.1, tempo_prior=prior), threads=2
+            )
+            reference = load_target(_reference("metrical_dbn").target)(setup)
+            call = load_target(record.target)(setup)
+            for name, data in self.inputs():
+                wanted = reference(data, Task())
+                output = self.run(call, record, device, data, Task())
+                assert measure(wanted, output) <= record.parity.tolerance, f"{name}, {prior}"
+                if output.alternatives:
+                    assert_same_alternatives(wanted.alternatives, output.alternatives, name)
 
 
 class FunctionalConformance(BackendConformance):
@@ -548,6 +567,18 @@ class FunctionalConformance(BackendConformance):
         noise = rng.standard_normal(6000).astype(np.float32)
         function = rng.standard_normal((10, 6000)).astype(np.float32)
         yield "noise", Logits(noise, noise, noise, function)
+
+
+def assert_same_alternatives(
+    wanted: tuple[TempoAlternative, ...], found: tuple[TempoAlternative, ...], name: str
+) -> None:
+    """Assert that `found` are the tempi of the reference, as sure to 1e-6."""
+    by_relation = {one.relation: one for one in found}
+    assert by_relation.keys() == {one.relation for one in wanted}, name
+    for one in wanted:
+        other = by_relation[one.relation]
+        assert abs(one.confidence - other.confidence) < 1e-6, name
+        assert (one.bpm, one.step) == pytest.approx((other.bpm, other.step)), name
 
 
 def check_same_length(data: Any, output: Any) -> None:

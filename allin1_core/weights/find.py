@@ -26,6 +26,12 @@ def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
     base, _, version = name.rpartition("@")
     if base in known and version == known[base].version:
         return known[base]
+    shared = [full for full in known if full.rpartition("/")[2] == name]
+    if shared:
+        raise SelectionError(
+            f"More than one plugin has a model called {name!r}.",
+            remedy=f"Name one of {', '.join(shared)}.",
+        )
     if name in KNOWN_MODELS:
         raise SelectionError(
             f"The model {name!r} comes with {KNOWN_MODELS[name]}, which is not loaded.",

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from allin1_core.contracts.logits import HARMONIX_LABELS
+from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance, StageRecord
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
@@ -31,6 +32,7 @@ FIELDS = (
     "beat_positions",
     "segments",
     "confidence",
+    "alternatives",
     "warnings",
 )
 
@@ -40,6 +42,7 @@ PROVENANCE = Provenance(
     input={"kind": "stems", "files": [{"path": "a/bass.wav", "sample_rate": 48000}]},
     stages=(StageRecord(("metrical_prep", "metrical_dbn"), "numpy", "core", "0.1.0", "cpu", 0.25),),
     fallbacks=("torch failed: out of memory.",),
+    postprocessors=("smoother",),
 )
 
 
@@ -90,6 +93,7 @@ def test_the_json_begins_as_the_originals_and_has_its_layout(tmp_path: Path) -> 
           ],
           "schema": 1,
           "confidence": null,
+          "alternatives": [],
           "warnings": [],
           "provenance": null
         }
@@ -113,6 +117,13 @@ seconds = st.floats(0, 1e5, allow_nan=False)
         st.none() | st.floats(0, 1),
         st.dictionaries(st.integers(1, 12), st.floats(-1e6, 0) | st.just(-math.inf)),
     ),
+    alternatives=st.lists(
+        st.builds(
+            TempoAlternative,
+            st.sampled_from(["half", "double", "3:2", "2:3"]),
+            *[st.floats(0, 1e3)] * 4,
+        )
+    ),
     warnings=st.lists(st.text()),
 )
 @settings(
@@ -126,6 +137,7 @@ def test_what_is_saved_is_what_is_loaded(
     positions: list[int],
     segments: list[Segment],
     confidence: Confidence | None,
+    alternatives: list[TempoAlternative],
     warnings: list[str],
 ) -> None:
     result = AnalysisResult(

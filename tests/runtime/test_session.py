@@ -13,7 +13,7 @@ import pytest
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.metre import NO_TEMPO_PRIOR, Metre, MetreParameters, TempoPrior
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.speed import Speed
@@ -22,10 +22,12 @@ from allin1_core.errors import BackendError, ContractError, InputError, Selectio
 from allin1_core.io.stems import read_stems
 from allin1_core.reference import functional, metrical_dbn, metrical_prep, network, spectrogram
 from allin1_core.runtime import pipeline
+from allin1_core.runtime.session import Session
 from allin1_core.runtime.tempo import estimate_bpm
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.conformance import measure
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
+from allin1_core.testing.models import model_plugin
 
 FAST = (Speed("cpu", 0.0, 1e-9, "a test"),)
 MODULES = {
@@ -456,6 +458,37 @@ def test_the_decoder_obeys_its_parameters(make_session, by_hand):
 def test_the_threshold_is_the_models_unless_it_is_given(make_session):
     assert make_session().metre.threshold == 0.05
     assert make_session(metre=MetreParameters(threshold=0.4)).metre.threshold == 0.4
+
+
+def test_the_prior_over_tempo_is_the_models_unless_it_is_given(model_folder, isolated_plugins):
+    folder, card = model_folder
+    own, other = TempoPrior(120, 0.7), TempoPrior(90, 0.5, 0.1)
+    for of_card, given, wanted in (
+        (None, None, None),
+        (own, None, own),
+        (own, other, other),
+        (own, NO_TEMPO_PRIOR, NO_TEMPO_PRIOR),
+    ):
+        plugins = isolated_plugins(
+            model=model_plugin(dataclasses.replace(card, tempo_prior=of_card))
+        )
+        metre = MetreParameters(tempo_prior=given)
+        with Session("random", metre=metre, weights_dir=str(folder), plugins=plugins) as session:
+            assert session.metre.tempo_prior == wanted
+            request = session.request(("metrical_dbn",), 10.0)
+            has_prior = wanted in (own, other)
+            assert request.features == ((("metrical_dbn", "tempo_prior"),) if has_prior else ())
+
+
+def test_a_prior_over_tempo_changes_what_is_found(make_session, by_hand):
+    tempo = {}
+    for bpm in (60, 200):
+        metre = MetreParameters(threshold=0.0, tempo_prior=TempoPrior(bpm, 0.2, 1.0))
+        with make_session(metre=metre) as session:
+            found = session.run(by_hand[Logits], outputs=["beats"]).products[Metre]
+        tempo[bpm] = 60 / np.diff(found.beat_times_s).mean()
+    assert tempo[60] < 85
+    assert tempo[200] > 140
 
 
 def test_a_closed_session_can_go_on(make_session, by_hand):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 import types
 from typing import get_args
 
@@ -268,8 +270,28 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
     nn = choose(fast(stage="nn", models=("x",)), fast("y", "nn"), stages=("nn",))
     assert refusal(nn, "fast").gate == "model"
     assert refusal(nn, "fast").reason == "It cannot run models of architecture all-in-one."
-    # Every gate that there is has been seen.
-    assert {*cases, "model"} == set(get_args(Gate))
+    # Every gate that there is has been seen, but for one that has a test of its own.
+    assert {*cases, "model", "feature"} == set(get_args(Gate))
+
+
+def test_a_backend_without_a_feature_that_is_asked_for_is_refused(choose):
+    features = (("metrical_dbn", "tempo_prior"),)
+    plain, able = (
+        fast(stage="metrical_dbn"),
+        fast("able", "metrical_dbn", features=("tempo_prior",)),
+    )
+    request = {"stages": ("metrical_dbn",)}
+    assert str(choose(plain, **request).chosen) == "metrical_dbn=fast"
+    decision = choose(plain, able, features=features, **request)
+    assert str(decision.chosen) == "metrical_dbn=able"
+    found = refusal(decision, "fast")
+    assert (found.gate, found.reason) == ("feature", "It knows no prior over tempo.")
+    assert "--tempo-prior none" in found.remedy
+    # Being named does not make it able, and the feature of another stage is not its concern.
+    named = (("metrical_dbn", "fast"),)
+    with pytest.raises(SelectionError, match="no prior over tempo"):
+        choose(plain, features=features, choices=named, **request)
+    assert str(choose(fast(), features=features).chosen) == "spectrogram=fast"
 
 
 def test_ties_go_to_the_stronger_parity_then_by_name(choose):
@@ -300,13 +322,11 @@ def test_a_long_stage_is_a_tie_by_itself_whatever_the_short_ones_offer(choose):
     # More combinations of the short stages than are kept, each with the cheaper network.
     backends = [fast("exact", "nn", 1.01), fast("near", "nn", 1.0, parity=close(1e-5))]
     for stage in ("spectrogram", "metrical_prep", "functional"):
-        backends += [fast(f"{letter}-{stage}", stage, 1e-6 * n) for n, letter in enumerate("abcd")]
+        backends += [fast(letter, stage, 1e-6 * n) for n, letter in enumerate("abcd")]
     stages = ("spectrogram", "nn", "metrical_prep", "functional")
     choices = tuple((stage, "mine") for stage in stages)
     decision = choose(*backends, stages=stages, choices=choices)
-    assert [step.backend.name for step in decision.chosen.steps] == [
-        *("a-spectrogram", "exact", "a-metrical_prep", "a-functional")
-    ]
+    assert [step.backend.name for step in decision.chosen.steps] == [*("a", "exact", "a", "a")]
     # The estimate is what it costs, without a charge.
     assert decision.chosen.cost_s == pytest.approx(101.0)
 
@@ -451,3 +471,87 @@ def test_a_plugin_that_does_not_choose_rightly_leaves_it_to_auto(choose, hook):
     decision = choose(fast(), hooks={"allin1_select_route": hook})
     assert str(decision.chosen) == "spectrogram=fast"
     assert decision.decided_by == "auto"
+
+
+@pytest.fixture
+def twins(isolated_plugins, make_plugin):
+    """Two plugins with a backend of one name, the second faster."""
+
+    def make(**changes):
+        return isolated_plugins(
+            one=make_plugin(allin1_spectrogram=lambda: [fast("same", rate=1e-4, **changes)]),
+            two=make_plugin(allin1_spectrogram=lambda: [fast("same", rate=1e-6, **changes)]),
+        )
+
+    return make
+
+
+def decide_between(plugins, *choices):
+    offers = collect_offers(plugins)
+    request = RouteRequest(stages=("spectrogram",), audio_s=100.0, choices=choices)
+    return decide(plugins, offers, request, Probes(), {})
+
+
+def test_a_name_that_two_plugins_use_is_an_error_that_lists_them(twins):
+    with pytest.raises(SelectionError, match="called same") as caught:
+        decide_between(twins(), ("spectrogram", "same"))
+    assert caught.value.remedy == "Name one of one/same, two/same."
+
+
+def test_auto_takes_the_better_of_two_with_one_name_and_the_full_name_takes_either(twins):
+    assert str(decide_between(twins()).chosen) == "spectrogram=two/same"
+    for name in ("one/same", "two/same"):
+        decision = decide_between(twins(), ("spectrogram", name))
+        assert str(decision.chosen) == f"spectrogram={name}"
+    by_plugin = decide_between(twins(), ("spectrogram", "one"))
+    assert str(by_plugin.chosen) == "spectrogram=one/same"
+
+
+def test_a_full_name_asks_for_an_opt_in_and_is_understood_where_the_name_is_not_shared(
+    twins, choose
+):
+    decision = decide_between(twins(opt_in=True), ("spectrogram", "one/same"))
+    assert str(decision.chosen) == "spectrogram=one/same"
+    decision = choose(fast("quick", opt_in=True), choices=(("spectrogram", "mine/quick"),))
+    assert str(decision.chosen) == "spectrogram=quick"
+    with pytest.raises(SelectionError, match="called other/quick"):
+        choose(fast("quick"), choices=(("spectrogram", "other/quick"),))
+
+
+def test_a_backend_that_has_the_name_of_another_plugin_does_not_take_its_place(
+    isolated_plugins, make_plugin
+):
+    plugins = isolated_plugins(
+        torch=make_plugin(allin1_spectrogram=lambda: [fast("torch-cpu")]),
+        bold=make_plugin(allin1_spectrogram=lambda: [fast("torch", rate=0.0)]),
+    )
+    with pytest.raises(SelectionError, match=r"Name one of bold/torch, torch/torch-cpu"):
+        decide_between(plugins, ("spectrogram", "torch"))
+
+
+def test_sys_exit_in_a_probe_or_in_the_choice_of_a_route_is_the_plugins_failure(choose):
+    decision = choose(fast(probe="sys:exit"))
+    assert "raised SystemExit" in refusal(decision, "fast").reason
+    decision = choose(fast(), hooks={"allin1_select_route": lambda request, routes: sys.exit(1)})
+    assert str(decision.chosen) == "spectrogram=fast"
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [Ready(None), Ready("cpu", 5), Unavailable(None), Unavailable(""), Broken(OSError("x"))],
+)
+def test_a_verdict_that_is_wrong_in_a_field_is_the_probes_failure(choose, monkeypatch, verdict):
+    monkeypatch.setattr(types, "probe_wrong", lambda: verdict, raising=False)
+    found = refusal(choose(fast(probe="types:probe_wrong")), "fast")
+    assert found.gate == "probe"
+    assert f"gave {type(verdict).__name__}: " in found.reason
+    assert "; wanted " in found.reason
+
+
+def test_a_copy_of_a_route_is_taken_for_the_route_that_was_offered(choose):
+    def copied(request, routes):
+        return copy.deepcopy(routes[-1])
+
+    decision = choose(fast(), hooks={"allin1_select_route": copied})
+    assert decision.chosen is decision.routes[-1]
+    assert decision.decided_by == "mine"

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from allin1_core.contracts.metre import TempoPrior
 from allin1_core.contracts.model import ModelCard, WeightsFile
+from allin1_core.contracts.rules import find_fault
 from allin1_core.errors import SelectionError, WeightsError
 from allin1_core.reference.network_parameters import parameter_shapes
 from allin1_core.weights import catalogue as module
@@ -37,6 +39,8 @@ def test_the_mean_has_the_files_of_its_members_in_order():
         assert card.version
         assert card.licence.startswith("MIT")
         assert all(file.package == BUILTIN and not file.urls for file in card.files)
+        assert card.tempo_prior is not None
+        assert find_fault(card, ModelCard) is None
 
 
 def test_it_loads_without_any_download_as_float32():
@@ -102,6 +106,7 @@ EARLIER = {
     "version": "0.0.1",
     "summary": "An earlier one",
     "downbeat_threshold": 0.3,
+    "tempo_prior": {"bpm": 100.0, "octaves": 1.0, "strength": 0.1},
     "source": "tests",
     "licence": "MIT",
     "context_frames": 8213,
@@ -120,8 +125,10 @@ def test_an_earlier_version_is_named_and_fetched(server, contents, monkeypatch):
     cards = (*CARDS.values(), *builtin_cards(version, is_current=False))
     names = [card.name for card in cards[len(CARDS) :]]
     assert names == ["builtin@0.0.1", "builtin-0@0.0.1", "builtin-1@0.0.1"]
+    assert all(find_fault(card, ModelCard) is None for card in cards)
     card = find_card("builtin@0.0.1", cards)
     assert (card.version, card.downbeat_threshold, card.takes) == ("0.0.1", 0.3, "mix")
+    assert card.tempo_prior == TempoPrior(100.0, 1.0, 0.1)
     model = load_model(card)
     assert len(model.members) == 2
     # Beside the current one's, whose files have other names.
