@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from allin1_core.contracts.result import AnalysisResult
+from allin1_core.text import shown
 
 __all__ = [
     "PLUGIN_FAILURES",
@@ -68,7 +67,7 @@ class Allin1Error(Exception):
         return _rebuild, (type(self), self.message, self.remedy, self.path)
 
     def __str__(self) -> str:
-        text = self.message if self.path is None else f"{self.path}: {self.message}"
+        text = self.message if self.path is None else f"{shown(self.path)}: {self.message}"
         return text if self.remedy is None else f"{text} {self.remedy}"
 
 
@@ -163,14 +162,13 @@ class BatchError(Allin1Error):
     Attributes
     ----------
     results
-        One for each track in the order given; None where it failed.
+        An :class:`~allin1_core.contracts.result.AnalysisResult` for each track in the order given; None where it
+        failed.
     errors
         What went wrong, by the track's path.
     """
 
-    def __init__(
-        self, results: Sequence[AnalysisResult | None], errors: Mapping[str, Allin1Error]
-    ) -> None:
+    def __init__(self, results: Sequence[Any], errors: Mapping[str, Allin1Error]) -> None:
         self.results = list(results)
         self.errors = dict(errors)
         lines = "".join(f"\n  {error}" for error in self.errors.values())

@@ -11,6 +11,7 @@ from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
     calibrate_option,
+    model_option,
     parity_option,
     show_calibration,
 )
@@ -25,7 +26,7 @@ from allin1_core.cli.parameters import (
     help="Ready-made stems of the song.",
 )
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Length of audio.")
-@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@model_option
 @click.option("-d", "--device", help="Device to choose for.  [default: auto]")
 @backend_option
 @parity_option

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from allin1_core.contracts.model import DEFAULT_MODEL
+
 if TYPE_CHECKING:
     from allin1_core.contracts.metre import TempoPrior
 
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
 def show_calibration(is_shown: bool = True) -> None:
     """Let the measurements of a run be told of on stderr as they are made, or not."""
     level = logging.INFO if is_shown else logging.NOTSET
-    logging.getLogger("allin1_core.runtime.calibrating").setLevel(level)
+    logging.getLogger("allin1_core.measuring.on_demand").setLevel(level)
 
 
-class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
+class StageAndName(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
     """``stage=name``."""
 
     name = "STAGE=NAME"
@@ -66,12 +68,13 @@ tempo_prior_option = click.option(
     help="Prefer tempi near BPM, by a normal distribution of the tempo's logarithm with a deviation of so many OCTAVES;"
     " STRENGTH is 0.05 unless given. none switches the prior of a model off.  [default: the model's]",
 )
+model_option = click.option("-m", "--model", help=f"Name of the model.  [default: {DEFAULT_MODEL}]")
 backend_option = click.option(
     "-b",
     "--backend",
     "backends",
     multiple=True,
-    type=Choice(),
+    type=StageAndName(),
     help="Use this backend or plugin for a stage, such as nn=torch-cpu; may be repeated."
     " NAME auto undoes what the environment or the configuration says.",
 )

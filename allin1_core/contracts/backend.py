@@ -72,6 +72,12 @@ class Backend(Generic[P]):
     features
         What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
         metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
+    streams
+        Whether what a backend of the stage ``demix`` gives is a
+        :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
+    separators
+        Names of the separation models (hook ``allin1_separators``) whose files it reads by
+        ``Setup.separator_files``; empty for a backend that needs none.
     opt_in
         Chosen only when a user names it, never by ``auto``.
     takes
@@ -97,6 +103,8 @@ class Backend(Generic[P]):
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
     features: tuple[str, ...] = ()
+    streams: bool = False
+    separators: tuple[str, ...] = ()
     opt_in: bool = False
     takes: Takes = "stems"
     api: Count = FIRST_LEVEL

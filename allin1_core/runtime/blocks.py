@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
+from allin1_core.contracts.arrays import length_of, part_of
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.spectrogram import (
@@ -24,14 +26,13 @@ from allin1_core.contracts.spectrogram import (
     frame_count,
 )
 
+S = TypeVar("S", bound=Mix | Stems)
+
 #: Frames of context that make the samples of half a window.
 CONTEXT_FRAMES = -(-WINDOW_SAMPLES // (2 * HOP_SAMPLES))
 
 #: The same for the views of a mix: the samples of half a window, beyond the frames of half a median's window.
 MIX_CONTEXT_FRAMES = MEDIAN_REACH + CONTEXT_FRAMES
-
-#: What a spectrogram is made from.
-A = TypeVar("A", Mix, Stems)
 
 
 def context_frames(audio: Mix | Stems) -> int:
@@ -40,45 +41,44 @@ def context_frames(audio: Mix | Stems) -> int:
 
 
 def spectrogram_in_blocks(
-    blocks: Iterable[A], transform: Callable[[A], LogSpectrogram]
+    blocks: Iterable[S], transform: Callable[[S], LogSpectrogram]
 ) -> LogSpectrogram:
     """Apply `transform` to consecutive blocks and join the frames.
 
     Parameters
     ----------
     blocks
-        Consecutive stems, or parts of a mix, in NumPy arrays, each but the last a whole number of hops long, and at
-        least :func:`context_frames` hops.
+        Consecutive parts of stems, or of a mix, in NumPy arrays, each but the last a whole number of hops long, and at least
+        :func:`context_frames` hops.
     transform
         The spectrogram of a block, in NumPy arrays.
     """
     parts = []
     for block, skip, frames in _with_context(blocks):
-        spectrogram = transform(block).frames
-        parts.append(np.array(spectrogram[:, skip : skip + frames]))
+        spectrogram = part_of(transform(block), skip, skip + frames)
+        parts.append(np.array(spectrogram.frames))
     return LogSpectrogram(np.concatenate(parts, axis=1))
 
 
-def _with_context(blocks: Iterable[A]) -> Iterator[tuple[A, int, int]]:
+def _with_context(blocks: Iterable[S]) -> Iterator[tuple[S, int, int]]:
     """Each block with its neighbours' edges, the frames to skip, and its own frames."""
     before: np.ndarray | None = None
-    current: A | None = None
+    current: S | None = None
     for following in blocks:
         if current is not None:
             edge = context_frames(following) * HOP_SAMPLES
             yield _joined(before, current, np.asarray(following.samples)[..., :edge])
-            before = np.asarray(current.samples)[..., -edge:].copy()
+            before = np.array(current.samples[..., -edge:])
         current = following
     if current is not None:
         yield _joined(before, current, None)
 
 
-def _joined(before: np.ndarray | None, current: A, after: np.ndarray | None) -> tuple[A, int, int]:
-    own = np.asarray(current.samples)
-    parts = [part for part in (before, own, after) if part is not None]
+def _joined(before: np.ndarray | None, current: S, after: np.ndarray | None) -> tuple[S, int, int]:
+    parts = [part for part in (before, np.asarray(current.samples), after) if part is not None]
     skip = 0 if before is None else before.shape[-1] // HOP_SAMPLES
-    samples = own if len(parts) == 1 else np.concatenate(parts, axis=-1)
-    return type(current)(samples), skip, frame_count(own.shape[-1])
+    block = current if len(parts) == 1 else replace(current, samples=np.concatenate(parts, axis=-1))
+    return block, skip, frame_count(length_of(current))
 
 
 def logits_in_blocks(
@@ -103,19 +103,12 @@ def logits_in_blocks(
     for first, last in itertools.pairwise(edges):
         start = max(0, first - context)
         logits = network(slice(start, min(frames, last + context)))
+        logits = part_of(logits, first - start, last - start)
         for name, arrays in parts.items():
             array = getattr(logits, name)
             if array is not None:
                 # Copied, so that what the context gave is let go of.
-                arrays.append(_frames_of(array, first - start, last - start).copy())
-    joined = {name: np.concatenate(a, axis=_axis(a[0])) for name, a in parts.items() if a}
+                arrays.append(array.copy())
+    axes = Logits.TIME_AXES
+    joined = {name: np.concatenate(a, axis=axes[name]) for name, a in parts.items() if a}
     return Logits(**joined)
-
-
-def _axis(array: np.ndarray) -> int:
-    """The axis of frames: the only one, or the second."""
-    return min(1, array.ndim - 1)
-
-
-def _frames_of(array: np.ndarray, first: int, last: int) -> np.ndarray:
-    return array[(slice(None),) * _axis(array) + (slice(first, last),)]

@@ -12,8 +12,8 @@ from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
 from allin1_core.markers import level_problem
 from allin1_core.plugins.collecting import Offered, Offers, full_name, is_meant
-from allin1_core.selection.cost import Measured, estimate, nothing_measured
-from allin1_core.selection.decision import Candidate, Refusal
+from allin1_core.selection.candidate import Candidate, Refusal
+from allin1_core.selection.cost import Prices, estimate
 from allin1_core.selection.probing import Probes
 
 #: Backends that failed in this session, by (stage, name), with what they raised.
@@ -33,7 +33,7 @@ def gate(
     request: RouteRequest,
     probes: Probes,
     failures: Failures,
-    measured: Measured = nothing_measured,
+    prices: Prices,
 ) -> dict[Stage, tuple[Candidate, ...]]:
     """Judge every backend that covers a stage of `request`.
 
@@ -49,7 +49,7 @@ def gate(
         for offered in offers.covering(stage):
             key = (offered.item.stage, offered.item.name)
             if key not in judged:
-                judged[key] = _judge(offered, request, probes, failures, measured)
+                judged[key] = _judge(offered, request, probes, failures, prices)
             candidates.append(judged[key])
         by_stage[stage] = tuple(
             sorted(candidates, key=lambda c: (not c.is_eligible, c.cost_s, c.backend.name))
@@ -62,13 +62,13 @@ def _judge(
     request: RouteRequest,
     probes: Probes,
     failures: Failures,
-    measured: Measured,
+    prices: Prices,
 ) -> Candidate:
     backend = offered.item
     verdict = _verdict(offered, request, probes, failures)
     ready = verdict if isinstance(verdict, Ready) else None
     refusal = verdict if isinstance(verdict, Refusal) else None
-    speed = None if ready is None else measured(backend, offered.plugin, ready)
+    speed = None if ready is None else prices.of_backend(backend, offered.plugin, ready)
     cost_s, evidence = estimate(backend, request.audio_s, speed, request.members)
     return Candidate(backend, offered.plugin, ready, refusal, cost_s, evidence)
 
@@ -84,12 +84,12 @@ def _verdict(
     if problem is not None:
         return Refusal("api", *problem)
     named = False
-    for stage, name in request.choices:
-        if stage in backend.stages:
-            if not is_meant(offered, name):
-                return Refusal("choice", f"{name} was asked for in stage {stage}.")
+    for choice in request.choices:
+        if choice.stage in backend.stages:
+            if not is_meant(offered, choice.name):
+                return Refusal("choice", f"{choice.name} was asked for in stage {choice.stage}.")
             # A plugin's name asks for what auto would take of it; only its own name asks for an opt-in.
-            named = named or name in (backend.name, full_name(offered))
+            named = named or choice.name in (backend.name, full_name(offered))
     if backend.opt_in and not named:
         return Refusal(
             "opt-in",

@@ -31,15 +31,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from allin1_core.calibration.difference import keeps_promise, largest
-from allin1_core.calibration.difference import measure as measure
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import Metre, MetreParameters, TempoAlternative, TempoPrior
+from allin1_core.contracts.metre import (
+    DEFAULT_THRESHOLD,
+    MetreParameters,
+    TempoAlternative,
+    TempoPrior,
+)
 from allin1_core.contracts.model import Takes
-from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.spectrogram import HOP_SAMPLES, MEDIAN_REACH
 from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
@@ -47,9 +49,12 @@ from allin1_core.contracts.verdict import Ready, Unavailable
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
 from allin1_core.runtime.blocks import MIX_CONTEXT_FRAMES, spectrogram_in_blocks
-from allin1_core.runtime.bridging import cross
+from allin1_core.runtime.borders import check_length
+from allin1_core.runtime.difference import keeps_promise, largest
+from allin1_core.runtime.difference import measure as measure
+from allin1_core.runtime.moving import cross
+from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.probing import Probes, check_needs, load_target
-from allin1_core.selection.routing import BridgeNetwork
 from allin1_core.testing import signals
 from allin1_core.testing.skipping import device_or_skip
 from allin1_core.testing.weights import random_model
@@ -167,7 +172,7 @@ class BackendConformance:
         for name, data, output in self.outputs():
             assert isinstance(output, GIVES[self.stage]), name
             output.validate()
-            check_same_length(data, output)
+            check_length(data, output)
 
     def test_it_keeps_its_promise_of_parity(self) -> None:
         record, _ = self.ready()
@@ -293,7 +298,7 @@ class DemixConformance(BackendConformance):
             raise KeyboardInterrupt
 
         for run in (self.run, self.run_streamed):
-            if run == self.run or hasattr(call, "stream"):
+            if run == self.run or record.streams:
                 with pytest.raises(KeyboardInterrupt):
                     run(call, record, device, signals.noise_mix(50_000), Task(progress=stop))
 
@@ -321,7 +326,8 @@ class DemixConformance(BackendConformance):
     def test_block_by_block_it_gives_the_same(self) -> None:
         record, device = self.ready()
         call = load_target(record.target)(self.setup(device))
-        if not hasattr(call, "stream"):
+        assert record.streams == hasattr(call, "stream"), "`streams` says whether it has `stream`"
+        if not record.streams:
             pytest.skip(f"{self.backend} does not separate block by block")
         told: list[float] = []
         for name, data in self.inputs():
@@ -473,7 +479,7 @@ class MetricalDbnConformance(BackendConformance):
 
     #: Parameters that the decoder must know, besides the defaults.
     parameters: ClassVar[tuple[MetreParameters, ...]] = (
-        MetreParameters(threshold=0.24),
+        MetreParameters(threshold=DEFAULT_THRESHOLD),
         MetreParameters(threshold=0.0, correct=False),
         MetreParameters(beats_per_bar=(2, 5, 7), min_bpm=60, max_bpm=180, threshold=0.1),
         MetreParameters(beats_per_bar=(4,), num_tempi=None, transition_lambda=50, threshold=0.0),
@@ -579,19 +585,6 @@ def assert_same_alternatives(
         other = by_relation[one.relation]
         assert abs(one.confidence - other.confidence) < 1e-6, name
         assert (one.bpm, one.step) == pytest.approx((other.bpm, other.step)), name
-
-
-def check_same_length(data: Any, output: Any) -> None:
-    """Assert that `output` is as long as `data`, to the frame."""
-    if isinstance(output, (Logits, Activations)):
-        assert abs(output.duration_s - data.duration_s) < 1e-9
-    elif isinstance(output, Sections):
-        assert output.segments[-1].end == pytest.approx(data.duration_s)
-    elif isinstance(output, Metre):
-        if len(output.beat_times_s):
-            assert output.beat_times_s[-1] <= data.duration_s
-    else:
-        assert 0 <= output.duration_s - data.duration_s < 0.01
 
 
 def _between(network: BridgeNetwork, source: Space, destination: Space) -> tuple[Bridge, ...]:

@@ -49,7 +49,7 @@ def builtin_cards(version: dict[str, Any], *, is_current: bool) -> Iterator[Mode
         urls = () if is_current else tuple(url.format(member=k) for url in version["urls"])
         package = BUILTIN if is_current else None
         name = f"builtin-{k}{suffix}.npz"
-        members.append(WeightsFile(name, file["sha256"], file["size"], urls, package))
+        members.append(WeightsFile(name, file["sha256"], file["size"], urls, package=package))
     everyone = ("", version["summary"], tuple(members))
     each = [
         (f"-{k}", f"{version['summary']}, member {k}", (file,)) for k, file in enumerate(members)

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 
 from allin1_core.calibration.conditions import conditions_of
+from allin1_core.calibration.measurements import Measurement, find_speed
 from allin1_core.calibration.store import (
     Calibration,
-    Measurement,
     calibration_path,
-    find_speed,
     load_calibration,
     save_calibration,
 )

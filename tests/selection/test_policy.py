@@ -11,14 +11,15 @@ import pytest
 
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.parity import IDENTICAL, LOSSY, close, event
-from allin1_core.contracts.route import RouteRequest
+from allin1_core.contracts.route import Choice, RouteRequest
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
 from allin1_core.errors import SelectionError
 from allin1_core.markers import API_LEVEL
 from allin1_core.plugins.collecting import collect_offers
-from allin1_core.selection.decision import Gate
+from allin1_core.selection.candidate import Gate
+from allin1_core.selection.cost import Priors
 from allin1_core.selection.policy import decide
 from allin1_core.selection.probing import Probes
 
@@ -68,10 +69,18 @@ def choose(isolated_plugins, make_plugin):
         functions = {hook: (lambda found=found: found) for hook, found in by_stage.items()}
         plugin = make_plugin(allin1_bridges=lambda: bridges, **functions, **(hooks or {}))
         plugins = isolated_plugins(mine=plugin)
-        request = {"stages": ("spectrogram",), "audio_s": 100.0, **request}
+        choices = tuple(Choice(*pair) for pair in request.pop("choices", ()))
+        request = {"stages": ("spectrogram",), "audio_s": 100.0, "choices": choices, **request}
         offers = collect_offers(plugins)
         assert offers.problems == ()
-        return decide(plugins, offers, RouteRequest(**request), probes or Probes(), failures or {})
+        return decide(
+            plugins,
+            offers,
+            RouteRequest(**request),
+            probes or Probes(),
+            failures or {},
+            Priors(offers.bridges),
+        )
 
     return run
 
@@ -488,8 +497,9 @@ def twins(isolated_plugins, make_plugin):
 
 def decide_between(plugins, *choices):
     offers = collect_offers(plugins)
-    request = RouteRequest(stages=("spectrogram",), audio_s=100.0, choices=choices)
-    return decide(plugins, offers, request, Probes(), {})
+    asked = tuple(Choice(*pair) for pair in choices)
+    request = RouteRequest(stages=("spectrogram",), audio_s=100.0, choices=asked)
+    return decide(plugins, offers, request, Probes(), {}, Priors(offers.bridges))
 
 
 def test_a_name_that_two_plugins_use_is_an_error_that_lists_them(twins):

@@ -73,7 +73,7 @@ def package(tmp_path, monkeypatch):
     content = (Path(str(locate(CARDS["builtin-0"].files[0], find_folders())))).read_bytes()
     (folder / "mine.npz").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
-    file = WeightsFile("mine.npz", digest, len(content), (), "package_of_a_test.weights")
+    file = WeightsFile("mine.npz", digest, len(content), package="package_of_a_test.weights")
     yield folder / "mine.npz", ModelCard("mine", "", (file,), 0.24, "MIT", "tests", takes="mix")
     for name in [name for name in sys.modules if name.startswith("package_of_a_test")]:
         del sys.modules[name]
