@@ -62,6 +62,8 @@ class Provenance:
         One sentence for each backend that failed and was replaced.
     outputs
         What was looked for: ``beats``, ``sections``. What is not among them is empty in the result.
+    model_version
+        Version of the model's parameters; empty for a model without versions.
     postprocessors
         Plugins that changed the result after the last stage, in order.
     """
@@ -72,6 +74,7 @@ class Provenance:
     stages: tuple[StageRecord, ...]
     fallbacks: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("beats", "sections")
+    model_version: str = ""
     postprocessors: tuple[str, ...] = ()
 
 

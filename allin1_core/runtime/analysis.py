@@ -181,6 +181,7 @@ class Analysis:
                 stages=tuple(run.records),
                 fallbacks=tuple(run.fallbacks),
                 outputs=outputs,
+                model_version=card.version,
             ),
         )
 
