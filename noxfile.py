@@ -194,6 +194,14 @@ def together(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Mutated files for every reader: a minute, or as ``nox -s fuzz -- --seconds 7200`` says."""
+    install_built(session, extras="testing,av")
+    script = ROOT / "tests" / "fuzz" / "run.py"
+    session.run("python", str(script), *session.posargs)
+
+
+@nox.session
 def examples(session: nox.Session) -> None:
     """The example distribution passes its own tests, and every example script runs."""
     install_built(session, *PLUGINS)

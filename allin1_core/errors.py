@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from allin1_core.text import shown
-
-if TYPE_CHECKING:
-    from allin1_core.contracts.result import AnalysisResult
 
 __all__ = [
     "PLUGIN_FAILURES",
@@ -30,6 +27,7 @@ __all__ = [
     "WeightsError",
     "brief",
     "in_full",
+    "is_out_of_memory",
 ]
 
 #: What code of a plugin may raise and is that plugin's failure: catch this around every import, hook, probe, factory and
@@ -109,6 +107,29 @@ def _lines(error: BaseException) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or what it was raised from, says that memory is exhausted, of this machine or of a device.
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no"))
+    (True, False)
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        names = {kind.__name__ for kind in type(seen).__mro__}
+        # Libraries have classes of their own for it, or a RuntimeError with these words.
+        if isinstance(seen, MemoryError) or names & {"OutOfMemoryError", "OutOfMemory"}:
+            return True
+        text = str(seen).lower()
+        if isinstance(seen, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY):
+            return True
+        seen = seen.__cause__
+    return False
+
+
+#: What PyTorch (on a CPU, CUDA, MPS) and MLX say.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "unable to allocate")
+
+
 class InputError(Allin1Error):
     """What the user gave cannot be analysed."""
 
@@ -165,14 +186,13 @@ class BatchError(Allin1Error):
     Attributes
     ----------
     results
-        One for each track in the order given; None where it failed.
+        An :class:`~allin1_core.contracts.result.AnalysisResult` for each track in the order given; None where it
+        failed.
     errors
         What went wrong, by the track's path.
     """
 
-    def __init__(
-        self, results: Sequence[AnalysisResult | None], errors: Mapping[str, Allin1Error]
-    ) -> None:
+    def __init__(self, results: Sequence[Any], errors: Mapping[str, Allin1Error]) -> None:
         self.results = list(results)
         self.errors = dict(errors)
         lines = "".join(f"\n  {error}" for error in self.errors.values())

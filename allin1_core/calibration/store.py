@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from allin1_core.calibration.bridges import BridgeMeasurement
 from allin1_core.calibration.files import read_kept, write_kept
-from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.speed import Speed
+from allin1_core.calibration.measurements import BridgeMeasurement, Measurement
 from allin1_core.io.documents import DocumentError, member, read_as
 from allin1_core.weights.store import cache_folder
 
 #: Conditions that tell one measured thing from another; where only the others differ, the newer replaces the older.
 _IDENTITY = ("machine", "device", "demix", "model", "metre", "threads")
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What a backend was measured to cost.
-
-    Attributes
-    ----------
-    stage, backend
-        Which backend.
-    conditions
-        Under what it holds; see :func:`~allin1_core.calibration.conditions.conditions_of`.
-    setup_s, rate
-        Seconds once, and seconds per second of audio.
-    date
-        Day, as ``2026-11-22``.
-    """
-
-    stage: str
-    backend: str
-    conditions: Mapping[str, str]
-    setup_s: float
-    rate: float
-    date: str
-
-    @property
-    def speed(self) -> Speed:
-        """As a speed, whose evidence says when."""
-        return Speed(
-            self.conditions["device"], self.setup_s, self.rate, f"measured here on {self.date}"
-        )
 
 
 @dataclass(frozen=True)
@@ -113,18 +79,6 @@ def save_calibration(new: Calibration, path: Path | None = None) -> Path:
     }
     write_kept(path, content)
     return path
-
-
-def find_speed(
-    measurements: Iterable[Measurement], backend: Backend[Any], conditions: Mapping[str, str]
-) -> Speed | None:
-    """Look up what was measured of `backend` under exactly these conditions."""
-    for one in measurements:
-        if (one.stage, one.backend) == (backend.stage, backend.name) and one.conditions == dict(
-            conditions
-        ):
-            return one.speed
-    return None
 
 
 def _identity(one: Measurement | BridgeMeasurement) -> tuple[str, ...]:

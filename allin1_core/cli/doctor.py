@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, replace
 import click
 
 from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
-
-#: Length of the song that the routes are chosen for.
-_SECONDS = 180.0
+from allin1_core.cli.parameters import model_option
+from allin1_core.contracts.route import USUAL_AUDIO_S
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class _Check:
 
 
 @click.command()
-@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@model_option
 @click.option("--weights-dir", type=click.Path(), help="Folder to look for weights in.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -100,7 +99,7 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
     from allin1_core.contracts.audio import Mix, Stems
     from allin1_core.contracts.stages import STAGES
     from allin1_core.errors import Allin1Error
-    from allin1_core.runtime.pipeline import needed_stages
+    from allin1_core.runtime.plan import Wanted, stages_from
     from allin1_core.runtime.session import Session
 
     try:
@@ -108,7 +107,7 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
     except Allin1Error as error:
         return [_Check("model", "wrong", error.message, error.remedy or "")]
     details: dict[str, None] = {}
-    for candidates in session.candidates(session.request(STAGES, _SECONDS)).values():
+    for candidates in session.candidates(session.request(STAGES, USUAL_AUDIO_S)).values():
         for candidate in candidates:
             if candidate.ready is not None and candidate.ready.detail:
                 details[f"{candidate.plugin.name}: {candidate.ready.detail}"] = None
@@ -116,9 +115,9 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
 
     failures: list[_Check] = []
     for name, kind in (("from stems", Stems), ("from a mix", Mix)):
-        stages = needed_stages(kind, frozenset(session.card.outputs))
+        stages = stages_from(kind, Wanted(frozenset(session.card.outputs)), session.card)
         try:
-            route = session.decide(session.request(tuple(stages), _SECONDS)).chosen
+            route = session.decide(session.request(stages, USUAL_AUDIO_S)).chosen
         except Allin1Error as error:
             failures.append(_Check(name, "note", error.message, error.remedy or ""))
         else:

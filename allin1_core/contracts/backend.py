@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import IDENTICAL, Parity
@@ -61,7 +61,8 @@ class Backend(Generic[P]):
         :data:`~allin1_core.contracts.verdict.Verdict`; it may import heavy modules. None if whatever
         `needs` asks for is enough.
     parity
-        How close to the reference it promises to be.
+        How close to the reference it promises to be; None where no reference exists, as for a separator or a model of the
+        plugin's own. Such a backend is eligible whatever parity was asked for.
     speed
         Shipped priors, one for each class of device that it was measured on.
     models
@@ -71,6 +72,14 @@ class Backend(Generic[P]):
     features
         What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
         metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
+    takes
+        What a backend of the stage ``spectrogram`` transforms: the four ``stems``, or the ``mix``.
+    streams
+        Whether what a backend of the stage ``demix`` gives is a
+        :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
+    separators
+        Names of the separation models (hook ``allin1_separators``) whose files it reads by
+        ``Setup.separator_files``; empty for a backend that needs none.
     opt_in
         Chosen only when a user names it, never by ``auto``.
     api
@@ -87,11 +96,14 @@ class Backend(Generic[P]):
     produces: Space = HOST
     needs: Needs = Needs()
     probe: Target | None = None
-    parity: Parity = IDENTICAL
+    parity: Parity | None = IDENTICAL
     speed: tuple[Speed, ...] = ()
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
     features: tuple[str, ...] = ()
+    takes: Literal["stems", "mix"] = "stems"
+    streams: bool = False
+    separators: tuple[str, ...] = ()
     opt_in: bool = False
     api: Count = FIRST_LEVEL
     options: tuple[Option, ...] = ()

@@ -82,6 +82,10 @@ FileName = Annotated[
     str, Rule(re.compile(r"(?!\.)[^/\\:\0]+").fullmatch, "the name of a file, without a folder")
 ]
 Digest = Annotated[str, Rule(re.compile(r"[0-9a-f]{64}").fullmatch, "64 hexadecimal digits")]
+OptionalDigest = Annotated[
+    str,
+    Rule(re.compile(r"(?:[0-9a-f]{64})?").fullmatch, "64 hexadecimal digits, or nothing"),
+]
 Amount = Annotated[float, Rule(lambda number: 0 <= number < math.inf, "a finite number, 0 or more")]
 Bound = Annotated[float, Rule(lambda number: number >= 0, "a number, 0 or more")]
 Rate = Annotated[float, Rule(lambda number: number > 0, "a number above 0")]

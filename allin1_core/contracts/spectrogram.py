@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from allin1_core.contracts.arrays import Array, check_array
+from allin1_core.contracts.arrays import Array, check_array, length_of
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS
 
 #: Samples between two frames.
@@ -37,13 +38,14 @@ class LogSpectrogram:
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("frames",)
+    TIME_AXES: ClassVar[Mapping[str, int]] = {"frames": 1}
 
     frames: Array
 
     @property
     def duration_s(self) -> float:
         """Length in seconds, in whole frames."""
-        return int(self.frames.shape[1]) / FRAMES_PER_SECOND
+        return length_of(self) / FRAMES_PER_SECOND
 
     def validate(self) -> LogSpectrogram:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import Metre, MetreParameters
-from allin1_core.contracts.model import Model
+from allin1_core.contracts.metre import DEFAULT_THRESHOLD, Metre, MetreParameters
+from allin1_core.contracts.model import Model, WeightsContent
 from allin1_core.contracts.options import OptionValue
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
@@ -69,8 +69,8 @@ class Task:
     progress: Callable[[float], None] = field(default=_silent)
 
 
-#: The decoder's parameters for the ensemble ``harmonix-all``.
-DEFAULT_METRE = MetreParameters(threshold=0.24)
+#: The decoder's parameters for the models shipped here.
+DEFAULT_METRE = MetreParameters(threshold=DEFAULT_THRESHOLD)
 
 #: The separation as the original does it.
 DEFAULT_DEMIX = DemixParameters()
@@ -94,6 +94,10 @@ class Setup:
         Threads to use on a CPU; None for the library's own choice.
     options
         A value for each option that the backend declares: the user's, or the default.
+    separator_files
+        Gives the checked files of the separation model ``demix.model``, in the order of its card, and may fetch them
+        first; it raises :class:`~allin1_core.errors.WeightsError` where they cannot be had. None unless the
+        backend covers the stage ``demix``.
     """
 
     device: str = "cpu"
@@ -102,6 +106,7 @@ class Setup:
     demix: DemixParameters = DEFAULT_DEMIX
     threads: int | None = None
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    separator_files: Callable[[], tuple[WeightsContent, ...]] | None = None
 
 
 class Demix(Protocol):
@@ -115,7 +120,7 @@ class Demix(Protocol):
 class StreamingDemix(Demix, Protocol):
     """A separator that can also do with a part of the song in memory at a time.
 
-    What has a method ``stream`` is asked for it where a song is long.
+    A backend that declares ``streams`` gives a callable with this method, which is used where a song is long.
     """
 
     def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:

@@ -37,12 +37,10 @@ def write(songs: Sequence[Song], file: BinaryIO) -> None:
 def _annotation(song: Song, namespace: str) -> Any:
     import jams
 
-    from allin1_core import __version__
-
     annotation = jams.Annotation(namespace, time=0, duration=song.duration_s)
     provenance = song.result.provenance
     metadata = annotation.annotation_metadata
-    metadata.annotation_tools = f"allin1 {provenance.version if provenance else __version__}"
+    metadata.annotation_tools = f"allin1 {provenance.version}" if provenance else "allin1"
     metadata.data_source = "program"
     metadata.annotator.name = f"allin1, {provenance.model}" if provenance else "allin1"
     return annotation

@@ -53,10 +53,6 @@ class Plugins:
     records: tuple[PluginRecord, ...]
     strict: bool = False
 
-    def record(self, name: str) -> PluginRecord:
-        """Look up the record of the loaded plugin `name`."""
-        return next(r for r in self.records if r.name == name and r.status == "loaded")
-
     def hook_of(self, name: str, hook: str) -> pluggy.HookCaller:
         """Give `hook` as the plugin `name` alone answers it, so that what it raises is its own."""
         others = [

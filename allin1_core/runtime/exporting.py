@@ -11,7 +11,7 @@ from pathlib import Path
 from allin1_core.contracts.export import Exporter, ExportTarget, Song
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.sections import Segment
-from allin1_core.errors import Allin1Error, PluginError, SelectionError, brief
+from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, PluginError, SelectionError, brief
 from allin1_core.io.atomic import atomic_path, refuse_to_replace
 from allin1_core.io.audio import probe_audio
 from allin1_core.plugins.collecting import Offered, Offers
@@ -147,7 +147,7 @@ def _write(
             target(songs, file)
         except (Allin1Error, OSError):
             raise
-        except (Exception, SystemExit) as error:
+        except PLUGIN_FAILURES as error:
             raise PluginError(
                 f"The exporter {exporter.name} of plugin {offered.plugin.name} failed: {brief(error)}",
                 remedy="Report this to the plugin's authors.",

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from allin1_core.contracts.parity import IDENTICAL, LOSSY, Parity
-from allin1_core.contracts.route import ANY_CLOSE
+from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.errors import SettingsError
 from allin1_core.io.documents import DocumentError, read_toml
@@ -60,8 +60,8 @@ class Settings:
     ----------
     model, device, parity, threads, calibrate, weights_dir
         As the parameters of :class:`~allin1_core.runtime.session.Session`; None where nothing is said.
-    backends
-        Name of the backend or plugin for each stage, and where that was said.
+    choices
+        The backend or plugin for each stage.
     options
         Value for each plugin and name of an option, and where that was said.
     """
@@ -72,7 +72,7 @@ class Settings:
     threads: int | None = None
     calibrate: bool | None = None
     weights_dir: str | None = None
-    backends: Mapping[Stage, tuple[str, str]] = field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
     options: GivenOptions = field(default_factory=dict)
 
 
@@ -86,13 +86,8 @@ def read_settings() -> Settings:
     """
     path = config_path()
     content = {} if path is None else _read(path)
-    backends: dict[Any, tuple[str, str]] = {
-        stage: (name, str(path)) for stage, name in content.get("backends", {}).items()
-    }
-    backends |= {
-        stage: (name, "ALLIN1_BACKEND")
-        for stage, name in parse_choices(os.environ.get("ALLIN1_BACKEND", "")).items()
-    }
+    choices = choices_of(content.get("backends", {}), str(path))
+    choices |= choices_of(parse_choices(os.environ.get("ALLIN1_BACKEND", "")), "ALLIN1_BACKEND")
     weights_dir = content.get("weights_dir")
     return Settings(
         model=content.get("model"),
@@ -102,13 +97,18 @@ def read_settings() -> Settings:
         calibrate=content.get("calibrate"),
         # The variable is read where weights are looked for, and stands above the file.
         weights_dir=None if os.environ.get("ALLIN1_WEIGHTS_DIR") else weights_dir,
-        backends=backends,
+        choices=tuple(choices.values()),
         options={
             (plugin, name): (value, str(path))
             for plugin, table in content.get("plugins", {}).items()
             for name, value in table.items()
         },
     )
+
+
+def choices_of(named: Mapping[Any, str], source: str = "") -> dict[Stage, Choice]:
+    """The choices that were made in one place, by stage."""
+    return {stage: Choice(stage, name, source) for stage, name in named.items()}
 
 
 def config_path() -> Path | None:

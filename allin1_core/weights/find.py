@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
 
-from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.errors import SelectionError
 
 #: Models that exist, and the distribution of the plugin that brings each, for messages.
 KNOWN_MODELS = {"madmom-rnn": "allin1-madmom"}
 
 
-def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
+Card = TypeVar("Card", bound=ModelCard | SeparatorCard)
+
+
+def find_card(name: str, cards: Iterable[Card]) -> Card:
     """Find the card called `name`.
 
     Raises

@@ -111,6 +111,7 @@ def test_an_argument_for_a_plugin_that_is_not_loaded_is_an_error(check):
 
 
 def test_a_file_may_have_options_for_plugins_that_are_blocked_or_not_installed(check, caplog):
+    caplog.set_level("WARNING", logger="allin1_core.plugins")
     assert check("blocked", "batch", 8, "config.toml")["first"]["batch"] == 4
     assert caplog.messages == []
     check("absent", "batch", 8, "config.toml")

@@ -12,6 +12,7 @@ import pytest
 
 from allin1_core.cli.main import run
 from allin1_core.contracts.backend import Backend, Needs
+from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard, WeightsFile
 from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import Parity, close
@@ -27,8 +28,14 @@ GOOD = {
     Backend: Backend("mine", "spectrogram", "somewhere:create", speed=(SPEED,)),
     Bridge: Bridge(HOST, Space("arrays", "npu"), "somewhere:upload"),
     ModelCard: ModelCard("mine", "A model", (FILE,), 0.1, "MIT", "somewhere"),
+    Exporter: Exporter("mine", ".mine", "A format", "somewhere:write"),
 }
-HOOKS = {Backend: "allin1_spectrogram", Bridge: "allin1_bridges", ModelCard: "allin1_models"}
+HOOKS = {
+    Backend: "allin1_spectrogram",
+    Bridge: "allin1_bridges",
+    ModelCard: "allin1_models",
+    Exporter: "allin1_exporters",
+}
 
 
 class Unprintable:
@@ -44,6 +51,10 @@ class Subclass(Backend):
 
 def speed(**changes):
     return (dataclasses.replace(SPEED, **changes),)
+
+
+def write(songs, file):
+    raise AssertionError("nobody calls it")
 
 
 def file(**changes):
@@ -156,6 +167,14 @@ WRONG = [
     (ModelCard, "outputs", ("chords",)),
     (ModelCard, "context_frames", -1),
     (ModelCard, "context_frames", 0.5),
+    (Exporter, "name", "auto"),
+    (Exporter, "suffix", "mine"),
+    (Exporter, "suffix", None),
+    (Exporter, "summary", None),
+    (Exporter, "target", write),
+    (Exporter, "needs", ("jams",)),
+    (Exporter, "needs", Needs(("jams>>1",)), "needs.requires[0]"),
+    (Exporter, "collects", "yes"),
 ]
 
 
@@ -188,6 +207,7 @@ def names(offers, kind):
         Backend: offers.backends,
         Bridge: offers.offered_bridges,
         ModelCard: offers.models.values(),
+        Exporter: offers.exporters.values(),
     }
     return [o.plugin.name for o in offered[kind] if o.plugin.name not in loading.BUILT_IN]
 

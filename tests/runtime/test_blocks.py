@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allin1_core.calibration.random_weights import random_model
 from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.spectrogram import HOP_SAMPLES, LogSpectrogram
 from allin1_core.contracts.stages import Setup, Task
+from allin1_core.measuring.random_weights import random_model
 from allin1_core.reference.network import create as create_network
 from allin1_core.reference.spectrogram import create
 from allin1_core.runtime.blocks import CONTEXT_FRAMES, logits_in_blocks, spectrogram_in_blocks

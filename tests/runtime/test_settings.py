@@ -5,11 +5,11 @@ from __future__ import annotations
 import platformdirs
 import pytest
 
+from allin1_core.api import spectrogram_choice
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.parity import IDENTICAL, LOSSY
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import InputError, SelectionError, SettingsError
-from allin1_core.runtime.analyze import spectrogram_choice
 from allin1_core.runtime.settings import config_path, read_settings
 
 STAGE = "metrical_prep"
@@ -74,7 +74,7 @@ def test_an_error_tells_where_the_choice_came_from(make_session, plugins, config
         make_session()
     monkeypatch.setenv("ALLIN1_BACKEND", f"nn=reference,{STAGE}=cheap")
     session = make_session(plugins=plugins, device=None)
-    session._failures[STAGE, "cheap"] = "out of memory"
+    session.engine.chooser.failures[STAGE, "cheap"] = "out of memory"
     with pytest.raises(SelectionError, match=r"metrical_prep=cheap \(said by ALLIN1_BACKEND\)"):
         chosen(session)
 
@@ -90,11 +90,11 @@ def test_the_file_says_what_arguments_can(config, make_session, monkeypatch):
     session = make_session()
     request = session.request((STAGE,), 1.0)
     assert (request.device, request.parity) == ("cpu", IDENTICAL)
-    assert session._threads == 3
+    assert session.engine.backends.threads == 3
     session = make_session(device="auto", parity="lossy", threads=1)
     request = session.request((STAGE,), 1.0)
     assert (request.device, request.parity) == (None, LOSSY)
-    assert session._threads == 1
+    assert session.engine.backends.threads == 1
     monkeypatch.setenv("ALLIN1_WEIGHTS_DIR", "there")
     assert read_settings().weights_dir is None
 
