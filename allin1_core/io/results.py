@@ -115,6 +115,8 @@ def check_destination(
         or by anything that is no result, readable or not, and `overwrite` is not set.
     """
     json_path, *arrays = _paths(Path(out_dir) / f"{name}.json")
+    if "\0" in str(json_path):
+        raise OutputError("holds a NUL character.", remedy="Name another folder.", path=json_path)
     check_folder(json_path.parent, _LEAST_SPACE)
     tidy(json_path.parent)
     restore(json_path)
