@@ -22,6 +22,7 @@ from allin1_core.errors import InputError, WeightsError
 from allin1_core.measuring import signals
 from allin1_core.measuring.random_weights import random_model
 from allin1_core.measuring.stopwatch import separate, time_backend
+from allin1_core.runtime.backends import close_backend, wait_for
 from allin1_core.runtime.checking import (
     ReferenceFailedError,
     difference_from_reference,
@@ -129,7 +130,10 @@ def measure_backend(
     )
     try:
         times, difference = _run(engine, candidate, model, seconds)
-    except Exception as error:  # of a library: this backend is told of, the others go on
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # of a library: this backend is told of, the others go on
         return replace(row, trouble=f"It failed: {type(error).__name__}: {error}")
     row = replace(row, difference=difference)
     if difference is not None and not keeps_promise(backend.parity, difference):
@@ -163,22 +167,21 @@ def _run(
 
     def run(call: Any, data: Any) -> None:
         output = call(data, Task())
-        synchronize = getattr(call, "synchronize", None)
-        if synchronize is not None:
-            synchronize()
-        elif home:
+        wait_for(call)
+        if home and not hasattr(call, "synchronize"):
             # Nothing else can tell when a device has finished.
             cross(output, home, "cpu")
 
     difference = None
     if has_reference(engine.offers, backend.stages):
         call = create(setup)
-        output = run_alone(backend, call, network, device, inputs[0])
+        try:
+            output = run_alone(backend, call, network, device, inputs[0])
+        finally:
+            close_backend(call, f"{backend.stage}={backend.name}")
         # Where the reference itself fails, its own row tells of it.
         with suppress(ReferenceFailedError):
             difference = difference_from_reference(engine.offers, backend, setup, inputs[0], output)
-        if hasattr(call, "close"):
-            call.close()
     there = network.between(HOST, backend.consumes) or ()
     short, long = (cross(data, there, device) for data in inputs)
     times = time_backend(lambda: create(setup), short, long, run)

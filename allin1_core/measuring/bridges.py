@@ -56,7 +56,10 @@ def measure_bridge(
     row = BridgeRow(offered.item)
     try:
         (few, short_s), (many, long_s) = ((n, _seconds(engine, offered.item, n)) for n in SIZES)
-    except Exception as error:  # of a library: this bridge is told of, the others go on
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # of a library: this bridge is told of, the others go on
         reason = error.message if isinstance(error, BackendError) else brief(error)
         return replace(row, trouble=f"It failed: {reason}")
     seconds_per_byte = max(0.0, (long_s - short_s) / (many - few))

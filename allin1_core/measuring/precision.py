@@ -10,6 +10,7 @@ from allin1_core.calibration.precision import PrecisionError, demix_conditions
 from allin1_core.contracts.audio import Mix
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import Task
+from allin1_core.runtime.backends import close_backend
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.moving import cross
 from allin1_core.selection.bridge_network import BridgeNetwork
@@ -67,9 +68,11 @@ def _measure(engine: Engine, candidate: Candidate, mix: Mix) -> SeparatorRow:
             bridges = BridgeNetwork(engine.offers.bridges).way(HOST, backend.consumes)
             found = call.precision_errors(cross(mix, bridges, device), Task())
         finally:
-            if hasattr(call, "close"):
-                call.close()
-    except Exception as error:  # of a library: this backend is told of, the others go on
+            close_backend(call, f"{backend.stage}={backend.name}")
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # of a library: this backend is told of, the others go on
         return SeparatorRow(
             backend.name, device, trouble=f"It failed: {type(error).__name__}: {error}"
         )

@@ -15,6 +15,7 @@ from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.model import Model, ModelCard
 from allin1_core.contracts.stages import Setup, Stage
+from allin1_core.errors import brief
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.devices import Devices
 from allin1_core.selection.probing import load_target
@@ -97,16 +98,17 @@ class Backends:
         return self._model
 
     def drop(self, candidate: Candidate) -> None:
-        """Let go of a backend that failed."""
-        self._callables.pop((candidate.backend.stage, candidate.backend.name), None)
+        """Close a backend that failed, and let go of it."""
+        key = (candidate.backend.stage, candidate.backend.name)
+        call = self._callables.pop(key, None)
+        if call is not None:
+            close_backend(call, "=".join(key))
 
     def close(self) -> None:
         """Release what the backends hold; what is needed later is set up anew."""
-        for call in self._callables.values():
-            close = getattr(call, "close", None)
-            if close is not None:
-                close()
-        self._callables.clear()
+        while self._callables:
+            key, call = self._callables.popitem()
+            close_backend(call, "=".join(key))
         self._model = None
 
     def _demix_of(self, candidate: Candidate) -> DemixParameters:
@@ -124,6 +126,18 @@ class Backends:
             self._warned.add(reason)
             log.warning("%s", reason)
         return parameters
+
+
+def close_backend(call: Any, name: str) -> None:
+    """Let a backend release what it holds; if that fails, what it gave is good all the same, and the log says so."""
+    close = getattr(call, "close", None)
+    if close is None:
+        return
+    try:
+        close()
+    except (Exception, SystemExit) as error:
+        log.warning("Backend %s could not be closed: %s", name, brief(error))
+        log.debug("closing backend %s failed", name, exc_info=error)
 
 
 def wait_for(call: Any) -> None:

@@ -209,7 +209,7 @@ class Pipeline:
                 self._take(each)
         except (InputError, WeightsError, SelectionError, OutputError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._cancelled is not None:
                 raise self._cancelled from None
             if work.culprit is None:
@@ -271,7 +271,7 @@ class Pipeline:
         self._run.records.append(record)
         self._engine.observers.stage_finished(self._track, record, ran.ended)
 
-    def _hand_over(self, candidate: Candidate, error: Exception) -> None:
+    def _hand_over(self, candidate: Candidate, error: BaseException) -> None:
         """Exclude a backend that failed, and say so once; raise if the user had named it.
 
         One that ran out of memory is left out for this track alone: the next may be shorter.
