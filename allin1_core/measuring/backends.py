@@ -23,7 +23,7 @@ from allin1_core.errors import PLUGIN_FAILURES, InputError, WeightsError, in_ful
 from allin1_core.measuring import signals
 from allin1_core.measuring.random_weights import random_model
 from allin1_core.measuring.stopwatch import separate, time_backend
-from allin1_core.runtime.backends import create
+from allin1_core.runtime.backends import close_backend, create, wait_for
 from allin1_core.runtime.checking import (
     ReferenceFailedError,
     difference_from_reference,
@@ -163,22 +163,21 @@ def _run(
 
     def run(call: Any, data: Any) -> None:
         output = call(data, Task())
-        synchronize = getattr(call, "synchronize", None)
-        if synchronize is not None:
-            synchronize()
-        elif home:
+        wait_for(call)
+        if home and not hasattr(call, "synchronize"):
             # Nothing else can tell when a device has finished.
             cross(output, home, "cpu")
 
     difference = None
     if backend.parity is not None and has_reference(engine.offers, backend.stages):
         call = create(backend, setup)
-        output = run_alone(backend, call, network, device, inputs[0])
+        try:
+            output = run_alone(backend, call, network, device, inputs[0])
+        finally:
+            close_backend(call, f"{backend.stage}={backend.name}")
         # Where the reference itself fails, its own row tells of it.
         with suppress(ReferenceFailedError):
             difference = difference_from_reference(engine.offers, backend, setup, inputs[0], output)
-        if hasattr(call, "close"):
-            call.close()
     there = network.between(HOST, backend.consumes) or ()
     short, long = (cross(data, there, device) for data in inputs)
     times = time_backend(lambda: create(backend, setup), short, long, run)

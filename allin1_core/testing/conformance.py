@@ -401,7 +401,7 @@ class MixSpectrogramConformance(BackendConformance):
                 blocks, lambda mix: self.run(call, record, device, mix, Task())
             )
             # A product of another number of rows may be rounded in another way.
-            tolerance = max(1e-6, record.parity.tolerance)
+            tolerance = max(1e-6, tolerance_of(record))
             assert measure(wanted, joined) <= tolerance, f"blocks of {frames} frames"
 
     def test_progress_ends_at_one(self) -> None:
