@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from allin1_core.text import shown
+
 __all__ = [
     "PLUGIN_FAILURES",
     "Allin1Error",
@@ -25,6 +27,7 @@ __all__ = [
     "WeightsError",
     "brief",
     "in_full",
+    "is_out_of_memory",
 ]
 
 #: What code of a plugin may raise and is that plugin's failure: catch this around every import, hook, probe, factory and
@@ -65,7 +68,7 @@ class Allin1Error(Exception):
         return _rebuild, (type(self), self.message, self.remedy, self.path)
 
     def __str__(self) -> str:
-        text = self.message if self.path is None else f"{self.path}: {self.message}"
+        text = self.message if self.path is None else f"{shown(self.path)}: {self.message}"
         return text if self.remedy is None else f"{text} {self.remedy}"
 
 
@@ -102,6 +105,29 @@ def _lines(error: BaseException) -> list[str]:
     except PLUGIN_FAILURES:
         return []
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or what it was raised from, says that memory is exhausted, of this machine or of a device.
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no"))
+    (True, False)
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        names = {kind.__name__ for kind in type(seen).__mro__}
+        # Libraries have classes of their own for it, or a RuntimeError with these words.
+        if isinstance(seen, MemoryError) or names & {"OutOfMemoryError", "OutOfMemory"}:
+            return True
+        text = str(seen).lower()
+        if isinstance(seen, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY):
+            return True
+        seen = seen.__cause__
+    return False
+
+
+#: What PyTorch (on a CPU, CUDA, MPS) and MLX say.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "unable to allocate")
 
 
 class InputError(Allin1Error):

@@ -18,7 +18,7 @@ from allin1_core.markers import hookspec
 if TYPE_CHECKING:
     from allin1_core.contracts.backend import Backend
     from allin1_core.contracts.export import Exporter
-    from allin1_core.contracts.model import ModelCard
+    from allin1_core.contracts.model import ModelCard, SeparatorCard
     from allin1_core.contracts.result import AnalysisResult, StageRecord
     from allin1_core.contracts.route import Route, RouteRequest
     from allin1_core.contracts.space import Bridge
@@ -223,6 +223,25 @@ class ModelSpecs:
         ...     )
         >>> [card.name for card in allin1_models()]
         ['my-beats']
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec
+    def allin1_separators(self) -> Iterable[SeparatorCard]:
+        """Separation models whose files the core finds, fetches and checks for this plugin's backends.
+
+        ``allin1 weights`` lists and fetches them too. A backend that reads them names them in
+        ``Backend.separators``, so that the core can tell whether it could run without a download.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.model import SeparatorCard, WeightsFile
+        >>> @hookimpl
+        ... def allin1_separators():
+        ...     url = "https://example.org/my-unet/v1/my-unet.safetensors"
+        ...     file = WeightsFile("my-unet.safetensors", "0" * 64, 12_345_678, (url,))
+        ...     yield SeparatorCard("my-unet", "Four stems", (file,), "MIT", "https://example.org")
+        >>> [card.name for card in allin1_separators()]
+        ['my-unet']
         """
         raise AssertionError("a specification is never called")
 

@@ -131,6 +131,13 @@ def _stem_options(function: Any) -> Any:
     help="Folder with its files; random:SEED for seeded random weights, to test with.",
 )
 @click.option(
+    "--trust-demucs-weights",
+    is_flag=True,
+    default=None,
+    help="Also load weights that can run any code, as you, when they are loaded: pickles of more than tensors, and classes"
+    " that are not Demucs' own. Only for files whose author you trust.",
+)
+@click.option(
     "--demucs-shifts", type=int, help="Mean of so many shifted separations.  [default: 1]"
 )
 @click.option("--demucs-overlap", type=float, help="Overlap of segments.  [default: 0.25]")
@@ -281,6 +288,7 @@ _DEMIX_OPTIONS = {
     "seed": "demix_seed",
     "precision": "demix_precision",
     "batch_size": "demix_batch_size",
+    "trust_weights": "trust_demucs_weights",
 }
 
 

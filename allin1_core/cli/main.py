@@ -30,6 +30,7 @@ COMMANDS = {
     "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
     "sonify": ("allin1_core.cli.sonify", "Write songs with clicks on their beats."),
+    "view": ("allin1_core.cli.view", "Look at results in a browser, and correct them."),
     "visualize": ("allin1_core.cli.visualize", "Draw results as pictures."),
     "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
 }

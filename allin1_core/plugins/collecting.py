@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.export import Exporter
-from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.contracts.rules import find_fault, show
 from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Stage
@@ -22,7 +22,7 @@ from allin1_core.plugins.record import PluginRecord, Problem
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-R = TypeVar("R", Backend[Any], ModelCard, Exporter)
+R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter)
 
 #: Names of the core's own records, which no other plugin can use: ``reference`` is what all others are measured by.
 CORE_NAME = "reference"
@@ -47,7 +47,7 @@ class Offers:
     ----------
     backends
         In the order of stages, then by plugin; a spanning backend once, at its first stage.
-    offered_bridges, models
+    offered_bridges, models, separators
         By plugin.
     problems
         What was left out, and why.
@@ -58,6 +58,7 @@ class Offers:
     backends: tuple[Offered[Backend[Any]], ...]
     offered_bridges: tuple[Offered[Bridge], ...]
     models: dict[str, Offered[ModelCard]]
+    separators: dict[str, Offered[SeparatorCard]]
     problems: tuple[Problem, ...]
     exporters: dict[str, Offered[Exporter]]
 
@@ -112,6 +113,9 @@ def collect_offers(plugins: Plugins) -> Offers:
     hook = "allin1_models"
     cards = _collect(plugins, hook, ModelCard, _no_check, problems)
     models = _tell_apart(_without_repeated(cards, hook, problems))
+    hook = "allin1_separators"
+    separator_cards = _collect(plugins, hook, SeparatorCard, _no_check, problems)
+    separators = _tell_apart(_without_repeated(separator_cards, hook, problems))
     hook = "allin1_exporters"
     formats = _collect(plugins, hook, Exporter, _no_check, problems)
     exporters = _tell_apart(_without_repeated(formats, hook, problems))
@@ -123,6 +127,7 @@ def collect_offers(plugins: Plugins) -> Offers:
         tuple(backends),
         tuple(bridges),
         {offered.item.name: offered for offered in models},
+        {offered.item.name: offered for offered in separators},
         tuple(problems),
         {offered.item.name: offered for offered in exporters},
     )
@@ -173,6 +178,8 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
     stages = backend.stages
     if stages[0] != stage:
         return f"Backend {backend.name} spans {stages}, which does not begin at {stage}."
+    if backend.takes == "mix" and stage != "spectrogram":
+        return f"Backend {backend.name} takes the mix in place of stems, but begins at {stage}."
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
             return f"Backend {backend.name} spans {one} and {following}, which do not follow."

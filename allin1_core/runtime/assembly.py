@@ -83,6 +83,7 @@ def build_engine(
         threads=threads,
         options=values,
         weights_dir=None if weights_dir is None else str(weights_dir),
+        separators={name: offered.item for name, offered in offers.separators.items()},
     )
     return Engine(
         card,

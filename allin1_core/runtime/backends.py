@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from allin1_core.calibration.precision import (
@@ -14,15 +15,16 @@ from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
-from allin1_core.contracts.model import Model, ModelCard
+from allin1_core.contracts.model import Model, ModelCard, SeparatorCard, WeightsContent
 from allin1_core.contracts.rules import show
 from allin1_core.contracts.stages import Setup, Stage
-from allin1_core.errors import ContractError
+from allin1_core.errors import PLUGIN_FAILURES, ContractError, in_full
 from allin1_core.plugins.options import OptionValues, options_of
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.devices import Devices
 from allin1_core.selection.probing import load_target
 from allin1_core.weights.load import load_model
+from allin1_core.weights.separation import read_separator
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ class Backends:
         What the user set of the options that plugins declare.
     weights_dir
         Folder to look for weights in first.
+    separators
+        Separation models whose files the core finds, by name.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Backends:
         threads: int | None,
         options: OptionValues,
         weights_dir: str | None,
+        separators: Mapping[str, SeparatorCard],
     ) -> None:
         self.card = card
         self.metre = metre
@@ -60,6 +65,7 @@ class Backends:
         self.threads = threads
         self.options = options
         self.weights_dir = weights_dir
+        self._separators = separators
         self._devices = devices
         self._prices = prices
         self._callables: dict[tuple[Stage, str], Any] = {}
@@ -90,8 +96,12 @@ class Backends:
             metre=self.metre,
             demix=self._demix_of(candidate) if "demix" in candidate.backend.stages else self.demix,
             threads=self.threads,
+            separator_files=self._separator_files if "demix" in candidate.backend.stages else None,
             options=options_of(candidate.backend, candidate.plugin.name, self.options),
         )
+
+    def _separator_files(self) -> tuple[WeightsContent, ...]:
+        return read_separator(self.demix.model, self._separators, weights_dir=self.weights_dir)
 
     def model(self) -> Model:
         """The model with its parameters, loaded at the first call.
@@ -106,16 +116,17 @@ class Backends:
         return self._model
 
     def drop(self, candidate: Candidate) -> None:
-        """Let go of a backend that failed."""
-        self._callables.pop((candidate.backend.stage, candidate.backend.name), None)
+        """Close a backend that failed, and let go of it."""
+        key = (candidate.backend.stage, candidate.backend.name)
+        call = self._callables.pop(key, None)
+        if call is not None:
+            close_backend(call, "=".join(key))
 
     def close(self) -> None:
         """Release what the backends hold; what is needed later is set up anew."""
-        for call in self._callables.values():
-            close = getattr(call, "close", None)
-            if close is not None:
-                close()
-        self._callables.clear()
+        while self._callables:
+            key, call = self._callables.popitem()
+            close_backend(call, "=".join(key))
         self._model = None
 
     def _demix_of(self, candidate: Candidate) -> DemixParameters:
@@ -152,6 +163,18 @@ def create(backend: Backend[Any], setup: Setup) -> Any:
             f"Its factory {backend.target} gave {show(call)}; wanted what can be called."
         )
     return call
+
+
+def close_backend(call: Any, name: str) -> None:
+    """Let a backend release what it holds; if that fails, what it gave is good all the same, and the log says so."""
+    close = getattr(call, "close", None)
+    if close is None:
+        return
+    try:
+        close()
+    except PLUGIN_FAILURES as error:
+        log.warning("Backend %s could not be closed: %s", name, in_full(error))
+        log.debug("closing backend %s failed", name, exc_info=error)
 
 
 def wait_for(call: Any) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allin1_core.contracts.result import AnalysisResult
-from allin1_core.errors import Allin1Error, BackendError, WeightsError
+from allin1_core.errors import Allin1Error, BackendError, WeightsError, is_out_of_memory
 from allin1_core.io.results import check_destination, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.session import Session
@@ -159,12 +159,20 @@ def _failed(track: Track, error: Exception) -> Outcome:
         raise error
     if isinstance(error, Allin1Error):
         return Outcome(track, error=error)
-    # A bug, ours or a library's: this track is lost, the others need not be.
+    # A bug, ours or a library's, or no memory left: this track is lost, the others need not be.
     log.debug("unexpected error on %s", track.source, exc_info=error)
-    wrapped = BackendError(
-        f"unexpected {type(error).__name__}: {error}",
-        path=track.source,
-        remedy="Run again with --traceback and report it.",
+    wrapped = (
+        BackendError(
+            "There is not enough memory for this track.",
+            path=track.source,
+            remedy="Close other programs, or analyse it on a machine with more memory.",
+        )
+        if is_out_of_memory(error)
+        else BackendError(
+            f"unexpected {type(error).__name__}: {error}",
+            path=track.source,
+            remedy="Run again with --traceback and report it.",
+        )
     )
     wrapped.__cause__ = error
     return Outcome(track, error=wrapped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.model import ModelCard
@@ -16,6 +17,7 @@ from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.chooser import Chooser
 from allin1_core.selection.decision import Decision
 from allin1_core.selection.devices import Devices
+from allin1_core.selection.eligibility import Failures
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,24 @@ class Engine:
     observers: Observers
     measure: Callable[[Engine, Decision], bool] | None = None
 
-    def decide(self, request: RouteRequest) -> Decision:
+    def decide(self, request: RouteRequest, failures: Failures = MappingProxyType({})) -> Decision:
         """Choose the route for `request`, without running anything but measurements that were asked for.
+
+        Parameters
+        ----------
+        request
+            What the route must do.
+        failures
+            Backends to leave out of this run alone, and why.
 
         Raises
         ------
         SelectionError
             If there is none.
         """
-        decision = self.chooser.decide(request)
+        decision = self.chooser.decide(request, failures)
         if self.measure is not None and self.measure(self, decision):
-            decision = self.chooser.decide(request)
+            decision = self.chooser.decide(request, failures)
         return decision
 
     def exclude(self, candidate: Candidate, reason: str) -> bool:

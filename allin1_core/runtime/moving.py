@@ -99,3 +99,10 @@ def space_of(array: Array) -> Space:
     device: Any = getattr(array, "device", "cpu")
     kind = getattr(device, "type", None) or str(device)
     return Space(library, str(kind).partition(":")[0])
+
+
+def lies_in(array: Array, space: Space) -> bool:
+    """Whether an array lives in `space`; where it does not name its device, its library has to do."""
+    found = space_of(array)
+    has_device = space == HOST or hasattr(array, "device")
+    return found == space if has_device else found.library == space.library

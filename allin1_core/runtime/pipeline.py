@@ -17,12 +17,12 @@ from allin1_core.errors import (
     PLUGIN_FAILURES,
     Allin1Error,
     BackendError,
-    ContractError,
     InputError,
     OutputError,
     SelectionError,
     WeightsError,
     brief,
+    is_out_of_memory,
 )
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.runtime.engine import Engine
@@ -92,6 +92,7 @@ class Pipeline:
         self._progress: Progress | None = None
         self._keep: StemsToKeep | None = None
         self._cancelled: BaseException | None = None
+        self._out_of_memory: dict[tuple[Stage, str], str] = {}
         self._done_s = 0.0
         self._total_s = 0.0
         self._audio_s = 0.0
@@ -178,7 +179,7 @@ class Pipeline:
     def _plan(self) -> None:
         space = self._holdings.of(self._remaining[0]).space
         request = self._engine.chooser.request(self._remaining, self._audio_s, space)
-        self._decision = self._engine.decide(request)
+        self._decision = self._engine.decide(request, self._out_of_memory)
         chosen = self._decision.chosen
         log.debug("route for %s: %s", self._track, chosen)
         self._total_s = self._done_s + chosen.cost_s
@@ -240,21 +241,16 @@ class Pipeline:
         return [run_step(job, step, candidates[0], held)]
 
     def _take(self, ran: Ran) -> None:
-        """Check what a step gave, hold it, and keep the record of the stage.
+        """Hold what a step gave, and keep the record of the stage.
 
         Raises
         ------
         ContractError
-            It is not what the contract of the stage says.
+            Logits on a device are not numbers.
         """
         backend, output = ran.step.backend, ran.output
         if output is not None:
             kind = GIVES[backend.stages[-1]]
-            if not isinstance(output.record, kind):
-                raise ContractError(
-                    f"It gave {type(output.record).__name__}; wanted {kind.__name__}."
-                )
-            output.record.validate()
             self._holdings.put(kind, output)
             if kind is Logits and output.space != HOST:
                 # NaN on a device would pass unseen into "no beats"; a few numbers a frame are cheap to look at.
@@ -277,7 +273,10 @@ class Pipeline:
         self._engine.observers.stage_finished(self._track, record, ran.ended)
 
     def _hand_over(self, candidate: Candidate, error: BaseException) -> None:
-        """Exclude a backend that failed, and say so once; raise if the user had named it."""
+        """Exclude a backend that failed, and say so once; raise if the user had named it.
+
+        One that ran out of memory is left out for this track alone: the next may be shorter.
+        """
         name = f"{candidate.backend.stage}={candidate.backend.name}"
         reason = error.message if isinstance(error, Allin1Error) else brief(error)
         choice = self._engine.chooser.choice_of(candidate)
@@ -287,7 +286,13 @@ class Pipeline:
                 remedy="Leave the stage to auto to let another take over.",
             ) from error
         log.debug("backend %s failed", name, exc_info=error)
-        is_news = self._engine.exclude(candidate, reason)
+        if is_out_of_memory(error):
+            is_news = True
+            self._engine.backends.drop(candidate)
+            key = (candidate.backend.stage, candidate.backend.name)
+            self._out_of_memory[key] = f"It ran out of memory on this track: {reason}"
+        else:
+            is_news = self._engine.exclude(candidate, reason)
         text = f"Backend {name} failed and was replaced: {reason}"
         self._run.fallbacks.append(text)
         # A run that had chosen it before another one found out is not told of again.

@@ -19,6 +19,7 @@ from allin1_core.contracts.stages import Stage, Task
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.runtime.backends import wait_for
 from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
+from allin1_core.runtime.borders import check_output
 from allin1_core.runtime.checking import cut
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import GUARD_S, sample_of
@@ -121,7 +122,13 @@ def author_of(candidate: Candidate) -> tuple[str, str, str]:
 
 
 def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
-    """Run a step on what is held, block by block where that is long, and tell how that went."""
+    """Run a step on what is held, block by block where that is long, and tell how that went.
+
+    Raises
+    ------
+    ContractError
+        What the backend gave is not what the contract of its stage says.
+    """
     engine = job.engine
     worker = _Worker(step, engine.backends.callable_of(candidate), engine.devices.of(candidate))
     if engine.guard.must_check(candidate):
@@ -139,8 +146,10 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
     began = time.perf_counter()
     output = way(job, worker, held, task)
     wait_for(worker.call)
-    seconds = time.perf_counter() - began
-    return Ran(step, candidate, output, (*held.bridges, *bridges), seconds, time.time())
+    seconds, ended = time.perf_counter() - began, time.time()
+    taken = None if held.is_file else held.record
+    check_output(output.record, step.backend.stages[-1], output.space, taken)
+    return Ran(step, candidate, output, (*held.bridges, *bridges), seconds, ended)
 
 
 def _whole(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
@@ -155,6 +164,7 @@ def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
 
     def transform(block: Mix | Stems) -> LogSpectrogram:
         frames: LogSpectrogram = worker.call(worker.takes(block, there), task)
+        check_output(frames, "spectrogram", worker.produces, block)
         return bring_home(frames, worker.produces, job.network)
 
     def blocks() -> Iterator[Mix | Stems]:
@@ -190,6 +200,7 @@ def _network_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Hel
         )
         block = worker.takes(part_of(spectrogram, span.start, span.stop), there)
         logits: Logits = worker.call(block, part)
+        check_output(logits, "nn", worker.produces, block)
         return bring_home(logits, worker.produces, job.network)
 
     context = job.engine.card.context_frames or 0
@@ -232,6 +243,7 @@ def stream_steps(
 
         for stems in separate.stream(brought, Task(progress=lambda f: report("demix", f))):
             wait_for(separate)
+            check_output(stems, "demix", first.backend.produces)
             yield cross(stems, home, HOST.device)
 
     def transformed(stems: Stems) -> LogSpectrogram:
@@ -240,6 +252,7 @@ def stream_steps(
             engine.guard.check(transformer, transform, cut(stems, GUARD_S), network, job.track)
         frames = transform(read_only(cross(stems, on, devices[1])), Task())
         wait_for(transform)
+        check_output(frames, "spectrogram", second.backend.produces, stems)
         brought: LogSpectrogram = bring_home(frames, second.backend.produces, network)
         return brought.validate()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.parity import Parity
@@ -16,7 +17,7 @@ from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import Prices
 from allin1_core.selection.decision import Decision
-from allin1_core.selection.eligibility import gate
+from allin1_core.selection.eligibility import Failures, gate
 from allin1_core.selection.policy import check_choices, decide
 from allin1_core.selection.probing import Probes
 
@@ -51,7 +52,7 @@ class Chooser:
     wishes
         What is asked of every route.
     failures
-        Why backends are left out, by stage and name.
+        Why backends are left out for the rest of the session, by stage and name.
 
     Raises
     ------
@@ -92,23 +93,23 @@ class Chooser:
             # A model whose parameters come with its plugin is counted as its author measured it.
             members=len(self._card.files) or None,
             features=self.wishes.features,
+            takes=self._card.takes,
         )
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:
         """Judge every backend of each stage of `request`, without choosing."""
         return gate(self._offers, request, self._probes, self.failures, self._prices)
 
-    def decide(self, request: RouteRequest) -> Decision:
-        """Choose the route for `request`.
+    def decide(self, request: RouteRequest, failures: Failures = MappingProxyType({})) -> Decision:
+        """Choose the route for `request`, without those backends either that are left out of this run alone.
 
         Raises
         ------
         SelectionError
             If there is none.
         """
-        return decide(
-            self._plugins, self._offers, request, self._probes, self.failures, self._prices
-        )
+        failures = {**self.failures, **failures}
+        return decide(self._plugins, self._offers, request, self._probes, failures, self._prices)
 
     def network(self, spaces: Collection[Space]) -> BridgeNetwork:
         """The bridges, those between `spaces` at their measured prices, where there is nothing to decide on."""
@@ -118,7 +119,7 @@ class Chooser:
         """Leave `candidate` out of later decisions, and tell whether that is news."""
         key = (candidate.backend.stage, candidate.backend.name)
         is_news = key not in self.failures
-        self.failures[key] = reason
+        self.failures[key] = f"It failed earlier in this session: {reason}"
         return is_news
 
     def choice_of(self, candidate: Candidate) -> Choice | None:

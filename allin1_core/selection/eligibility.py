@@ -17,7 +17,7 @@ from allin1_core.selection.candidate import Candidate, Refusal
 from allin1_core.selection.cost import Prices, estimate
 from allin1_core.selection.probing import Probes
 
-#: Backends that failed in this session, by (stage, name), with what they raised.
+#: Backends that failed, by (stage, name), with a sentence that says when and how.
 Failures = Mapping[tuple[Stage, str], str]
 
 #: Why a backend without a feature is refused, and what to do.
@@ -80,7 +80,7 @@ def _verdict(
     backend = offered.item
     failure = failures.get((backend.stage, backend.name))
     if failure is not None:
-        return Refusal("failed", f"It failed earlier in this session: {failure}")
+        return Refusal("failed", failure)
     problem = level_problem(backend.api)
     if problem is not None:
         return Refusal("api", *problem)
@@ -101,6 +101,11 @@ def _verdict(
         fnmatchcase(request.architecture, pattern) for pattern in backend.models
     ):
         return Refusal("model", f"It cannot run models of architecture {request.architecture}.")
+    if "spectrogram" in backend.stages and backend.takes != request.takes:
+        return Refusal(
+            "model",
+            f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
+        )
     for stage, feature in request.features:
         if stage in backend.stages and feature not in backend.features:
             reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))

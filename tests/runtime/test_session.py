@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 from dataclasses import replace
@@ -12,8 +13,10 @@ import pytest
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import NO_TEMPO_PRIOR, Metre, MetreParameters, TempoPrior
+from allin1_core.contracts.model import SeparatorCard, WeightsContent, WeightsFile
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.speed import Speed
@@ -24,7 +27,7 @@ from allin1_core.reference import functional, metrical_dbn, metrical_prep, netwo
 from allin1_core.runtime import plan, steps
 from allin1_core.runtime.plan import Products
 from allin1_core.runtime.session import Session
-from allin1_core.runtime.tempo import estimate_bpm
+from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.conformance import measure
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
@@ -94,6 +97,11 @@ def test_stems_in_files_go_the_whole_way(make_session, stems, by_hand):
     assert tuple(result.segments) == sections.segments
     assert len(result.confidence.beats) == len(result.beats)
     assert list(result.confidence.metre_log_probabilities) == [3, 4]
+    assert len(result.confidence.segments) == len(result.segments)
+    assert result.confidence.segments[0].boundary is None
+    for segment, sure in zip(result.segments, result.confidence.segments, strict=True):
+        assert max(sure.labels, key=sure.labels.get) == segment.label
+    assert result.tempo == fit_tempo(np.array(result.beats))
     assert result.activations["label"].sum(axis=0) == pytest.approx(1, abs=1e-5)
     assert result.activations["beat"] == pytest.approx(
         1 / (1 + np.exp(-by_hand[Logits].beat.astype(float))), abs=1e-6
@@ -243,8 +251,8 @@ BAD_LOGITS = Logits(*(np.full(shape, np.nan, np.float32) for shape in (600, 600,
 @pytest.mark.parametrize(
     ("factory", "reason"),
     [
-        (failing(MemoryError("600 GB")), "MemoryError: 600 GB"),
         (failing(RuntimeError("kernel\nlong story")), "RuntimeError: kernel"),
+        (failing(SystemExit(0)), "SystemExit: 0"),
         (failing_setup, "OSError: libkernel.so: no such file"),
         (giving(None), "It gave NoneType; wanted Logits."),
         (giving(BAD_LOGITS), "holds nan"),
@@ -384,7 +392,9 @@ def test_observers_are_told_and_cannot_disturb(make_session, make_plugin, stems,
     with make_session(plugins=plugins) as session:
         result = session.analyze(track)
     assert told[:-1] == [("song", stage) for stage in IN_ORDER]
-    assert told[-1] == (result, None)
+    (copied, error) = told[-1]
+    assert error is None
+    assert (copied.beats, copied.segments) == (result.beats, result.segments)
     assert "ZeroDivisionError" in caplog.text or "division by zero" in caplog.text
 
 
@@ -442,6 +452,42 @@ def test_the_network_is_given_long_songs_in_blocks(
         expected = getattr(whole.products.logits, name)
         np.testing.assert_array_equal(getattr(run.products.logits, name), expected)
     assert told == sorted(told)
+
+
+def test_a_separator_gets_its_checked_files_from_the_core(
+    model_folder, isolated_plugins, make_plugin, monkeypatch, tmp_path
+):
+    got = []
+    module = ModuleType("separator_for_a_test")
+
+    def create(setup):
+        got.extend(setup.separator_files())
+        return lambda mix, task: Stems(np.stack([mix.samples / 4] * 4))
+
+    module.create = create
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    (tmp_path / "unet.bin").write_bytes(b"parameters")
+    file = WeightsFile("unet.bin", hashlib.sha256(b"parameters").hexdigest(), 10)
+    backend = Backend("mine", "demix", f"{module.__name__}:create", separators=("unet",))
+    mine = make_plugin(
+        allin1_demix=lambda: [backend],
+        allin1_separators=lambda: [SeparatorCard("unet", "A", (file,), "MIT", "tests")],
+    )
+    folder, card = model_folder
+    (tmp_path / card.files[0].name).write_bytes((folder / card.files[0].name).read_bytes())
+    plugins = isolated_plugins(model=model_plugin(card), mine=mine)
+    mix = Mix(np.random.default_rng(0).standard_normal((2, 44_100)).astype(np.float32))
+    options = {"weights_dir": str(tmp_path), "plugins": plugins}
+    with Session("random", demix=DemixParameters("unet"), **options) as session:
+        session.run(mix, outputs=["activations"])
+    assert got == [WeightsContent("unet.bin", b"parameters")]
+    (tmp_path / "unet.bin").write_bytes(b"others")
+    with Session("random", demix=DemixParameters("unet"), **options) as session:
+        with pytest.raises(WeightsError, match="Truncated, or another file"):
+            session.run(mix, outputs=["activations"])
+    with Session("random", demix=DemixParameters("vnet"), **options) as session:
+        with pytest.raises(InputError, match="There are unet"):
+            session.run(mix, outputs=["activations"])
 
 
 def test_the_decoder_obeys_its_parameters(make_session, by_hand):

@@ -227,16 +227,35 @@ def test_an_unknown_name_is_an_error_that_names_what_there_is(choose):
 
 
 def test_a_backend_that_failed_is_not_chosen_again(choose):
-    decision = choose(fast(), failures={("spectrogram", "fast"): "out of memory"})
+    decision = choose(fast(), failures={("spectrogram", "fast"): "It is broken."})
     assert str(decision.chosen) == "spectrogram=reference"
-    assert "out of memory" in refusal(decision, "fast").reason
+    assert refusal(decision, "fast").reason == "It is broken."
+
+
+def test_a_spectrogram_of_what_the_model_does_not_take_is_refused(choose):
+    decision = choose(fast(), fast("views", takes="mix"))
+    assert str(decision.chosen) == "spectrogram=fast"
+    found = refusal(decision, "views")
+    words = "It transforms the mix; the model's spectrogram is of the stems."
+    assert (found.gate, found.reason) == ("model", words)
+    decision = choose(fast(), fast("views", takes="mix"), takes="mix")
+    assert str(decision.chosen) == "spectrogram=views"
+    found = refusal(decision, "fast")
+    assert found.reason == "It transforms the stems; the model's spectrogram is of the mix."
+
+
+def test_without_plugins_the_reference_transforms_what_the_model_takes(choose):
+    assert str(choose(takes="stems").chosen) == "spectrogram=reference"
+    assert str(choose(takes="mix").chosen) == "spectrogram=reference-mix"
+    with pytest.raises(SelectionError, match="the model's spectrogram is of the mix"):
+        choose(fast(), takes="mix", choices=(("spectrogram", "fast"),))
 
 
 def test_every_gate_gives_its_reason_in_a_sentence(choose):
     """One request for each gate; the words are what `allin1 explain` prints."""
     named = {"choices": (("spectrogram", "reference"),)}
     cases = {
-        "failed": (fast(), {"failures": {("spectrogram", "fast"): "out of memory"}}),
+        "failed": (fast(), {"failures": {("spectrogram", "fast"): "It failed earlier."}}),
         "api": (fast(api=API_LEVEL + 1), {}),
         "choice": (fast(), named),
         "opt-in": (fast(opt_in=True), {}),
@@ -246,7 +265,7 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
         "probe": (fast(probe=f"{__name__}:probe_absent"), {}),
     }
     words = {
-        "failed": "It failed earlier in this session: out of memory",
+        "failed": "It failed earlier.",
         "api": f"It was written for level {API_LEVEL + 1} of the plugin contract; this core has {API_LEVEL}.",
         "choice": "reference was asked for in stage spectrogram.",
         "opt-in": "It runs only when asked for by name.",
