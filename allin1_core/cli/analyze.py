@@ -10,9 +10,13 @@ import click
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
+    by_plugin,
     calibrate_option,
+    model_option,
     parity_option,
+    plugin_option,
     show_calibration,
+    tempo_prior_option,
 )
 from allin1_core.errors import Allin1Error
 
@@ -62,7 +66,7 @@ def _stem_options(function: Any) -> Any:
     show_default=True,
     help="Where results are written.",
 )
-@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@model_option
 @click.option(
     "--stems-dir",
     "stems_dirs",
@@ -79,6 +83,7 @@ def _stem_options(function: Any) -> Any:
     help="cpu, cuda, cuda:1, mps … for the stages that can run there.  [default: auto]",
 )
 @backend_option
+@plugin_option
 @click.option(
     "--spec-backend", metavar="NAME", help="Short for --backend spectrogram=NAME; auto for any."
 )
@@ -113,6 +118,7 @@ def _stem_options(function: Any) -> Any:
     type=float,
     help="Decode from the first frame that reaches this to the last; 0 for all.  [default: the model's]",
 )
+@tempo_prior_option
 @click.option(
     "--correct/--no-correct", default=True, help="Move beats to the nearby peaks.  [default: on]"
 )
@@ -123,6 +129,13 @@ def _stem_options(function: Any) -> Any:
     "--demucs-weights",
     metavar="FOLDER",
     help="Folder with its files; random:SEED for seeded random weights, to test with.",
+)
+@click.option(
+    "--trust-demucs-weights",
+    is_flag=True,
+    default=None,
+    help="Also load weights that can run any code, as you, when they are loaded: pickles of more than tensors, and classes"
+    " that are not Demucs' own. Only for files whose author you trust.",
 )
 @click.option(
     "--demucs-shifts", type=int, help="Mean of so many shifted separations.  [default: 1]"
@@ -177,24 +190,14 @@ def command(
     /,
     paths: tuple[Path, ...],
     out_dir: Path,
-    model: str | None,
     stems_dirs: tuple[Path, ...],
-    device: str | None,
     backends: tuple[tuple[Any, str], ...],
+    plugin_options: tuple[tuple[str, str, str], ...],
     spec_backend: str | None,
-    parity: str | None,
-    weights_dir: Path | None,
     activ: bool,
     embed: bool,
     only: str | None,
     overwrite: bool,
-    threads: int | None,
-    guard: bool,
-    calibrate: bool | None,
-    timings_path: Path | None,
-    timings_viz_path: Path | None,
-    keep_stems: bool,
-    demix_dir: Path | None,
     as_json: bool,
     quiet: bool,
     **rest: Any,
@@ -207,27 +210,19 @@ def command(
     """  # noqa: D301 - click reads the backspace
     stems = {name: rest.pop(f"stems_{name}") for name in STEM_OPTIONS}
     tracks = _tracks(ctx, paths, stems_dirs, stems)
+    from allin1_core.api import spectrogram_choice
     from allin1_core.cli.progress import show_progress
-    from allin1_core.runtime.analyze import spectrogram_choice
     from allin1_core.runtime.batch import run_batch
     from allin1_core.runtime.session import Session
 
     show_calibration(not quiet)
+    options: dict[str, Any] = {name: rest.pop(name) for name in _SESSION_OPTIONS}
     with Session(
-        model,
-        device=device,
+        **options,
         backends=spectrogram_choice(dict(backends), spec_backend),
-        parity=parity,
+        plugin_options=by_plugin(plugin_options),
         demix=_demix(rest),
         metre=_metre(rest),
-        weights_dir=None if weights_dir is None else str(weights_dir),
-        threads=threads,
-        guard=guard,
-        calibrate=calibrate,
-        timings_path=timings_path,
-        timings_viz_path=timings_viz_path,
-        keep_stems=keep_stems,
-        demix_dir=demix_dir,
         overwrite_stems=overwrite,
         plugins=load_plugins(ctx),
     ) as session:
@@ -277,6 +272,12 @@ def _tracks(
     return make_tracks(paths, stems_dirs, files)
 
 
+#: Options that a session has under the same names.
+_SESSION_OPTIONS = (
+    *("model", "device", "parity", "weights_dir", "threads", "guard", "calibrate"),
+    *("timings_path", "timings_viz_path", "keep_stems", "demix_dir"),
+)
+
 #: Option of the command line for each parameter of separation.
 _DEMIX_OPTIONS = {
     "model": "demucs_model",
@@ -287,6 +288,7 @@ _DEMIX_OPTIONS = {
     "seed": "demix_seed",
     "precision": "demix_precision",
     "batch_size": "demix_batch_size",
+    "trust_weights": "trust_demucs_weights",
 }
 
 

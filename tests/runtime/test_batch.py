@@ -13,12 +13,13 @@ import pytest
 import soundfile
 
 import allin1_core as allin1
+from allin1_core import api
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import BatchError, InputError, StemsError, WeightsError
 from allin1_core.reference import metrical_dbn, network
-from allin1_core.runtime import analyze as analyze_module
-from allin1_core.runtime import pipeline as pipeline_module
+from allin1_core.runtime import reading
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
@@ -40,11 +41,18 @@ def album(tmp_path, write_stems):
 @pytest.fixture
 def use_session(make_session, monkeypatch):
     """Let ``allin1.analyze`` run on the random model and the core's own plugins."""
-    monkeypatch.setattr(analyze_module, "Session", lambda model, **options: make_session())
+    monkeypatch.setattr(api, "Session", lambda model, **options: make_session())
 
 
 def songs(album):
-    return [album.parent / f"{name}.mp3" for name in ("b", "bad", "a")]
+    return [empty_file(album.parent / f"{name}.mp3") for name in ("b", "bad", "a")]
+
+
+def empty_file(path):
+    """What is not looked into, as there are stems."""
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path
 
 
 def test_a_bad_track_costs_itself_alone_and_the_order_is_kept(make_session, album, tmp_path):
@@ -86,8 +94,8 @@ def test_ctrl_c_leaves_what_is_finished_and_nothing_half_written(make_session, a
 
 def test_a_result_of_another_input_is_kept_unless_told_otherwise(make_session, album, tmp_path):
     out = tmp_path / "out"
-    one = make_tracks([album.parent / "x" / "b.mp3"], [album])
-    other = make_tracks([album.parent / "y" / "b.mp3"], [album])
+    one = make_tracks([empty_file(album.parent / "x" / "b.mp3")], [album])
+    other = make_tracks([empty_file(album.parent / "y" / "b.mp3")], [album])
     with make_session() as session:
         assert next(iter(run_batch(session, one, out_dir=out))).error is None
         before = (out / "b.json").read_bytes()
@@ -227,14 +235,14 @@ def test_a_decoder_that_fails_beside_an_accelerator_costs_no_other_song(
 
 
 def test_the_next_songs_are_read_while_one_is_computed(make_session, album, monkeypatch):
-    read = pipeline_module.read_stems
+    read = reading.read_stems
     readers = []
 
     def watched(files):
         readers.append((files.name, threading.current_thread() is threading.main_thread()))
         return read(files)
 
-    monkeypatch.setattr(pipeline_module, "read_stems", watched)
+    monkeypatch.setattr(reading, "read_stems", watched)
     with make_session() as session:
         list(run_batch(session, make_tracks(songs(album), [album])))
     assert sorted(readers) == [("a", False), ("b", True), ("bad", False)]
@@ -243,8 +251,7 @@ def test_the_next_songs_are_read_while_one_is_computed(make_session, album, monk
 def test_missing_weights_end_the_batch(make_session, album, tmp_path, monkeypatch):
     monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
-    with make_session() as session:
-        session.weights_dir = None
+    with make_session(weights_dir=None) as session:
         with pytest.raises(WeightsError):
             list(run_batch(session, make_tracks(songs(album), [album])))
 
@@ -266,3 +273,15 @@ def test_a_backend_that_takes_long_to_set_up_is_worth_it_for_many_songs(
     with make_session(plugins={"two": plugin}) as session:
         for each in run_batch(session, [*tracks, *tracks]):
             assert each.result.provenance.stages[1].backend == "quick"
+
+
+def test_a_song_without_beats_is_told_of(make_session, stems):
+    (track,) = make_tracks(stems_dirs=[stems.source])
+    for threshold, told in ((1.0, ["No beats were found."]), (0.0, [])):
+        with make_session(metre=MetreParameters(threshold=threshold)) as session:
+            result = session.analyze(track)
+        assert [text for text in result.warnings if "beats" in text] == told
+        assert bool(result.beats) != bool(told)
+        # Nobody looked for beats.
+        with make_session(metre=MetreParameters(threshold=threshold)) as session:
+            assert session.analyze(track, only="sections").warnings == []

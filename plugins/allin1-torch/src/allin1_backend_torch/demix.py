@@ -57,7 +57,7 @@ def create(setup: Setup) -> StreamingDemix:
     parameters = setup.demix.validate()
     device = torch.device(setup.device)
     separation = Separation(
-        load_bag(parameters),
+        load_bag(parameters, setup.separator_files),
         parameters,
         device,
         choose_precision(parameters.precision, device),
@@ -135,7 +135,9 @@ class Separation:
 
     def precision_errors(self, mix: Mix, task: Task, /) -> dict[Precision, dict[str, float]]:
         """Compare what this device can do besides float32 with that."""
-        return measure_precisions(self, mix, less_exact(self.device), task)
+        return measure_precisions(
+            lambda precision: self.attempt(mix, precision, task), less_exact(self.device)
+        )
 
     def attempt(self, mix: Mix, precision: Precision, task: Task) -> Tensor:
         """Separate `mix` in a precision, whatever comes out: float32 ``[4, 2, n]``."""
