@@ -104,7 +104,7 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], float | None, str]] = {
     ),
     "halves swapped.flac": (swapped, 3, "damaged at 0.00-1."),
     "half zero.flac": (lambda f: put(f, len(f) // 4, bytes(len(f) // 2)), 3, "damaged at"),
-    "cut.flac": (lambda f: f[: len(f) // 2], 1.4, "damaged after"),
+    "cut.flac": (lambda f: f[: len(f) // 2], 1.4, "after 1."),
     "as a song.mp3.flac": (lambda f: f, 3, ""),
     "and zeros.flac": (lambda f: f + bytes(10_000), 3, ""),
     # OGG
