@@ -126,6 +126,11 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], float | None, str]] = {
         "damaged at 0.00-0.97",
     ),
     "page lost.opus": (lambda f: b"".join(pages(f)[:3] + pages(f)[4:]), 3, "damaged at 0.97-"),
+    "last page but one lost.opus": (
+        lambda f: b"".join(pages(f)[:-2] + pages(f)[-1:]),
+        3,
+        "-3.00 s; silence",
+    ),
     "last page lost.opus": (lambda f: b"".join(pages(f)[:-1]), 2.9, ""),
     "headers alone.opus": (lambda f: b"".join(pages(f)[:2]), REFUSED, ""),
     "no tags.opus": (lambda f: b"".join(pages(f)[:1] + pages(f)[2:]), REFUSED, ""),
