@@ -13,7 +13,7 @@ import numpy as np
 
 from allin1_core.calibration.measurements import Measurement
 from allin1_core.contracts.audio import Mix, Stems
-from allin1_core.contracts.model import Model
+from allin1_core.contracts.model import Model, Takes
 from allin1_core.contracts.parity import promise_text
 from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.contracts.space import HOST
@@ -23,7 +23,7 @@ from allin1_core.errors import PLUGIN_FAILURES, InputError, WeightsError, in_ful
 from allin1_core.measuring import signals
 from allin1_core.measuring.random_weights import random_model
 from allin1_core.measuring.stopwatch import separate, time_backend
-from allin1_core.runtime.backends import create
+from allin1_core.runtime.backends import close_backend, create, wait_for
 from allin1_core.runtime.checking import (
     ReferenceFailedError,
     difference_from_reference,
@@ -158,36 +158,38 @@ def _run(
     backend, device = candidate.backend, engine.devices.of(candidate)
     network = BridgeNetwork(engine.offers.bridges)
     setup = engine.backends.setup_of(candidate, model)
-    inputs = [generate(backend.stage, length) for length in seconds]
+    inputs = [generate(backend.stage, length, backend.takes) for length in seconds]
     home = network.between(backend.produces, HOST) or ()
 
     def run(call: Any, data: Any) -> None:
         output = call(data, Task())
-        synchronize = getattr(call, "synchronize", None)
-        if synchronize is not None:
-            synchronize()
-        elif home:
+        wait_for(call)
+        if home and not hasattr(call, "synchronize"):
             # Nothing else can tell when a device has finished.
             cross(output, home, "cpu")
 
     difference = None
     if backend.parity is not None and has_reference(engine.offers, backend.stages):
         call = create(backend, setup)
-        output = run_alone(backend, call, network, device, inputs[0])
+        try:
+            output = run_alone(backend, call, network, device, inputs[0])
+        finally:
+            close_backend(call, f"{backend.stage}={backend.name}")
         # Where the reference itself fails, its own row tells of it.
         with suppress(ReferenceFailedError):
             difference = difference_from_reference(engine.offers, backend, setup, inputs[0], output)
-        if hasattr(call, "close"):
-            call.close()
     there = network.between(HOST, backend.consumes) or ()
     short, long = (cross(data, there, device) for data in inputs)
     times = time_backend(lambda: create(backend, setup), short, long, run)
     return separate(times, *seconds), difference
 
 
-def generate(stage: Stage, seconds: float) -> Any:
+def generate(stage: Stage, seconds: float, takes: Takes = "stems") -> Any:
     """Make an input for `stage`, `seconds` long, in NumPy arrays."""
     frames = max(1, round(seconds * FRAMES_PER_SECOND))
+    if stage == "spectrogram" and takes == "mix":
+        # With a side, which would be left out otherwise.
+        return signals.music_mix(seconds, late_samples=300)
     if stage in ("demix", "spectrogram"):
         mono = signals.music_stems(seconds).samples
         stems = np.ascontiguousarray(np.repeat(mono, 2, axis=1))

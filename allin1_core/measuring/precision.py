@@ -11,7 +11,7 @@ from allin1_core.contracts.audio import Mix
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import Task
 from allin1_core.errors import PLUGIN_FAILURES, in_full
-from allin1_core.runtime.backends import create
+from allin1_core.runtime.backends import close_backend, create
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.moving import cross
 from allin1_core.selection.bridge_network import BridgeNetwork
@@ -68,8 +68,7 @@ def _measure(engine: Engine, candidate: Candidate, mix: Mix) -> SeparatorRow:
             bridges = BridgeNetwork(engine.offers.bridges).way(HOST, backend.consumes)
             found = call.precision_errors(cross(mix, bridges, device), Task())
         finally:
-            if hasattr(call, "close"):
-                call.close()
+            close_backend(call, f"{backend.stage}={backend.name}")
     except PLUGIN_FAILURES as error:  # of a library: this backend is told of, the others go on
         return SeparatorRow(backend.name, device, trouble=f"It failed: {in_full(error)}")
     if not found:

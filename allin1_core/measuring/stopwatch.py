@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from allin1_core.runtime.backends import close_backend
+
 #: Calls of each length are repeated up to so many times,
 REPEATS = 5
 
@@ -67,9 +69,7 @@ def time_backend(
             long_s=best_time(lambda: run(call, long), clock),
         )
     finally:
-        close = getattr(call, "close", None)
-        if close is not None:
-            close()
+        close_backend(call, "that is being timed")
 
 
 def separate(times: Times, short_audio_s: float, long_audio_s: float) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.model import Model, ModelCard, SeparatorCard, WeightsContent
 from allin1_core.contracts.rules import show
 from allin1_core.contracts.stages import Setup, Stage
-from allin1_core.errors import ContractError
+from allin1_core.errors import PLUGIN_FAILURES, ContractError, in_full
 from allin1_core.plugins.options import OptionValues, options_of
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.devices import Devices
@@ -116,16 +116,17 @@ class Backends:
         return self._model
 
     def drop(self, candidate: Candidate) -> None:
-        """Let go of a backend that failed."""
-        self._callables.pop((candidate.backend.stage, candidate.backend.name), None)
+        """Close a backend that failed, and let go of it."""
+        key = (candidate.backend.stage, candidate.backend.name)
+        call = self._callables.pop(key, None)
+        if call is not None:
+            close_backend(call, "=".join(key))
 
     def close(self) -> None:
         """Release what the backends hold; what is needed later is set up anew."""
-        for call in self._callables.values():
-            close = getattr(call, "close", None)
-            if close is not None:
-                close()
-        self._callables.clear()
+        while self._callables:
+            key, call = self._callables.popitem()
+            close_backend(call, "=".join(key))
         self._model = None
 
     def _demix_of(self, candidate: Candidate) -> DemixParameters:
@@ -162,6 +163,18 @@ def create(backend: Backend[Any], setup: Setup) -> Any:
             f"Its factory {backend.target} gave {show(call)}; wanted what can be called."
         )
     return call
+
+
+def close_backend(call: Any, name: str) -> None:
+    """Let a backend release what it holds; if that fails, what it gave is good all the same, and the log says so."""
+    close = getattr(call, "close", None)
+    if close is None:
+        return
+    try:
+        close()
+    except PLUGIN_FAILURES as error:
+        log.warning("Backend %s could not be closed: %s", name, in_full(error))
+        log.debug("closing backend %s failed", name, exc_info=error)
 
 
 def wait_for(call: Any) -> None:

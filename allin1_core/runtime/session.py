@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.route import USUAL_AUDIO_S, RouteRequest
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Stage
-from allin1_core.errors import OutputError
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.plugins.loading import Plugins, load_plugins
@@ -28,8 +26,6 @@ from allin1_core.selection.decision import Decision
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-log = logging.getLogger(__name__)
 
 
 class Session:
@@ -121,22 +117,13 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self.close()
-        except OutputError as error:
-            if kind is None:
-                raise
-            # What ends the block matters more than its picture.
-            log.warning("%s", error)
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        """Release what the backends hold. The session can go on, and sets up anew what it needs.
+        """Release what the backends hold, and draw the picture of timings that was asked for.
 
-        Raises
-        ------
-        OutputError
-            If the picture of timings that was asked for cannot be written.
+        The session can go on, and sets up anew what it needs. What fails here is logged.
         """
         self.engine.backends.close()
         self.engine.observers.close()

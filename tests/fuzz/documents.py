@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from runner import Target
-
 from allin1_core.calibration.bridges import BridgeMeasurement
 from allin1_core.calibration.demix_error import PrecisionError, load_errors, save_errors
+from runner import Target
+
 from allin1_core.calibration.store import (
     Calibration,
     Measurement,

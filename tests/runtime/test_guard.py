@@ -14,7 +14,7 @@ from allin1_core.contracts.arrays import move_arrays
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.parity import IDENTICAL, LOSSY, close
 from allin1_core.contracts.speed import Speed
-from allin1_core.errors import BackendError, OutputError
+from allin1_core.errors import BackendError
 from allin1_core.reference import metrical_prep, network, spectrogram
 from allin1_core.runtime import guard, plan
 from allin1_core.testing.conformance import measure
@@ -153,14 +153,6 @@ def test_timings_are_appended_a_line_a_stage(make_session, stems, tmp_path):
     starts = [line["start"] for line in lines]
     assert starts == sorted(starts)
     assert lines[-1]["track"] == "other"
-
-
-def test_timings_that_cannot_be_written_are_no_failure_of_a_backend(make_session, stems, tmp_path):
-    (tmp_path / "file").write_text("")
-    with make_session(timings_path=tmp_path / "file" / "timings.jsonl") as session:
-        with pytest.raises(OutputError, match="--timings-path"):
-            session.run(stems)
-        assert session.engine.chooser.failures == {}
 
 
 def test_moves_between_spaces_stand_in_the_record(make_session, plugin, stems):
