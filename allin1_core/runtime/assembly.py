@@ -17,6 +17,7 @@ from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.io.cache import ArrayCache
 from allin1_core.measuring.on_demand import MeasureOnDemand
+from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins
 from allin1_core.plugins.options import GivenOptions, check_options
@@ -137,4 +138,4 @@ def _given_options(options: SessionOptions, of_file: GivenOptions) -> GivenOptio
 
 def path_of(path: str | PathLike[str] | None) -> Path | None:
     """The path, with a tilde expanded."""
-    return None if path is None else Path(path).expanduser()
+    return None if path is None else expanded(path)
