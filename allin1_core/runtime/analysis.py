@@ -106,7 +106,8 @@ class Analysis:
                 files = None if kept is None else self._keeping.find(kept, wanted, self._engine)
                 self._is_kept = files is not None
                 if kept is not None and files is None and self._keeping.keeps_new:
-                    kept.check(overwrite=self._keeping.overwrite)
+                    length = MixFile(track.source).duration_s
+                    kept.check(overwrite=self._keeping.overwrite, seconds=length)
                     self._keep = kept
             self._pipeline.read(files or MixFile(track.source))
 
@@ -145,8 +146,16 @@ class Analysis:
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self._outputs()
         source, warnings = run.input, [*run.warnings]
+        parameters = self._keeping.parameters
         if self._is_kept or any(record.stages == ("demix",) for record in run.records):
-            source["separation"] = dataclasses.asdict(self._keeping.parameters)
+            source["separation"] = dataclasses.asdict(parameters)
+            if parameters.random_seed is not None:
+                warnings.append(
+                    f"The song was separated with random weights ({parameters.weights}):"
+                    " what is found in it means nothing."
+                )
+        if self._keep is not None and self._keep.problem is not None:
+            warnings.append(str(self._keep.problem))
         if self._is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
@@ -161,6 +170,8 @@ class Analysis:
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
+        if metre is not None and not beats:
+            warnings.append("No beats were found.")
         return AnalysisResult(
             path=self.track.source,
             bpm=None if metre is None else estimate_bpm(metre.beat_times_s),
