@@ -115,6 +115,7 @@ class Session:
             options.get("keep_stems", False),
             path_of(options.get("demix_dir")),
             options.get("overwrite_stems", False),
+            self.engine.backends.options,
         )
 
     def __enter__(self) -> Session:
