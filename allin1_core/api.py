@@ -72,6 +72,8 @@ def analyze(
         ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy.
     backends
         A backend's or plugin's name for each stage that the policy shall not choose.
+    plugin_options
+        For each plugin, values of options that it declares: ``{"mine": {"batch": 4}}``.
     parity
         Weakest promise to accept: ``identical``, ``close`` or ``lossy``.
     spec_backend

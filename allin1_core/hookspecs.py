@@ -17,7 +17,8 @@ from allin1_core.markers import hookspec
 
 if TYPE_CHECKING:
     from allin1_core.contracts.backend import Backend
-    from allin1_core.contracts.model import ModelCard
+    from allin1_core.contracts.export import Exporter
+    from allin1_core.contracts.model import ModelCard, SeparatorCard
     from allin1_core.contracts.result import AnalysisResult, StageRecord
     from allin1_core.contracts.route import Route, RouteRequest
     from allin1_core.contracts.space import Bridge
@@ -225,6 +226,53 @@ class ModelSpecs:
         """
         raise AssertionError("a specification is never called")
 
+    @hookspec
+    def allin1_separators(self) -> Iterable[SeparatorCard]:
+        """Separation models whose files the core finds, fetches and checks for this plugin's backends.
+
+        ``allin1 weights`` lists and fetches them too. A backend that reads them names them in
+        ``Backend.separators``, so that the core can tell whether it could run without a download.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.model import SeparatorCard, WeightsFile
+        >>> @hookimpl
+        ... def allin1_separators():
+        ...     url = "https://example.org/my-unet/v1/my-unet.safetensors"
+        ...     file = WeightsFile("my-unet.safetensors", "0" * 64, 12_345_678, (url,))
+        ...     yield SeparatorCard("my-unet", "Four stems", (file,), "MIT", "https://example.org")
+        >>> [card.name for card in allin1_separators()]
+        ['my-unet']
+        """
+        raise AssertionError("a specification is never called")
+
+
+class ResultSpecs:
+    """What becomes of a result before anybody sees it."""
+
+    @hookspec
+    def allin1_postprocess_result(
+        self, track: str, result: AnalysisResult
+    ) -> AnalysisResult | None:
+        """Give a new result in place of `result`, or None to leave it as it is.
+
+        Plugins are asked one after another, each with what the one before it gave. `result` is a copy: to change it is
+        not enough, it has to be returned. What a plugin raises, or returns instead of a result, costs its own change
+        alone; the result then says so in its warnings.
+
+        >>> from dataclasses import replace
+        >>> from allin1_core import hookimpl
+        >>> @hookimpl
+        ... def allin1_postprocess_result(track, result):
+        ...     if result.bpm is not None and result.bpm > 180:
+        ...         return replace(result, bpm=result.bpm // 2)
+        >>> from pathlib import Path
+        >>> from allin1_core.contracts.result import AnalysisResult
+        >>> fast = AnalysisResult(Path("song.wav"), 190, [0.0, 0.3], [0.0], [1, 2], [])
+        >>> allin1_postprocess_result("song", fast).bpm
+        95
+        """
+        raise AssertionError("a specification is never called")
+
 
 class RunSpecs:
     """Observers of a run. What they raise is logged, and does not disturb the run."""
@@ -259,5 +307,35 @@ class RunSpecs:
         raise AssertionError("a specification is never called")
 
 
+class ExportSpecs:
+    """Formats that results can be exported to."""
+
+    @hookspec
+    def allin1_exporters(self) -> Iterable[Exporter]:
+        """Exporters that this plugin brings.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.export import Exporter
+        >>> @hookimpl
+        ... def allin1_exporters():
+        ...     yield Exporter(
+        ...         name="mine",
+        ...         suffix=".mine",
+        ...         summary="One beat a line",
+        ...         target="my_package.export:write",
+        ...     )
+        >>> [exporter.suffix for exporter in allin1_exporters()]
+        ['.mine']
+        """
+        raise AssertionError("a specification is never called")
+
+
 #: Every class of specifications, for the plugin manager and for the reference documentation.
-SPECS: tuple[type, ...] = (StageSpecs, SelectionSpecs, ModelSpecs, RunSpecs)
+SPECS: tuple[type, ...] = (
+    StageSpecs,
+    SelectionSpecs,
+    ModelSpecs,
+    ResultSpecs,
+    RunSpecs,
+    ExportSpecs,
+)

@@ -29,6 +29,7 @@ from allin1_backend_torch.demix import GPU_BATCH, Separation
 from allin1_backend_torch.demix_cpu import faster, load_kernel
 from allin1_backend_torch.demix_error import signal_to_error_db
 from allin1_backend_torch.demix_models import Bag, load_bag
+from allin1_backend_torch.demucs_catalogue import separators
 from demucs.apply import BagOfModels, apply_model
 
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Mix
@@ -36,6 +37,7 @@ from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.stages import Task
 from allin1_core.io.audio import read_audio
 from allin1_core.testing.signals import music_stems
+from allin1_core.weights.separation import read_separator
 
 
 def synthetic_stems(seconds: float) -> torch.Tensor:
@@ -118,7 +120,8 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     parameters = DemixParameters(model=arguments.model, weights=arguments.weights).validate()
-    bag = load_bag(parameters)
+    cards = {card.name: card for card in separators()}
+    bag = load_bag(parameters, lambda: read_separator(parameters.model, cards))
     if parameters.random_seed is not None:
         make_residuals_matter(bag, arguments.layer_scale)
         if arguments.steps:

@@ -16,6 +16,7 @@ from allin1_core.contracts.space import Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.collecting import Offered, Offers
+from allin1_core.plugins.options import OptionValues, options_of
 from allin1_core.plugins.record import PluginRecord
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import PRIOR
@@ -34,6 +35,7 @@ class MeasuredPrices:
         metre: MetreParameters,
         demix: DemixParameters,
         threads: int | None,
+        options: OptionValues,
     ) -> None:
         self._offers = offers
         self._devices = devices
@@ -41,6 +43,7 @@ class MeasuredPrices:
         self._metre = metre
         self._demix = demix
         self._threads = threads
+        self._options = options
         self._calibration: Calibration | None = None
 
     @property
@@ -102,4 +105,5 @@ class MeasuredPrices:
             metre=self._metre,
             demix=self._demix,
             threads=self._threads,
+            options=options_of(backend, plugin.name, self._options),
         )

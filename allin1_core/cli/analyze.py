@@ -10,10 +10,13 @@ import click
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
+    by_plugin,
     calibrate_option,
     model_option,
     parity_option,
+    plugin_option,
     show_calibration,
+    tempo_prior_option,
 )
 from allin1_core.errors import Allin1Error
 
@@ -80,6 +83,7 @@ def _stem_options(function: Any) -> Any:
     help="cpu, cuda, cuda:1, mps … for the stages that can run there.  [default: auto]",
 )
 @backend_option
+@plugin_option
 @click.option(
     "--spec-backend", metavar="NAME", help="Short for --backend spectrogram=NAME; auto for any."
 )
@@ -114,6 +118,7 @@ def _stem_options(function: Any) -> Any:
     type=float,
     help="Decode from the first frame that reaches this to the last; 0 for all.  [default: the model's]",
 )
+@tempo_prior_option
 @click.option(
     "--correct/--no-correct", default=True, help="Move beats to the nearby peaks.  [default: on]"
 )
@@ -124,6 +129,13 @@ def _stem_options(function: Any) -> Any:
     "--demucs-weights",
     metavar="FOLDER",
     help="Folder with its files; random:SEED for seeded random weights, to test with.",
+)
+@click.option(
+    "--trust-demucs-weights",
+    is_flag=True,
+    default=None,
+    help="Also load weights that can run any code, as you, when they are loaded: pickles of more than tensors, and classes"
+    " that are not Demucs' own. Only for files whose author you trust.",
 )
 @click.option(
     "--demucs-shifts", type=int, help="Mean of so many shifted separations.  [default: 1]"
@@ -180,6 +192,7 @@ def command(
     out_dir: Path,
     stems_dirs: tuple[Path, ...],
     backends: tuple[tuple[Any, str], ...],
+    plugin_options: tuple[tuple[str, str, str], ...],
     spec_backend: str | None,
     activ: bool,
     embed: bool,
@@ -207,6 +220,7 @@ def command(
     with Session(
         **options,
         backends=spectrogram_choice(dict(backends), spec_backend),
+        plugin_options=by_plugin(plugin_options),
         demix=_demix(rest),
         metre=_metre(rest),
         overwrite_stems=overwrite,
@@ -274,6 +288,7 @@ _DEMIX_OPTIONS = {
     "seed": "demix_seed",
     "precision": "demix_precision",
     "batch_size": "demix_batch_size",
+    "trust_weights": "trust_demucs_weights",
 }
 
 

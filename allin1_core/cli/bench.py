@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.parameters import model_option
+from allin1_core.cli.parameters import by_plugin, model_option, plugin_option
 
 if TYPE_CHECKING:
     from allin1_core.measuring.backends import BackendRow
@@ -50,6 +50,7 @@ class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of c
 @click.option("--save", is_flag=True, help="Keep the result, for auto to use on this machine.")
 @model_option
 @click.option("-d", "--device", help="Leave out what runs elsewhere.  [default: auto]")
+@plugin_option
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
 @click.option(
     "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
@@ -75,6 +76,7 @@ def command(
     save: bool,
     model: str | None,
     device: str | None,
+    plugin_options: tuple[tuple[str, str, str], ...],
     threads: int | None,
     weights_dir: Path | None,
     demix_error: str | None,
@@ -108,6 +110,7 @@ def command(
         threads=threads,
         weights_dir=None if weights_dir is None else str(weights_dir),
         demix=DemixParameters(**{k: v for k, v in demix.items() if v is not None}),  # type: ignore[arg-type]
+        plugin_options=by_plugin(plugin_options),
         plugins=load_plugins(ctx),
     )
     if demix_error is not None:

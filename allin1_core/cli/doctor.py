@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import click
 
-from allin1_core.cli.main import load_plugins
+from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
 from allin1_core.cli.parameters import model_option
 from allin1_core.contracts.route import USUAL_AUDIO_S
 
@@ -31,11 +33,11 @@ def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_j
     import json
 
     checks = [
-        _machine(),
-        *_plugins(ctx),
-        *_routes(ctx, model),
-        *_weights(model, weights_dir, ctx),
-        *_audio(),
+        *_surviving("machine", _machine),
+        *_surviving("plugin", lambda: _plugins(ctx)),
+        *_surviving("route", lambda: _routes(ctx, model)),
+        *_surviving("weights", lambda: _weights(model, weights_dir, ctx)),
+        *_surviving("audio", _audio),
     ]
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2))
@@ -49,7 +51,21 @@ def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_j
         ctx.exit(1)
 
 
-def _machine() -> _Check:
+def _surviving(name: str, look: Callable[[], list[_Check]]) -> list[_Check]:
+    """What `look` finds; that it failed, where it does, so that the other checks are still made."""
+    from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, in_full
+
+    try:
+        return look()
+    except Allin1Error:
+        raise  # Strict mode makes errors of problems.
+    except PLUGIN_FAILURES as error:
+        logging.getLogger(__name__).debug("the check %s failed", name, exc_info=True)
+        remedy = "See 'allin1 doctor --traceback', and report it."
+        return [_Check(name, "wrong", f"This could not be checked: {in_full(error)}", remedy)]
+
+
+def _machine() -> list[_Check]:
     import os
     import platform
 
@@ -59,15 +75,13 @@ def _machine() -> _Check:
         f"allin1-core {allin1_core.__version__}, Python {platform.python_version()},"
         f" {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     )
-    return _Check("machine", "ok", text)
+    return [_Check("machine", "ok", text)]
 
 
 def _plugins(ctx: click.Context) -> list[_Check]:
-    import logging
-
     from allin1_core.plugins.collecting import collect_offers
 
-    logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+    leave_problems_to_the_table(ctx)
     plugins = load_plugins(ctx)
     checks = []
     for record in plugins.records:

@@ -15,7 +15,7 @@ from allin1_core.contracts.model import DEFAULT_MODEL
 from allin1_core.errors import WeightsError
 
 if TYPE_CHECKING:
-    from allin1_core.contracts.model import ModelCard, WeightsFile
+    from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
     from allin1_core.weights.store import Folders, Progress
 
 _weights_dir = click.option(
@@ -49,9 +49,8 @@ def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> 
         return
     rows = [("MODEL", "FILES", "SIZE", "WHERE", "WHAT")]
     for card, found in zip(cards, paths, strict=True):
-        size = sum(file.size for file in card.files) / 1e6
         count = str(len(card.files))
-        rows.append((card.name, count, f"{size:.1f} MB", _whereabouts(found), card.summary))
+        rows.append((card.name, count, _size(card), _whereabouts(found), card.summary))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, count, text, where, what in rows:
         line = f"{name:<{widths[0]}}  {count:>{widths[1]}}  {text:>{widths[2]}}"
@@ -139,26 +138,30 @@ def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) 
             click.echo(found)
 
 
-def _known_models(ctx: click.Context) -> list[ModelCard]:
+def _known_models(ctx: click.Context) -> list[ModelCard | SeparatorCard]:
     from allin1_core.plugins.collecting import collect_offers
 
-    return [offered.item for offered in collect_offers(load_plugins(ctx)).models.values()]
+    offers = collect_offers(load_plugins(ctx))
+    models = [offered.item for offered in offers.models.values()]
+    return [*models, *(offered.item for offered in offers.separators.values())]
 
 
-def _chosen_models(ctx: click.Context, names: tuple[str, ...]) -> list[ModelCard]:
+def _chosen_models(ctx: click.Context, names: tuple[str, ...]) -> list[ModelCard | SeparatorCard]:
     from allin1_core.weights.find import find_card
 
     known = _known_models(ctx)
     return [find_card(name, known) for name in names or (DEFAULT_MODEL,)]
 
 
-def _as_record(card: ModelCard, paths: Sequence[Path | None]) -> dict[str, Any]:
+def _as_record(card: ModelCard | SeparatorCard, paths: Sequence[Path | None]) -> dict[str, Any]:
+    from allin1_core.contracts.model import ModelCard
+
+    own = ("architecture", "outputs", "downbeat_threshold") if isinstance(card, ModelCard) else ()
     return {
         "name": card.name,
+        "kind": "analysis" if isinstance(card, ModelCard) else "separation",
         "summary": card.summary,
-        "architecture": card.architecture,
-        "outputs": card.outputs,
-        "downbeat_threshold": card.downbeat_threshold,
+        **{name: getattr(card, name) for name in own},
         "source": card.source,
         "licence": card.licence,
         "files": [
@@ -172,6 +175,11 @@ def _as_record(card: ModelCard, paths: Sequence[Path | None]) -> dict[str, Any]:
             for file, found in zip(card.files, paths, strict=True)
         ],
     }
+
+
+def _size(card: ModelCard | SeparatorCard) -> str:
+    sizes = [file.size for file in card.files]
+    return f"{sum(sizes) / 1e6:.1f} MB" if all(sizes) else "unknown"
 
 
 def _whereabouts(paths: Sequence[Path | None]) -> str:

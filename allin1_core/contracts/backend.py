@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import IDENTICAL, Parity
+from allin1_core.contracts.rules import Count, Line, Name, Requirement, Target
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Stage
+from allin1_core.markers import FIRST_LEVEL
 
 #: The stage's Protocol, for the reader and the type checker; see :mod:`allin1_core.contracts.stages`.
 P = TypeVar("P", covariant=True)
@@ -28,7 +31,7 @@ class Needs:
         What to do where they are not met, as a sentence.
     """
 
-    requires: tuple[str, ...] = ()
+    requires: tuple[Requirement, ...] = ()
     platforms: tuple[str, ...] = ()
     remedy: str = ""
 
@@ -40,7 +43,8 @@ class Backend(Generic[P]):
     Attributes
     ----------
     name
-        Unique in its stage; letters, digits, ``-``.
+        Letters and digits, in groups joined by single hyphens; not ``auto``. Unique among the backends of its plugin and
+        stage. Where two plugins use one name, each backend is called ``plugin/name``.
     stage
         The stage that it runs, or the first of those it spans.
     target
@@ -57,40 +61,52 @@ class Backend(Generic[P]):
         :data:`~allin1_core.contracts.verdict.Verdict`; it may import heavy modules. None if whatever
         `needs` asks for is enough.
     parity
-        How close to the reference it promises to be.
+        How close to the reference it promises to be; None where no reference exists, as for a separator or a model of the
+        plugin's own. Such a backend is eligible whatever parity was asked for.
     speed
         Shipped priors, one for each class of device that it was measured on.
     models
         Patterns (as in :mod:`fnmatch`) of the architectures that it can run, where that matters.
     spans
         The consecutive stages that it covers, where that is more than `stage`.
+    features
+        What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
+        metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
     takes
         What a backend of the stage ``spectrogram`` transforms: the four ``stems``, or the ``mix``.
     streams
         Whether what a backend of the stage ``demix`` gives is a
         :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
+    separators
+        Names of the separation models (hook ``allin1_separators``) whose files it reads by
+        ``Setup.separator_files``; empty for a backend that needs none.
     opt_in
         Chosen only when a user names it, never by ``auto``.
     api
-        Level of the contract that it was written for; what does not say is of the first.
+        Level of the contract that it was written for; see :data:`allin1_core.markers.SUPPORTED_LEVELS`.
+    options
+        Options that a user may set, besides what every :class:`~allin1_core.contracts.stages.Setup` holds.
     """
 
-    name: str
+    name: Name
     stage: Stage
-    target: str
-    summary: str = ""
+    target: Target
+    summary: Line = ""
     consumes: Space = HOST
     produces: Space = HOST
     needs: Needs = Needs()
-    probe: str | None = None
-    parity: Parity = IDENTICAL
+    probe: Target | None = None
+    parity: Parity | None = IDENTICAL
     speed: tuple[Speed, ...] = ()
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
+    features: tuple[str, ...] = ()
     takes: Literal["stems", "mix"] = "stems"
     streams: bool = False
+    separators: tuple[str, ...] = ()
     opt_in: bool = False
-    api: int = 1
+    api: Count = FIRST_LEVEL
+    options: tuple[Option, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -23,8 +23,9 @@ class DemixParameters:
     model
         Name of a Demucs model or bag of models.
     weights
-        Folder with the model's files; None lets Demucs find or fetch them. ``random:SEED`` (SEED a whole number
-        from 0 on) builds the model with seeded random weights instead: for tests of everything around it.
+        Folder with the model's files; None for those of the model's card, which are fetched if need be.
+        ``random:SEED`` (SEED a whole number from 0 on) builds the model with seeded random weights instead: for tests
+        of everything around it.
     shifts
         Separate so many times, each shifted by a random time up to half a second, and take the mean; 0
         separates once, unshifted.
@@ -40,6 +41,9 @@ class DemixParameters:
         more exact: on a CPU it is always float32. ``auto`` leaves it to the backend.
     batch_size
         Most segments to separate at once; None leaves it to the backend.
+    trust_weights
+        Also load files that can run any code when they are loaded, because they are pickles of more than tensors and
+        numbers, or name classes that are not the separator's own. Only for files whose author is trusted.
     """
 
     model: str = "htdemucs"
@@ -50,6 +54,7 @@ class DemixParameters:
     segment_s: float | None = None
     precision: Precision = "auto"
     batch_size: int | None = None
+    trust_weights: bool = False
 
     @property
     def random_seed(self) -> int | None:

@@ -14,6 +14,44 @@ DEFAULT_THRESHOLD = 0.24
 
 
 @dataclass(frozen=True)
+class TempoPrior:
+    """How probable tempi are before a song is heard: normally distributed in octaves around one of them.
+
+    In each frame, a path whose beat lasts I frames gains ``strength`` times the logarithm of the normal density of
+    ``log2(60 * frames_per_second / I / bpm)`` with mean 0 and standard deviation ``octaves``. So of two tempi that
+    fit the activations about equally well, such as one and its double, the more usual one is found.
+
+    Attributes
+    ----------
+    bpm
+        The most probable tempo, beats per minute.
+    octaves
+        Standard deviation; 1 is from a tempo to its double.
+    strength
+        Weight against the activations; 0 switches the prior off.
+    """
+
+    bpm: float
+    octaves: float
+    strength: float = 0.05
+
+    def validate(self) -> TempoPrior:
+        """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
+        for name, value, lowest, highest in (
+            ("bpm", self.bpm, 1, 10_000),
+            ("octaves", self.octaves, 0.01, 100),
+            ("strength", self.strength, 0, 1000),
+        ):
+            if not lowest <= value <= highest:
+                raise ContractError(f"tempo_prior.{name} is {value}; wanted {lowest} to {highest}.")
+        return self
+
+
+#: No prior over tempo, whatever the model's card says.
+NO_TEMPO_PRIOR = TempoPrior(bpm=120.0, octaves=1.0, strength=0.0)
+
+
+@dataclass(frozen=True)
 class MetreParameters:
     """Parameters of the bar-pointer model, as madmom's ``DBNDownBeatTrackingProcessor`` names them.
 
@@ -34,6 +72,9 @@ class MetreParameters:
         None in a run means "the model's own" until the session has filled it in.
     correct
         Move each beat to the nearby peak of the activations.
+    tempo_prior
+        Which tempi are how probable beforehand; None for all equally. None in a run means "the model's own" until
+        the session has filled it in; :data:`NO_TEMPO_PRIOR` is none in any case.
     """
 
     beats_per_bar: tuple[int, ...] = (3, 4)
@@ -44,6 +85,12 @@ class MetreParameters:
     observation_lambda: int = 16
     threshold: float | None = None
     correct: bool = True
+    tempo_prior: TempoPrior | None = None
+
+    @property
+    def has_tempo_prior(self) -> bool:
+        """Whether there is a prior over tempo that changes anything."""
+        return self.tempo_prior is not None and self.tempo_prior.strength > 0
 
     def validate(self) -> MetreParameters:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
@@ -64,7 +111,38 @@ class MetreParameters:
             )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ContractError(f"threshold is {self.threshold}; wanted 0 to 1.")
+        if self.tempo_prior is not None:
+            self.tempo_prior.validate()
         return self
+
+
+@dataclass(frozen=True)
+class TempoAlternative:
+    """Another tempo that the same music may be heard in, and where its beats are.
+
+    With the beats numbered from 0, those of the alternative are at ``first``, ``first + step``,
+    ``first + 2 * step`` and so on, where a fraction lies in proportion between two beats.
+
+    Attributes
+    ----------
+    relation
+        ``half``, ``double``, ``3:2`` (three beats where there are two) or ``2:3``.
+    bpm
+        Tempo, beats per minute.
+    confidence
+        0 to 1; of all alternatives of a song and the tempo that was decided on, it is 1 in all. See
+        :func:`~allin1_core.reference.tempo_alternatives.tempo_alternatives`.
+    first
+        Number of the first beat, from 0, or a fraction.
+    step
+        From one beat to the next.
+    """
+
+    relation: str
+    bpm: float
+    confidence: float
+    first: float
+    step: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +165,13 @@ class Metre:
         tie; 1 means that there is no other path. None where the decoder has none.
     metre_log_probabilities
         For each metre that was tried, in the order of the parameters: beats per bar, and the log
-        probability of its best path together with the activations; minus infinity where no path was
-        possible. Empty where nothing was decoded.
+        probability of its best path together with the activations, with what it gains from a prior over tempo;
+        minus infinity where no path was possible. Empty where nothing was decoded.
     metre_confidence
         0 to 1: one minus the probability ratio of the next metre's best path to the chosen one's. None
         where there was no choice, or no path.
+    alternatives
+        Other tempi within the range of the parameters, the most probable first; empty where the decoder gives none.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("beat_times_s", "beat_positions", "beat_confidences")
@@ -102,6 +182,7 @@ class Metre:
     beat_confidences: Array | None = None
     metre_log_probabilities: tuple[tuple[int, float], ...] = ()
     metre_confidence: float | None = None
+    alternatives: tuple[TempoAlternative, ...] = ()
 
     @property
     def downbeat_times_s(self) -> Array:
@@ -128,4 +209,7 @@ class Metre:
             raise ContractError(
                 f"metre.metre_confidence is {self.metre_confidence}; wanted 0 to 1."
             )
+        for one in self.alternatives:
+            if not (0 <= one.confidence <= 1 and one.bpm > 0 and one.first >= 0 and one.step > 0):
+                raise ContractError(f"metre.alternatives holds {one}.")
         return self

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from allin1_core.contracts.metre import MetreParameters, TempoPrior
+from allin1_core.contracts.rules import (
+    FileName,
+    Line,
+    Name,
+    OptionalDigest,
+    Outputs,
+    Share,
+    Size,
+    Target,
+    Word,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,17 +36,63 @@ class WeightsFile:
     name
         File name, the same wherever it lies.
     sha256
-        Hexadecimal digest of the whole file.
+        Hexadecimal digest of the whole file; empty where none is published. Then that of the first copy read is kept,
+        and every later copy must have it.
     size
-        Bytes.
+        Bytes; 0 where not known.
     urls
-        Where it can be fetched, the first first.
+        Where it can be fetched, the first first. Addresses name a revision, where there are revisions.
+    places
+        Patterns (as in :mod:`glob`) of paths where other programs keep this file. It is read there, never written.
+    alternatives
+        Other files of the same parameters, read where they are here and this one is not; never fetched.
+    """
+
+    name: FileName
+    sha256: OptionalDigest
+    size: Size
+    urls: tuple[Line, ...] = ()
+    places: tuple[Line, ...] = ()
+    alternatives: tuple[WeightsFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeightsContent:
+    """A file of parameters that was read and checked.
+
+    Attributes
+    ----------
+    name
+        File name.
+    content
+        All of its bytes. Whoever parses them does not open the file again, since it may have changed.
     """
 
     name: str
-    sha256: str
-    size: int
-    urls: tuple[str, ...] = ()
+    content: bytes
+
+
+@dataclass(frozen=True)
+class SeparatorCard:
+    """A model that separates mixes, whose files the core finds, fetches and checks.
+
+    Attributes
+    ----------
+    name
+        ``htdemucs``: what ``DemixParameters.model`` says.
+    summary
+        One line for a table.
+    files
+        In the order in which backends get them.
+    licence, source
+        As for a :class:`ModelCard`.
+    """
+
+    name: Word
+    summary: Line
+    files: tuple[WeightsFile, ...]
+    licence: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -61,20 +120,35 @@ class ModelCard:
     context_frames
         How far before and after a frame its logits depend on the spectrogram, so that long songs can be cut into
         blocks; None where they depend on all of it.
+    reader
+        ``"package.module:function"``, which makes the :data:`Parameters` of the checked bytes of one file; None for
+        archives of NumPy arrays (.npz), which the core reads. Imported once a model is loaded.
+    tempo_prior
+        Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
     takes
         What its spectrogram is made of: the four ``stems``, or the ``mix``.
     """
 
-    name: str
-    summary: str
+    name: Name
+    summary: Line
     files: tuple[WeightsFile, ...]
-    downbeat_threshold: float
+    downbeat_threshold: Share
     licence: str
     source: str
-    architecture: str = "all-in-one"
-    outputs: tuple[str, ...] = ("beats", "sections")
-    context_frames: int | None = None
+    architecture: Line = "all-in-one"
+    outputs: Outputs = ("beats", "sections")
+    context_frames: Size | None = None
+    reader: Target | None = None
+    tempo_prior: TempoPrior | None = None
     takes: Literal["stems", "mix"] = "stems"
+
+    def complete(self, metre: MetreParameters) -> MetreParameters:
+        """Fill in what `metre` leaves to the model: the threshold and the prior over tempo."""
+        if metre.threshold is None:
+            metre = replace(metre, threshold=self.downbeat_threshold)
+        if metre.tempo_prior is None:
+            metre = replace(metre, tempo_prior=self.tempo_prior)
+        return metre
 
 
 #: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.

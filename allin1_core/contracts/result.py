@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.sections import Segment
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Provenance:
         One sentence for each backend that failed and was replaced.
     outputs
         What was looked for: ``beats``, ``sections``. What is not among them is empty in the result.
+    postprocessors
+        Plugins that changed the result after the last stage, in order.
     """
 
     version: str
@@ -69,6 +72,7 @@ class Provenance:
     stages: tuple[StageRecord, ...]
     fallbacks: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("beats", "sections")
+    postprocessors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,31 @@ class Confidence:
     beats: list[float]
     metre: float | None
     metre_log_probabilities: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Tempo:
+    """The tempo as a line through the beats, for programs that mix.
+
+    Attributes
+    ----------
+    bpm
+        Beats per minute, with decimals; over the whole song where it is not steady.
+    first_beat
+        Where the line puts the first beat, in seconds.
+    residual
+        Median distance of the beats from the line, in seconds.
+    is_steady
+        Whether nearly all beats lie close to the line: 95 % within 35 ms.
+    curve
+        Time in seconds and tempo at each beat, where the tempo is not steady; else None.
+    """
+
+    bpm: float
+    first_beat: float
+    residual: float
+    is_steady: bool
+    curve: list[tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +143,8 @@ class AnalysisResult:
         float32 ``[4, T, 24]`` or ``[4, T, 24, members]``. None unless asked for.
     confidence
         How sure the metre decoder is; None where it does not say, and in files of the original package.
+    alternatives
+        Other tempi that the song may be heard in, the most probable first; empty where the metre decoder gives none.
     warnings
         What a person should know of this result, one sentence each.
     provenance
@@ -131,3 +162,4 @@ class AnalysisResult:
     confidence: Confidence | None = None
     warnings: list[str] = field(default_factory=list)
     provenance: Provenance | None = None
+    alternatives: list[TempoAlternative] = field(default_factory=list)

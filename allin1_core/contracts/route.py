@@ -63,6 +63,8 @@ class RouteRequest:
         What the user named, at most one for each stage.
     members
         How many networks the model has; None where that is not known.
+    features
+        What the backend of a stage has to be able to do: ``(stage, feature)``, as in ``Backend.features``.
     """
 
     stages: tuple[Stage, ...]
@@ -73,6 +75,7 @@ class RouteRequest:
     device: str | None = None
     choices: tuple[Choice, ...] = ()
     members: int | None = None
+    features: tuple[tuple[Stage, str], ...] = ()
 
     def choice(self, stage: Stage) -> Choice | None:
         """What the user named for `stage`; None where that was left open."""

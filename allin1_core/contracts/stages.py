@@ -10,7 +10,8 @@ from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import DEFAULT_THRESHOLD, Metre, MetreParameters
-from allin1_core.contracts.model import Model
+from allin1_core.contracts.model import Model, WeightsContent
+from allin1_core.contracts.options import OptionValue
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
 
@@ -91,6 +92,12 @@ class Setup:
         Parameters of the separation.
     threads
         Threads to use on a CPU; None for the library's own choice.
+    options
+        A value for each option that the backend declares: the user's, or the default.
+    separator_files
+        Gives the checked files of the separation model ``demix.model``, in the order of its card, and may fetch them
+        first; it raises :class:`~allin1_core.errors.WeightsError` where they cannot be had. None unless the
+        backend covers the stage ``demix``.
     """
 
     device: str = "cpu"
@@ -98,6 +105,8 @@ class Setup:
     metre: MetreParameters = DEFAULT_METRE
     demix: DemixParameters = DEFAULT_DEMIX
     threads: int | None = None
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    separator_files: Callable[[], tuple[WeightsContent, ...]] | None = None
 
 
 class Demix(Protocol):

@@ -14,15 +14,16 @@ import numpy as np
 from allin1_core.calibration.measurements import Measurement
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.model import Model
+from allin1_core.contracts.parity import promise_text
 from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.contracts.stages import STAGES, Stage, Task
-from allin1_core.errors import InputError, WeightsError
+from allin1_core.errors import PLUGIN_FAILURES, InputError, WeightsError, in_full
 from allin1_core.measuring import signals
 from allin1_core.measuring.random_weights import random_model
 from allin1_core.measuring.stopwatch import separate, time_backend
-from allin1_core.runtime.backends import close_backend, wait_for
+from allin1_core.runtime.backends import close_backend, create, wait_for
 from allin1_core.runtime.checking import (
     ReferenceFailedError,
     difference_from_reference,
@@ -35,7 +36,6 @@ from allin1_core.runtime.moving import cross
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import estimate
-from allin1_core.selection.probing import load_target
 from allin1_core.weights.load import load_model
 
 #: Lengths of audio in seconds, so that set-up and rate come apart.
@@ -125,22 +125,19 @@ def measure_backend(
         backend.name,
         candidate.plugin.name,
         device,
-        str(backend.parity),
+        promise_text(backend.parity),
         prior_s=prior_s if backend.speed else None,
     )
     try:
         times, difference = _run(engine, candidate, model, seconds)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # of a library: this backend is told of, the others go on
-        return replace(row, trouble=f"It failed: {type(error).__name__}: {error}")
+    except PLUGIN_FAILURES as error:  # of a library: this backend is told of, the others go on
+        return replace(row, trouble=f"It failed: {in_full(error)}")
     row = replace(row, difference=difference)
     if difference is not None and not keeps_promise(backend.parity, difference):
         return replace(
             row,
             trouble=f"It breaks its promise: it differs from the reference by {difference:g};"
-            f" promised: {backend.parity}.",
+            f" promised: {promise_text(backend.parity)}.",
         )
     setup_s, rate = times
     measurement = Measurement(
@@ -162,7 +159,6 @@ def _run(
     network = BridgeNetwork(engine.offers.bridges)
     setup = engine.backends.setup_of(candidate, model)
     inputs = [generate(backend.stage, length) for length in seconds]
-    create = load_target(backend.target)
     home = network.between(backend.produces, HOST) or ()
 
     def run(call: Any, data: Any) -> None:
@@ -173,8 +169,8 @@ def _run(
             cross(output, home, "cpu")
 
     difference = None
-    if has_reference(engine.offers, backend.stages):
-        call = create(setup)
+    if backend.parity is not None and has_reference(engine.offers, backend.stages):
+        call = create(backend, setup)
         try:
             output = run_alone(backend, call, network, device, inputs[0])
         finally:
@@ -184,7 +180,7 @@ def _run(
             difference = difference_from_reference(engine.offers, backend, setup, inputs[0], output)
     there = network.between(HOST, backend.consumes) or ()
     short, long = (cross(data, there, device) for data in inputs)
-    times = time_backend(lambda: create(setup), short, long, run)
+    times = time_backend(lambda: create(backend, setup), short, long, run)
     return separate(times, *seconds), difference
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from allin1_core.calibration.measurements import BridgeMeasurement
 from allin1_core.contracts.logits import Activations
 from allin1_core.contracts.space import HOST, Bridge
-from allin1_core.errors import BackendError, brief
+from allin1_core.errors import PLUGIN_FAILURES, BackendError, brief
 from allin1_core.measuring.stopwatch import best_time
 from allin1_core.plugins.collecting import Offered
 from allin1_core.runtime.engine import Engine
@@ -56,10 +56,7 @@ def measure_bridge(
     row = BridgeRow(offered.item)
     try:
         (few, short_s), (many, long_s) = ((n, _seconds(engine, offered.item, n)) for n in SIZES)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # of a library: this bridge is told of, the others go on
+    except PLUGIN_FAILURES as error:  # of a library: this bridge is told of, the others go on
         reason = error.message if isinstance(error, BackendError) else brief(error)
         return replace(row, trouble=f"It failed: {reason}")
     seconds_per_byte = max(0.0, (long_s - short_s) / (many - few))

@@ -10,12 +10,12 @@ from allin1_core.calibration.precision import PrecisionError, demix_conditions
 from allin1_core.contracts.audio import Mix
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import Task
-from allin1_core.runtime.backends import close_backend
+from allin1_core.errors import PLUGIN_FAILURES, in_full
+from allin1_core.runtime.backends import close_backend, create
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.moving import cross
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
-from allin1_core.selection.probing import load_target
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def measure_precision(engine: Engine, mix: Mix) -> Iterator[SeparatorRow]:
 def _measure(engine: Engine, candidate: Candidate, mix: Mix) -> SeparatorRow:
     backend, device = candidate.backend, engine.devices.of(candidate)
     try:
-        call = load_target(backend.target)(engine.backends.setup_of(candidate))
+        call = create(backend, engine.backends.setup_of(candidate))
         try:
             if not hasattr(call, "precision_errors"):
                 return SeparatorRow(backend.name, device, remark="It cannot tell.")
@@ -69,13 +69,8 @@ def _measure(engine: Engine, candidate: Candidate, mix: Mix) -> SeparatorRow:
             found = call.precision_errors(cross(mix, bridges, device), Task())
         finally:
             close_backend(call, f"{backend.stage}={backend.name}")
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # of a library: this backend is told of, the others go on
-        return SeparatorRow(
-            backend.name, device, trouble=f"It failed: {type(error).__name__}: {error}"
-        )
+    except PLUGIN_FAILURES as error:  # of a library: this backend is told of, the others go on
+        return SeparatorRow(backend.name, device, trouble=f"It failed: {in_full(error)}")
     if not found:
         return SeparatorRow(
             backend.name, device, remark="It computes in float32 whatever is asked."

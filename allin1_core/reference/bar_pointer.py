@@ -23,6 +23,7 @@ import numpy as np
 
 from allin1_core.contracts.metre import Metre, MetreParameters
 from allin1_core.errors import ContractError
+from allin1_core.reference.tempo_alternatives import tempo_alternatives, tempo_gains
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,11 +52,14 @@ class BarPointerModel:
         int64 ``[most beats, I]``: how many first states of a lane count as "on the beat". It depends on the
         beat only by rounding.
     log_transition
-        float64 ``[I, I]``: of entering interval ``[row]`` from interval ``[column]``; −inf where too far.
+        float64 ``[I, I]``: of entering interval ``[row]`` from interval ``[column]``; −inf where too far. With a prior
+        over tempo, also what the frames of the whole beat gain from it.
     log_initial
         float64 ``[metres]``: of each state before the first frame.
     observation_lambda
         As in the parameters.
+    frame_gains
+        float64 ``[I]``: what each frame of a beat gains from the prior over tempo; None without one.
     """
 
     beats_per_bar: tuple[int, ...]
@@ -64,6 +68,26 @@ class BarPointerModel:
     log_transition: NDArray[np.float64]
     log_initial: NDArray[np.float64]
     observation_lambda: int
+    frame_gains: NDArray[np.float64] | None = None
+
+    @property
+    def initial_gains(self) -> NDArray[np.float64] | None:
+        """float64 ``[I, longest]``: what a lane gains that is entered 1, 2, … frames before the first; None for 0.
+
+        Only its frames within the song count, so those up to the entry of the next lane.
+        """
+        if self.frame_gains is None:
+            return None
+        before = np.arange(1, self.intervals[-1] + 1)
+        within = np.maximum(self.intervals[:, np.newaxis] - before, 0)
+        return self.frame_gains[:, np.newaxis] * within
+
+    @property
+    def final_gains(self) -> NDArray[np.float64] | None:
+        """float64 ``[I, longest]``: to take off a lane of whose frames 0, 1, … lie behind the last; None for 0."""
+        if self.frame_gains is None:
+            return None
+        return self.frame_gains[:, np.newaxis] * np.arange(self.intervals[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +126,21 @@ def bar_pointer_model(parameters: MetreParameters, frames_per_second: float) -> 
     """
     intervals = _beat_intervals(parameters, frames_per_second)
     states = [beats * int(intervals.sum()) for beats in parameters.beats_per_bar]
+    log_transition = _log_transition(intervals, parameters.transition_lambda)
+    frame_gains = None
+    if parameters.tempo_prior is not None and parameters.has_tempo_prior:
+        frame_gains = tempo_gains(parameters.tempo_prior, 60.0 * frames_per_second / intervals)
+        log_transition += (frame_gains * intervals)[:, np.newaxis]
     return BarPointerModel(
         beats_per_bar=parameters.beats_per_bar,
         intervals=intervals,
         zone_frames=_zone_frames(
             intervals, max(parameters.beats_per_bar), parameters.observation_lambda
         ),
-        log_transition=_log_transition(intervals, parameters.transition_lambda),
+        log_transition=log_transition,
         log_initial=np.log(1.0 / np.array(states, np.float64)),
         observation_lambda=parameters.observation_lambda,
+        frame_gains=frame_gains,
     )
 
 
@@ -273,7 +303,7 @@ def metre_on_path(
     values: NDArray[Any],
     model: BarPointerModel,
     path: BestPath,
-    correct: bool,
+    parameters: MetreParameters,
     first: int,
     frames_per_second: float,
 ) -> Metre:
@@ -281,10 +311,12 @@ def metre_on_path(
 
     Parameters
     ----------
-    values, model, correct
+    values, model
         As for :func:`beats_on_path`.
     path
         What was decoded.
+    parameters
+        Of which the model was made.
     first
         Number of the first decoded frame.
     frames_per_second
@@ -293,7 +325,7 @@ def metre_on_path(
     log_probabilities = tuple(zip(model.beats_per_bar, path.log_probabilities, strict=True))
     if not len(path.lanes):
         return Metre(np.empty(0), np.empty(0, np.int64), (NO_PATH,), np.empty(0), log_probabilities)
-    frames, positions = beats_on_path(values, model, path.lanes, correct)
+    frames, positions = beats_on_path(values, model, path.lanes, parameters.correct)
     lane = np.searchsorted(path.lanes[:, 0], frames, side="right") - 1
     best = path.log_probabilities[path.metre]
     others = [score for n, score in enumerate(path.log_probabilities) if n != path.metre]
@@ -303,4 +335,5 @@ def metre_on_path(
         beat_confidences=-np.expm1(-path.margins[lane]),
         metre_log_probabilities=log_probabilities,
         metre_confidence=float(-np.expm1(max(others) - best)) if others else None,
+        alternatives=tempo_alternatives(values, frames, parameters, frames_per_second),
     )

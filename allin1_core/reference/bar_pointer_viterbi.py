@@ -223,6 +223,9 @@ def _initial_entries(
     recent = np.zeros((intervals, rows, layout.reach + block))
     before = recent[:, :, : layout.reach]
     before += model.log_initial[layout.metres][:, np.newaxis]
+    gains = model.initial_gains
+    if gains is not None:
+        before += gains[:, np.newaxis, ::-1]
     _pass_zone(layout, padded[:, 1:], before)
     return recent
 
@@ -328,6 +331,10 @@ def _best_end(
     ends = np.concatenate(list(exits[first // layout.block :]), axis=-1)[
         :, :, first % layout.block :
     ]
+    gains = model.final_gains
+    if gains is not None:
+        # The frames behind the last do not count.
+        ends[:, :, : layout.reach] -= gains[:, np.newaxis]
     ends[np.isnan(ends)] = -np.inf
     best = [(-np.inf, (total - 1, int(row), 0)) for row in np.unique(layout.metres)]
     for row, metre in enumerate(layout.metres):

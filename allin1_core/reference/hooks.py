@@ -66,6 +66,7 @@ def allin1_metrical_dbn() -> Iterable[Backend[MetricalDbn]]:
         stage="metrical_dbn",
         target="allin1_core.reference.metrical_dbn:create",
         summary="NumPy, the beats of madmom's decoder",
+        features=("tempo_prior",),
         speed=(Speed("cpu", 0.013, 0.0029, _MEASURED),),
     )
 

@@ -49,6 +49,6 @@ def create(setup: Setup) -> MetricalDbn:
         heights = beat_heights(values, parameters.correct)
         path = most_probable_path(model, densities, heights, task.progress)
         task.progress(1.0)
-        return metre_on_path(values, model, path, parameters.correct, first, rate)
+        return metre_on_path(values, model, path, parameters, first, rate)
 
     return metrical_dbn

@@ -123,6 +123,7 @@ class Analysis:
         """Run what is left, and put the result together."""
         with self._reporting_failure():
             result = self._result(self._pipeline.finish())
+            result = self._engine.observers.postprocess(self.track.name, result)
         self._engine.observers.track_finished(self.track.name, result)
         return result
 
@@ -163,6 +164,7 @@ class Analysis:
             activations=probabilities(logits) if with_activations and logits else None,
             embeddings=logits.embeddings if with_embeddings and logits else None,
             confidence=None if metre is None else _confidence(metre),
+            alternatives=[] if metre is None else list(metre.alternatives),
             warnings=warnings,
             provenance=Provenance(
                 version=version("allin1-core"),

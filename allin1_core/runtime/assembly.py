@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.demix import DemixParameters
@@ -18,6 +18,7 @@ from allin1_core.contracts.stages import Stage
 from allin1_core.measuring.on_demand import MeasureOnDemand
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins
+from allin1_core.plugins.options import GivenOptions, check_options
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import Guard
@@ -36,6 +37,7 @@ class SessionOptions(TypedDict, total=False):
     backends: Mapping[Stage, str] | None
     metre: MetreParameters | None
     demix: DemixParameters | None
+    plugin_options: Mapping[str, Mapping[str, Any]] | None
     parity: Parity | str | None
     weights_dir: str | PathLike[str] | None
     threads: int | None
@@ -59,17 +61,19 @@ def build_engine(
     offers = collect_offers(plugins)
     cards = [offered.item for offered in offers.models.values()]
     card = find_card(model or settings.model or DEFAULT_MODEL, cards)
-    metre = options.get("metre") or MetreParameters()
-    if metre.threshold is None:
-        metre = replace(metre, threshold=card.downbeat_threshold)
-    metre.validate()
+    metre = card.complete(options.get("metre") or MetreParameters()).validate()
     threads = options.get("threads") or settings.threads
     weights_dir = options.get("weights_dir") or settings.weights_dir
     calibrate = options.get("calibrate")
     wishes = _wishes(options, settings.device, settings.parity, settings.choices)
+    if metre.has_tempo_prior:
+        wishes = replace(wishes, features=(("metrical_dbn", "tempo_prior"),))
     probes = Probes()
     devices = Devices(wishes.device, offers, probes)
-    prices = MeasuredPrices(offers, devices, card=card, metre=metre, demix=demix, threads=threads)
+    values = check_options(offers, plugins, _given_options(options, settings.options))
+    prices = MeasuredPrices(
+        offers, devices, card=card, metre=metre, demix=demix, threads=threads, options=values
+    )
     backends = Backends(
         card,
         devices,
@@ -77,7 +81,9 @@ def build_engine(
         metre=metre,
         demix=demix,
         threads=threads,
+        options=values,
         weights_dir=None if weights_dir is None else str(weights_dir),
+        separators={name: offered.item for name, offered in offers.separators.items()},
     )
     return Engine(
         card,
@@ -113,6 +119,16 @@ def _wishes(
         parity=parity_named(asked) if isinstance(asked, str) else asked,
         choices=tuple(choice for choice in named.values() if choice.name != AUTO),
     )
+
+
+def _given_options(options: SessionOptions, of_file: GivenOptions) -> GivenOptions:
+    """Options of plugins by arguments, and else by the user's settings."""
+    arguments = {
+        (plugin, name): (value, "")
+        for plugin, values in (options.get("plugin_options") or {}).items()
+        for name, value in values.items()
+    }
+    return {**of_file, **arguments}
 
 
 def path_of(path: str | PathLike[str] | None) -> Path | None:

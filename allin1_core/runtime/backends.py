@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from allin1_core.calibration.precision import (
@@ -11,15 +12,19 @@ from allin1_core.calibration.precision import (
     without_what_loses_too_much,
 )
 from allin1_core.calibration.prices import MeasuredPrices
+from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
-from allin1_core.contracts.model import Model, ModelCard
+from allin1_core.contracts.model import Model, ModelCard, SeparatorCard, WeightsContent
+from allin1_core.contracts.rules import show
 from allin1_core.contracts.stages import Setup, Stage
-from allin1_core.errors import brief
+from allin1_core.errors import PLUGIN_FAILURES, ContractError, in_full
+from allin1_core.plugins.options import OptionValues, options_of
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.devices import Devices
 from allin1_core.selection.probing import load_target
 from allin1_core.weights.load import load_model
+from allin1_core.weights.separation import read_separator
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +38,12 @@ class Backends:
         The model.
     metre, demix, threads
         Parameters that every backend is set up with.
+    options
+        What the user set of the options that plugins declare.
     weights_dir
         Folder to look for weights in first.
+    separators
+        Separation models whose files the core finds, by name.
     """
 
     def __init__(
@@ -46,13 +55,17 @@ class Backends:
         metre: MetreParameters,
         demix: DemixParameters,
         threads: int | None,
+        options: OptionValues,
         weights_dir: str | None,
+        separators: Mapping[str, SeparatorCard],
     ) -> None:
         self.card = card
         self.metre = metre
         self.demix = demix
         self.threads = threads
+        self.options = options
         self.weights_dir = weights_dir
+        self._separators = separators
         self._devices = devices
         self._prices = prices
         self._callables: dict[tuple[Stage, str], Any] = {}
@@ -65,7 +78,7 @@ class Backends:
         backend = candidate.backend
         key = (backend.stage, backend.name)
         if key not in self._callables:
-            self._callables[key] = load_target(backend.target)(self.setup_of(candidate))
+            self._callables[key] = create(backend, self.setup_of(candidate))
         return self._callables[key]
 
     def setup_of(self, candidate: Candidate, model: Model | None = None) -> Setup:
@@ -83,7 +96,12 @@ class Backends:
             metre=self.metre,
             demix=self._demix_of(candidate) if "demix" in candidate.backend.stages else self.demix,
             threads=self.threads,
+            separator_files=self._separator_files if "demix" in candidate.backend.stages else None,
+            options=options_of(candidate.backend, candidate.plugin.name, self.options),
         )
+
+    def _separator_files(self) -> tuple[WeightsContent, ...]:
+        return read_separator(self.demix.model, self._separators, weights_dir=self.weights_dir)
 
     def model(self) -> Model:
         """The model with its parameters, loaded at the first call.
@@ -135,9 +153,28 @@ def close_backend(call: Any, name: str) -> None:
         return
     try:
         close()
-    except (Exception, SystemExit) as error:
-        log.warning("Backend %s could not be closed: %s", name, brief(error))
+    except PLUGIN_FAILURES as error:
+        log.warning("Backend %s could not be closed: %s", name, in_full(error))
         log.debug("closing backend %s failed", name, exc_info=error)
+
+
+def create(backend: Backend[Any], setup: Setup) -> Any:
+    """Call the factory of a backend.
+
+    Raises
+    ------
+    ContractError
+        It is no function, or gives nothing that can be called.
+    """
+    factory = load_target(backend.target)
+    if not callable(factory):
+        raise ContractError(f"Its factory {backend.target} is {show(factory)}; wanted a function.")
+    call = factory(setup)
+    if not callable(call):
+        raise ContractError(
+            f"Its factory {backend.target} gave {show(call)}; wanted what can be called."
+        )
+    return call
 
 
 def wait_for(call: Any) -> None:

@@ -12,7 +12,7 @@ from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.sections import Sections
 
 
-def keeps_promise(promise: Parity, difference: float) -> bool:
+def keeps_promise(promise: Parity | None, difference: float) -> bool:
     """Whether `difference`, as :func:`measure` gives it, is within `promise`.
 
     >>> from allin1_core.contracts.parity import IDENTICAL, LOSSY, close
@@ -21,7 +21,7 @@ def keeps_promise(promise: Parity, difference: float) -> bool:
 
     What promises no bound must still have the reference's shape, and no NaN.
     """
-    if promise.level == "lossy":
+    if promise is None or promise.level == "lossy":
         return math.isfinite(difference)
     # An identical promise has tolerance 0.
     return difference <= promise.tolerance

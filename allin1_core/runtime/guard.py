@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.parity import promise_text
 from allin1_core.contracts.space import Space
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.contracts.stages import Stage
@@ -49,6 +50,7 @@ class Guard:
         backend = candidate.backend
         return (
             self._is_on
+            and backend.parity is not None
             and backend.parity.level != "lossy"
             and candidate.plugin.name != "reference"
             and (backend.stage, backend.name) not in self._checked
@@ -78,7 +80,7 @@ class Guard:
             if not keeps_promise(backend.parity, difference):
                 raise BackendError(
                     f"It broke its promise: on {data.duration_s:.4g} s of {track or 'the track'} it differs"
-                    f" from the reference by {difference:.3g}; promised: {backend.parity}."
+                    f" from the reference by {difference:.3g}; promised: {promise_text(backend.parity)}."
                 )
         self._checked.add((backend.stage, backend.name))
 

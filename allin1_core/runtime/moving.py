@@ -10,7 +10,7 @@ import numpy as np
 
 from allin1_core.contracts.arrays import Array, move_arrays
 from allin1_core.contracts.space import HOST, Bridge, Space
-from allin1_core.errors import BackendError
+from allin1_core.errors import PLUGIN_FAILURES, BackendError, in_full
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.probing import load_target
 
@@ -40,10 +40,10 @@ def cross(data: D, bridges: Sequence[Bridge], device: str) -> D:
         try:
             move = load_target(bridge.target)
             data = move_arrays(data, partial(_call, move, name))
-        except Exception as error:
+        except PLUGIN_FAILURES as error:
             raise BackendError(
                 f"Moving arrays from {bridge.source} to {bridge.destination} failed:"
-                f" {type(error).__name__}: {error}"
+                f" {in_full(error)}"
             ) from error
     return data
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from allin1_core.contracts.result import AnalysisResult, StageRecord
-from allin1_core.errors import OutputError, brief
+from allin1_core.errors import PLUGIN_FAILURES, OutputError, in_full
 from allin1_core.plugins.loading import Plugins
+from allin1_core.runtime.postprocessing import postprocess
 from allin1_core.runtime.timings import Timing, append_timing, timing_of
 from allin1_core.runtime.timings_picture import check_picture, draw_timings
 
@@ -65,6 +66,11 @@ class Observers:
                 self._append(self._timings_path, timing)
             self._call("allin1_stage_finished", {"track": track, "record": record})
 
+    def postprocess(self, track: str, result: AnalysisResult) -> AnalysisResult:
+        """Let plugins give a new result in place of `result`; see :func:`.postprocessing.postprocess`."""
+        with self._one_at_a_time:
+            return postprocess(self._plugins, track, result)
+
     def track_finished(
         self, track: str, result: AnalysisResult | None = None, error: Exception | None = None
     ) -> None:
@@ -100,8 +106,8 @@ class Observers:
                 continue
             try:
                 call(**{key: _copy(value) for key, value in arguments.items()})
-            except (Exception, SystemExit) as error:
-                log.warning("Plugin %s raised in %s: %s", name, hook, brief(error))
+            except PLUGIN_FAILURES as error:
+                log.warning("Plugin %s raised in %s: %s", name, hook, in_full(error))
                 log.debug("hook %s of plugin %s failed", hook, name, exc_info=error)
 
 

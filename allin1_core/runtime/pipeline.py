@@ -14,6 +14,7 @@ from allin1_core.contracts.route import Step
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import GIVES, Stage
 from allin1_core.errors import (
+    PLUGIN_FAILURES,
     Allin1Error,
     BackendError,
     InputError,
@@ -209,7 +210,7 @@ class Pipeline:
                 self._take(each)
         except (InputError, WeightsError, SelectionError, OutputError):
             raise
-        except (Exception, SystemExit) as error:
+        except PLUGIN_FAILURES as error:
             if self._cancelled is not None:
                 raise self._cancelled from None
             if work.culprit is None:
@@ -276,8 +277,7 @@ class Pipeline:
 
         One that ran out of memory is left out for this track alone: the next may be shorter.
         """
-        backend = candidate.backend
-        name = f"{backend.stage}={backend.name}"
+        name = f"{candidate.backend.stage}={candidate.backend.name}"
         reason = error.message if isinstance(error, Allin1Error) else brief(error)
         choice = self._engine.chooser.choice_of(candidate)
         if choice is not None:
@@ -289,7 +289,7 @@ class Pipeline:
         if is_out_of_memory(error):
             is_news = True
             self._engine.backends.drop(candidate)
-            key = (backend.stage, backend.name)
+            key = (candidate.backend.stage, candidate.backend.name)
             self._out_of_memory[key] = f"It ran out of memory on this track: {reason}"
         else:
             is_news = self._engine.exclude(candidate, reason)

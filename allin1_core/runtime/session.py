@@ -48,6 +48,9 @@ class Session:
         Parameters of the metre decoder; a threshold of None takes the model's.
     demix
         Parameters of separation, where songs are given without stems.
+    plugin_options
+        For each plugin, values of options that it declares, above those of the configuration file:
+        ``{"mine": {"batch": 4}}``.
     parity
         Weakest promise of parity that the policy accepts, as a record or as ``identical``, ``close`` or ``lossy``;
         in the end ``close``.
@@ -83,7 +86,8 @@ class Session:
     SelectionError
         If a stage, backend or model of that name does not exist.
     SettingsError
-        If the environment or the configuration file cannot be understood.
+        If the environment or the configuration file cannot be understood, or an option of a plugin does not exist or
+        has another type.
     ContractError
         If `metre` or `demix` is out of range.
     OutputError

@@ -12,6 +12,9 @@ An argument stands above ``ALLIN1_BACKEND``, and that above the file. The file i
 
     [backends]
     nn = "torch"
+
+    [plugins.mine]  # options that the plugin declares
+    batch = 4
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from allin1_core.contracts.parity import IDENTICAL, LOSSY, Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.errors import SettingsError
+from allin1_core.plugins.options import GivenOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,6 +52,7 @@ _KEYS: dict[str, type] = {
     "calibrate": bool,
     "weights_dir": str,
     "backends": dict,
+    "plugins": dict,
 }
 
 
@@ -61,6 +66,8 @@ class Settings:
         As the parameters of :class:`~allin1_core.runtime.session.Session`; None where nothing is said.
     choices
         The backend or plugin for each stage.
+    options
+        Value for each plugin and name of an option, and where that was said.
     """
 
     model: str | None = None
@@ -70,6 +77,7 @@ class Settings:
     calibrate: bool | None = None
     weights_dir: str | None = None
     choices: tuple[Choice, ...] = ()
+    options: GivenOptions = field(default_factory=dict)
 
 
 def read_settings() -> Settings:
@@ -94,6 +102,11 @@ def read_settings() -> Settings:
         # The variable is read where weights are looked for, and stands above the file.
         weights_dir=None if os.environ.get("ALLIN1_WEIGHTS_DIR") else weights_dir,
         choices=tuple(choices.values()),
+        options={
+            (plugin, name): (value, str(path))
+            for plugin, table in content.get("plugins", {}).items()
+            for name, value in table.items()
+        },
     )
 
 
@@ -193,6 +206,9 @@ def _read(path: Path) -> dict[str, Any]:
     for stage, name in content.get("backends", {}).items():
         if not isinstance(name, str):
             raise SettingsError(f"backends.{stage} is {name!r}; wanted a name.", path=path)
+    for plugin, table in content.get("plugins", {}).items():
+        if not isinstance(table, dict):
+            raise SettingsError(f"plugins.{plugin} is {table!r}; wanted a table.", path=path)
     return content
 
 

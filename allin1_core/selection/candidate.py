@@ -12,7 +12,19 @@ from allin1_core.selection.cost import UNKNOWN_S
 
 #: The gates that a backend must pass, in the order in which they are tried: the cheap ones first, so
 #: that no library is imported for a backend that is out anyway.
-Gate = Literal["failed", "api", "choice", "opt-in", "model", "parity", "needs", "device", "probe"]
+Gate = Literal[
+    "failed",
+    "api",
+    "choice",
+    "opt-in",
+    "model",
+    "feature",
+    "parity",
+    "needs",
+    "device",
+    "probe",
+    "bridge",
+]
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,14 @@ class Wishes:
         Weakest promise that is accepted.
     choices
         What was named, at most one for each stage.
+    features
+        As in :class:`~allin1_core.contracts.route.RouteRequest`.
     """
 
     device: str | None = None
     parity: Parity = ANY_CLOSE
     choices: tuple[Choice, ...] = ()
+    features: tuple[tuple[Stage, str], ...] = ()
 
 
 class Chooser:
@@ -89,6 +92,7 @@ class Chooser:
             choices=tuple(choice for choice in self.wishes.choices if choice.stage in stages),
             # A model whose parameters come with its plugin is counted as its author measured it.
             members=len(self._card.files) or None,
+            features=self.wishes.features,
         )
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:

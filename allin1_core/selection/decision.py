@@ -16,7 +16,8 @@ from allin1_core.selection.describing import (
     bridge_price,
     candidates_lines,
     candidates_values,
-    parity_text,
+    request_lines,
+    request_values,
 )
 
 
@@ -51,15 +52,8 @@ class Decision:
     bridges: Mapping[Bridge, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        request = self.request
-        asked = f"{request.audio_s:.4g} s of audio from {request.start}, parity {parity_text(request.parity)}"
-        if request.device is not None:
-            asked += f", device {request.device}"
-        named = [f"{c.stage}={c.name} ({c.source or 'argument'})" for c in request.choices]
-        lines = [f"asked for  {asked}"]
-        if named:
-            lines.append(f"named      {', '.join(named)}")
-        lines += [
+        lines = [
+            *request_lines(self.request),
             f"route      {self.chosen}",
             f"chosen by  {self.decided_by}",
             f"estimate   {self.chosen.cost_s:.2f} s, moves of arrays included",
@@ -81,15 +75,8 @@ class Decision:
 
     def to_json(self) -> dict[str, Any]:
         """Give everything as values that JSON has."""
-        request = self.request
         return {
-            "audio_s": request.audio_s,
-            "start": str(request.start),
-            "parity": parity_text(request.parity),
-            "device": request.device,
-            "named": {
-                c.stage: {"name": c.name, "source": c.source or "argument"} for c in request.choices
-            },
+            **request_values(self.request),
             "route": [
                 {
                     "stages": step.backend.stages,

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.parity import Parity
+from allin1_core.contracts.parity import Parity, promise_text
+from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import Stage
 from allin1_core.selection.candidate import Candidate
@@ -48,6 +49,28 @@ def bridge_price(bridge: Bridge) -> str:
     return f"{bridge.latency_s * 1e3:8.3f} ms + {rate:>12}"
 
 
+def request_lines(request: RouteRequest) -> list[str]:
+    """Tell what was asked for, and what was named."""
+    asked = f"{request.audio_s:.4g} s of audio from {request.start}, parity {parity_text(request.parity)}"
+    if request.device is not None:
+        asked += f", device {request.device}"
+    named = [f"{c.stage}={c.name} ({c.source or 'argument'})" for c in request.choices]
+    return [f"asked for  {asked}", *([f"named      {', '.join(named)}"] if named else [])]
+
+
+def request_values(request: RouteRequest) -> dict[str, Any]:
+    """Give the same as values that JSON has."""
+    return {
+        "audio_s": request.audio_s,
+        "start": str(request.start),
+        "parity": parity_text(request.parity),
+        "device": request.device,
+        "named": {
+            c.stage: {"name": c.name, "source": c.source or "argument"} for c in request.choices
+        },
+    }
+
+
 def parity_text(parity: Parity) -> str:
     """Name a parity that was asked for; one without a bound by its level alone."""
     return parity.level if parity.tolerance == float("inf") else str(parity)
@@ -62,7 +85,7 @@ def _line(candidate: Candidate, is_chosen: bool) -> str:
     cost = f"{candidate.cost_s:8.2f} s" if candidate.has_known_cost else "        ?  "
     detail = f"{candidate.ready.detail}; " if candidate.ready and candidate.ready.detail else ""
     return (
-        f"  {mark} {backend.name:<20} {device:<8} {cost}  {backend.parity}"
+        f"  {mark} {backend.name:<20} {device:<8} {cost}  {promise_text(backend.parity)}"
         f"  ({detail}{candidate.evidence})"
     )
 
@@ -80,7 +103,7 @@ def _values(candidate: Candidate, is_chosen: bool) -> dict[str, Any]:
         "detail": candidate.ready.detail if candidate.ready else None,
         "cost_s": candidate.cost_s if candidate.has_known_cost else None,
         "evidence": candidate.evidence,
-        "parity": str(backend.parity),
+        "parity": None if backend.parity is None else str(backend.parity),
         "refusal": None
         if refusal is None
         else {"gate": refusal.gate, "reason": refusal.reason, "remedy": refusal.remedy},

@@ -7,17 +7,26 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.parity import is_weaker
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
-from allin1_core.markers import API_LEVEL
-from allin1_core.plugins.collecting import Offered, Offers
+from allin1_core.markers import level_problem
+from allin1_core.plugins.collecting import Offered, Offers, full_name, is_meant
 from allin1_core.selection.candidate import Candidate, Refusal
 from allin1_core.selection.cost import Prices, estimate
 from allin1_core.selection.probing import Probes
 
 #: Backends that failed, by (stage, name), with a sentence that says when and how.
 Failures = Mapping[tuple[Stage, str], str]
+
+#: Why a backend without a feature is refused, and what to do.
+_FEATURES = {
+    "tempo_prior": (
+        "It knows no prior over tempo.",
+        "Decode without one: --tempo-prior none",
+    )
+}
 
 
 def gate(
@@ -72,19 +81,16 @@ def _verdict(
     failure = failures.get((backend.stage, backend.name))
     if failure is not None:
         return Refusal("failed", failure)
-    if backend.api > API_LEVEL:
-        return Refusal(
-            "api",
-            f"It was written for level {backend.api} of the plugin contract; this core has {API_LEVEL}.",
-            "Upgrade the core: pip install --upgrade allin1-core",
-        )
+    problem = level_problem(backend.api)
+    if problem is not None:
+        return Refusal("api", *problem)
     named = False
     for choice in request.choices:
         if choice.stage in backend.stages:
-            if choice.name not in (backend.name, offered.plugin.name):
+            if not is_meant(offered, choice.name):
                 return Refusal("choice", f"{choice.name} was asked for in stage {choice.stage}.")
             # A plugin's name asks for what auto would take of it; only its own name asks for an opt-in.
-            named = named or choice.name == backend.name
+            named = named or choice.name in (backend.name, full_name(offered))
     if backend.opt_in and not named:
         return Refusal(
             "opt-in",
@@ -95,14 +101,13 @@ def _verdict(
         fnmatchcase(request.architecture, pattern) for pattern in backend.models
     ):
         return Refusal("model", f"It cannot run models of architecture {request.architecture}.")
-    if not named and (
-        backend.parity.rank > request.parity.rank
-        or (
-            backend.parity.level == request.parity.level
-            and backend.parity.tolerance > request.parity.tolerance
-        )
-    ):
-        return Refusal("parity", f"It promises {backend.parity}; {request.parity} was asked for.")
+    for stage, feature in request.features:
+        if stage in backend.stages and feature not in backend.features:
+            reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
+            return Refusal("feature", reason, remedy)
+    if not named and is_weaker(backend.parity, request.parity):
+        reason = f"It promises {backend.parity}; {request.parity} was asked for."
+        return Refusal("parity", reason)
     missing = probes.missing(backend.needs)
     if missing is not None:
         return Refusal("needs", missing.reason, missing.remedy)

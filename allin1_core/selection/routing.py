@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from allin1_core.contracts.parity import rank_of
 from allin1_core.contracts.route import Route, RouteRequest, Step
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
@@ -117,7 +118,7 @@ def _chain(
                 if bridges is None:
                     continue
                 cost_s = candidate.cost_s + _price(bridges, stage, audio_s)
-                charged_s = cost_s + TIE * backend.parity.rank * candidate.cost_s
+                charged_s = cost_s + TIE * rank_of(backend.parity) * candidate.cost_s
                 step = Step(backend, candidate.plugin.name, bridges, cost_s)
                 boundaries[index + len(span)].append(
                     path.extended((step,), cost_s, charged_s, backend.produces)

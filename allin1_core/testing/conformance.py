@@ -35,7 +35,13 @@ from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import DEFAULT_THRESHOLD, MetreParameters
+from allin1_core.contracts.metre import (
+    DEFAULT_THRESHOLD,
+    MetreParameters,
+    TempoAlternative,
+    TempoPrior,
+)
+from allin1_core.contracts.parity import promise_text
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
 from allin1_core.contracts.verdict import Ready, Unavailable
@@ -168,10 +174,11 @@ class BackendConformance:
 
     def test_it_keeps_its_promise_of_parity(self) -> None:
         record, _ = self.ready()
+        tolerance_of(record)
         reference = load_target(_reference(self.stage).target)(self.setup("cpu"))
         for name, data, output in self.outputs():
             difference = measure(reference(data, Task()), output)
-            told = f"{name}: differs by {difference:g}; promised: {record.parity}"
+            told = f"{name}: differs by {difference:g}; promised: {promise_text(record.parity)}"
             assert keeps_promise(record.parity, difference), told
 
     def test_the_same_input_gives_the_same_output(self) -> None:
@@ -381,7 +388,7 @@ class NnConformance(BackendConformance):
             wanted = load_target(_reference("nn").target)(setup)(data, Task(embeddings=True))
             output = self.run(call, record, device, data, Task(embeddings=True))
             assert output.embeddings.shape == (4, 57, 24, *tail)
-            tolerance = max(1e-4, record.parity.tolerance)
+            tolerance = max(1e-4, tolerance_of(record))
             assert np.abs(output.embeddings - wanted.embeddings).max() < tolerance
 
     def test_progress_ends_at_one(self) -> None:
@@ -442,7 +449,7 @@ class MetricalDbnConformance(BackendConformance):
             for name, data in self.inputs():
                 wanted = reference(setup)(data, Task())
                 output = self.run(call, record, device, data, Task())
-                assert measure(wanted, output) <= record.parity.tolerance, f"{name}, {parameters}"
+                assert measure(wanted, output) <= tolerance_of(record), f"{name}, {parameters}"
 
     def test_the_frame_rate_is_obeyed(self) -> None:
         record, device = self.ready()
@@ -452,7 +459,7 @@ class MetricalDbnConformance(BackendConformance):
             data = Activations(values, rate)
             wanted = load_target(_reference("metrical_dbn").target)(setup)(data, Task())
             output = self.run(load_target(record.target)(setup), record, device, data, Task())
-            assert measure(wanted, output) <= record.parity.tolerance, f"{rate} frames per second"
+            assert measure(wanted, output) <= tolerance_of(record), f"{rate} frames per second"
 
     def test_what_it_says_of_its_confidence_is_the_references(self) -> None:
         record, device = self.ready()
@@ -472,6 +479,25 @@ class MetricalDbnConformance(BackendConformance):
                 )
                 for (_, one), (_, other) in pairs:
                     assert one == other or abs(one - other) < 1e-3, name
+            if output.alternatives:
+                assert_same_alternatives(wanted.alternatives, output.alternatives, name)
+
+    def test_a_prior_over_tempo_is_obeyed_where_it_is_offered(self) -> None:
+        record, device = self.ready()
+        if "tempo_prior" not in record.features:
+            pytest.skip(f"{record.name} offers no prior over tempo")
+        for prior in (TempoPrior(120, 0.7), TempoPrior(70, 0.3, 0.5)):
+            setup = Setup(
+                device=device, metre=MetreParameters(threshold=0.1, tempo_prior=prior), threads=2
+            )
+            reference = load_target(_reference("metrical_dbn").target)(setup)
+            call = load_target(record.target)(setup)
+            for name, data in self.inputs():
+                wanted = reference(data, Task())
+                output = self.run(call, record, device, data, Task())
+                assert measure(wanted, output) <= tolerance_of(record), f"{name}, {prior}"
+                if output.alternatives:
+                    assert_same_alternatives(wanted.alternatives, output.alternatives, name)
 
 
 class FunctionalConformance(BackendConformance):
@@ -489,6 +515,25 @@ class FunctionalConformance(BackendConformance):
         noise = rng.standard_normal(6000).astype(np.float32)
         function = rng.standard_normal((10, 6000)).astype(np.float32)
         yield "noise", Logits(noise, noise, noise, function)
+
+
+def tolerance_of(record: Backend[Any]) -> float:
+    """Largest difference from the reference that `record` promises; skips a test where it has no reference."""
+    if record.parity is None:
+        pytest.skip(f"{record.name} declares that it has no reference")
+    return record.parity.tolerance
+
+
+def assert_same_alternatives(
+    wanted: tuple[TempoAlternative, ...], found: tuple[TempoAlternative, ...], name: str
+) -> None:
+    """Assert that `found` are the tempi of the reference, as sure to 1e-6."""
+    by_relation = {one.relation: one for one in found}
+    assert by_relation.keys() == {one.relation for one in wanted}, name
+    for one in wanted:
+        other = by_relation[one.relation]
+        assert abs(one.confidence - other.confidence) < 1e-6, name
+        assert (one.bpm, one.step) == pytest.approx((other.bpm, other.step)), name
 
 
 def _between(network: BridgeNetwork, source: Space, destination: Space) -> tuple[Bridge, ...]:

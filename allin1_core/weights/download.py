@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from allin1_core.contracts.model import WeightsFile
 from allin1_core.errors import WeightsError
 from allin1_core.weights.check import find_damage
 
 #: Seconds for a server to accept a connection, and between two pieces of its answer.
-TIMEOUT_S = (10.0, 30.0)
+TIMEOUT_S = (5.0, 30.0)
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -64,13 +65,20 @@ def download(file: WeightsFile, folder: Path, progress: Callable[[int], None] | 
         Path(output_file).chmod(0o644)
 
     reasons = [] if file.urls else [f"No address is known for {file.name}."]
+    unreachable: set[str] = set()
     for url in file.urls:
+        # A machine without network says so at once, not once for each revision at the same address.
+        host = urlsplit(url).netloc
+        if host in unreachable:
+            continue
         try:
             with _quiet(pooch.get_logger()):
-                pooch.retrieve(url, file.sha256, file.name, folder, downloader=fetch)
+                pooch.retrieve(url, file.sha256 or None, file.name, folder, downloader=fetch)
             return
-        except (requests.RequestException, _ContentError) as error:  # noqa: PERF203
+        except (requests.RequestException, _ContentError) as error:
             reasons.append(f"{url}: {_explain(error)}")
+            if isinstance(error, (requests.ConnectTimeout, requests.ConnectionError)):
+                unreachable.add(host)
         except OSError as error:
             raise WeightsError(
                 f"Weights cannot be stored in this folder: {error.strerror or error}.",

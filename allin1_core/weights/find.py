@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
 
-from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.errors import SelectionError
 
 #: Models that exist, and the distribution of the plugin that brings each, for messages.
 KNOWN_MODELS = {"madmom-rnn": "allin1-madmom"}
 
 
-def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
+Card = TypeVar("Card", bound=ModelCard | SeparatorCard)
+
+
+def find_card(name: str, cards: Iterable[Card]) -> Card:
     """Find the card called `name`.
 
     Raises
@@ -23,6 +27,12 @@ def find_card(name: str, cards: Iterable[ModelCard]) -> ModelCard:
     known = {card.name: card for card in cards}
     if name in known:
         return known[name]
+    shared = [full for full in known if full.rpartition("/")[2] == name]
+    if shared:
+        raise SelectionError(
+            f"More than one plugin has a model called {name!r}.",
+            remedy=f"Name one of {', '.join(shared)}.",
+        )
     if name in KNOWN_MODELS:
         raise SelectionError(
             f"The model {name!r} comes with {KNOWN_MODELS[name]}, which is not loaded.",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.model import Model, ModelCard, Parameters
-from allin1_core.errors import WeightsError
+from allin1_core.errors import WeightsError, brief
 from allin1_core.weights.store import Found, Progress, find_folders, read_weights
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: How a ZIP archive, and an array in NumPy's format, begin.
+_ZIP, _NPY = b"PK", b"\x93NUMPY"
 
 
 def load_model(
@@ -50,33 +54,82 @@ def load_model(
     files = read_weights(
         card, find_folders(weights_dir), allow_download=download, progress=progress
     )
+    if card.reader is not None:
+        return Model(card, tuple(_read(card.reader, file) for file in files))
     return Model(card, tuple(_parse(file) for file in files))
+
+
+_REMEDY = "The file is as its model describes it; ask whoever published the model."
+
+
+def _read(reader: str, file: Found) -> Parameters:
+    """Let the plugin read a format of its own."""
+    try:
+        module, _, function = reader.partition(":")
+        parameters: Parameters = getattr(importlib.import_module(module), function)(file.content)
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(
+            f"Its model's reader, {reader}, cannot read it: {brief(error)}.",
+            remedy=_REMEDY,
+            path=file.path,
+        ) from error
+    return parameters
 
 
 def _parse(file: Found) -> Parameters:
     import numpy as np
 
+    if not file.content.startswith(_ZIP):
+        raise WeightsError(
+            "Not an archive of NumPy arrays (.npz), and its model names no reader for another format"
+            " (ModelCard.reader).",
+            remedy=_REMEDY,
+            path=file.path,
+        )
     parameters: dict[str, NDArray[np.float32]] = {}
     try:
-        # A pickle could run code of its author's; a file of weights has no need of one.
-        loaded = np.load(io.BytesIO(file.content), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise ValueError("it is a single array")
-        with loaded as archive:
-            for name in archive.files:
-                parameters[name] = archive[name]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
+            for member in archive.namelist():
+                parameters[member.removesuffix(".npy")] = _array(archive.read(member), member)
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        RecursionError,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise WeightsError(
-            f"Not an archive of NumPy arrays: {error}.",
-            remedy="The file is as its model describes it; ask whoever published the model.",
-            path=file.path,
+            f"Not an archive of NumPy arrays: {reason}.", remedy=_REMEDY, path=file.path
         ) from error
     for name, array in parameters.items():
         if array.dtype != np.float32:
             raise WeightsError(
                 f"The array {name} is {array.dtype}; parameters are float32.",
-                remedy="The file is as its model describes it; ask whoever published the model.",
+                remedy=_REMEDY,
                 path=file.path,
             )
         array.setflags(write=False)
     return parameters
+
+
+def _array(content: bytes, member: str) -> NDArray[Any]:
+    import numpy as np
+
+    if not content.startswith(_NPY):
+        raise ValueError(f"{member} in it is no array")
+    try:
+        # A pickle could run code of its author's; a file of weights has no need of one.
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    except ValueError as error:
+        # NumPy's own message advises to allow what must not be allowed.
+        if "allow_pickle" in str(error):
+            raise ValueError(f"{member} in it holds Python objects, not numbers") from None
+        raise
+    return array

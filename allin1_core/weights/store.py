@@ -1,22 +1,24 @@
 """Where files of weights lie on this machine, and how a model's files come together.
 
 A file is looked for in the folder given as an argument, in the folder that ``ALLIN1_WEIGHTS_DIR``
-names, then in the cache; what is nowhere is downloaded into the cache. Every file is checked whenever
-it is read. A damaged file in a folder that the user named is an error; one in the cache is replaced.
+names, in the cache, then where other programs keep it; what is nowhere is downloaded into the cache. Every file is
+checked whenever it is read. A damaged file in a folder that the user named is an error; one in the cache is replaced.
 """
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allin1_core.contracts.model import ModelCard, WeightsFile
+from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
 from allin1_core.errors import WeightsError
 from allin1_core.weights.check import find_damage
 from allin1_core.weights.download import DownloadError, download
+from allin1_core.weights.first_seen import keep_digest, with_digest
 
 #: Called with the bytes downloaded, and the bytes to download in all. It may raise, to cancel.
 Progress = Callable[[int, int], None]
@@ -52,11 +54,14 @@ class Found:
         All of its bytes.
     damage
         How they differ from what the catalogue says, as a sentence; None if they do not.
+    file
+        Which file it should be: the one asked for, or an alternative to it.
     """
 
     path: Path
     content: bytes
     damage: str | None
+    file: WeightsFile
 
 
 def cache_folder() -> Path:
@@ -75,8 +80,25 @@ def find_folders(weights_dir: str | os.PathLike[str] | None = None) -> Folders:
 
 def locate(file: WeightsFile, folders: Folders) -> Path | None:
     """Path of the file that would be used, unchecked; None if there is none."""
-    paths = (folder / file.name for folder in (*folders.named, folders.downloads))
-    return next((path for path in paths if os.path.lexists(path)), None)
+    found = _find(file, folders)
+    return None if found is None else found[1]
+
+
+def is_here(card: ModelCard | SeparatorCard, folders: Folders) -> bool:
+    """Whether all files of a model are on this machine, unchecked; nothing is read."""
+    return all(locate(file, folders) is not None for file in card.files)
+
+
+def _find(file: WeightsFile, folders: Folders) -> tuple[WeightsFile, Path] | None:
+    """The file, or the alternative to it, that would be used, and its path."""
+    for one in (file, *file.alternatives):
+        for folder in (*folders.named, folders.downloads):
+            if os.path.lexists(folder / one.name):
+                return one, folder / one.name
+        for pattern in one.places:
+            for path in sorted(glob.glob(pattern)):  # noqa: PTH207 - a pattern of whole paths
+                return one, Path(path)
+    return None
 
 
 def inspect(file: WeightsFile, folders: Folders) -> Found | None:
@@ -87,9 +109,10 @@ def inspect(file: WeightsFile, folders: Folders) -> Found | None:
     WeightsError
         It is there, but cannot be read.
     """
-    path = locate(file, folders)
-    if path is None:
+    found = _find(file, folders)
+    if found is None:
         return None
+    one, path = found
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -98,11 +121,11 @@ def inspect(file: WeightsFile, folders: Folders) -> Found | None:
             remedy="Make the file readable, or remove it.",
             path=path,
         ) from error
-    return Found(path, content, find_damage(file, content))
+    return Found(path, content, find_damage(with_digest(one, folders.downloads), content), one)
 
 
 def read_weights(
-    card: ModelCard,
+    card: ModelCard | SeparatorCard,
     folders: Folders,
     *,
     allow_download: bool = True,
@@ -148,11 +171,16 @@ def read_weights(
         for note in notes:
             _logger.warning("%s It will be downloaded again.", note)
         sound.update(_download_missing(card, missing, folders, progress))
+    for there in sound.values():
+        keep_digest(there.file, there.content, folders.downloads)
     return [sound[file] for file in card.files]
 
 
 def _download_missing(
-    card: ModelCard, missing: Sequence[WeightsFile], folders: Folders, progress: Progress | None
+    card: ModelCard | SeparatorCard,
+    missing: Sequence[WeightsFile],
+    folders: Folders,
+    progress: Progress | None,
 ) -> dict[WeightsFile, Found]:
     total = sum(file.size for file in missing)
     # A warning, because the licence is for the user to weigh, and this happens once.
@@ -172,11 +200,11 @@ def _download_missing(
                 progress(before + count, total)
 
         try:
-            download(file, folders.downloads, advance)
+            download(with_digest(file, folders.downloads), folders.downloads, advance)
         except DownloadError as error:
             left = missing[len(fetched) :]
             raise _not_here(card, left, folders, error.reasons) from None
-        there = inspect(file, Folders((), folders.downloads))
+        there = inspect(replace(file, places=(), alternatives=()), Folders((), folders.downloads))
         if there is None or there.damage:
             raise WeightsError(
                 "Another program removed or changed it right after the download.",
@@ -189,7 +217,10 @@ def _download_missing(
 
 
 def _not_here(
-    card: ModelCard, missing: Sequence[WeightsFile], folders: Folders, reasons: Iterable[str]
+    card: ModelCard | SeparatorCard,
+    missing: Sequence[WeightsFile],
+    folders: Folders,
+    reasons: Iterable[str],
 ) -> WeightsError:
     """Build the error that tells a person without a connection what to put where."""
     names = ", ".join(file.name for file in missing)

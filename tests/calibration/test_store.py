@@ -33,9 +33,17 @@ def conditions(
     metre=DEFAULT_METRE,
     demix=DEFAULT_DEMIX,
     threads=None,
+    options=None,
 ):
     return conditions_of(
-        backend, plugin, ready, model=model, metre=metre, demix=demix, threads=threads
+        backend,
+        plugin,
+        ready,
+        model=model,
+        metre=metre,
+        demix=demix,
+        threads=threads,
+        options=options,
     )
 
 
@@ -70,6 +78,7 @@ def test_what_is_saved_is_found_again(tmp_path):
         {"ready": Ready("cuda:0", "Some GPU, Library 2.1")},
         {"model": "all-in-one, 1"},
         {"threads": 2},
+        {"options": {"batch": 4}},
         {"backend": Backend("mine", "nn", "nowhere:create", needs=Needs(("packaging>=1",)))},
         {"backend": Backend("other", "nn", "nowhere:create", needs=BACKEND.needs)},
         {"backend": Backend("mine", "functional", "nowhere:create", needs=BACKEND.needs)},

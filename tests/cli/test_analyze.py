@@ -18,7 +18,9 @@ from allin1_core.cli.main import run
 from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.metre import NO_TEMPO_PRIOR, TempoPrior
 from allin1_core.io import atomic
+from allin1_core.reference import metrical_dbn
 from allin1_core.testing.models import model_plugin
 
 
@@ -43,7 +45,10 @@ def test_a_song_is_analysed_and_written(random_model, song, tmp_path, capsys):
 def test_the_mix_names_the_result_and_the_stems_give_it(random_model, song, tmp_path, capsys):
     out = tmp_path / "out"
     stems = [f"--stems-{name}={song / name}.wav" for name in ("bass", "drums", "other", "vocals")]
-    assert run([str(tmp_path / "mix.mp3"), *random_model, "-o", str(out), *stems]) == 0
+    command = [str(tmp_path / "mix.mp3"), *random_model, "-o", str(out), *stems]
+    assert run(command) == 3  # misspelt
+    (tmp_path / "mix.mp3").touch()
+    assert run(command) == 0
     assert files(out) == ["mix.json"]
 
 
@@ -75,6 +80,45 @@ def test_the_decoders_options_reach_it(random_model, song, tmp_path, capsys):
     result = allin1.load_result(tmp_path / "song.json")
     assert set(result.beat_positions) <= {1, 2, 3, 4, 5}
     assert ((60 / np.diff(result.beats)) < 151).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "prior"),
+    [
+        ([], None),
+        (["--tempo-prior", "none"], NO_TEMPO_PRIOR),
+        (["--tempo-prior", "100,0.5"], TempoPrior(100, 0.5)),
+        (["--tempo-prior", "100,0.5,0.2"], TempoPrior(100, 0.5, 0.2)),
+    ],
+)
+def test_the_prior_over_tempo_reaches_the_decoder(
+    random_model,
+    model_folder,
+    monkeypatch,
+    isolated_plugins,
+    make_plugin,
+    song,
+    tmp_path,
+    given,
+    prior,
+):
+    seen = []
+    module = ModuleType("decoder_for_a_test")
+
+    def create(setup):
+        seen.append(setup.metre.tempo_prior)
+        return metrical_dbn.create(setup)
+
+    module.create = create
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    name = {"name": "mine", "stage": "metrical_dbn", "features": ("tempo_prior",)}
+    backend = Backend(**name, target=f"{module.__name__}:create")
+    mine = make_plugin(allin1_metrical_dbn=lambda: [backend])
+    plugins = isolated_plugins(model=model_plugin(model_folder[1]), mine=mine)
+    monkeypatch.setattr(analyze, "load_plugins", lambda ctx: plugins)
+    options = [*given, "-b", "metrical_dbn=mine", "-o", str(tmp_path / "out")]
+    assert run(["analyze", *random_model, "--stems-dir", str(song), *options]) == 0
+    assert seen == [prior]
 
 
 def test_the_options_of_separation_reach_it(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from allin1_core.cli.weights import command
-from allin1_core.contracts.model import ModelCard, WeightsFile
+from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
 from allin1_core.errors import SelectionError, WeightsError
 from allin1_core.markers import hookimpl
 from allin1_core.plugins.loading import load_plugins
@@ -129,6 +130,31 @@ def test_list_shows_the_models_of_plugins_with_their_own_licence(monkeypatch):
     assert "in its plugin" in line
     assert "\nmine\n  Source: my plugin\n  Licence: Mine alone.\n" in text
     assert "\nharmonix-all" in text
+
+
+class PluginWithSeparator:
+    def __init__(self, *files: WeightsFile) -> None:
+        self.files = files
+
+    @hookimpl
+    def allin1_separators(self):
+        return [SeparatorCard("unet", "Four stems", self.files, "MIT", "my plugin")]
+
+
+def test_separation_models_are_listed_fetched_and_verified_too(small, cache, monkeypatch):
+    plugin = PluginWithSeparator(small[0].files[0], replace(small[0].files[1], size=0, sha256=""))
+    plugins = load_plugins(autoload=False, extra={"mine": plugin})
+    monkeypatch.setattr("allin1_core.cli.weights.load_plugins", lambda _: plugins)
+    (line,) = [line for line in run_well("list").splitlines() if line.startswith("unet ")]
+    assert line.split()[1:5] == ["2", "unknown", "not", "here"]
+    (record,) = [m for m in json.loads(run_well("list", "--json")) if m["kind"] == "separation"]
+    assert record["name"] == "unet"
+    assert "architecture" not in record
+    paths = run_well("fetch", "unet").splitlines()
+    assert paths == [str(cache / "small0.npz"), str(cache / "small1.npz")]
+    assert [line.split()[0] for line in run_well("verify", "unet").splitlines()] == ["ok", "ok"]
+    (cache / "small1.npz").write_bytes(b"changed")
+    assert isinstance(run("verify", "unet").exception, WeightsError)
 
 
 def test_list_gives_the_same_to_a_program(small, good, cache):

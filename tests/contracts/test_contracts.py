@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from allin1_core.contracts.arrays import first_not_finite
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.metre import Metre, MetreParameters, TempoAlternative, TempoPrior
 from allin1_core.contracts.parity import IDENTICAL, LOSSY, close, event
 from allin1_core.contracts.sections import Sections, Segment
 from allin1_core.contracts.spectrogram import LogSpectrogram, frame_count
@@ -22,6 +22,11 @@ F32 = np.float32
 def logits(frames=5, **changes):
     arrays = {name: np.zeros(frames, F32) for name in ("beat", "downbeat", "section")}
     return Logits(**{**arrays, "function": np.zeros((10, frames), F32), **changes})
+
+
+def alternatives(**changes):
+    one = {"relation": "half", "bpm": 60.0, "confidence": 0.1, "first": 0.0, "step": 2.0, **changes}
+    return Metre(np.zeros(0), np.zeros(0, np.int64), alternatives=(TempoAlternative(**one),))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +44,9 @@ def logits(frames=5, **changes):
         Metre(np.zeros(0), np.zeros(0, np.int64)),
         Metre(np.array([0.1, 0.5]), np.array([4, 1])),
         Sections((Segment(0.0, 1.0, "intro"), Segment(1.0, 2.5, "verse"))),
+        alternatives(),
         MetreParameters(),
+        MetreParameters(tempo_prior=TempoPrior(120, 0.7)),
         MetreParameters(beats_per_bar=(1,), num_tempi=None, threshold=0.0),
     ],
 )
@@ -82,6 +89,11 @@ def test_what_is_right_passes_and_comes_back(record):
         (MetreParameters(observation_lambda=1), "observation_lambda"),
         (MetreParameters(threshold=1.5), "threshold"),
         (MetreParameters(threshold=float("nan")), "threshold"),
+        (MetreParameters(tempo_prior=TempoPrior(0, 1)), "tempo_prior.bpm"),
+        (MetreParameters(tempo_prior=TempoPrior(120, float("nan"))), "tempo_prior.octaves"),
+        (MetreParameters(tempo_prior=TempoPrior(120, 1, -1)), "tempo_prior.strength"),
+        (alternatives(confidence=1.5), "metre.alternatives"),
+        (alternatives(bpm=0.0), "metre.alternatives"),
     ],
 )
 def test_what_is_wrong_is_refused_with_a_sentence(record, message):
@@ -121,3 +133,14 @@ def test_errors_survive_a_trip_to_another_process():
     batch = pickle.loads(pickle.dumps(BatchError([None], {"a.wav": error})))
     assert "1 of 1 tracks failed" in str(batch)
     assert str(batch.errors["a.wav"]) == str(error)
+
+
+def test_sections_must_have_a_strength_for_each_inner_boundary_and_labels_for_each_segment() -> (
+    None
+):
+    segments = (Segment(0.0, 1.0, "verse"), Segment(1.0, 2.0, "chorus"))
+    Sections(segments, (0.5,), ((1.0,), (1.0,))).validate()
+    with pytest.raises(ContractError, match="boundary_strengths"):
+        Sections(segments, (0.5, 0.5)).validate()
+    with pytest.raises(ContractError, match="label_probabilities"):
+        Sections(segments, None, ((1.0,),)).validate()

@@ -22,7 +22,7 @@ def test_blocking_plugins_one_by_one_ends_at_the_reference_with_the_same_beats(t
     extra = {"model": model_plugin(card)}
     stems = music_stems(6.0)
     found = [r.name for r in load_plugins(extra=extra).records if r.status == "loaded"]
-    installed = [name for name in found if name not in ("reference", "harmonix", "model")]
+    installed = [name for name in found if name not in (*BUILT_IN, "model")]
     if not installed:
         pytest.skip("no plugin is installed")
 

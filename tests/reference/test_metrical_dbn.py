@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import statistics
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.metre import NO_TEMPO_PRIOR, MetreParameters, TempoPrior
 from allin1_core.contracts.stages import Setup, Task
 from allin1_core.errors import ContractError
 from allin1_core.reference import bar_pointer_viterbi, metrical_prep
@@ -101,8 +104,25 @@ def odd_activations():
 # --- an independent search over all states ---------------------------------------------------------------
 
 
+def log_chance(intervals, transition_lambda):
+    """Log probabilities ``[from, to]`` of a change of interval."""
+    weights = np.array([[-abs(to / one - 1) for to in intervals] for one in intervals])
+    chance = np.exp(transition_lambda * weights)
+    chance[chance <= 2**-52] = 0
+    with np.errstate(divide="ignore"):
+        return np.log(chance / chance.sum(axis=1, keepdims=True))
+
+
+def frame_gain(prior, bpm):
+    """What a frame gains from the prior, from its definition."""
+    if prior is None:
+        return 0.0
+    density = statistics.NormalDist(0, prior.octaves).pdf(math.log2(bpm / prior.bpm))
+    return prior.strength * math.log(density)
+
+
 def full_search(values, parameters, frames_per_second):
-    """Beats by a Viterbi search over every state, one at a time, from the definition of the model.
+    """Score and beats by a Viterbi search over every state, one at a time, from the definition of the model.
 
     Only for ``num_tempi=None`` and ``correct=True``.
     """
@@ -113,19 +133,17 @@ def full_search(values, parameters, frames_per_second):
     with np.errstate(all="ignore"):
         nothing = np.log((1 - values.sum(axis=1)) / (parameters.observation_lambda - 1))
         densities = np.stack([nothing, np.log(values[:, 0]), np.log(values[:, 1])]).astype(float)
-        weights = np.array([[-abs(to / one - 1) for to in intervals] for one in intervals])
-        chance = np.exp(parameters.transition_lambda * weights)
-        chance[chance <= 2**-52] = 0
-        log_chance = np.log(chance / chance.sum(axis=1, keepdims=True))
+        chances = log_chance(intervals, parameters.transition_lambda)
 
     best = (-np.inf, None, None)
     for beats in parameters.beats_per_bar:
         states = [(b, i, k) for b in range(beats) for i in intervals for k in range(i)]
         number = {state: n for n, state in enumerate(states)}
-        kinds = []
+        kinds, gains = [], []
         for b, i, k in states:
             on_beat = (np.linspace(0, 1, i, endpoint=False)[k] + b) % 1 < border
             kinds.append((2 if b == 0 else 1) if on_beat else 0)
+            gains.append(frame_gain(parameters.tempo_prior, 60 * frames_per_second / i))
         sources = []
         for b, i, k in states:
             if k:
@@ -134,7 +152,7 @@ def full_search(values, parameters, frames_per_second):
                 before = (b - 1) % beats
                 sources.append(
                     [
-                        (number[before, j, j - 1], log_chance[j - shortest, i - shortest])
+                        (number[before, j, j - 1], chances[j - shortest, i - shortest])
                         for j in intervals
                     ]
                 )
@@ -145,7 +163,7 @@ def full_search(values, parameters, frames_per_second):
             for n in range(len(states)):
                 top, source = -np.inf, 0
                 for candidate, weight in sources[n]:
-                    score = scores[candidate] + weight + densities[kinds[n], t]
+                    score = scores[candidate] + weight + densities[kinds[n], t] + gains[n]
                     if score > top:
                         top, source = score, candidate
                 new.append(top)
@@ -191,6 +209,46 @@ def test_it_equals_a_search_over_all_states(seed):
         lambda fraction: None,
     )
     assert max(path.log_probabilities) == pytest.approx(score, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_with_a_prior_over_tempo_it_equals_a_search_over_all_states(seed):
+    rng = np.random.default_rng(seed)
+    prior = TempoPrior(
+        float(rng.choice([60, 90, 150, 240])), float(rng.choice([0.3, 1])), [0.05, 1][seed % 2]
+    )
+    parameters = replace(SMALL, tempo_prior=prior)
+    frames = [1, 2, 5, 11, 40, 60, 80, 100][seed]
+    values = rng.random((frames, 2)) ** (1 + 3 * (seed % 2)) * 0.5
+    score, beats = full_search(values, parameters, SMALL_RATE)
+    found = decode(values, parameters)
+    assert pairs(found) == beats
+    assert max(p for _, p in found.metre_log_probabilities) == pytest.approx(score, rel=1e-12)
+
+
+def test_a_prior_over_tempo_decides_between_octaves():
+    # Every second beat is weaker, so that half the tempo fits nearly as well.
+    values = np.full((2400, 2), 1e-3, np.float32)
+    values[25::40, 0] = 0.9
+    values[45::40, 0] = 0.03
+    values[25::160] = [1e-3, 0.9]
+    tempo = {}
+    for bpm in (70, 120, 160):
+        parameters = MetreParameters(threshold=0.0, tempo_prior=TempoPrior(bpm, 0.5, 0.2))
+        found = decode(values, parameters, 100)
+        tempo[bpm] = round(60 / np.median(np.diff(found.beat_times_s)))
+    assert tempo == {70: 75, 120: 150, 160: 150}
+
+
+@pytest.mark.parametrize("prior", [None, NO_TEMPO_PRIOR, TempoPrior(90, 0.3, 0.0)])
+def test_without_strength_a_prior_changes_no_bit(prior):
+    values = song(3, 700)
+    plain = bar_pointer_model(MetreParameters(), 100.0)
+    model = bar_pointer_model(MetreParameters(tempo_prior=prior), 100.0)
+    assert model.frame_gains is None
+    np.testing.assert_array_equal(model.log_transition, plain.log_transition)
+    found = decode(values, MetreParameters(tempo_prior=prior), 100)
+    assert pairs(found) == pairs(decode(values, MetreParameters(), 100))
 
 
 @pytest.mark.parametrize("observation_lambda", [2, 3, 5])
@@ -359,40 +417,44 @@ def test_scores_and_paths_are_those_of_madmom_to_the_bit(madmom, seed):
         assert ours == states.tolist()
 
 
-def every_path(model, densities, beats):
+def every_path(model, densities, beats, transition_lambda, prior, frames_per_second):
     """All paths of a metre as (log probability, lanes), from the definition of the model."""
     frames = densities.shape[1]
     start = -np.log(beats * int(model.intervals.sum()))
+    chance = log_chance(model.intervals, transition_lambda)
+    gains = [frame_gain(prior, bpm) for bpm in 60 * frames_per_second / model.intervals]
 
     def walk(lanes, score):
         entry, beat, index = lanes[-1]
         interval, zone = int(model.intervals[index]), int(model.zone_frames[beat, index])
         for frame in range(max(entry, 0), min(entry + interval, frames)):
             score += densities[(1 if beat else 2) if frame < entry + zone else 0, frame]
+            score += gains[index]
         if entry + interval >= frames:
             yield score, lanes
             return
         for other in range(len(model.intervals)):
-            step = model.log_transition[other, index]
+            step = chance[index, other]
             yield from walk([*lanes, (entry + interval, (beat + 1) % beats, other)], score + step)
 
     for beat, (index, interval) in itertools.product(range(beats), enumerate(model.intervals)):
         for entry in range(1 - int(interval), 1):
             # Frame 0 is reached by a transition from before the song, too.
-            before = 0.0 if entry < 0 else max(model.log_transition[index])
+            before = 0.0 if entry < 0 else max(chance[:, index])
             yield from walk([(entry, beat, index)], start + before)
 
 
+@pytest.mark.parametrize("prior", [None, TempoPrior(70, 0.3, 0.5)])
 @pytest.mark.parametrize("seed", range(6))
-def test_confidences_are_those_of_all_paths_compared(seed):
-    parameters = MetreParameters((2, 3), 60, 100, None, 5.0, 3, 0.0, correct=seed % 2 == 0)
+def test_confidences_are_those_of_all_paths_compared(seed, prior):
+    parameters = MetreParameters((2, 3), 60, 100, None, 5.0, 3, 0.0, seed % 2 == 0, prior)
     values = np.random.default_rng(seed).uniform(0.01, 0.45, (17, 2))
     found = decode(values, parameters, 5.0)
     model = bar_pointer_model(parameters, 5.0)
     assert model.intervals.tolist() == [3, 4, 5]
     densities = log_densities(values, 3)
     heights = beat_heights(values, parameters.correct)
-    paths = {beats: list(every_path(model, densities, beats)) for beats in (2, 3)}
+    paths = {beats: list(every_path(model, densities, beats, 5.0, prior, 5.0)) for beats in (2, 3)}
     scores = {beats: max(score for score, _ in paths[beats]) for beats in paths}
     assert dict(found.metre_log_probabilities) == pytest.approx(scores)
     assert found.metre_confidence == pytest.approx(1 - np.exp(-abs(scores[2] - scores[3])))

@@ -106,8 +106,9 @@ def test_a_backend_that_keeps_its_promise_is_checked_once(make_session, plugin, 
     assert {r.backend for r in first.records if r.stages == ("nn",)} == {"mine"}
 
 
-def test_what_promises_nothing_is_not_checked(make_session, plugin, stems):
-    loose, calls = plugin("nn", network, 0.5, parity=LOSSY)
+@pytest.mark.parametrize("parity", [LOSSY, None])
+def test_what_promises_nothing_is_not_checked(make_session, plugin, stems, parity):
+    loose, calls = plugin("nn", network, 0.5, parity=parity)
     with make_session(plugins={"loose": loose}, guard=True, parity="lossy") as session:
         assert session.run(stems).fallbacks == []
     assert len(calls) == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -11,8 +13,10 @@ import pytest
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.metre import NO_TEMPO_PRIOR, Metre, MetreParameters, TempoPrior
+from allin1_core.contracts.model import SeparatorCard, WeightsContent, WeightsFile
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.speed import Speed
@@ -22,10 +26,12 @@ from allin1_core.io.stems import read_stems
 from allin1_core.reference import functional, metrical_dbn, metrical_prep, network, spectrogram
 from allin1_core.runtime import plan, steps
 from allin1_core.runtime.plan import Products
+from allin1_core.runtime.session import Session
 from allin1_core.runtime.tempo import estimate_bpm
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.conformance import measure
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
+from allin1_core.testing.models import model_plugin
 
 FAST = (Speed("cpu", 0.0, 1e-9, "a test"),)
 MODULES = {
@@ -443,6 +449,42 @@ def test_the_network_is_given_long_songs_in_blocks(
     assert told == sorted(told)
 
 
+def test_a_separator_gets_its_checked_files_from_the_core(
+    model_folder, isolated_plugins, make_plugin, monkeypatch, tmp_path
+):
+    got = []
+    module = ModuleType("separator_for_a_test")
+
+    def create(setup):
+        got.extend(setup.separator_files())
+        return lambda mix, task: Stems(np.stack([mix.samples / 4] * 4))
+
+    module.create = create
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    (tmp_path / "unet.bin").write_bytes(b"parameters")
+    file = WeightsFile("unet.bin", hashlib.sha256(b"parameters").hexdigest(), 10)
+    backend = Backend("mine", "demix", f"{module.__name__}:create", separators=("unet",))
+    mine = make_plugin(
+        allin1_demix=lambda: [backend],
+        allin1_separators=lambda: [SeparatorCard("unet", "A", (file,), "MIT", "tests")],
+    )
+    folder, card = model_folder
+    (tmp_path / card.files[0].name).write_bytes((folder / card.files[0].name).read_bytes())
+    plugins = isolated_plugins(model=model_plugin(card), mine=mine)
+    mix = Mix(np.random.default_rng(0).standard_normal((2, 44_100)).astype(np.float32))
+    options = {"weights_dir": str(tmp_path), "plugins": plugins}
+    with Session("random", demix=DemixParameters("unet"), **options) as session:
+        session.run(mix, outputs=["activations"])
+    assert got == [WeightsContent("unet.bin", b"parameters")]
+    (tmp_path / "unet.bin").write_bytes(b"others")
+    with Session("random", demix=DemixParameters("unet"), **options) as session:
+        with pytest.raises(WeightsError, match="Truncated, or another file"):
+            session.run(mix, outputs=["activations"])
+    with Session("random", demix=DemixParameters("vnet"), **options) as session:
+        with pytest.raises(InputError, match="There are unet"):
+            session.run(mix, outputs=["activations"])
+
+
 def test_the_decoder_obeys_its_parameters(make_session, by_hand):
     metre = MetreParameters(beats_per_bar=(7,), min_bpm=100, max_bpm=140, threshold=0.0)
     with make_session(metre=metre) as session:
@@ -454,6 +496,35 @@ def test_the_decoder_obeys_its_parameters(make_session, by_hand):
 def test_the_threshold_is_the_models_unless_it_is_given(make_session):
     assert make_session().engine.backends.metre.threshold == 0.05
     assert make_session(metre=MetreParameters(threshold=0.4)).engine.backends.metre.threshold == 0.4
+
+
+def test_the_prior_over_tempo_is_the_models_unless_it_is_given(model_folder, isolated_plugins):
+    folder, card = model_folder
+    own, other = TempoPrior(120, 0.7), TempoPrior(90, 0.5, 0.1)
+    for of_card, given, wanted in (
+        (None, None, None),
+        (own, None, own),
+        (own, other, other),
+        (own, NO_TEMPO_PRIOR, NO_TEMPO_PRIOR),
+    ):
+        plugins = isolated_plugins(model=model_plugin(replace(card, tempo_prior=of_card)))
+        metre = MetreParameters(tempo_prior=given)
+        with Session("random", metre=metre, weights_dir=str(folder), plugins=plugins) as session:
+            assert session.engine.backends.metre.tempo_prior == wanted
+            request = session.request(("metrical_dbn",), 10.0)
+            has_prior = wanted in (own, other)
+            assert request.features == ((("metrical_dbn", "tempo_prior"),) if has_prior else ())
+
+
+def test_a_prior_over_tempo_changes_what_is_found(make_session, by_hand):
+    tempo = {}
+    for bpm in (60, 200):
+        metre = MetreParameters(threshold=0.0, tempo_prior=TempoPrior(bpm, 0.2, 1.0))
+        with make_session(metre=metre) as session:
+            found = session.run(by_hand[Logits], outputs=["beats"]).products.metre
+        tempo[bpm] = 60 / np.diff(found.beat_times_s).mean()
+    assert tempo[60] < 85
+    assert tempo[200] > 140
 
 
 def test_a_closed_session_can_go_on(make_session, by_hand):

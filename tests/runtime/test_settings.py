@@ -99,6 +99,15 @@ def test_the_file_says_what_arguments_can(config, make_session, monkeypatch):
     assert read_settings().weights_dir is None
 
 
+def test_options_of_plugins_are_read_with_the_file_that_has_them(config):
+    path = str(config("[plugins.mine]\nbatch = 4\nfused = true\n[plugins.other]\nbatch = 'x'\n"))
+    assert read_settings().options == {
+        ("mine", "batch"): (4, path),
+        ("mine", "fused"): (True, path),
+        ("other", "batch"): ("x", path),
+    }
+
+
 def test_without_a_variable_the_file_in_the_users_folder_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(platformdirs, "user_config_dir", lambda name: str(tmp_path / name))
     monkeypatch.delenv("ALLIN1_CONFIG", raising=False)
@@ -122,6 +131,8 @@ def test_without_a_variable_the_file_in_the_users_folder_is_read(tmp_path, monke
         ("parity = 'exact'", "Write one of identical, close, lossy"),
         ("[backends]\nnn = 3", "backends.nn is 3"),
         ("backends = 'nn=torch'", "wanted a table"),
+        ("[plugins]\nmine = 3", "plugins.mine is 3; wanted a table"),
+        ("plugins = 'mine'", "plugins is 'mine'; wanted a table"),
         ("model = ", "Is not TOML"),
     ],
 )

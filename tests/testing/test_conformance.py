@@ -93,6 +93,11 @@ def test_a_right_backend_passes(tmp_path):
     assert failures(tmp_path) == set()
 
 
+def test_a_backend_without_a_reference_is_not_compared_with_one(tmp_path):
+    body = "activations = activations * np.float32(0.5)"
+    assert failures(tmp_path, record="parity=None", body=body) == set()
+
+
 @pytest.mark.parametrize(
     ("mistake", "caught_by"),
     [

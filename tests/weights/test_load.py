@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import io
+import pickle
+import sys
+import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +87,40 @@ def test_a_pickle_is_refused_and_not_run(cache, tmp_path, make_card):
     with pytest.raises(WeightsError, match="Not an archive") as caught:
         load_model(card)
     assert caught.value.path == str(cache / "member0.npz")
+    assert "trap.npy in it holds Python objects" in caught.value.message
+    assert "allow_pickle" not in str(caught.value)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_file_that_is_a_pickle_is_refused_without_bad_advice(cache, tmp_path, make_card):
+    card = in_cache(cache, make_card, pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(WeightsError, match="names no reader for another format") as caught:
+        load_model(card)
+    assert "pickle" not in caught.value.message
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_other_formats_are_read_by_their_models_plugin(cache, make_card, monkeypatch):
+    module = types.ModuleType("reader_for_a_test")
+    module.read = lambda content: {"bias": np.frombuffer(content, np.float32)}
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    card = in_cache(cache, make_card, b"12345678", b"1234")
+    model = load_model(replace(card, reader="reader_for_a_test:read"))
+    assert [len(member["bias"]) for member in model.members] == [2, 1]
+    (cache / "member0.npz").write_bytes(b"12345679")
+    with pytest.raises(WeightsError, match=r"(Not the file|not on this machine)"):
+        load_model(replace(card, reader="reader_for_a_test:read"), download=False)
+
+
+@pytest.mark.parametrize("reader", ["reader_for_a_test:read", "no_such_module:read"])
+def test_a_reader_that_fails_is_an_error_that_names_it(cache, make_card, monkeypatch, reader):
+    module = types.ModuleType("reader_for_a_test")
+    module.read = lambda content: 1 / 0
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    card = replace(in_cache(cache, make_card, b"x"), reader=reader)
+    with pytest.raises(WeightsError, match=f"reader, {reader}, cannot read it") as caught:
+        load_model(card)
+    assert caught.value.path == str(cache / "member0.npz")
 
 
 def npy() -> bytes:

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from allin1_core.contracts.logits import Activations
-from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.metre import Metre, MetreParameters, TempoPrior
 from allin1_core.contracts.stages import Setup, Task
 from allin1_core.errors import BackendError, ContractError
 from allin1_core.reference.metrical_dbn import create as create_reference
@@ -38,6 +38,7 @@ def same(one: Metre, other: Metre) -> bool:
         and np.array_equal(one.beat_confidences, other.beat_confidences)
         and one.metre_log_probabilities == other.metre_log_probabilities
         and one.metre_confidence == other.metre_confidence
+        and one.alternatives == other.alternatives
         and one.warnings == other.warnings
     )
 
@@ -104,6 +105,8 @@ PARAMETERS = st.builds(
     observation_lambda=st.integers(2, 20),
     threshold=st.none() | st.floats(0, 0.6),
     correct=st.booleans(),
+    tempo_prior=st.none()
+    | st.builds(TempoPrior, st.floats(30, 300), st.floats(0.05, 3), st.floats(0, 2)),
 )
 
 VALUES = arrays.arrays(
@@ -151,6 +154,7 @@ def test_any_input_decodes_as_in_the_reference(
         (MetreParameters(threshold=0.0), 100.0),
         (MetreParameters(beats_per_bar=(1, 2, 5, 6, 7), threshold=0.0), 100.0),
         (MetreParameters(threshold=0.0), 50.0),
+        (MetreParameters(threshold=0.0, tempo_prior=TempoPrior(120, 0.7)), 50.0),
         (MetreParameters(threshold=0.0, num_tempi=None, transition_lambda=5), 17.0),
         (MetreParameters(threshold=0.0, max_bpm=120, correct=False), 2.0),
     ],

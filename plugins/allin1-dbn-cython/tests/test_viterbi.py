@@ -222,8 +222,9 @@ def test_the_kernel_refuses_arrays_that_do_not_fit() -> None:
         lattice.advance(1, 90, exits)
     with pytest.raises(ValueError, match="whole block"):
         lattice.advance(0, 101, np.empty((5, three.lanes, three.width)))
-    with pytest.raises(ValueError, match="scores"):
-        lattice.best_end(np.empty((three.lanes, 8)))
+    for use in (lattice.finish, lattice.best_end):
+        with pytest.raises(ValueError, match="scores"):
+            use(np.empty((three.lanes, 8)))
     visits, margins = np.empty((9, 3), np.int32), np.empty(9)
     with pytest.raises(ValueError, match="lane"):
         lattice.trace(exits, 0, 96, (90, 3, 0), visits, margins)

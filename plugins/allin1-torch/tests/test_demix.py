@@ -376,7 +376,7 @@ def test_parameters_out_of_range_are_refused_before_anything_is_loaded(monkeypat
 
 
 def test_the_stage_separates_on_its_device(device, monkeypatch, model, small):
-    monkeypatch.setattr(demix, "load_bag", lambda parameters: demix_models.bag_of(small()))
+    monkeypatch.setattr(demix, "load_bag", lambda parameters, files: demix_models.bag_of(small()))
     call = demix.create(Setup(device, demix=DemixParameters(precision="float32"), threads=1))
     mix = noise(40_000)
     stems = call(Mix(mix.to(device)), Task()).validate()

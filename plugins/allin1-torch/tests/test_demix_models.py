@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import re
 from fractions import Fraction
 
 import pytest
 import torch
+import yaml
 from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.model import WeightsContent
 from allin1_core.errors import InputError, WeightsError
 
 pytest.importorskip("demucs", reason="needs Demucs: install allin1-torch[demucs]")
 
-from demucs import pretrained
+from demucs import hf, pretrained
 from demucs.htdemucs import HTDemucs
 
 from allin1_backend_torch import demix_models
 from allin1_backend_torch.demix_models import load_bag
+from allin1_backend_torch.demucs_catalogue import NAMES, separators
 
 SIZES = {"channels": 8, "bottom_channels": 16, "t_layers": 1, "t_heads": 2}
 SOURCES = ["drums", "bass", "other", "vocals"]
@@ -50,14 +55,6 @@ def same(one, other):
         torch.equal(a, b)
         for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     )
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    def refuse(name, repo=None):
-        raise OSError("the network is unreachable")
-
-    monkeypatch.setattr(pretrained, "get_model", refuse)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "th"])
@@ -95,7 +92,7 @@ def test_what_is_missing_is_named_with_the_folder(tmp_path):
     text = str(caught.value)
     assert str(tmp_path) in text
     for signature in ("f7e0c4bc", "d12395a8", "92cfc3b6", "04573f0d"):
-        assert f"{signature}.safetensors or {signature}-" in text
+        assert f"{signature}.safetensors or {signature}-" in text, text
     assert "--stems-dir" in text
 
 
@@ -113,43 +110,77 @@ def test_a_damaged_file_is_named(tmp_path, name):
 
 
 def test_a_recipe_that_is_none_is_named(tmp_path):
-    for text in ("[", "weights: []"):
+    for text in ("[", "weights: []", "models: x", "models: ['../x']", "[" * 5000):
         (tmp_path / "htdemucs.yaml").write_text(text)
         with pytest.raises(WeightsError, match="Not a bag of models"):
             load_bag(DemixParameters(weights=str(tmp_path)))
 
 
-@pytest.mark.parametrize("stop", [OSError("the network is unreachable"), SystemExit(1)])
-def test_weights_that_cannot_be_fetched_are_named_with_ways_to_go_on(monkeypatch, stop):
-    def refuse(name, repo=None):
-        raise stop
-
-    monkeypatch.setattr(pretrained, "get_model", refuse)
-    with pytest.raises(WeightsError) as caught:
+def test_a_published_model_is_made_of_the_files_that_the_core_gives(tmp_path):
+    models = [small(seed) for seed in range(4)]
+    contents = []
+    for number, model in enumerate(models):
+        save(tmp_path, f"n{number}", model, "safetensors")
+        path = tmp_path / f"n{number}.safetensors"
+        contents.append(WeightsContent(path.name, path.read_bytes()))
+    bag = load_bag(DemixParameters("htdemucs_ft"), lambda: contents)
+    assert all(same(one, model) for one, model in zip(bag.models, models, strict=True))
+    assert bag.weights == tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
+    with pytest.raises(WeightsError, match="do not fit together"):
+        load_bag(DemixParameters("htdemucs_ft"), lambda: contents[:3])
+    with pytest.raises(WeightsError, match="Nobody gives the files"):
         load_bag(DemixParameters())
-    text = str(caught.value)
-    for part in ("955717e8.safetensors", "955717e8-8726e21a.th", "--demucs-weights", "--stems-dir"):
-        assert part in text
-    assert "huggingface.co/adefossez/HTDemucs" in text
 
 
-def test_by_name_demucs_itself_finds_the_model(monkeypatch):
-    asked = []
+def test_a_failure_to_get_the_files_is_told(tmp_path):
+    def refuse():
+        raise WeightsError("no network", remedy="Give stems.")
 
-    def give(name):
-        asked.append(name)
-        return small(4)
-
-    monkeypatch.setattr(pretrained, "get_model", give)
-    assert same(load_bag(DemixParameters("hdemucs_mmi")).models[0], small(4))
-    assert asked == ["hdemucs_mmi"]
+    with pytest.raises(WeightsError, match="no network"):
+        load_bag(DemixParameters(), refuse)
 
 
-def test_a_model_without_the_four_stems_is_refused(monkeypatch):
+@pytest.mark.parametrize("name", NAMES)
+def test_the_files_of_a_published_model_are_in_the_order_of_demucs_recipe(name):
+    (card,) = [card for card in separators() if card.name == name]
+    recipe = yaml.safe_load((pretrained.REMOTE_ROOT / f"{name}.yaml").read_text())
+    assert [
+        file.name.partition("-")[0].removesuffix(".safetensors") for file in card.files
+    ] == recipe["models"]
+    listed = pretrained._parse_remote_files(pretrained.REMOTE_ROOT / "files.txt")
+    for file in card.files:
+        older = file.alternatives[0] if file.alternatives else file
+        assert older.urls == (listed[older.name.partition("-")[0]],)
+        # Demucs checks the digits in a name against the beginning of the SHA-256.
+        digits = older.name.removesuffix(".th").partition("-")[2]
+        assert not older.sha256 or older.sha256.startswith(digits)
+        for url in file.urls if file.alternatives else ():
+            assert re.fullmatch(
+                rf"https://huggingface.co/adefossez/{hf.hf_repo_name(name)}/resolve/[0-9a-f]{{40}}/{file.name}",
+                url,
+            )
+
+
+def test_the_files_are_found_where_demucs_keeps_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    card = next(separators())
+    snapshot = tmp_path / "hf/hub/models--adefossez--HTDemucs/snapshots/abc/955717e8.safetensors"
+    older = tmp_path / "torch/hub/checkpoints/955717e8-8726e21a.th"
+    (file,) = card.files
+    assert not any(glob.glob(pattern) for pattern in file.places)  # noqa: PTH207
+    for path in (snapshot, older):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert [glob.glob(pattern) for pattern in file.places] == [[str(snapshot)]]  # noqa: PTH207
+    assert file.alternatives[0].places == (str(older),)
+
+
+def test_a_model_without_the_four_stems_is_refused():
     model = HTDemucs(["vocals", "rest"], segment=Fraction(1, 2), **SIZES)
-    monkeypatch.setattr(pretrained, "get_model", lambda name: model)
     with pytest.raises(WeightsError, match="gives vocals, rest at 44100 Hz"):
-        load_bag(DemixParameters())
+        demix_models.bag_of(model)
 
 
 @pytest.fixture

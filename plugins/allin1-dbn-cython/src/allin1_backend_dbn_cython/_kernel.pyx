@@ -141,18 +141,24 @@ cdef class Lattice:
         with nogil:
             self.kernel.advance(&self.lattice, begin, end, &exits[0, 0, 0])
 
-    def best_end(self, double[:, ::1] scores):
-        """Score, visit and margin of the best path's end, once every frame is computed.
+    def finish(self, double[:, ::1] scores):
+        """Scores of all states at the last frame, once every frame is computed.
 
-        `scores`, float64 ``[lanes, tables.end_row]``, is scratch space.
+        `scores`, float64 ``[lanes, tables.end_row]``: column f receives the score of the state from which a lane
+        has f more frames to go.
         """
+        cdef int64_t frames = self.frames, row = scores.shape[1]
+        self._check_scores(scores)
+        with nogil:
+            self.kernel.finish(&self.lattice, frames, row, &scores[0, 0])
+
+    def best_end(self, double[:, ::1] scores):
+        """Score, visit and margin of the best path's end, from the `scores` of :meth:`finish`."""
         cdef bp_visit visit
         cdef double score, margin
         cdef int64_t frames = self.frames, row = scores.shape[1]
-        if scores.shape[0] != self.tables.lanes or row < self.tables.end_row:
-            raise ValueError("scores must be [lanes, end_row]")
+        self._check_scores(scores)
         with nogil:
-            self.kernel.finish(&self.lattice, frames, row, &scores[0, 0])
             score = bp_best_end(&self.lattice, frames, row, &scores[0, 0], &visit, &margin)
         return score, (visit.frame, visit.beat, visit.interval), margin
 
@@ -205,6 +211,11 @@ cdef class Lattice:
                 capacity,
             )
         return count
+
+    cdef int _check_scores(self, double[:, ::1] scores) except -1:
+        if scores.shape[0] != self.tables.lanes or scores.shape[1] < self.tables.end_row:
+            raise ValueError("scores must be [lanes, end_row]")
+        return 0
 
     cdef int _check(self, double[:, :, ::1] exits, int64_t frames) except -1:
         if (

@@ -96,7 +96,7 @@ class Decoder:
         log_probabilities = tuple(path.log_probability for path in paths)
         chosen = int(np.argmax(log_probabilities))
         best = BestPath(chosen, log_probabilities, paths[chosen].lanes, paths[chosen].margins)
-        return metre_on_path(values, model, best, self.parameters.correct, first, rate)
+        return metre_on_path(values, model, best, self.parameters, first, rate)
 
     def close(self) -> None:
         """Give threads and memory back."""

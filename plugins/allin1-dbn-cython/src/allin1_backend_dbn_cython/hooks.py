@@ -23,5 +23,6 @@ def allin1_metrical_dbn() -> Iterator[Backend[MetricalDbn]]:
         summary="Compiled, identical to madmom",
         probe="allin1_backend_dbn_cython.probe:check",
         parity=IDENTICAL,
+        features=("tempo_prior",),
         speed=(Speed("cpu", 0.02, 0.00015, MEASURED),),
     )

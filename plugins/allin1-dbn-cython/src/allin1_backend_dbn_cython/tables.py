@@ -39,6 +39,9 @@ class MetreTables:
         int32 ``[I]``: range of ``from`` outside which that is minus infinity.
     log_initial
         Log probability of each state before the first frame.
+    initial_gains, final_gains
+        float64 ``[I, longest]`` as of :class:`~allin1_core.reference.bar_pointer.BarPointerModel`; None without a
+        prior over tempo.
     """
 
     beats: int
@@ -48,6 +51,8 @@ class MetreTables:
     first_source: NDArray[np.int32]
     end_source: NDArray[np.int32]
     log_initial: float
+    initial_gains: NDArray[np.float64] | None
+    final_gains: NDArray[np.float64] | None
 
     @property
     def lanes(self) -> int:
@@ -110,6 +115,8 @@ def build(
             first_source=first_source,
             end_source=end_source,
             log_initial=float(log_initial),
+            initial_gains=model.initial_gains,
+            final_gains=model.final_gains,
         )
         for beats, log_initial in zip(model.beats_per_bar, model.log_initial, strict=True)
     )

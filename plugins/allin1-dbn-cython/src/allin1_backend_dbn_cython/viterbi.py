@@ -122,6 +122,11 @@ def find_path(
     """
     entries = workspace.take("entries", tables.lanes, tables.ring_row)
     lattice = Lattice(tables, series, entries, instruction_set)
+    if tables.initial_gains is not None:
+        # Of the ring, the last frames are those before the first.
+        longest = tables.initial_gains.shape[1]
+        before = _by_beat(tables, entries)[:, :, tables.ring - longest : tables.ring]
+        before += tables.initial_gains[:, ::-1]
     frames = lattice.frames
     whole = -(-frames // tables.block) * tables.block
     length = min(frames_per_segment or segment_frames(tables), whole)
@@ -142,7 +147,13 @@ def find_path(
             earlier = _trace(lattice, exits[1 - n % 2], *segments[n - 1], start.last)
             likely.append(start.joined(earlier))
 
-    score, visit, margin = lattice.best_end(workspace.take("scores", tables.lanes, tables.end_row))
+    scores = workspace.take("scores", tables.lanes, tables.end_row)
+    lattice.finish(scores)
+    if tables.final_gains is not None:
+        # Behind the end of a shorter lane there is anything at all, and nobody looks.
+        with np.errstate(all="ignore"):
+            _by_beat(tables, scores)[:, :, : tables.final_gains.shape[1]] -= tables.final_gains
+    score, visit, margin = lattice.best_end(scores)
     if not np.isfinite(score):
         return Path(score, np.empty((0, 3), np.int64), np.empty(0))
     path = _start(visit, margin)
@@ -158,6 +169,11 @@ def find_path(
             known = _trace(lattice, exits[n % 2], begin, end, path.last)
         path = path.joined(known)
     return Path(score, path.visits[::-1].astype(np.int64), path.margins[::-1])
+
+
+def _by_beat(tables: MetreTables, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a view ``[beats, I, row]`` of one row for each lane."""
+    return rows.reshape(tables.beats, len(tables.intervals), -1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,7 @@ def create(setup: Setup) -> StreamingDemix:
     parameters = setup.demix.validate()
     device = torch.device(setup.device)
     separation = Separation(
-        load_bag(parameters),
+        load_bag(parameters, setup.separator_files),
         parameters,
         device,
         choose_precision(parameters.precision, device),

@@ -1,7 +1,10 @@
-"""Demucs models: by name through Demucs itself, from a folder, or with seeded random weights."""
+"""Demucs models: of published files, from a folder, or with seeded random weights."""
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,16 +14,23 @@ import torch
 import yaml
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS
 from allin1_core.contracts.demix import DemixParameters
-from allin1_core.errors import InputError, WeightsError
-from demucs import hf, pretrained, repo, states
+from allin1_core.contracts.model import WeightsContent
+from allin1_core.errors import InputError, WeightsError, brief
+from demucs import pretrained
 from demucs.apply import BagOfModels
 from demucs.htdemucs import HTDemucs
+
+from allin1_backend_torch.demucs_catalogue import file_names
+from allin1_backend_torch.demucs_files import read_network
 
 #: Sources of Demucs' models in their order; those of ``htdemucs_6s`` that come after them.
 SOURCES, MORE_SOURCES = ("drums", "bass", "other", "vocals"), ("guitar", "piano")
 
 #: What of ``htdemucs`` differs from the defaults of its class.
 HTDEMUCS = {"bottom_channels": 512, "t_layers": 5, "dconv_mode": 3, "segment": Fraction(39, 5)}
+
+#: What a recipe may call a network: the beginning of a file's name, and no path.
+_SIGNATURE = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 _GO_ON_WITHOUT = "To go on without Demucs, give separated stems (--stems-dir)."
 
@@ -44,13 +54,23 @@ class Bag:
     sources: tuple[str, ...]
 
 
-def load_bag(parameters: DemixParameters) -> Bag:
+def load_bag(
+    parameters: DemixParameters, files: Callable[[], Sequence[WeightsContent]] | None = None
+) -> Bag:
     """Load the models that `parameters` ask for.
+
+    Parameters
+    ----------
+    parameters
+        Of the separation.
+    files
+        Gives the checked files of the model, where `parameters` name no folder.
 
     Raises
     ------
     WeightsError
-        If their files are missing, damaged, cannot be fetched, or are not of a separator that gives the four stems.
+        If their files are missing, damaged, cannot be had, would run code, or are not of a separator that gives the
+        four stems.
     InputError
         If random weights are asked for a model whose architecture is not known here.
     """
@@ -59,9 +79,14 @@ def load_bag(parameters: DemixParameters) -> Bag:
     if seed is not None:
         model = _random(name, seed)
     elif weights is not None:
-        model = _from_folder(name, Path(weights).expanduser())
+        model = _from_folder(name, Path(weights).expanduser(), trust=parameters.trust_weights)
+    elif files is not None:
+        model = _of_files(name, files(), trust=parameters.trust_weights)
     else:
-        model = _by_name(name)
+        raise WeightsError(
+            f"Nobody gives the files of the Demucs model {name}.",
+            remedy="Name a folder with them: DemixParameters.weights.",
+        )
     return bag_of(model, name)
 
 
@@ -82,25 +107,13 @@ def bag_of(model: Any, name: str = "given") -> Bag:
     return Bag(models, weights, tuple(model.sources))
 
 
-def _by_name(name: str) -> Any:
-    """Let Demucs find the model in its caches or fetch it."""
-    try:
-        return pretrained.get_model(name)
-    except (Exception, SystemExit) as error:  # Demucs ends the process where a package is missing
-        signatures = _recipe(name, pretrained.REMOTE_ROOT)["models"]
-        files = " and ".join(_file_names(each) for each in signatures)
-        cache = Path(torch.hub.get_dir()) / "checkpoints"
-        raise WeightsError(
-            f"The Demucs model {name} is not on this machine and could not be fetched"
-            f" ({_first_line(error)}).",
-            remedy=f"Put {files} into a folder and name that (--demucs-weights FOLDER); .th files are also"
-            f" found in {cache}. The .safetensors files are at"
-            f" https://huggingface.co/{hf.DEFAULT_NAMESPACE}/{hf.hf_repo_name(name)}, the .th files under"
-            f" {pretrained.ROOT_URL}. {_GO_ON_WITHOUT}",
-        ) from error
+def _of_files(name: str, files: Sequence[WeightsContent], *, trust: bool) -> Any:
+    """Put together the networks of a published model."""
+    models = [read_network(file.content, file.name, trust=trust) for file in files]
+    return _bag(models, _recipe(name, pretrained.REMOTE_ROOT), name)
 
 
-def _from_folder(name: str, folder: Path) -> Any:
+def _from_folder(name: str, folder: Path, *, trust: bool) -> Any:
     """Load a model's files from a folder: .safetensors, or .th as Demucs' older releases have them."""
     if not folder.is_dir():
         raise WeightsError(
@@ -108,15 +121,27 @@ def _from_folder(name: str, folder: Path) -> Any:
         )
     recipe = _recipe(name, folder, pretrained.REMOTE_ROOT)
     files = {signature: _find(folder, signature) for signature in recipe["models"]}
-    missing = [_file_names(signature) for signature, file in files.items() if file is None]
+    missing = [
+        " or ".join(file_names(signature)) for signature, file in files.items() if file is None
+    ]
     if missing:
         raise WeightsError(
             f"This folder lacks {' and '.join(missing)}, of the Demucs model {name}.",
             path=folder,
             remedy=f"Put them there, or name another folder. {_GO_ON_WITHOUT}",
         )
-    models = [_read(file) for file in files.values() if file is not None]
-    return BagOfModels(models, recipe.get("weights"), recipe.get("segment"))
+    models = [_read(file, trust=trust) for file in files.values() if file is not None]
+    return _bag(models, recipe, name)
+
+
+def _bag(models: list[Any], recipe: dict[str, Any], name: str) -> Any:
+    try:
+        return BagOfModels(models, recipe.get("weights"), recipe.get("segment"))
+    except (AssertionError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"The networks of the Demucs model {name} do not fit together, or not its recipe.",
+            remedy=f"Name a folder with all files of one model. {_GO_ON_WITHOUT}",
+        ) from error
 
 
 def _random(name: str, seed: int) -> Any:
@@ -141,13 +166,14 @@ def _recipe(name: str, *folders: Path) -> dict[str, Any]:
         if path.is_file():
             try:
                 recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-            except yaml.YAMLError as error:
-                raise WeightsError(
-                    f"Not a bag of models: {_first_line(error)}.", path=path
-                ) from error
-            if not isinstance(recipe, dict) or not recipe.get("models"):
+            except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+                raise WeightsError(f"Not a bag of models: {brief(error)}.", path=path) from error
+            models = recipe.get("models") if isinstance(recipe, dict) else None
+            if not isinstance(models, list) or not models:
                 raise WeightsError("Not a bag of models: it names none.", path=path)
-            return recipe
+            if not all(_SIGNATURE.fullmatch(str(each)) for each in models):
+                raise WeightsError("Not a bag of models: its names are none of files.", path=path)
+            return {**recipe, "models": [str(each) for each in models]}
     return {"models": [name]}
 
 
@@ -158,28 +184,24 @@ def _find(folder: Path, signature: str) -> Path | None:
     return None
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, *, trust: bool) -> Any:
     try:
-        if path.suffix == ".safetensors":
-            return hf.load_safetensors_model(path)
-        _, _, checksum = path.stem.partition("-")
-        repo.check_checksum(path, checksum)
-        return states.load_model(path)
-    except (Exception, SystemExit) as error:  # whatever a damaged file makes the readers raise
+        content = path.read_bytes()
+    except OSError as error:
         raise WeightsError(
-            f"The Demucs model in this file cannot be loaded: {_first_line(error)}.",
+            f"Cannot be read: {error.strerror or error}.",
+            path=path,
+            remedy="Make the file readable, or name another folder.",
+        ) from error
+    _, _, digits = path.stem.partition("-")
+    # Not a proof of anything, but a damaged file differs.
+    if not hashlib.sha256(content).hexdigest().startswith(digits):
+        raise WeightsError(
+            f"The Demucs model in this file cannot be loaded: its SHA-256 does not begin with {digits}, as its name says.",
             path=path,
             remedy="Fetch it again.",
-        ) from error
-
-
-def _file_names(signature: str) -> str:
-    """Names under which a model is published: 955717e8.safetensors or 955717e8-8726e21a.th."""
-    listed = (pretrained.REMOTE_ROOT / "files.txt").read_text(encoding="utf-8").split()
-    older = [name for name in listed if name.startswith(f"{signature}-")]
-    return " or ".join([f"{signature}.safetensors", *older])
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}".rstrip(".") if text else type(error).__name__
+        )
+    try:
+        return read_network(content, path.name, trust=trust)
+    except WeightsError as error:
+        raise WeightsError(error.message, remedy=error.remedy, path=path) from error

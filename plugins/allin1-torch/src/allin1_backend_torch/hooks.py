@@ -11,7 +11,10 @@ from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.markers import hookimpl
 
+from allin1_backend_torch.demucs_catalogue import NAMES, separators
+
 if TYPE_CHECKING:
+    from allin1_core.contracts.model import SeparatorCard
     from allin1_core.contracts.stages import Demix, Functional, MetricalPrep, Nn, Spectrogram
 
 _PACKAGE = "allin1_backend_torch"
@@ -88,7 +91,14 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             parity=close(_DEMIX_PARITY[device]),
             speed=_speed("demix", device),
             streams=True,
+            separators=NAMES,
         )
+
+
+@hookimpl
+def allin1_separators() -> Iterable[SeparatorCard]:
+    """Demucs' published models."""
+    return separators()
 
 
 @hookimpl

@@ -1,0 +1,92 @@
+"""The files of separation models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.model import SeparatorCard, WeightsContent
+from allin1_core.errors import InputError, WeightsError
+from allin1_core.weights.store import Progress, find_folders, is_here, read_weights
+
+_WAY_OUT = "To go on without separation, give separated stems (--stems-dir)."
+
+
+def has_separator_weights(
+    backend: Backend[Any],
+    parameters: DemixParameters,
+    separators: Mapping[str, SeparatorCard],
+    weights_dir: str | os.PathLike[str] | None = None,
+) -> bool:
+    """Whether a backend could separate with these parameters without a download.
+
+    Nothing is read or imported: a file that is there may still be damaged.
+
+    Parameters
+    ----------
+    backend
+        One that covers the stage ``demix``.
+    parameters
+        Of the separation.
+    separators
+        Cards by name, as plugins offer them.
+    weights_dir
+        As for :func:`~allin1_core.weights.store.find_folders`.
+    """
+    if not backend.separators or parameters.random_seed is not None:
+        return True
+    if parameters.weights is not None:
+        return Path(parameters.weights).expanduser().is_dir()
+    card = separators.get(parameters.model)
+    return (
+        card is not None
+        and parameters.model in backend.separators
+        and is_here(card, find_folders(weights_dir))
+    )
+
+
+def read_separator(
+    name: str,
+    separators: Mapping[str, SeparatorCard],
+    *,
+    weights_dir: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    progress: Progress | None = None,
+) -> tuple[WeightsContent, ...]:
+    """Read and check the files of the separation model `name`; fetch what is missing.
+
+    Parameters
+    ----------
+    name
+        Of the model.
+    separators
+        Cards by name, as plugins offer them.
+    weights_dir, download, progress
+        As for :func:`~allin1_core.weights.load.load_model`.
+
+    Raises
+    ------
+    InputError
+        There is no model of this name.
+    WeightsError
+        A file is damaged, or cannot be had.
+    """
+    card = separators.get(name)
+    if card is None:
+        raise InputError(
+            f"There is no separation model called {name}.",
+            remedy=f"There are {', '.join(separators) or 'none'}; or name a folder with its files (--demucs-weights).",
+        )
+    try:
+        found = read_weights(
+            card, find_folders(weights_dir), allow_download=download, progress=progress
+        )
+    except WeightsError as error:
+        raise WeightsError(
+            error.message, remedy=f"{error.remedy} {_WAY_OUT}", path=error.path
+        ) from error
+    return tuple(WeightsContent(file.path.name, file.content) for file in found)

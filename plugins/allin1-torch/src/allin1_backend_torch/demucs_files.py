@@ -1,0 +1,255 @@
+"""Demucs' networks from the bytes of a file, without running anything that the file says.
+
+A file names a class, the arguments to make it with, and tensors. The class has to be one of Demucs' own, the
+arguments plain values, and the tensors those of that class with those arguments: all of it is known before the network is
+made. Tensors come from safetensors, or from a pickle that PyTorch reads with ``weights_only=True``, in which the
+names of classes stand for nothing but themselves. Files that want more than that are loaded only where the user says to
+trust them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import json
+import math
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import torch
+from allin1_core.errors import WeightsError, brief
+from demucs import hf, states
+from demucs.demucs import Demucs
+from demucs.hdemucs import HDemucs
+from demucs.htdemucs import HTDemucs
+
+#: What a file may name, and what is made of it.
+CLASSES = {
+    "demucs.htdemucs.HTDemucs": HTDemucs,
+    "demucs.hdemucs.HDemucs": HDemucs,
+    "demucs.wdemucs.WDemucs": HDemucs,
+    "demucs.demucs.Demucs": Demucs,
+}
+
+#: Largest number, longest text and longest list that an argument may be; published ones are far below.
+LARGEST, LONGEST_TEXT, LONGEST_LIST = 1e6, 64, 64
+
+#: Most layers that one of the arguments may ask for.
+MOST_LAYERS = 64
+
+_REMEDY = (
+    "If you know its author and want it to run, allow that: --trust-demucs-weights. Else fetch the published file:"
+    " allin1 weights fetch htdemucs."
+)
+
+
+class _RefusedError(Exception):
+    """The file wants more than tensors of one of Demucs' classes."""
+
+
+@dataclass(frozen=True)
+class _Package:
+    """What a file says: name of the class, arguments, tensors."""
+
+    klass: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    state: dict[str, Any]
+
+
+def read_network(content: bytes, name: str, *, trust: bool = False) -> Any:
+    """Make the network that a file holds.
+
+    Parameters
+    ----------
+    content
+        The file, all of it.
+    name
+        Its name, of which the suffix counts, for messages the rest.
+    trust
+        Also load what is not plain; such a file can run any code.
+
+    Raises
+    ------
+    WeightsError
+        It is damaged, or refused without `trust`.
+    """
+    is_safetensors = name.endswith(".safetensors")
+    try:
+        if trust:
+            return _trusted(content, is_safetensors)
+        package = _from_safetensors(content) if is_safetensors else _from_pickle(content)
+        return _made(package, len(content))
+    except _RefusedError as error:
+        raise WeightsError(
+            f"The Demucs model in this file cannot be loaded without trusting its author: {error}.",
+            path=name,
+            remedy=_REMEDY,
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever a damaged file makes the readers raise
+        raise WeightsError(
+            f"The Demucs model in this file cannot be loaded: {brief(error).rstrip('.')}.",
+            path=name,
+            remedy="Fetch it again.",
+        ) from error
+
+
+def _from_safetensors(content: bytes) -> _Package:
+    from safetensors.torch import load
+
+    metadata = _metadata(content)
+    if "structure" in metadata:
+        raise _RefusedError("its parameters are quantised, which is more than tensors")
+    arguments = json.loads(metadata["args"]), json.loads(metadata["kwargs"])
+    args, kwargs = (_with_fractions(one) for one in arguments)
+    return _Package(metadata["klass"], tuple(args), dict(kwargs), dict(load(content)))
+
+
+def _metadata(content: bytes) -> Mapping[str, str]:
+    (length,) = struct.unpack_from("<Q", content)
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    missing = {"klass", "args", "kwargs"} - set(metadata)
+    if missing:
+        raise ValueError(f"it does not say {', '.join(sorted(missing))}")
+    return dict(metadata)
+
+
+def _with_fractions(value: Any) -> Any:
+    """Put fractions where JSON has a record of one."""
+    if isinstance(value, dict) and value.get("_type") == "fraction":
+        return _fraction(value["numerator"], value["denominator"])
+    if isinstance(value, dict):
+        return {key: _with_fractions(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_fractions(item) for item in value]
+    return value
+
+
+class _Name:
+    """Stands in a pickle for a class of Demucs, and cannot be made an object of."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, *_: object) -> None:
+        raise _RefusedError(f"it calls {self.name}")
+
+
+def _from_pickle(content: bytes) -> _Package:
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+        raise _RefusedError("PyTorch before 2.6 cannot read a pickle without running it")
+    allowed = [(_Name(name), name) for name in CLASSES]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with torch.serialization.safe_globals([*allowed, (_fraction, "fractions.Fraction")]):
+                package = torch.load(io.BytesIO(content), "cpu", weights_only=True)
+        except Exception as error:
+            text = str(error)
+            if "weights_only" in text or "Weights only" in text or "WeightsUnpickler" in text:
+                raise _RefusedError(_what_it_wants(content)) from error
+            raise
+    if not isinstance(package, dict) or not {"klass", "args", "kwargs", "state"} <= set(package):
+        raise ValueError("it is not a model as Demucs saves them")
+    klass = package["klass"]
+    if not isinstance(klass, _Name):
+        raise _RefusedError("it names no class of Demucs")
+    if not isinstance(package["state"], Mapping) or package["state"].get("__quantized"):
+        raise _RefusedError("its parameters are quantised, which is more than tensors")
+    return _Package(
+        klass.name, tuple(package["args"]), dict(package["kwargs"]), dict(package["state"])
+    )
+
+
+def _what_it_wants(content: bytes) -> str:
+    """Say which classes and functions a pickle names beyond those that are allowed."""
+    plain = "it is a pickle that holds more than tensors and plain values"
+    try:
+        wanted = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content))
+    except Exception:
+        return plain
+    names = sorted(set(wanted) - set(CLASSES) - {"fractions.Fraction"})
+    return f"it is a pickle that calls {', '.join(names)}" if names else plain
+
+
+def _fraction(*of: Any) -> Fraction:
+    """Make a fraction as pickles and JSON spell it, of numbers that are not too large."""
+    parts = of[0].split("/") if len(of) == 1 and isinstance(of[0], str) else of
+    if not 1 <= len(parts) <= 2 or any(len(str(part)) > 8 for part in parts):
+        raise _RefusedError(f"it has {str(of)[:40]} for a fraction")
+    return Fraction(*(int(part) for part in parts))
+
+
+def _made(package: _Package, size: int) -> Any:
+    """Make the network, once everything about it is known to be right."""
+    klass = CLASSES.get(package.klass)
+    if klass is None:
+        raise _RefusedError(f"it names {package.klass[:100]}, which is no class of Demucs")
+    signature = inspect.signature(klass)
+    # Demucs too drops what its class no longer has.
+    kwargs = {k: value for k, value in package.kwargs.items() if k in signature.parameters}
+    for name, value in signature.bind(*package.args, **kwargs).arguments.items():
+        _check_argument(value)
+        counts = "depth" in name or "layers" in name
+        if counts and not (isinstance(value, int) and value <= MOST_LAYERS):
+            raise _RefusedError(f"it has {value} for {name}")
+    for name, tensor in package.state.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise _RefusedError("its parameters are not tensors by name")
+    # Of the right shapes before memory is taken for them.
+    with torch.device("meta"):
+        wanted = {
+            name: tensor.shape
+            for name, tensor in klass(*package.args, **kwargs).state_dict().items()
+        }
+    if {name: tensor.shape for name, tensor in package.state.items()} != wanted:
+        raise ValueError(f"its tensors are not those of {package.klass} with its arguments")
+    if sum(shape.numel() for shape in wanted.values()) > size:
+        raise ValueError("it has more parameters than bytes")
+    model = klass(*package.args, **kwargs)
+    model.load_state_dict(package.state)
+    return model
+
+
+def _check_argument(value: Any, depth: int = 2) -> None:
+    """Refuse what is not a plain value, or larger than any published one."""
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, (int, float, Fraction)):
+        if math.isfinite(value) and abs(float(value)) <= LARGEST:
+            return
+    elif isinstance(value, str):
+        if len(value) <= LONGEST_TEXT:
+            return
+    elif isinstance(value, (list, tuple)) and len(value) <= LONGEST_LIST and depth:
+        for item in value:
+            _check_argument(item, depth - 1)
+        return
+    raise _RefusedError(f"it has {str(value)[:40]!r} for an argument")
+
+
+def _trusted(content: bytes, is_safetensors: bool) -> Any:
+    """Load a file as Demucs does, whatever it runs."""
+    if not is_safetensors:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return states.load_model(torch.load(io.BytesIO(content), "cpu", weights_only=False))
+    from safetensors.torch import load
+
+    metadata, state = _metadata(content), load(content)
+    if "structure" in metadata:
+        state = hf._unflatten_state(state, json.loads(metadata["structure"]))
+    module, _, name = metadata["klass"].rpartition(".")
+    return states.load_model(
+        {
+            "klass": getattr(importlib.import_module(module), name),
+            "args": hf._decode_json(json.loads(metadata["args"])),
+            "kwargs": hf._decode_json(json.loads(metadata["kwargs"])),
+            "state": state,
+        }
+    )
