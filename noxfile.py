@@ -118,6 +118,7 @@ def core(session: nox.Session) -> None:
         "assert not found, f'importable: {found}'"
     )
     session.run("python", "-c", check)
+    constrained(session, "hatchling")  # so that what is built can be looked into
     run_pytest(session, ROOT / "tests", parallel=True)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from allin1_core.calibration.files import read_kept, write_kept
 from allin1_core.contracts.demix import DemixParameters
+from allin1_core.io.documents import DocumentError, items, member, number, read_as, table
 from allin1_core.weights.store import cache_folder
 
 #: Level of a stem over its error, in decibels, below which half precision is not used unasked.
@@ -72,11 +73,19 @@ def load_errors(path: Path | None = None) -> tuple[PrecisionError, ...]:
 
 
 def _understood(content: Any) -> tuple[PrecisionError, ...]:
-    found = tuple(PrecisionError(**one) for one in content["errors"])
-    return tuple(
-        replace(one, decibels={stem: float(db) for stem, db in one.decibels.items()})
-        for one in found
-    )
+    return tuple(items(member(content, "errors"), "errors", _one))
+
+
+def _one(value: Any, name: str) -> PrecisionError:
+    # JSON knows no infinity: it is a word there.
+    decibels = {
+        stem: float(db) if db in ("inf", "-inf") else number(db, stem)
+        for stem, db in table(member(value, "decibels"), "decibels").items()
+    }
+    if not decibels:
+        raise DocumentError("decibels is empty")
+    error: PrecisionError = read_as(PrecisionError, {**value, "decibels": {}}, name)
+    return replace(error, decibels=decibels)
 
 
 def save_errors(new: Iterable[PrecisionError], path: Path | None = None) -> Path:
@@ -127,7 +136,7 @@ def without_what_loses_too_much(
 
 
 def _to_json(one: PrecisionError) -> dict[str, object]:
-    # JSON knows no infinity; float() reads the words.
+    # JSON knows no infinity; a word stands for it.
     decibels = {
         stem: db if abs(db) != float("inf") else str(db) for stem, db in one.decibels.items()
     }

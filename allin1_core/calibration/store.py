@@ -8,6 +8,7 @@ from typing import Any
 
 from allin1_core.calibration.files import read_kept, write_kept
 from allin1_core.calibration.measurements import BridgeMeasurement, Measurement
+from allin1_core.io.documents import DocumentError, member, read_as
 from allin1_core.weights.store import cache_folder
 
 #: Conditions that tell one measured thing from another; where only the others differ, the newer replaces the older.
@@ -51,15 +52,15 @@ def load_calibration(path: Path | None = None) -> Calibration:
 
 
 def _understood(content: Any) -> Calibration:
-    backends = tuple(Measurement(**one) for one in content["measurements"])
+    backends = read_as(list[Measurement], member(content, "measurements"), "measurements")
     for one in backends:
-        if not (one.setup_s >= 0 and one.rate >= 0 and one.conditions["device"]):
-            raise ValueError(f"{one.stage}={one.backend} has values out of range")
-    bridges = tuple(BridgeMeasurement(**one) for one in content.get("bridges", ()))
+        if not (one.setup_s >= 0 and one.rate >= 0 and one.conditions.get("device")):
+            raise DocumentError(f"{one.stage}={one.backend} has values out of range")
+    bridges = read_as(list[BridgeMeasurement], content.get("bridges", []), "bridges")
     for way in bridges:
-        if not (way.latency_s >= 0 and way.seconds_per_byte >= 0 and way.conditions["device"]):
-            raise ValueError(f"{way.source} to {way.destination} has values out of range")
-    return Calibration(backends, bridges)
+        if not (way.latency_s >= 0 and way.seconds_per_byte >= 0 and way.conditions.get("device")):
+            raise DocumentError(f"{way.source} to {way.destination} has values out of range")
+    return Calibration(tuple(backends), tuple(bridges))
 
 
 def save_calibration(new: Calibration, path: Path | None = None) -> Path:

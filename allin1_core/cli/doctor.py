@@ -142,7 +142,8 @@ def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> 
     if not card.files:
         return [_Check("weights", "ok", f"{card.name}: they come with its plugin"), licence]
     folders = find_folders(weights_dir)
-    missing = [file.name for file in card.files if locate(file, folders) is None]
+    # What should have come with a package is no download: reading the model tells of it.
+    missing = [f.name for f in card.files if f.package is None and locate(f, folders) is None]
     if missing:
         text = f"{card.name}: {len(missing)} of {len(card.files)} files are not here yet."
         remedy = f"They are fetched into {cache_folder()} on first use; or now: allin1 weights fetch {card.name}"

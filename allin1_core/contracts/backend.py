@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
+from allin1_core.contracts.model import Takes
 from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import IDENTICAL, Parity
 from allin1_core.contracts.rules import Count, Line, Name, Requirement, Target
@@ -72,8 +73,6 @@ class Backend(Generic[P]):
     features
         What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
         metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
-    takes
-        What a backend of the stage ``spectrogram`` transforms: the four ``stems``, or the ``mix``.
     streams
         Whether what a backend of the stage ``demix`` gives is a
         :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
@@ -82,6 +81,10 @@ class Backend(Generic[P]):
         ``Setup.separator_files``; empty for a backend that needs none.
     opt_in
         Chosen only when a user names it, never by ``auto``.
+    takes
+        For a backend whose first stage is ``spectrogram``: what it transforms. ``mix`` means that it is called with a
+        :class:`~allin1_core.contracts.audio.Mix` and gives the mix's four views; it runs for models that take the mix,
+        and for no others.
     api
         Level of the contract that it was written for; see :data:`allin1_core.markers.SUPPORTED_LEVELS`.
     options
@@ -101,10 +104,10 @@ class Backend(Generic[P]):
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
     features: tuple[str, ...] = ()
-    takes: Literal["stems", "mix"] = "stems"
     streams: bool = False
     separators: tuple[str, ...] = ()
     opt_in: bool = False
+    takes: Takes = "stems"
     api: Count = FIRST_LEVEL
     options: tuple[Option, ...] = ()
 

@@ -10,7 +10,8 @@ from allin1_core.contracts.metre import MetreParameters, TempoPrior
 from allin1_core.contracts.rules import (
     FileName,
     Line,
-    Name,
+    ModelName,
+    Module,
     OptionalDigest,
     Outputs,
     Share,
@@ -22,6 +23,9 @@ from allin1_core.contracts.rules import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: What a model's spectrogram is made from: the four stems of a song, or its mix.
+Takes = Literal["stems", "mix"]
 
 #: The model where nothing names one.
 DEFAULT_MODEL = "harmonix-all"
@@ -46,6 +50,9 @@ class WeightsFile:
         Patterns (as in :mod:`glob`) of paths where other programs keep this file. It is read there, never written.
     alternatives
         Other files of the same parameters, read where they are here and this one is not; never fetched.
+    package
+        Import name of the package whose folder holds the file, where it is installed with a distribution; such a
+        file is looked for nowhere else, and never downloaded. None for all others.
     """
 
     name: FileName
@@ -54,6 +61,7 @@ class WeightsFile:
     urls: tuple[Line, ...] = ()
     places: tuple[Line, ...] = ()
     alternatives: tuple[WeightsFile, ...] = ()
+    package: Module | None = None
 
 
 @dataclass(frozen=True)
@@ -126,10 +134,13 @@ class ModelCard:
     tempo_prior
         Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
     takes
-        What its spectrogram is made of: the four ``stems``, or the ``mix``.
+        What its spectrogram is made of: the four ``stems``, or the ``mix``. A model that takes the mix reads its four views
+        (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and runs without separation.
+    version
+        Version of the parameters, where the same name may stand for others in a later release; else empty.
     """
 
-    name: Name
+    name: ModelName
     summary: Line
     files: tuple[WeightsFile, ...]
     downbeat_threshold: Share
@@ -140,7 +151,8 @@ class ModelCard:
     context_frames: Size | None = None
     reader: Target | None = None
     tempo_prior: TempoPrior | None = None
-    takes: Literal["stems", "mix"] = "stems"
+    takes: Takes = "stems"
+    version: Line = ""
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
         """Fill in what `metre` leaves to the model: the threshold and the prior over tempo."""

@@ -62,6 +62,8 @@ class Provenance:
         One sentence for each backend that failed and was replaced.
     outputs
         What was looked for: ``beats``, ``sections``. What is not among them is empty in the result.
+    model_version
+        Version of the model's parameters; empty for a model without versions.
     postprocessors
         Plugins that changed the result after the last stage, in order.
     """
@@ -72,7 +74,24 @@ class Provenance:
     stages: tuple[StageRecord, ...]
     fallbacks: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("beats", "sections")
+    model_version: str = ""
     postprocessors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SegmentConfidence:
+    """How sure a segment is.
+
+    Attributes
+    ----------
+    boundary
+        Probability of a boundary at its start, 0 to 1; None for the first segment.
+    labels
+        Mean probability of each label over the segment.
+    """
+
+    boundary: float | None
+    labels: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -82,16 +101,19 @@ class Confidence:
     Attributes
     ----------
     beats
-        0 to 1, one for each beat.
+        0 to 1, one for each beat; empty where the decoder gives none.
     metre
         0 to 1; None where only one metre was tried.
     metre_log_probabilities
         By beats per bar; minus infinity where no path was possible.
+    segments
+        One for each segment; None where the backend gives none.
     """
 
     beats: list[float]
     metre: float | None
     metre_log_probabilities: dict[int, float]
+    segments: list[SegmentConfidence] | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +171,9 @@ class AnalysisResult:
         What a person should know of this result, one sentence each.
     provenance
         Where it came from; None in files of the original package.
+    tempo
+        The tempo with decimals, as a line through the beats; None where there are fewer than two, and in files of the
+        original package.
     """
 
     path: Path
@@ -163,3 +188,4 @@ class AnalysisResult:
     warnings: list[str] = field(default_factory=list)
     provenance: Provenance | None = None
     alternatives: list[TempoAlternative] = field(default_factory=list)
+    tempo: Tempo | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.model import Takes
 from allin1_core.contracts.parity import Parity, close
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
@@ -63,6 +64,8 @@ class RouteRequest:
         What the user named, at most one for each stage.
     members
         How many networks the model has; None where that is not known.
+    takes
+        What the model's spectrogram is made from; backends of the stage ``spectrogram`` must take the same.
     features
         What the backend of a stage has to be able to do: ``(stage, feature)``, as in ``Backend.features``.
     """
@@ -75,6 +78,7 @@ class RouteRequest:
     device: str | None = None
     choices: tuple[Choice, ...] = ()
     members: int | None = None
+    takes: Takes = "stems"
     features: tuple[tuple[Stage, str], ...] = ()
 
     def choice(self, stage: Stage) -> Choice | None:

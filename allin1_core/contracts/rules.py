@@ -24,6 +24,7 @@ from allin1_core.errors import PLUGIN_FAILURES
 RESERVED = ("auto",)
 
 _NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
+_VERSION = re.compile(r"[A-Za-z0-9]+([.-][A-Za-z0-9]+)*")
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
 
 
@@ -48,9 +49,18 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and text not in RESERVED
 
 
+def _is_model_name(text: str) -> bool:
+    name, at, version = text.partition("@")
+    return is_name(name) and (not at or _VERSION.fullmatch(version) is not None)
+
+
+def _is_module(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
 def _is_target(text: str) -> bool:
     module, _, name = text.partition(":")
-    return name.isidentifier() and all(part.isidentifier() for part in module.split("."))
+    return name.isidentifier() and _is_module(module)
 
 
 def _is_requirement(text: str) -> bool:
@@ -69,10 +79,15 @@ Name = Annotated[
         f"letters and digits, in groups joined by single hyphens, and not {' or '.join(RESERVED)}",
     ),
 ]
+ModelName = Annotated[
+    str,
+    Rule(_is_model_name, "a name as of a backend, which may have a version behind it: name@1.0"),
+]
 Text = Annotated[str, Rule(str.strip, "text that is not empty")]
 Line = Annotated[str, Rule(str.isprintable, "printable text on one line")]
 Word = Annotated[str, Rule(re.compile(r"[\w.:-]+").fullmatch, "a word")]
 Identifier = Annotated[str, Rule(str.isidentifier, "a name as of a variable in Python")]
+Module = Annotated[str, Rule(_is_module, "the import name of a module or package")]
 Target = Annotated[str, Rule(_is_target, "'package.module:name'")]
 Requirement = Annotated[str, Rule(_is_requirement, "a requirement as pip reads it")]
 Suffix = Annotated[

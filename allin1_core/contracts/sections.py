@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.errors import ContractError
 
 
@@ -68,5 +69,9 @@ class Sections:
         if labels is not None and len(labels) != len(self.segments):
             raise ContractError(
                 f"sections.label_probabilities has {len(labels)} rows for {len(self.segments)} segments."
+            )
+        if labels is not None and any(len(row) != len(HARMONIX_LABELS) for row in labels):
+            raise ContractError(
+                f"sections.label_probabilities has rows that are not of {len(HARMONIX_LABELS)} labels."
             )
         return self

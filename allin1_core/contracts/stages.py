@@ -27,7 +27,7 @@ STAGES: tuple[Stage, ...] = (
     "functional",
 )
 
-#: Record that each stage takes.
+#: Record that each stage takes; the spectrogram of a model that takes the mix (:attr:`ModelCard.takes`) takes a Mix.
 TAKES: dict[Stage, type[Any]] = {
     "demix": Mix,
     "spectrogram": Stems,
@@ -167,6 +167,14 @@ class Spectrogram(Protocol):
 
     def __call__(self, stems: Stems, task: Task, /) -> LogSpectrogram:
         """Transform `stems`."""
+        ...
+
+
+class MixSpectrogram(Protocol):
+    """Turns a mix into the spectrogram of its four views: a backend of ``spectrogram`` that takes the mix."""
+
+    def __call__(self, mix: Mix, task: Task, /) -> LogSpectrogram:
+        """Transform `mix`."""
         ...
 
 

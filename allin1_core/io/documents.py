@@ -29,6 +29,9 @@ T = TypeVar("T")
 #: Most bytes of a document; the longest result has a few hundred thousand.
 MOST_BYTES = 64 * 2**20
 
+#: Most bytes of a configuration file. What parses them takes a time that grows as the square of a key's length.
+MOST_TOML_BYTES = 64 * 2**10
+
 #: Deepest nesting; results have six levels.
 MOST_LEVELS = 50
 
@@ -48,23 +51,23 @@ def read_json(path: Path) -> Any:
         It is not JSON in UTF-8, not one document, or holds what no reader here has a use for: numbers that are not
         finite, more than 50 levels.
     """
-    return _read(path, lambda text: json.loads(text, parse_constant=_refuse_constant))
+    return _read(path, lambda text: json.loads(text, parse_constant=_refuse_constant), MOST_BYTES)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML document; as :func:`read_json`."""
-    content: dict[str, Any] = _read(path, tomllib.loads)
+    content: dict[str, Any] = _read(path, tomllib.loads, MOST_TOML_BYTES)
     return content
 
 
-def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+def _read(path: Path, parse: Callable[[str], Any], most: int) -> Any:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DocumentError("it is no file")
         with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            raise DocumentError(f"it has more than {MOST_BYTES // 2**20} MiB")
+            raw = file.read(most + 1)
+        if len(raw) > most:
+            raise DocumentError(f"it has more than {most} bytes")
         content = parse(raw.decode("utf-8"))
     except (DocumentError, OSError):
         raise

@@ -74,7 +74,7 @@ def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path]
 def restore(target: Path) -> None:
     """Put back what a process that died while it replaced `target` had put aside. Never raises an OSError."""
     journal = journal_path(target)
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # a NUL in the name
         if exists(journal):
             with folder_lock(target.parent) as is_locked:
                 if is_locked or is_old_journal(journal):

@@ -1,7 +1,7 @@
 """Results as files: JSON for people and programs, NumPy's formats for what a run was asked to keep.
 
 ``<name>.json`` begins with the keys of allin1 1.1.0, in its order, and goes on with ``schema``,
-``confidence``, ``alternatives``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
+``tempo``, ``confidence``, ``alternatives``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allin1_core.contracts.metre import TempoAlternative
-from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance
+from allin1_core.contracts.result import (
+    SCHEMA,
+    AnalysisResult,
+    Confidence,
+    Provenance,
+    SegmentConfidence,
+    Tempo,
+)
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
 from allin1_core.io import documents
@@ -108,6 +115,8 @@ def check_destination(
         or by anything that is no result, readable or not, and `overwrite` is not set.
     """
     json_path, *arrays = _paths(Path(out_dir) / f"{name}.json")
+    if "\0" in str(json_path):
+        raise OutputError("holds a NUL character.", remedy="Name another folder.", path=json_path)
     check_folder(json_path.parent, _LEAST_SPACE)
     tidy(json_path.parent)
     restore(json_path)
@@ -210,6 +219,7 @@ def _result(
         alternatives=documents.read_as(
             list[TempoAlternative], content.get("alternatives", []), "alternatives"
         ),
+        tempo=documents.read_as(Tempo | None, content.get("tempo"), "tempo"),
     )
 
 
@@ -227,6 +237,7 @@ def to_json(result: AnalysisResult) -> dict[str, Any]:
             for one in result.segments
         ],
         "schema": SCHEMA,
+        "tempo": None if result.tempo is None else dataclasses.asdict(result.tempo),
         "confidence": None if result.confidence is None else _confidence_to_json(result.confidence),
         "alternatives": [dataclasses.asdict(one) for one in result.alternatives],
         "warnings": list(result.warnings),
@@ -243,6 +254,9 @@ def _confidence_to_json(confidence: Confidence) -> dict[str, Any]:
             str(beats): float(value) if math.isfinite(value) else None
             for beats, value in confidence.metre_log_probabilities.items()
         },
+        "segments": None
+        if confidence.segments is None
+        else [dataclasses.asdict(one) for one in confidence.segments],
     }
 
 
@@ -261,6 +275,9 @@ def _confidence(content: Any) -> Confidence | None:
             _digits(beats): -math.inf if value is None else documents.number(value, "a probability")
             for beats, value in probabilities.items()
         },
+        segments=documents.read_as(
+            list[SegmentConfidence] | None, content.get("segments"), "confidence.segments"
+        ),
     )
 
 

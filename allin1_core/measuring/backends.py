@@ -13,7 +13,7 @@ import numpy as np
 
 from allin1_core.calibration.measurements import Measurement
 from allin1_core.contracts.audio import Mix, Stems
-from allin1_core.contracts.model import Model
+from allin1_core.contracts.model import Model, Takes
 from allin1_core.contracts.parity import promise_text
 from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.contracts.space import HOST
@@ -158,7 +158,7 @@ def _run(
     backend, device = candidate.backend, engine.devices.of(candidate)
     network = BridgeNetwork(engine.offers.bridges)
     setup = engine.backends.setup_of(candidate, model)
-    inputs = [generate(backend.stage, length) for length in seconds]
+    inputs = [generate(backend.stage, length, backend.takes) for length in seconds]
     home = network.between(backend.produces, HOST) or ()
 
     def run(call: Any, data: Any) -> None:
@@ -184,9 +184,12 @@ def _run(
     return separate(times, *seconds), difference
 
 
-def generate(stage: Stage, seconds: float) -> Any:
+def generate(stage: Stage, seconds: float, takes: Takes = "stems") -> Any:
     """Make an input for `stage`, `seconds` long, in NumPy arrays."""
     frames = max(1, round(seconds * FRAMES_PER_SECOND))
+    if stage == "spectrogram" and takes == "mix":
+        # With a side, which would be left out otherwise.
+        return signals.music_mix(seconds, late_samples=300)
     if stage in ("demix", "spectrogram"):
         mono = signals.music_stems(seconds).samples
         stems = np.ascontiguousarray(np.repeat(mono, 2, axis=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
+from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Mix, Stems
 from allin1_core.contracts.logits import HARMONIX_LABELS, Activations, Logits
 from allin1_core.contracts.spectrogram import BANDS, FRAMES_PER_SECOND, LogSpectrogram
 
@@ -23,6 +23,13 @@ def music_stems(seconds: float, *, bpm: float = 120.0, seed: int = 0) -> Stems:
     tone = np.sin(2 * np.pi * 440 * time) * (0.5 - 0.5 * np.cos(2 * np.pi * beat / 16))
     stems = np.stack([bass, drums, chord, tone]) * 0.3
     return Stems(np.ascontiguousarray(stems[:, None, :].astype(np.float32)))
+
+
+def music_mix(seconds: float, *, late_samples: int = 0, seed: int = 0) -> Mix:
+    """The sum of :func:`music_stems`, in mono, or with the right side so many samples late."""
+    left = music_stems(seconds, seed=seed).samples.sum(axis=(0, 1))
+    right = np.concatenate([np.zeros(late_samples, np.float32), left[: len(left) - late_samples]])
+    return Mix(np.stack([left, right]))
 
 
 def random_spectrogram(frames: int, *, seed: int = 0) -> LogSpectrogram:

@@ -178,6 +178,8 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
     stages = backend.stages
     if stages[0] != stage:
         return f"Backend {backend.name} spans {stages}, which does not begin at {stage}."
+    if backend.takes == "mix" and stage != "spectrogram":
+        return f"Backend {backend.name} takes the mix in place of stems, but begins at {stage}."
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
             return f"Backend {backend.name} spans {one} and {following}, which do not follow."

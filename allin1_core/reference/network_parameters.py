@@ -17,7 +17,8 @@ from allin1_core.contracts.logits import EMBEDDING_SIZE, HARMONIX_LABELS
 from allin1_core.contracts.model import Parameters
 from allin1_core.errors import WeightsError
 
-Floats = NDArray[np.floating[Any]]
+#: Of the floating type that :func:`read_network` was asked for.
+Floats = NDArray[Any]
 
 #: Blocks of a time layer and an instrument layer; block i has the dilations 2^i and 2^(i+1).
 BLOCKS = 11

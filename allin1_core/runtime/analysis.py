@@ -8,9 +8,16 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypedDict
 
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.model import ModelCard
-from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance
+from allin1_core.contracts.result import (
+    AnalysisResult,
+    Confidence,
+    Provenance,
+    SegmentConfidence,
+)
+from allin1_core.contracts.sections import Sections
 from allin1_core.errors import InputError
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
@@ -19,7 +26,7 @@ from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
-from allin1_core.runtime.tempo import estimate_bpm
+from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 
 if TYPE_CHECKING:
@@ -99,7 +106,8 @@ class Analysis:
                 files = None if kept is None else self._keeping.find(kept, wanted, self._engine)
                 self._is_kept = files is not None
                 if kept is not None and files is None and self._keeping.keeps_new:
-                    kept.check(overwrite=self._keeping.overwrite)
+                    length = MixFile(track.source).duration_s
+                    kept.check(overwrite=self._keeping.overwrite, seconds=length)
                     self._keep = kept
             self._pipeline.read(files or MixFile(track.source))
 
@@ -138,8 +146,16 @@ class Analysis:
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self._outputs()
         source, warnings = run.input, [*run.warnings]
+        parameters = self._keeping.parameters
         if self._is_kept or any(record.stages == ("demix",) for record in run.records):
-            source["separation"] = dataclasses.asdict(self._keeping.parameters)
+            source["separation"] = dataclasses.asdict(parameters)
+            if parameters.random_seed is not None:
+                warnings.append(
+                    f"The song was separated with random weights ({parameters.weights}):"
+                    " what is found in it means nothing."
+                )
+        if self._keep is not None and self._keep.problem is not None:
+            warnings.append(str(self._keep.problem))
         if self._is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
@@ -154,6 +170,8 @@ class Analysis:
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
+        if metre is not None and not beats:
+            warnings.append("No beats were found.")
         return AnalysisResult(
             path=self.track.source,
             bpm=None if metre is None else estimate_bpm(metre.beat_times_s),
@@ -163,7 +181,8 @@ class Analysis:
             segments=[] if sections is None else list(sections.segments),
             activations=probabilities(logits) if with_activations and logits else None,
             embeddings=logits.embeddings if with_embeddings and logits else None,
-            confidence=None if metre is None else _confidence(metre),
+            confidence=_confidence(metre, sections),
+            tempo=None if metre is None else fit_tempo(metre.beat_times_s),
             alternatives=[] if metre is None else list(metre.alternatives),
             warnings=warnings,
             provenance=Provenance(
@@ -173,6 +192,7 @@ class Analysis:
                 stages=tuple(run.records),
                 fallbacks=tuple(run.fallbacks),
                 outputs=outputs,
+                model_version=card.version,
             ),
         )
 
@@ -204,11 +224,23 @@ def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
     return (only,)
 
 
-def _confidence(metre: Metre) -> Confidence | None:
-    if metre.beat_confidences is None:
-        return None
+def _confidence(metre: Metre | None, sections: Sections | None) -> Confidence | None:
+    segments = None if sections is None else _segment_confidences(sections)
+    if metre is None or metre.beat_confidences is None:
+        return None if segments is None else Confidence([], None, {}, segments)
     return Confidence(
         beats=metre.beat_confidences.tolist(),
         metre=metre.metre_confidence,
         metre_log_probabilities=dict(metre.metre_log_probabilities),
+        segments=segments,
     )
+
+
+def _segment_confidences(sections: Sections) -> list[SegmentConfidence] | None:
+    if sections.boundary_strengths is None or sections.label_probabilities is None:
+        return None
+    strengths = (None, *sections.boundary_strengths)
+    return [
+        SegmentConfidence(strength, dict(zip(HARMONIX_LABELS, labels, strict=True)))
+        for strength, labels in zip(strengths, sections.label_probabilities, strict=True)
+    ]

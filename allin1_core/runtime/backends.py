@@ -146,18 +146,6 @@ class Backends:
         return parameters
 
 
-def close_backend(call: Any, name: str) -> None:
-    """Let a backend release what it holds; if that fails, what it gave is good all the same, and the log says so."""
-    close = getattr(call, "close", None)
-    if close is None:
-        return
-    try:
-        close()
-    except PLUGIN_FAILURES as error:
-        log.warning("Backend %s could not be closed: %s", name, in_full(error))
-        log.debug("closing backend %s failed", name, exc_info=error)
-
-
 def create(backend: Backend[Any], setup: Setup) -> Any:
     """Call the factory of a backend.
 
@@ -175,6 +163,18 @@ def create(backend: Backend[Any], setup: Setup) -> Any:
             f"Its factory {backend.target} gave {show(call)}; wanted what can be called."
         )
     return call
+
+
+def close_backend(call: Any, name: str) -> None:
+    """Let a backend release what it holds; if that fails, what it gave is good all the same, and the log says so."""
+    close = getattr(call, "close", None)
+    if close is None:
+        return
+    try:
+        close()
+    except PLUGIN_FAILURES as error:
+        log.warning("Backend %s could not be closed: %s", name, in_full(error))
+        log.debug("closing backend %s failed", name, exc_info=error)
 
 
 def wait_for(call: Any) -> None:

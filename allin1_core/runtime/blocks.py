@@ -1,8 +1,9 @@
 """The spectrogram and the logits of long songs, block by block, in bounded memory.
 
 A frame of the spectrogram depends on the 2048 samples around it and on nothing else, so a block that is given three
-hops more on each side, whose frames are then dropped, has the frames of the whole. A frame of the logits depends on
-as much of the spectrogram as the model's card says. What may differ is the last bit of a product.
+hops more on each side, whose frames are then dropped, has the frames of the whole. For the views of a mix it takes the 15
+hops more that the running median reaches. A frame of the logits depends on as much of the spectrogram as the model's
+card says. What may differ is the last bit of a product.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.spectrogram import (
     HOP_SAMPLES,
+    MEDIAN_REACH,
     WINDOW_SAMPLES,
     LogSpectrogram,
     frame_count,
@@ -28,6 +30,14 @@ S = TypeVar("S", bound=Mix | Stems)
 
 #: Frames of context that make the samples of half a window.
 CONTEXT_FRAMES = -(-WINDOW_SAMPLES // (2 * HOP_SAMPLES))
+
+#: The same for the views of a mix: the samples of half a window, beyond the frames of half a median's window.
+MIX_CONTEXT_FRAMES = MEDIAN_REACH + CONTEXT_FRAMES
+
+
+def context_frames(audio: Mix | Stems) -> int:
+    """Hops on either side that the spectrogram of a block of `audio` needs."""
+    return MIX_CONTEXT_FRAMES if isinstance(audio, Mix) else CONTEXT_FRAMES
 
 
 def spectrogram_in_blocks(
@@ -39,7 +49,7 @@ def spectrogram_in_blocks(
     ----------
     blocks
         Consecutive parts of stems, or of a mix, in NumPy arrays, each but the last a whole number of hops long, and at least
-        :data:`CONTEXT_FRAMES` hops.
+        :func:`context_frames` hops.
     transform
         The spectrogram of a block, in NumPy arrays.
     """
@@ -52,11 +62,11 @@ def spectrogram_in_blocks(
 
 def _with_context(blocks: Iterable[S]) -> Iterator[tuple[S, int, int]]:
     """Each block with its neighbours' edges, the frames to skip, and its own frames."""
-    edge = CONTEXT_FRAMES * HOP_SAMPLES
     before: np.ndarray | None = None
     current: S | None = None
     for following in blocks:
         if current is not None:
+            edge = context_frames(following) * HOP_SAMPLES
             yield _joined(before, current, np.asarray(following.samples)[..., :edge])
             before = np.array(current.samples[..., -edge:])
         current = following

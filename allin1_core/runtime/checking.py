@@ -9,6 +9,7 @@ from allin1_core.contracts.arrays import length_of, part_of
 from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.model import Takes
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.contracts.stages import Setup, Stage, Task
@@ -38,7 +39,7 @@ def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: A
         It raised.
     """
     for stage in stages:
-        backend = _reference_of(offers, stage)
+        backend = _reference_of(offers, stage, "mix" if isinstance(data, Mix) else "stems")
         assert backend is not None, f"there is no reference of {stage}"
         try:
             data = load_target(backend.target)(setup)(read_only(data), Task())
@@ -86,8 +87,9 @@ def cut(data: Any, seconds: float) -> Any:
     return part_of(data, start, start + count)
 
 
-def _reference_of(offers: Offers, stage: Stage) -> Backend[Any] | None:
+def _reference_of(offers: Offers, stage: Stage, takes: Takes = "stems") -> Backend[Any] | None:
     for offered in offers.covering(stage):
-        if offered.plugin.name == "reference" and offered.item.stages == (stage,):
-            return offered.item
+        backend = offered.item
+        if (offered.plugin.name, backend.stages, backend.takes) == ("reference", (stage,), takes):
+            return backend
     return None

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,12 +30,9 @@ from allin1_core.contracts.parity import IDENTICAL, LOSSY, Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.errors import SettingsError
+from allin1_core.io.documents import DocumentError, read_toml
+from allin1_core.io.names import expanded
 from allin1_core.plugins.options import GivenOptions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 #: Parities that a user can ask for by name.
 PARITIES = {"identical": IDENTICAL, "close": ANY_CLOSE, "lossy": LOSSY}
@@ -125,7 +121,7 @@ def config_path() -> Path | None:
     """
     named = os.environ.get("ALLIN1_CONFIG")
     if named is not None:
-        path = Path(named).expanduser()
+        path = expanded(named)
         if named and not path.is_file():
             raise SettingsError(
                 "ALLIN1_CONFIG names this file, and it is not there.",
@@ -181,10 +177,10 @@ def parity_named(name: str, path: Path | None = None) -> Parity:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except OSError as error:
         raise SettingsError(f"Cannot be read: {error.strerror or error}.", path=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except DocumentError as error:
         raise SettingsError(f"Is not TOML: {error}.", path=path) from error
     for key, value in content.items():
         if key not in _KEYS:

@@ -93,6 +93,7 @@ class Chooser:
             # A model whose parameters come with its plugin is counted as its author measured it.
             members=len(self._card.files) or None,
             features=self.wishes.features,
+            takes=self._card.takes,
         )
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:

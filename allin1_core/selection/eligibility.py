@@ -101,6 +101,11 @@ def _verdict(
         fnmatchcase(request.architecture, pattern) for pattern in backend.models
     ):
         return Refusal("model", f"It cannot run models of architecture {request.architecture}.")
+    if "spectrogram" in backend.stages and backend.takes != request.takes:
+        return Refusal(
+            "model",
+            f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
+        )
     for stage, feature in request.features:
         if stage in backend.stages and feature not in backend.features:
             reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))

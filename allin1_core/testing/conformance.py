@@ -41,12 +41,15 @@ from allin1_core.contracts.metre import (
     TempoAlternative,
     TempoPrior,
 )
+from allin1_core.contracts.model import Takes
 from allin1_core.contracts.parity import promise_text
 from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.spectrogram import HOP_SAMPLES, MEDIAN_REACH
 from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
 from allin1_core.contracts.verdict import Ready, Unavailable
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
+from allin1_core.runtime.blocks import MIX_CONTEXT_FRAMES, spectrogram_in_blocks
 from allin1_core.runtime.borders import check_length
 from allin1_core.runtime.difference import keeps_promise, largest
 from allin1_core.runtime.difference import measure as measure
@@ -175,7 +178,7 @@ class BackendConformance:
     def test_it_keeps_its_promise_of_parity(self) -> None:
         record, _ = self.ready()
         tolerance_of(record)
-        reference = load_target(_reference(self.stage).target)(self.setup("cpu"))
+        reference = load_target(_reference(self.stage, record.takes).target)(self.setup("cpu"))
         for name, data, output in self.outputs():
             difference = measure(reference(data, Task()), output)
             told = f"{name}: differs by {difference:g}; promised: {promise_text(record.parity)}"
@@ -352,6 +355,63 @@ class SpectrogramConformance(BackendConformance):
         yield "silence", signals.silent_stems(30_000)
         yield "hard signals", signals.hard_stems(150_000)
         yield "music", signals.music_stems(4.0)
+
+    def test_it_takes_stems(self) -> None:
+        assert self.record().takes == "stems", "what takes the mix has MixSpectrogramConformance"
+
+
+class MixSpectrogramConformance(BackendConformance):
+    """Conformance of a backend for ``spectrogram`` that takes the mix."""
+
+    stage = "spectrogram"
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Give lengths around hop, window and median, noise, silence, mono, and what brings out rounding."""
+        frames = (MEDIAN_REACH - 1, MEDIAN_REACH, MEDIAN_REACH + 1, 2 * MEDIAN_REACH + 1)
+        for samples in (1, 440, 441, 442, 2048, 2049, *(HOP_SAMPLES * n for n in frames), 44_101):
+            yield f"noise, {samples} samples", signals.noise_mix(samples, seed=samples)
+        yield "silence", Mix(np.zeros((2, 30_000), np.float32))
+        chirp, square, constant, clipped = signals.hard_stems(150_000).samples[:, 0]
+        yield "a chirp and a square wave", Mix(np.stack([chirp, square]))
+        yield "a constant and clipped noise", Mix(np.stack([constant, clipped]))
+        yield "music in mono", signals.music_mix(4.0)
+        yield "music, one side late", Mix(signals.music_mix(4.0, late_samples=300).samples)
+
+    def test_it_takes_the_mix(self) -> None:
+        assert self.record().takes == "mix", "what takes stems has SpectrogramConformance"
+
+    def test_a_mono_mix_has_a_silent_side(self) -> None:
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+        frames = self.run(call, record, device, signals.music_mix(2.0), Task()).frames
+        assert not frames[1].any()
+        assert all(frames[view].any() for view in (0, 2, 3))
+
+    def test_block_by_block_it_gives_the_same(self) -> None:
+        record, device = self.ready()
+        call = load_target(record.target)(self.setup(device))
+        samples = signals.music_mix(3.21, late_samples=300).samples
+        wanted = self.run(call, record, device, Mix(samples), Task())
+        for frames in (MIX_CONTEXT_FRAMES, 50, 107):
+            size = frames * HOP_SAMPLES
+            blocks = (
+                Mix(samples[:, first : first + size]) for first in range(0, samples.shape[1], size)
+            )
+            joined = spectrogram_in_blocks(
+                blocks, lambda mix: self.run(call, record, device, mix, Task())
+            )
+            # A product of another number of rows may be rounded in another way.
+            tolerance = max(1e-6, tolerance_of(record))
+            assert measure(wanted, joined) <= tolerance, f"blocks of {frames} frames"
+
+    def test_progress_ends_at_one(self) -> None:
+        record, device = self.ready()
+        told: list[float] = []
+        call = load_target(record.target)(self.setup(device))
+        self.run(call, record, device, signals.noise_mix(100_000), Task(progress=told.append))
+        assert told
+        assert told == sorted(told)
+        assert told[-1] == 1.0
 
 
 class NnConformance(BackendConformance):
@@ -542,10 +602,10 @@ def _between(network: BridgeNetwork, source: Space, destination: Space) -> tuple
     return bridges
 
 
-def _reference(stage: Stage) -> Backend[Any]:
+def _reference(stage: Stage, takes: Takes = "stems") -> Backend[Any]:
     plugins = load_plugins(autoload=False)
     covering = collect_offers(plugins).covering(stage)
-    return next(o.item for o in covering if o.plugin.name == "reference")
+    return next(o.item for o in covering if o.plugin.name == "reference" and o.item.takes == takes)
 
 
 def _copy(array: Any) -> Any:

@@ -139,8 +139,11 @@ def test_sections_must_have_a_strength_for_each_inner_boundary_and_labels_for_ea
     None
 ):
     segments = (Segment(0.0, 1.0, "verse"), Segment(1.0, 2.0, "chorus"))
-    Sections(segments, (0.5,), ((1.0,), (1.0,))).validate()
+    labels = (0.1,) * 10
+    Sections(segments, (0.5,), (labels, labels)).validate()
     with pytest.raises(ContractError, match="boundary_strengths"):
         Sections(segments, (0.5, 0.5)).validate()
     with pytest.raises(ContractError, match="label_probabilities"):
-        Sections(segments, None, ((1.0,),)).validate()
+        Sections(segments, None, (labels,)).validate()
+    with pytest.raises(ContractError, match="label_probabilities"):
+        Sections(segments, None, (labels, labels[1:])).validate()

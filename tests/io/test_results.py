@@ -21,7 +21,15 @@ from hypothesis import strategies as st
 
 from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.metre import TempoAlternative
-from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance, StageRecord
+from allin1_core.contracts.result import (
+    SCHEMA,
+    AnalysisResult,
+    Confidence,
+    Provenance,
+    SegmentConfidence,
+    StageRecord,
+    Tempo,
+)
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
 from allin1_core.io.results import (
@@ -39,6 +47,7 @@ FIELDS = (
     "downbeats",
     "beat_positions",
     "segments",
+    "tempo",
     "confidence",
     "alternatives",
     "warnings",
@@ -100,6 +109,7 @@ def test_the_json_begins_as_the_originals_and_has_its_layout(tmp_path: Path) -> 
             }
           ],
           "schema": 1,
+          "tempo": null,
           "confidence": null,
           "alternatives": [],
           "warnings": [],
@@ -124,6 +134,23 @@ seconds = st.floats(0, 1e5, allow_nan=False)
         st.lists(st.floats(0, 1)),
         st.none() | st.floats(0, 1),
         st.dictionaries(st.integers(1, 12), st.floats(-1e6, 0) | st.just(-math.inf)),
+        st.none()
+        | st.lists(
+            st.builds(
+                SegmentConfidence,
+                st.none() | st.floats(0, 1),
+                st.dictionaries(st.sampled_from(HARMONIX_LABELS), st.floats(0, 1)),
+            )
+        ),
+    ),
+    tempo=st.none()
+    | st.builds(
+        Tempo,
+        st.floats(1, 999),
+        seconds,
+        st.floats(0, 1),
+        st.booleans(),
+        st.none() | st.lists(st.tuples(seconds, st.floats(1, 999))),
     ),
     alternatives=st.lists(
         st.builds(
@@ -145,6 +172,7 @@ def test_what_is_saved_is_what_is_loaded(
     positions: list[int],
     segments: list[Segment],
     confidence: Confidence | None,
+    tempo: Tempo | None,
     alternatives: list[TempoAlternative],
     warnings: list[str],
 ) -> None:
@@ -156,6 +184,7 @@ def test_what_is_saved_is_what_is_loaded(
         positions,
         segments,
         confidence=confidence,
+        tempo=tempo,
         warnings=warnings,
     )
     saved = save_result(result, tmp_path, "song", overwrite=True)

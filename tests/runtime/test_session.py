@@ -27,7 +27,7 @@ from allin1_core.reference import functional, metrical_dbn, metrical_prep, netwo
 from allin1_core.runtime import plan, steps
 from allin1_core.runtime.plan import Products
 from allin1_core.runtime.session import Session
-from allin1_core.runtime.tempo import estimate_bpm
+from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.conformance import measure
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
@@ -97,6 +97,11 @@ def test_stems_in_files_go_the_whole_way(make_session, stems, by_hand):
     assert tuple(result.segments) == sections.segments
     assert len(result.confidence.beats) == len(result.beats)
     assert list(result.confidence.metre_log_probabilities) == [3, 4]
+    assert len(result.confidence.segments) == len(result.segments)
+    assert result.confidence.segments[0].boundary is None
+    for segment, sure in zip(result.segments, result.confidence.segments, strict=True):
+        assert max(sure.labels, key=sure.labels.get) == segment.label
+    assert result.tempo == fit_tempo(np.array(result.beats))
     assert result.activations["label"].sum(axis=0) == pytest.approx(1, abs=1e-5)
     assert result.activations["beat"] == pytest.approx(
         1 / (1 + np.exp(-by_hand[Logits].beat.astype(float))), abs=1e-6

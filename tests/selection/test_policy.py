@@ -232,6 +232,25 @@ def test_a_backend_that_failed_is_not_chosen_again(choose):
     assert refusal(decision, "fast").reason == "It is broken."
 
 
+def test_a_spectrogram_of_what_the_model_does_not_take_is_refused(choose):
+    decision = choose(fast(), fast("views", takes="mix"))
+    assert str(decision.chosen) == "spectrogram=fast"
+    found = refusal(decision, "views")
+    words = "It transforms the mix; the model's spectrogram is of the stems."
+    assert (found.gate, found.reason) == ("model", words)
+    decision = choose(fast(), fast("views", takes="mix"), takes="mix")
+    assert str(decision.chosen) == "spectrogram=views"
+    found = refusal(decision, "fast")
+    assert found.reason == "It transforms the stems; the model's spectrogram is of the mix."
+
+
+def test_without_plugins_the_reference_transforms_what_the_model_takes(choose):
+    assert str(choose(takes="stems").chosen) == "spectrogram=reference"
+    assert str(choose(takes="mix").chosen) == "spectrogram=reference-mix"
+    with pytest.raises(SelectionError, match="the model's spectrogram is of the mix"):
+        choose(fast(), takes="mix", choices=(("spectrogram", "fast"),))
+
+
 def test_every_gate_gives_its_reason_in_a_sentence(choose):
     """One request for each gate; the words are what `allin1 explain` prints."""
     named = {"choices": (("spectrogram", "reference"),)}

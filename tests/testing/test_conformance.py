@@ -12,6 +12,7 @@ from allin1_core.testing.conformance import (
     FunctionalConformance,
     MetricalDbnConformance,
     MetricalPrepConformance,
+    MixSpectrogramConformance,
     SpectrogramConformance,
 )
 
@@ -24,6 +25,10 @@ class Reference:
 # The network's is left to the plugins: the reference against itself for minutes would prove nothing more.
 class TestReferenceSpectrogram(Reference, SpectrogramConformance):
     pass
+
+
+class TestReferenceMixSpectrogram(Reference, MixSpectrogramConformance):
+    backend = "reference-mix"
 
 
 class TestReferenceMetricalPrep(Reference, MetricalPrepConformance):

@@ -12,11 +12,11 @@ The fifth instrument is one more key and value of zeros, whose position bias sta
 from __future__ import annotations
 
 import mlx.core as mx
+from allin1_core.reference.network_folding import HEAD_CHANNELS
 
 from allin1_backend_mlx.network_layers import mlp, normalised, rows
 from allin1_backend_mlx.network_parameters import (
     CHANNELS,
-    HEAD_CHANNELS,
     HEADS,
     INSTRUMENTS,
     WINDOW,

@@ -15,11 +15,11 @@ from __future__ import annotations
 from functools import reduce
 
 import mlx.core as mx
+from allin1_core.reference.network_folding import HEAD_CHANNELS
 
 from allin1_backend_mlx.network_layers import mlp, normalised, rows
 from allin1_backend_mlx.network_parameters import (
     CHANNELS,
-    HEAD_CHANNELS,
     HEADS,
     WINDOW,
     Arrays,

@@ -17,14 +17,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from allin1_core.reference.network_folding import HEAD_CHANNELS
 from numpy.typing import NDArray
 from torch import Tensor
 
-from allin1_backend_torch.network_parameters import (
-    CHANNELS,
-    HEAD_CHANNELS,
-    Block,
-)
+from allin1_backend_torch.network_parameters import CHANNELS, Block
 from allin1_backend_torch.network_planes import (
     INSTRUMENTS,
     add_mlp,

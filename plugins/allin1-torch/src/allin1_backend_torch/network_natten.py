@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from allin1_core.contracts.stages import Nn, Setup
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable, Verdict
+from allin1_core.reference.network_folding import HEAD_CHANNELS
 from numpy.typing import NDArray
 from torch import Tensor
 
 from allin1_backend_torch import devices
 from allin1_backend_torch.network import prepare_ensemble
-from allin1_backend_torch.network_parameters import CHANNELS, HEAD_CHANNELS, Block
+from allin1_backend_torch.network_parameters import CHANNELS, Block
 from allin1_backend_torch.network_planes import INSTRUMENTS, columns, normalised_with_ones
 from allin1_backend_torch.network_time import TimeLayer, add_contexts, padded_length
 from allin1_backend_torch.running import Each, Span

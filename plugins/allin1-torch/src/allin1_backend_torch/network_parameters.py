@@ -1,44 +1,40 @@
-"""The network's parameters, rearranged once so that the forward pass is short.
+"""The network's parameters, laid out once so that the forward pass is short.
 
-The network is that of Kim & Nam (WASPAA 2023, arXiv 2307.16425) as allin1 1.1.0 runs it. Everything is
-folded in float64 and then rounded to float32. What is folded, and why the outputs stay the same:
-
-* LayerNorm's gain and bias go into the matrix that follows. A matrix's bias is its last column, and its
-  operand ends with a row of ones.
-* The values that run through the blocks are read only through LayerNorms, which take away the mean over
-  the channels. Taking it away from every matrix that writes them leaves nothing to subtract later: what
-  remains of a LayerNorm is a division by the root mean square.
-* 1/sqrt(12) goes into the queries.
-* A key's bias adds the same number to all scores of a query, which softmax ignores. A value's bias comes
-  out of the attention unchanged, because weights sum to 1, and so joins the output bias. (LayerNorm's own
-  bias, seen through the key and value matrices, stays.)
-* The original pads with zeros *after* the LayerNorm, and lets real frames attend to the padding. With both
-  biases gone, the keys and values of padding are zeros.
+The network is that of Kim & Nam (WASPAA 2023, arXiv 2307.16425) as allin1 1.1.0 runs it. The core folds the parameters
+(:mod:`allin1_core.reference.network_folding`). A matrix's bias is its last column, and its operand ends with a row of ones;
+every matrix that writes what runs through the blocks has the mean over the channels taken away, so that what remains of a
+LayerNorm is a division by the root mean square.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from allin1_core.contracts.logits import EMBEDDING_SIZE
 from allin1_core.contracts.model import Parameters
-from allin1_core.errors import WeightsError
+from allin1_core.reference import network_parameters as reference
+from allin1_core.reference.network_folding import (
+    HEAD_CHANNELS,
+    FoldedBlock,
+    FoldedLayer,
+    FoldedNetwork,
+    Map,
+    fold_network,
+)
 from numpy.typing import NDArray
 from torch import Tensor
 
 #: Blocks; the attention of block i is dilated 2**i-fold, and 2**(i+1)-fold.
-DEPTH = 11
+DEPTH = reference.BLOCKS
 
 #: Channels of a frame of one instrument.
-CHANNELS = 24
-
-#: Channels of each of the two attention heads.
-HEAD_CHANNELS = 12
+CHANNELS = EMBEDDING_SIZE
 
 #: Beat, downbeat, section, and the ten functions.
-OUTPUTS = 13
+OUTPUTS = sum(reference.OUTPUTS.values())
 
 _Float64 = NDArray[np.float64]
 
@@ -194,181 +190,102 @@ def prepare(
     WeightsError
         If a parameter is missing or has another shape than this network's.
     """
-    source = Source(parameters, device, dtype)
-    layers = [f"encoder.layers.{i}." for i in range(DEPTH)]
+    network = fold_network(parameters)
+
+    def tensor(values: _Float64) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(dtype).to(device)
+
     return Network(
-        front_end=_front_end(source),
-        blocks=tuple(_block(source, layer) for layer in layers),
+        front_end=_front_end(network, tensor),
+        blocks=tuple(_block(block, tensor) for block in network.blocks),
         instrument_position_bias=np.stack(
-            [source.take(layer + "instlayer.attention.self.rpb", (2, 9, 9)) for layer in layers]
+            [block.instruments.attentions[0].position_bias for block in network.blocks]
         ),
-        norm_gain=source.column("norm.weight", CHANNELS),
-        norm_bias=source.column("norm.bias", CHANNELS),
-        **_heads(source),
+        norm_gain=tensor(network.plain.norm.gain),
+        norm_bias=tensor(network.plain.norm.bias),
+        heads=tensor(network.heads.weight),
+        heads_bias=tensor(network.heads.bias[:, None]),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Parameters to read by name, and what to make of them."""
-
-    parameters: Parameters
-    device: torch.device
-    dtype: torch.dtype
-
-    def take(self, name: str, shape: tuple[int, ...]) -> _Float64:
-        """The parameter `name`, which must have this shape, in float64."""
-        if name not in self.parameters:
-            raise WeightsError(
-                f"The model's parameters lack {name!r}.",
-                remedy="Fetch the weights again, or choose a model of the architecture all-in-one.",
-            )
-        values = np.asarray(self.parameters[name])
-        if values.shape != shape:
-            raise WeightsError(
-                f"The model's parameter {name!r} has shape {list(values.shape)};"
-                f" the network all-in-one needs {list(shape)}.",
-                remedy="Fetch the weights again, or choose a model of the architecture all-in-one.",
-            )
-        return values.astype(np.float64)
-
-    def linear(self, name: str, outputs: int, inputs: int) -> tuple[_Float64, _Float64]:
-        """Weight ``[outputs, inputs]`` and bias of a linear map."""
-        return self.take(f"{name}.weight", (outputs, inputs)), self.take(f"{name}.bias", (outputs,))
-
-    def norm(self, name: str, channels: int) -> tuple[_Float64, _Float64]:
-        """Gain and shift of a LayerNorm."""
-        return self.take(f"{name}.weight", (channels,)), self.take(f"{name}.bias", (channels,))
-
-    def tensor(self, values: _Float64) -> Tensor:
-        """Values as a tensor on the device, in the type to compute in."""
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype).to(self.device)
-
-    def column(self, name: str, length: int) -> Tensor:
-        """The vector `name` as a tensor ``[length, 1]``."""
-        return self.tensor(self.take(name, (length,))[:, None])
+#: Brings values to the device, in the type to compute in.
+_ToTensor = Callable[[_Float64], Tensor]
 
 
-def _after_norm(weight: _Float64, bias: _Float64, norm: tuple[_Float64, _Float64]) -> _Float64:
-    """Matrix whose last column is its bias, to follow a LayerNorm without gain and bias."""
-    gain, shift = norm
-    return np.concatenate([weight * gain, (weight @ shift + bias)[:, None]], axis=1)
+def _with_bias(linear: Map) -> _Float64:
+    """Matrix whose last column is its bias."""
+    return np.concatenate([linear.weight, linear.bias[:, None]], axis=1)
 
 
-def _centred(values: _Float64) -> _Float64:
-    """The same, less the mean over the channels that it writes."""
-    centred: _Float64 = values - values.mean(axis=0)
-    return centred
-
-
-def _front_end(source: Source) -> FrontEnd:
-    name = "embeddings."
-    first = source.take(name + "conv0.weight", (12, 3, 3, 1))[..., 0].transpose(0, 2, 1)
+def _front_end(network: FoldedNetwork, tensor: _ToTensor) -> FrontEnd:
+    convolutions = network.plain.convolutions
+    first, second, third = (each.kernel for each in convolutions)
     pooled = np.zeros((3, 12, 5, 3))
     for position in range(3):
-        pooled[position, :, position : position + 3] = first  # channel, band, frame
-    second = source.take(name + "conv1.weight", (24, 1, 12, 12))
-    third = source.take(name + "conv2.weight", (24, 3, 3, 24))
+        # channel, band, frame
+        pooled[position, :, position : position + 3] = first[..., 0].transpose(0, 2, 1)
+    first_bias, second_bias, third_bias = (tensor(each.bias) for each in convolutions)
     return FrontEnd(
-        first=source.tensor(pooled.reshape(36, 15)),
-        first_bias=source.column(name + "conv0.bias", 12),
-        second=source.tensor(second.reshape(24, 144)),
-        second_bias=source.column(name + "conv1.bias", 24),
-        third=source.tensor(third.transpose(1, 0, 2, 3).reshape(3, 24, 72)),
-        third_bias=source.column(name + "conv2.bias", 24),
-        gain=source.column(name + "norm.weight", CHANNELS),
-        bias=source.column(name + "norm.bias", CHANNELS),
+        first=tensor(pooled.reshape(36, 15)),
+        first_bias=first_bias,
+        second=tensor(second.reshape(24, 144)),
+        second_bias=second_bias,
+        third=tensor(third.transpose(1, 0, 2, 3).reshape(3, 24, 72)),
+        third_bias=third_bias,
+        gain=tensor(network.plain.front_norm.gain),
+        bias=tensor(network.plain.front_norm.bias),
     )
 
 
-def _block(source: Source, name: str) -> Block:
-    time, instrument = name + "timelayer.", name + "instlayer."
+def _block(block: FoldedBlock, tensor: _ToTensor) -> Block:
     return Block(
-        time_attentions=_time_attentions(source, time),
-        time_mlp=_mlp(source, time, 2 * CHANNELS, 192),
-        instrument_attention=_instrument_attention(source, instrument),
-        instrument_mlp=_mlp(source, instrument, CHANNELS, 96),
+        time_attentions=_time_attentions(block.time, tensor),
+        time_mlp=_mlp(block.time, tensor),
+        instrument_attention=_instrument_attention(block.instruments, tensor),
+        instrument_mlp=_mlp(block.instruments, tensor),
     )
 
 
-def _projections(
-    source: Source, name: str, norm: tuple[_Float64, _Float64]
-) -> tuple[_Float64, _Float64, _Float64]:
-    """Matrices ``[24, 25]`` of queries, keys and values; the last two without their biases."""
-    none = np.zeros(CHANNELS)
-    scale = 1 / math.sqrt(HEAD_CHANNELS)
-    weight, bias = source.linear(name + "self.query", CHANNELS, CHANNELS)
-    queries = _after_norm(weight * scale, bias * scale, norm)
-    keys = _after_norm(source.take(name + "self.key.weight", (CHANNELS, CHANNELS)), none, norm)
-    values = _after_norm(source.take(name + "self.value.weight", (CHANNELS, CHANNELS)), none, norm)
-    return queries, keys, values
-
-
-def _output(source: Source, name: str) -> tuple[_Float64, _Float64]:
-    """Output matrix of an attention, and its bias with the values' bias in it."""
-    weight, bias = source.linear(name + "output.dense", CHANNELS, CHANNELS)
-    return weight, bias + weight @ source.take(name + "self.value.bias", (CHANNELS,))
-
-
-def _time_attentions(source: Source, name: str) -> TimeAttentions:
-    norm = source.norm(name + "layernorm_before", CHANNELS)
+def _time_attentions(layer: FoldedLayer, tensor: _ToTensor) -> TimeAttentions:
     queries, keys_values, position_biases = [], [], []
-    output, output_bias = np.zeros((2 * CHANNELS, 2 * CHANNELS)), np.zeros((2 * CHANNELS, 1))
-    for i, attention in enumerate((name + "attention.", name + "attention2.")):
-        query, key, value = _projections(source, attention, norm)
-        queries.append(query)
-        keys_values += [key, value]
-        bias = source.take(attention + "self.rpb", (2, 9))  # head, offset of the key from -4
+    output, output_bias = np.zeros((2 * CHANNELS, 2 * CHANNELS)), np.zeros(2 * CHANNELS)
+    for i, attention in enumerate(layer.attentions):
+        queries.append(_with_bias(attention.query))
+        keys_values += [_with_bias(attention.key), _with_bias(attention.value)]
+        bias = attention.position_bias  # head, offset of the key from -4
         windows = np.stack([bias[:, 4 - before : 9 - before].T for before in range(5)])
-        position_biases.append(source.tensor(windows[..., None]))
+        position_biases.append(tensor(windows[..., None]))
         own = slice(i * CHANNELS, (i + 1) * CHANNELS)
-        output[own, own], output_bias[own, 0] = _output(source, attention)
+        output[own, own], output_bias[own] = attention.output.weight, attention.output.bias
     # One LayerNorm spans both results: the mean that is taken away is that over both together.
+    centred = Map(output, output_bias).centred()
     return TimeAttentions(
-        queries=source.tensor(np.concatenate(queries)),
-        keys_values=source.tensor(np.concatenate(keys_values)),
+        queries=tensor(np.concatenate(queries)),
+        keys_values=tensor(np.concatenate(keys_values)),
         position_biases=(position_biases[0], position_biases[1]),
-        output=source.tensor(_centred(output)),
-        output_bias=source.tensor(_centred(output_bias)),
+        output=tensor(centred.weight),
+        output_bias=tensor(centred.bias[:, None]),
     )
 
 
-def _instrument_attention(source: Source, name: str) -> InstrumentAttention:
-    norm = source.norm(name + "layernorm_before", CHANNELS)
-    queries, keys, values = _projections(source, name + "attention.", norm)
+def _instrument_attention(layer: FoldedLayer, tensor: _ToTensor) -> InstrumentAttention:
+    (attention,) = layer.attentions
+    values, output = _with_bias(attention.value), attention.output.centred()
     one = np.zeros((1, CHANNELS + 1))
     one[0, -1] = 1
-    columns = [queries, keys, values[:HEAD_CHANNELS], one, values[HEAD_CHANNELS:], one]
-    output, output_bias = _output(source, name + "attention.")
+    columns = [_with_bias(attention.query), _with_bias(attention.key)]
+    columns += [values[:HEAD_CHANNELS], one, values[HEAD_CHANNELS:], one]
     return InstrumentAttention(
-        rows=source.tensor(np.concatenate(columns).T),
-        output=source.tensor(_centred(output)),
-        output_bias=source.tensor(_centred(output_bias[:, None])),
+        rows=tensor(np.concatenate(columns).T),
+        output=tensor(output.weight),
+        output_bias=tensor(output.bias[:, None]),
     )
 
 
-def _mlp(source: Source, name: str, inputs: int, hidden: int) -> Mlp:
-    norm = source.norm(name + "layernorm_after", inputs)
-    down, down_bias = source.linear(name + "output.dense", CHANNELS, hidden)
+def _mlp(layer: FoldedLayer, tensor: _ToTensor) -> Mlp:
+    down = layer.down.centred()
     return Mlp(
-        up=source.tensor(
-            _after_norm(*source.linear(name + "intermediate.dense", hidden, inputs), norm)
-        ),
-        down=source.tensor(_centred(down)),
-        down_bias=source.tensor(_centred(down_bias[:, None])),
+        up=tensor(_with_bias(layer.up)),
+        down=tensor(down.weight),
+        down_bias=tensor(down.bias[:, None]),
     )
-
-
-def _heads(source: Source) -> dict[str, Tensor]:
-    gain, shift = source.norm("norm", CHANNELS)
-    outputs = {"beat": 1, "downbeat": 1, "section": 1, "function": OUTPUTS - 3}
-    pairs = [
-        source.linear(f"{name}_classifier.classifier", rows, 4 * CHANNELS)
-        for name, rows in outputs.items()
-    ]
-    weight = np.concatenate([weight for weight, _ in pairs])
-    bias = np.concatenate([bias for _, bias in pairs]) + weight @ np.tile(shift, 4)
-    return {
-        "heads": source.tensor(weight * np.tile(gain, 4)),
-        "heads_bias": source.tensor(bias[:, None]),
-    }

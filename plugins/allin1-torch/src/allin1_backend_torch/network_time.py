@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
+from allin1_core.reference.network_folding import HEAD_CHANNELS
 from torch import Tensor
 
-from allin1_backend_torch.network_parameters import CHANNELS, DEPTH, HEAD_CHANNELS, Block
+from allin1_backend_torch.network_parameters import CHANNELS, DEPTH, Block
 from allin1_backend_torch.network_planes import (
     INSTRUMENTS,
     add_mlp,

@@ -22,16 +22,19 @@ from typing import Any
 import numpy as np
 import torch
 from allin1_core.contracts.model import Parameters
+from allin1_core.reference.network_folding import HEAD_CHANNELS, Map, map_of
+from allin1_core.reference.network_parameters import (
+    Attention,
+    Block,
+    Layer,
+    Network,
+    Norm,
+    read_network,
+)
 from numpy.typing import NDArray
 from torch import Tensor
 
-from allin1_backend_torch.network_parameters import (
-    CHANNELS,
-    DEPTH,
-    HEAD_CHANNELS,
-    OUTPUTS,
-    Source,
-)
+from allin1_backend_torch.network_parameters import CHANNELS
 from allin1_backend_torch.triton_network import layout
 
 #: Matrices are multiplied by this.
@@ -112,7 +115,7 @@ def pack(members: Sequence[Parameters], device: torch.device) -> Weights:
     WeightsError
         If a parameter is missing or has another shape than this network's.
     """
-    packed = [_member(Source(parameters, device, torch.float64)) for parameters in members]
+    packed = [_member(read_network(parameters, np.float64)) for parameters in members]
 
     def stacked(name: str) -> _Float64:
         values = np.stack([member[name] for member in packed])  # [members, (blocks,) size]
@@ -146,17 +149,17 @@ def pack(members: Sequence[Parameters], device: torch.device) -> Weights:
     )
 
 
-def _member(source: Source) -> dict[str, _Float64]:
+def _member(network: Network) -> dict[str, _Float64]:
     """Every array of one member: ``[size]``, or ``[blocks, size]``."""
-    blocks = [f"encoder.layers.{i}." for i in range(DEPTH)]
     # After the last block there is no next; its kernel leaves that part out.
-    openings = [_opening(source, f"{name}timelayer.") for name in [*blocks, blocks[-1]]]
-    gain, shift = source.norm("norm", CHANNELS)
-    arrays = {**_front_end(source, openings[0]), **_heads(source), "gain": gain, "shift": shift}
-    time = [_time(source, name) for name in blocks]
+    layers = [block.time for block in network.blocks]
+    openings = [_opening(layer) for layer in [*layers, layers[-1]]]
+    gain, shift = _of_norm(network.norm)
+    arrays = {**_front_end(network, openings[0]), **_heads(network), "gain": gain, "shift": shift}
+    time = [_time(block) for block in network.blocks]
     instruments = [
-        _instruments(source, f"{name}instlayer.", opening)
-        for name, opening in zip(blocks, openings[1:], strict=True)
+        _instruments(block.instruments, opening)
+        for block, opening in zip(network.blocks, openings[1:], strict=True)
     ]
     for name in time[0]:
         arrays[name] = np.stack([block[name] for block in time])
@@ -165,34 +168,28 @@ def _member(source: Source) -> dict[str, _Float64]:
     return arrays
 
 
-def _front_end(source: Source, opening: _Arrays) -> dict[str, _Float64]:
-    name = "embeddings."
-    first = source.take(name + "conv0.weight", (12, 3, 3, 1))[..., 0].transpose(1, 2, 0)
+def _front_end(network: Network, opening: _Arrays) -> dict[str, _Float64]:
+    first, second, third = (np.asarray(each.kernel) for each in network.convolutions)
+    biases = [np.asarray(each.bias[:, 0]) for each in network.convolutions]
     pooled = np.zeros((3, 3, 5, 12))  # position, frame, band, channel
     for position in range(3):
-        pooled[position, :, position : position + 3] = first
-    second = source.take(name + "conv1.weight", (24, 1, 12, 12))
-    third = source.take(name + "conv2.weight", (24, 3, 3, 24))
-    gain, shift = source.norm(name + "norm", CHANNELS)
+        pooled[position, :, position : position + 3] = first[..., 0].transpose(1, 2, 0)
+    gain, shift = _of_norm(network.front_norm)
     kernels = [_padded(third[:, frame].reshape(24, 72).T, 80, 32) for frame in range(3)]
     vectors, matrices = _split(opening)
     return {
         "first_matrices": layout.FIRST_MATRICES.pack(
             {"kernel": _padded(pooled.reshape(3, 15, 12), 3, 16, 16)}
         ),
-        "first_vectors": layout.FIRST_VECTORS.pack(
-            {"bias": _padded(source.take(name + "conv0.bias", (12,)), 16)}
-        ),
+        "first_vectors": layout.FIRST_VECTORS.pack({"bias": _padded(biases[0], 16)}),
         "second_matrices": layout.SECOND_MATRICES.pack(
             {"kernel": _padded(second.reshape(24, 144).T, 144, 32)}
         ),
-        "second_vectors": layout.SECOND_VECTORS.pack(
-            {"bias": _padded(source.take(name + "conv1.bias", (24,)), 32)}
-        ),
+        "second_vectors": layout.SECOND_VECTORS.pack({"bias": _padded(biases[1], 32)}),
         "third_matrices": layout.THIRD_MATRICES.pack({"kernel": np.stack(kernels), **matrices}),
         "third_vectors": layout.THIRD_VECTORS.pack(
             {
-                "bias": _padded(source.take(name + "conv2.bias", (24,)), 32),
+                "bias": _padded(biases[2], 32),
                 "gain": _padded(gain, 32),
                 "shift": _padded(shift, 32),
                 **vectors,
@@ -201,12 +198,13 @@ def _front_end(source: Source, opening: _Arrays) -> dict[str, _Float64]:
     }
 
 
-def _opening(source: Source, name: str) -> dict[str, _Float64]:
+def _opening(layer: Layer) -> dict[str, _Float64]:
     """The LayerNorm and the projections at the beginning of a time layer."""
-    gain, shift = source.norm(name + "layernorm_before", CHANNELS)
-    near, near_bias = _projections(source, name + "attention.")
-    far, far_bias = _projections(source, name + "attention2.")
-    planes, biases = [*near, *far], [*near_bias, *far_bias]
+    gain, shift = _of_norm(layer.before)
+    near, far = layer.attentions
+    near_planes, near_biases = _projections(near)
+    far_planes, far_biases = _projections(far)
+    planes, biases = [*near_planes, *far_planes], [*near_biases, *far_biases]
     pairs = [np.concatenate(planes[i : i + 2], axis=1) for i in (0, 2, 4)]
     return {
         "next_gain": _padded(gain, 32),
@@ -216,21 +214,19 @@ def _opening(source: Source, name: str) -> dict[str, _Float64]:
     }
 
 
-def _time(source: Source, block: str) -> dict[str, _Float64]:
+def _time(block: Block) -> dict[str, _Float64]:
     """The time layer of a block, and the beginning of its instrument layer."""
-    name, following = f"{block}timelayer.", f"{block}instlayer."
-    attentions = (f"{name}attention.", f"{name}attention2.")
-    outputs = [source.linear(f"{each}output.dense", CHANNELS, CHANNELS) for each in attentions]
-    gain, shift = source.norm(name + "layernorm_after", 2 * CHANNELS)
-    up, up_bias = source.linear(name + "intermediate.dense", 192, 2 * CHANNELS)
-    down, down_bias = source.linear(name + "output.dense", CHANNELS, 192)
-    next_gain, next_shift = source.norm(following + "layernorm_before", CHANNELS)
-    (queries, keys, values), biases = _projections(source, following + "attention.")
+    layer, following = block.time, block.instruments
+    outputs = [map_of(each.output) for each in layer.attentions]
+    gain, shift = _of_norm(layer.after)
+    up, down = map_of(layer.expand), map_of(layer.contract)
+    next_gain, next_shift = _of_norm(following.before)
+    (queries, keys, values), biases = _projections(following.attentions[0])
 
-    position_biases = [source.take(f"{each}self.rpb", (2, 9)) * _LOG2_E for each in attentions]
+    position_biases = [np.asarray(each.position_bias) * _LOG2_E for each in layer.attentions]
     ups = [
         [_padded(part.T, 32, 64) for part in (rows[:, :CHANNELS], rows[:, CHANNELS:])]
-        for rows in np.split(up, 3)
+        for rows in np.split(up.weight, 3)
     ]
     return {
         "time_attention_vectors": layout.TIME_ATTENTION_VECTORS.pack(
@@ -238,20 +234,20 @@ def _time(source: Source, block: str) -> dict[str, _Float64]:
         ),
         "time_mlp_matrices": layout.TIME_MLP_MATRICES.pack(
             {
-                "output": np.stack([_padded(_by_head(weight.T), 32, 32) for weight, _ in outputs]),
+                "output": np.stack([_padded(_by_head(o.weight.T), 32, 32) for o in outputs]),
                 "up": np.array(ups),
-                "down": np.stack([_padded(rows.T / 2, 64, 32) for rows in np.split(down, 3, 1)]),
+                "down": _halved(down, 64),
                 "queries_keys": np.concatenate([queries, keys], axis=1),
                 "values": values,
             }
         ),
         "time_mlp_vectors": layout.TIME_MLP_VECTORS.pack(
             {
-                "output_bias": np.stack([_padded(bias, 32) for _, bias in outputs]),
+                "output_bias": np.stack([_padded(o.bias, 32) for o in outputs]),
                 "gain": _padded(gain.reshape(2, CHANNELS), 2, 32),
                 "shift": _padded(shift.reshape(2, CHANNELS), 2, 32),
-                "up_bias": up_bias,
-                "down_bias": _padded(down_bias, 32),
+                "up_bias": up.bias,
+                "down_bias": _padded(down.bias, 32),
                 "next_gain": _padded(next_gain, 32),
                 "next_shift": _padded(next_shift, 32),
                 "queries_keys_bias": np.concatenate(biases[:2]),
@@ -261,31 +257,31 @@ def _time(source: Source, block: str) -> dict[str, _Float64]:
     }
 
 
-def _instruments(source: Source, name: str, opening: _Arrays) -> dict[str, _Float64]:
+def _instruments(layer: Layer, opening: _Arrays) -> dict[str, _Float64]:
     """The instrument layer of a block, and the beginning of the next block's time layer."""
-    output, output_bias = source.linear(name + "attention.output.dense", CHANNELS, CHANNELS)
-    gain, shift = source.norm(name + "layernorm_after", CHANNELS)
-    up, up_bias = source.linear(name + "intermediate.dense", 96, CHANNELS)
-    down, down_bias = source.linear(name + "output.dense", CHANNELS, 96)
-    _, (_, keys_bias, values_bias) = _projections(source, name + "attention.")
-    position_bias = source.take(name + "attention.self.rpb", (2, 9, 9)) * _LOG2_E
+    (attention,) = layer.attentions
+    output = map_of(attention.output)
+    gain, shift = _of_norm(layer.after)
+    up, down = map_of(layer.expand), map_of(layer.contract)
+    _, (_, keys_bias, values_bias) = _projections(attention)
+    position_bias = np.asarray(attention.position_bias) * _LOG2_E
     vectors, matrices = _split(opening)
     return {
         "instrument_matrices": layout.INSTRUMENT_MATRICES.pack(
             {
-                "output": _padded(_by_head(output.T), 32, 32),
-                "up": np.stack([_padded(rows.T, 32, 32) for rows in np.split(up, 3)]),
-                "down": np.stack([_padded(rows.T / 2, 32, 32) for rows in np.split(down, 3, 1)]),
+                "output": _padded(_by_head(output.weight.T), 32, 32),
+                "up": np.stack([_padded(rows.T, 32, 32) for rows in np.split(up.weight, 3)]),
+                "down": _halved(down, 32),
                 **matrices,
             }
         ),
         "instrument_vectors": layout.INSTRUMENT_VECTORS.pack(
             {
-                "output_bias": _padded(output_bias, 32),
+                "output_bias": _padded(output.bias, 32),
                 "gain": _padded(gain, 32),
                 "shift": _padded(shift, 32),
-                "up_bias": up_bias,
-                "down_bias": _padded(down_bias, 32),
+                "up_bias": up.bias,
+                "down_bias": _padded(down.bias, 32),
                 "keys_bias": keys_bias,
                 "values_bias": values_bias,
                 "position_bias": _padded(position_bias.reshape(2, 81), 2, 96),
@@ -295,37 +291,39 @@ def _instruments(source: Source, name: str, opening: _Arrays) -> dict[str, _Floa
     }
 
 
-def _heads(source: Source) -> dict[str, _Float64]:
-    outputs = {"beat": 1, "downbeat": 1, "section": 1, "function": OUTPUTS - 3}
-    pairs = [
-        source.linear(f"{name}_classifier.classifier", rows, 4 * CHANNELS)
-        for name, rows in outputs.items()
-    ]
-    weight = np.concatenate([weight for weight, _ in pairs])
-    gain, shift = source.norm("norm", CHANNELS)
+def _heads(network: Network) -> dict[str, _Float64]:
+    heads = map_of(network.heads)
+    gain, shift = _of_norm(network.norm)
     return {
         "head_matrices": layout.HEAD_MATRICES.pack(
-            {"kernel": np.stack([_padded(part.T, 32, 16) for part in np.split(weight, 4, 1)])}
+            {"kernel": np.stack([_padded(part.T, 32, 16) for part in np.split(heads.weight, 4, 1)])}
         ),
         "head_vectors": layout.HEAD_VECTORS.pack(
             {
                 "gain": _padded(gain, 32),
                 "shift": _padded(shift, 32),
-                "bias": _padded(np.concatenate([bias for _, bias in pairs]), 16),
+                "bias": _padded(heads.bias, 16),
             }
         ),
     }
 
 
-def _projections(source: Source, name: str) -> tuple[list[_Float64], list[_Float64]]:
+def _projections(attention: Attention) -> tuple[list[_Float64], list[_Float64]]:
     """Matrices ``[32, 32]`` and biases ``[32]`` of queries, keys and values; outputs by head."""
-    matrices, biases = [], []
-    scales = {"query": _LOG2_E / math.sqrt(HEAD_CHANNELS), "key": 1.0, "value": 1.0}
-    for part, scale in scales.items():
-        weight, bias = source.linear(f"{name}self.{part}", CHANNELS, CHANNELS)
-        matrices.append(_padded(_by_head(weight * scale).T, 32, 32))
-        biases.append(_by_head(bias * scale))
-    return matrices, biases
+    queries = map_of(attention.query).scaled(_LOG2_E / math.sqrt(HEAD_CHANNELS))
+    maps = [queries, map_of(attention.key), map_of(attention.value)]
+    matrices = [_padded(_by_head(each.weight).T, 32, 32) for each in maps]
+    return matrices, [_by_head(each.bias) for each in maps]
+
+
+def _of_norm(norm: Norm) -> tuple[_Float64, _Float64]:
+    """Gain and shift of a LayerNorm, each ``[channels]``."""
+    return np.asarray(norm.gain[:, 0]), np.asarray(norm.bias[:, 0])
+
+
+def _halved(down: Map, rows: int) -> _Float64:
+    """Matrix behind a GELU, times one half, in three parts of its inputs."""
+    return np.stack([_padded(part.T / 2, rows, 32) for part in np.split(down.weight, 3, 1)])
 
 
 def _split(opening: _Arrays) -> tuple[_Arrays, _Arrays]:

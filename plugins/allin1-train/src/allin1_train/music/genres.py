@@ -1,4 +1,4 @@
-"""Genres: tempo, metre, harmony, grooves and instruments of 33 kinds of music."""
+"""Genres: tempo, metre, harmony, grooves and instruments of 32 kinds of music."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
