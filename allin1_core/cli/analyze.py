@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.output import echo
 from allin1_core.cli.parameters import (
     backend_option,
     by_plugin,
@@ -331,7 +332,7 @@ def _report(
         if as_json:
             import json
 
-            click.echo(json.dumps({"path": str(outcome.track.source), "error": str(error)}))
+            echo(json.dumps({"path": str(outcome.track.source), "error": str(error)}))
         return
     if result is None:
         return
@@ -343,11 +344,11 @@ def _report(
 
         from allin1_core.io.results import to_json
 
-        click.echo(json.dumps({**to_json(result), "written": str(outcome.written)}))
+        echo(json.dumps({**to_json(result), "written": str(outcome.written)}))
     elif not quiet:
         bpm = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
         labels = " ".join(segment.label for segment in result.segments)
-        click.echo(
+        echo(
             f"{outcome.written}: {bpm}, {len(result.beats)} beats,"
             f" {len(result.downbeats)} downbeats, {len(result.segments)} segments: {labels}"
         )

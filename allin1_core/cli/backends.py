@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.output import echo
 from allin1_core.cli.parameters import model_option
 from allin1_core.contracts.route import USUAL_AUDIO_S
 
@@ -44,9 +45,9 @@ def command(
         trouble = str(error)
     if as_json:
         content = {"stages": candidates_values(candidates, chosen), "trouble": trouble or None}
-        click.echo(json.dumps(content, indent=2))
+        echo(json.dumps(content, indent=2))
         return
-    click.echo("\n".join(candidates_lines(candidates, chosen)))
-    click.echo(f"\n* what would run for {seconds:g} s of audio; why: allin1 explain")
+    echo("\n".join(candidates_lines(candidates, chosen)))
+    echo(f"\n* what would run for {seconds:g} s of audio; why: allin1 explain")
     if trouble:
         click.echo(f"allin1: {trouble}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.output import echo
 from allin1_core.cli.parameters import by_plugin, model_option, plugin_option
 
 if TYPE_CHECKING:
@@ -123,30 +124,30 @@ def command(
         return
     rows = []
     if not as_json:
-        click.echo(_HEAD)
+        echo(_HEAD)
     for row in measure_backends(session.engine, stages or USUAL_STAGES, seconds):
         rows.append(row)
         if not as_json:
-            click.echo(_line(row))
+            echo(_line(row))
     bridges: list[BridgeRow] = []
     for bridge_row in measure_bridges(session.engine):
         if not bridges and not as_json:
-            click.echo(_BRIDGE_HEAD)
+            echo(_BRIDGE_HEAD)
         bridges.append(bridge_row)
         if not as_json:
-            click.echo(_bridge_line(bridge_row))
+            echo(_bridge_line(bridge_row))
     if as_json:
         content = {
             "backends": [_finite(dataclasses.asdict(row)) for row in rows],
             "bridges": [_bridge_values(row) for row in bridges],
         }
-        click.echo(json.dumps(content, indent=2))
+        echo(json.dumps(content, indent=2))
     if save:
         new = Calibration(
             tuple(row.measurement for row in rows if row.measurement is not None),
             tuple(row.measurement for row in bridges if row.measurement is not None),
         )
-        click.echo(f"Saved to {save_calibration(new)}", err=as_json)
+        echo(f"Saved to {save_calibration(new)}", err=as_json)
     if any([row.trouble for row in rows] + [row.trouble for row in bridges]):
         ctx.exit(1)
 

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from allin1_core.cli.output import echo
+
 
 @click.group("cache")
 def command() -> None:
@@ -28,14 +30,14 @@ def info(as_json: bool) -> None:
             "limit": found.limit,
             "kinds": kinds,
         }
-        click.echo(json.dumps(record, indent=2))
+        echo(json.dumps(record, indent=2))
         return
-    click.echo(f"{found.folder}")
-    click.echo(
+    echo(f"{found.folder}")
+    echo(
         f"{found.entries} entries, {found.size / 1e6:.1f} MB of at most {found.limit / 1e6:.0f} MB"
     )
     for kind, (count, size) in found.kinds.items():
-        click.echo(f"  {kind}: {count} entries, {size / 1e6:.1f} MB")
+        echo(f"  {kind}: {count} entries, {size / 1e6:.1f} MB")
 
 
 @command.command()
@@ -44,7 +46,7 @@ def clear() -> None:
     from allin1_core.io.cache import ArrayCache
 
     cache = ArrayCache()
-    click.echo(f"Removed {cache.clear() / 1e6:.1f} MB from {cache.folder}.")
+    echo(f"Removed {cache.clear() / 1e6:.1f} MB from {cache.folder}.")
 
 
 @command.command()
@@ -52,4 +54,4 @@ def path() -> None:
     """Print the folder of the cache."""
     from allin1_core.io.cache import default_cache_folder
 
-    click.echo(default_cache_folder())
+    echo(default_cache_folder())

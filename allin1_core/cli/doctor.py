@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 import click
 
 from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
+from allin1_core.cli.output import echo
 from allin1_core.cli.parameters import model_option
 from allin1_core.contracts.route import USUAL_AUDIO_S
 
@@ -40,13 +41,13 @@ def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_j
         *_surviving("audio", _audio),
     ]
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        echo(json.dumps([asdict(check) for check in checks], indent=2))
     else:
         marks = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
         for check in checks:
-            click.echo(f"{marks[check.state]}  {check.name:<12} {check.text}")
+            echo(f"{marks[check.state]}  {check.name:<12} {check.text}")
             if check.remedy:
-                click.echo(f"{'':<20} {check.remedy}")
+                echo(f"{'':<20} {check.remedy}")
     if any(check.state == "wrong" for check in checks):
         ctx.exit(1)
 

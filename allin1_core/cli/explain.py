@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.output import echo
 from allin1_core.cli.parameters import (
     backend_option,
     by_plugin,
@@ -80,6 +81,6 @@ def command(
         decision = session.explain(start)
     except NoRouteError as error:
         # The error itself follows on stderr.
-        click.echo(json.dumps(error.values, indent=2) if as_json else error.explanation)
+        echo(json.dumps(error.values, indent=2) if as_json else error.explanation)
         raise
-    click.echo(json.dumps(decision.to_json(), indent=2) if as_json else str(decision))
+    echo(json.dumps(decision.to_json(), indent=2) if as_json else str(decision))

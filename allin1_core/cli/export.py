@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.output import echo
 from allin1_core.cli.parameters import overwrite_option, result_files
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def command(
                 offered, group, folder, collection=collection, overwrite=overwrite
             )
             for path in written:
-                click.echo(path)
+                echo(path)
 
 
 def _print_formats(offers: Offers) -> None:
@@ -99,4 +100,4 @@ def _print_formats(offers: Offers) -> None:
     for one in exporters:
         missing = check_needs(one.needs)
         note = "" if missing is None else f"  ({missing.reason} {missing.remedy})"
-        click.echo(f"{one.name:<{width}}  {one.suffix:<{suffixes}}  {one.summary}{note}")
+        echo(f"{one.name:<{width}}  {one.suffix:<{suffixes}}  {one.summary}{note}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from allin1_core.cli.output import drop_results, own_process, reserve_stdout
 from allin1_core.errors import Allin1Error
 
 #: Name of each command, the module that holds it as ``command``, and one line of help.
@@ -148,9 +149,10 @@ class _ToStderr(logging.Handler):
 
 
 def load_plugins(ctx: click.Context) -> Any:
-    """Load the plugins as the options of the group say."""
+    """Load the plugins as the options of the group say; what they print from now on goes to stderr."""
     from allin1_core.plugins.loading import load_plugins
 
+    reserve_stdout(ctx)
     options = ctx.find_root().obj or {}
     return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
@@ -163,6 +165,7 @@ def leave_problems_to_the_table(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line, and exit."""
+    own_process()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -189,8 +192,8 @@ def run(arguments: list[str]) -> int:
         click.echo("allin1: interrupted", err=True)
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (allin1 … | head); Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has gone: allin1 … | head
+        drop_results()
         return 141
     return status if isinstance(status, int) else 0
 

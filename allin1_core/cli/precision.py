@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
+from allin1_core.cli.output import echo
 
 if TYPE_CHECKING:
     from allin1_core.contracts.audio import Mix
@@ -40,21 +40,21 @@ def report_precision(
     mix = _mix(file, seconds)
     rows = []
     if not as_json:
-        click.echo(
+        echo(
             f"{'backend':<14}{'device':<9}{'precision':<11}"
             + "".join(f"{stem:>12}" for stem in STEMS)
         )
     for row in measure_precision(engine, mix):
         rows.append(row)
         if not as_json:
-            click.echo(_lines(row))
+            echo(_lines(row))
     if as_json:
-        click.echo(json.dumps([_json(row) for row in rows], indent=2))
+        echo(json.dumps([_json(row) for row in rows], indent=2))
     elif not rows:
-        click.echo("No separator can run here; 'allin1 backends' says why.")
+        echo("No separator can run here; 'allin1 backends' says why.")
     if save:
         path = save_errors(error for row in rows for error in row.errors)
-        click.echo(f"Saved to {path}", err=as_json)
+        echo(f"Saved to {path}", err=as_json)
     return bool(rows) and not any(row.trouble for row in rows)
 
 

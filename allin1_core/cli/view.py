@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from allin1_core.cli.output import echo
 from allin1_core.errors import InputError
 
 
@@ -60,7 +61,7 @@ def command(
         refuse_to_replace(out, overwrite=overwrite)
         limit = round(embed_limit * 1e6)
         write_page(out, entries[0].name, entries[0].versions(), embed_limit=limit)
-        click.echo(out)
+        echo(out)
         return
     for entry in entries:
         entry.versions()  # what cannot be read is told now, not in the browser
@@ -71,7 +72,7 @@ def command(
             f"Port {port} cannot be used: {error.strerror}.", remedy="Leave --port out."
         ) from error
     with server:
-        click.echo(f"{server.url}  (Ctrl-C ends the server)")
+        echo(f"{server.url}  (Ctrl-C ends the server)")
         if is_opened:
             webbrowser.open(server.url)
         try:
