@@ -5,18 +5,13 @@ What half precision does to a separation depends on the weights: it has to be me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
-from allin1_core.contracts.audio import STEMS, Mix
-from allin1_core.contracts.stages import Task
+from allin1_core.contracts.audio import STEMS
 from torch import Tensor
 
 from allin1_backend_torch.demix_precision import Precision
-
-if TYPE_CHECKING:
-    from allin1_backend_torch.demix import Separation
 
 
 def signal_to_error_db(wanted: Tensor, actual: Tensor) -> dict[str, float]:
@@ -35,19 +30,26 @@ def signal_to_error_db(wanted: Tensor, actual: Tensor) -> dict[str, float]:
 
 
 def measure_precisions(
-    separation: Separation, mix: Mix, precisions: Sequence[Precision], task: Task
+    separate: Callable[[Precision], Tensor], precisions: Sequence[Precision]
 ) -> dict[Precision, dict[str, float]]:
-    """Separate `mix` in float32 and in each of `precisions`, and compare.
+    """Separate a song in float32 and in each of `precisions`, and compare.
+
+    Parameters
+    ----------
+    separate
+        Separates it in a precision, whatever comes out: float32 ``[4, 2, n]``.
+    precisions
+        To compare with float32.
 
     Returns
     -------
     dict
         For each precision, :func:`signal_to_error_db` of each stem; minus infinity where it overflowed.
     """
-    exact = separation.attempt(mix, "float32", task)
+    exact = separate("float32")
     levels: dict[Precision, dict[str, float]] = {}
     for precision in precisions:
-        attempt = separation.attempt(mix, precision, task)
+        attempt = separate(precision)
         if bool(torch.isfinite(attempt).all()):
             levels[precision] = signal_to_error_db(exact, attempt)
         else:
