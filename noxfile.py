@@ -118,6 +118,7 @@ def core(session: nox.Session) -> None:
         "assert not found, f'importable: {found}'"
     )
     session.run("python", "-c", check)
+    constrained(session, "hatchling")  # so that what is built can be looked into
     run_pytest(session, ROOT / "tests", parallel=True)
 
 
@@ -160,6 +161,14 @@ def plugin(session: nox.Session, name: str) -> None:
 
 
 @nox.session
+def exports(session: nox.Session) -> None:
+    """Exported files, read back by the libraries that others read them with."""
+    install_built(session, extras="testing,export")
+    constrained(session, "mir_eval", "pyrekordbox", "traktor-nml-utils", "rpp", "ply", "cuetools")
+    run_pytest(session, ROOT / "tests" / "exports")
+
+
+@nox.session
 def madmom(session: nox.Session) -> None:
     """The reference, the plugin, and every other backend beside the real madmom, in one process."""
     install_built(session, "allin1-madmom", "allin1-dbn-cython", "allin1-torch", "allin1-cython")
@@ -183,6 +192,14 @@ def together(session: nox.Session) -> None:
     # What else is under tests/ does not look at what is installed.
     folders = ("end_to_end", "cli", "plugins", "io")
     run_pytest(session, *(ROOT / "tests" / name for name in folders), parallel=True)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Mutated files for every reader: a minute, or as ``nox -s fuzz -- --seconds 7200`` says."""
+    install_built(session, extras="testing,av")
+    script = ROOT / "tests" / "fuzz" / "run.py"
+    session.run("python", str(script), *session.posargs)
 
 
 @nox.session

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from allin1_core.api import analyze as analyze
     from allin1_core.contracts.demix import DemixParameters as DemixParameters
     from allin1_core.contracts.logits import HARMONIX_LABELS as HARMONIX_LABELS
     from allin1_core.contracts.metre import MetreParameters as MetreParameters
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from allin1_core.contracts.sections import Segment as Segment
     from allin1_core.io.results import load_result as load_result
     from allin1_core.markers import hookimpl as hookimpl
-    from allin1_core.runtime.analyze import analyze as analyze
     from allin1_core.runtime.session import Session as Session
 
 _HOMES = {
@@ -27,7 +27,7 @@ _HOMES = {
     "MetreParameters": "allin1_core.contracts.metre",
     "Segment": "allin1_core.contracts.sections",
     "Session": "allin1_core.runtime.session",
-    "analyze": "allin1_core.runtime.analyze",
+    "analyze": "allin1_core.api",
     "hookimpl": "allin1_core.markers",
     "load_result": "allin1_core.io.results",
 }

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from allin1_core.contracts.result import AnalysisResult
+from allin1_core.text import shown
 
 __all__ = [
+    "PLUGIN_FAILURES",
     "Allin1Error",
     "AudioError",
     "BackendError",
@@ -26,7 +26,13 @@ __all__ = [
     "StemsError",
     "WeightsError",
     "brief",
+    "in_full",
+    "is_out_of_memory",
 ]
+
+#: What code of a plugin may raise and is that plugin's failure: catch this around every import, hook, probe, factory and
+#: call of one. ``sys.exit()`` in a plugin must not end the program; Ctrl-C is the user's, and is let through.
+PLUGIN_FAILURES: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
 
 class Allin1Error(Exception):
@@ -62,7 +68,7 @@ class Allin1Error(Exception):
         return _rebuild, (type(self), self.message, self.remedy, self.path)
 
     def __str__(self) -> str:
-        text = self.message if self.path is None else f"{self.path}: {self.message}"
+        text = self.message if self.path is None else f"{shown(self.path)}: {self.message}"
         return text if self.remedy is None else f"{text} {self.remedy}"
 
 
@@ -80,8 +86,48 @@ class SettingsError(Allin1Error):
 
 def brief(error: BaseException) -> str:
     """Type and first line of an exception, for a sentence: ``OSError: no such file``."""
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+    return _typed(error, _lines(error)[:1])
+
+
+def in_full(error: BaseException) -> str:
+    """Type and whole message of an exception, on one line: for authors, who need every word of it."""
+    return _typed(error, _lines(error))
+
+
+def _typed(error: BaseException, lines: list[str]) -> str:
+    return ": ".join([type(error).__name__, " ".join(lines)]) if lines else type(error).__name__
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Lines of the message that hold something; none where the exception cannot even say what it is."""
+    try:
+        text = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
+    except PLUGIN_FAILURES:
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or what it was raised from, says that memory is exhausted, of this machine or of a device.
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no"))
+    (True, False)
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        names = {kind.__name__ for kind in type(seen).__mro__}
+        # Libraries have classes of their own for it, or a RuntimeError with these words.
+        if isinstance(seen, MemoryError) or names & {"OutOfMemoryError", "OutOfMemory"}:
+            return True
+        text = str(seen).lower()
+        if isinstance(seen, RuntimeError) and any(words in text for words in _OUT_OF_MEMORY):
+            return True
+        seen = seen.__cause__
+    return False
+
+
+#: What PyTorch (on a CPU, CUDA, MPS) and MLX say.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "unable to allocate")
 
 
 class InputError(Allin1Error):
@@ -140,14 +186,13 @@ class BatchError(Allin1Error):
     Attributes
     ----------
     results
-        One for each track in the order given; None where it failed.
+        An :class:`~allin1_core.contracts.result.AnalysisResult` for each track in the order given; None where it
+        failed.
     errors
         What went wrong, by the track's path.
     """
 
-    def __init__(
-        self, results: Sequence[AnalysisResult | None], errors: Mapping[str, Allin1Error]
-    ) -> None:
+    def __init__(self, results: Sequence[Any], errors: Mapping[str, Allin1Error]) -> None:
         self.results = list(results)
         self.errors = dict(errors)
         lines = "".join(f"\n  {error}" for error in self.errors.values())

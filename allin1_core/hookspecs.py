@@ -17,6 +17,7 @@ from allin1_core.markers import hookspec
 
 if TYPE_CHECKING:
     from allin1_core.contracts.backend import Backend
+    from allin1_core.contracts.export import Exporter
     from allin1_core.contracts.model import ModelCard, SeparatorCard
     from allin1_core.contracts.result import AnalysisResult, StageRecord
     from allin1_core.contracts.route import Route, RouteRequest
@@ -245,6 +246,34 @@ class ModelSpecs:
         raise AssertionError("a specification is never called")
 
 
+class ResultSpecs:
+    """What becomes of a result before anybody sees it."""
+
+    @hookspec
+    def allin1_postprocess_result(
+        self, track: str, result: AnalysisResult
+    ) -> AnalysisResult | None:
+        """Give a new result in place of `result`, or None to leave it as it is.
+
+        Plugins are asked one after another, each with what the one before it gave. `result` is a copy: to change it is
+        not enough, it has to be returned. What a plugin raises, or returns instead of a result, costs its own change
+        alone; the result then says so in its warnings.
+
+        >>> from dataclasses import replace
+        >>> from allin1_core import hookimpl
+        >>> @hookimpl
+        ... def allin1_postprocess_result(track, result):
+        ...     if result.bpm is not None and result.bpm > 180:
+        ...         return replace(result, bpm=result.bpm // 2)
+        >>> from pathlib import Path
+        >>> from allin1_core.contracts.result import AnalysisResult
+        >>> fast = AnalysisResult(Path("song.wav"), 190, [0.0, 0.3], [0.0], [1, 2], [])
+        >>> allin1_postprocess_result("song", fast).bpm
+        95
+        """
+        raise AssertionError("a specification is never called")
+
+
 class RunSpecs:
     """Observers of a run. What they raise is logged, and does not disturb the run."""
 
@@ -278,5 +307,35 @@ class RunSpecs:
         raise AssertionError("a specification is never called")
 
 
+class ExportSpecs:
+    """Formats that results can be exported to."""
+
+    @hookspec
+    def allin1_exporters(self) -> Iterable[Exporter]:
+        """Exporters that this plugin brings.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.export import Exporter
+        >>> @hookimpl
+        ... def allin1_exporters():
+        ...     yield Exporter(
+        ...         name="mine",
+        ...         suffix=".mine",
+        ...         summary="One beat a line",
+        ...         target="my_package.export:write",
+        ...     )
+        >>> [exporter.suffix for exporter in allin1_exporters()]
+        ['.mine']
+        """
+        raise AssertionError("a specification is never called")
+
+
 #: Every class of specifications, for the plugin manager and for the reference documentation.
-SPECS: tuple[type, ...] = (StageSpecs, SelectionSpecs, ModelSpecs, RunSpecs)
+SPECS: tuple[type, ...] = (
+    StageSpecs,
+    SelectionSpecs,
+    ModelSpecs,
+    ResultSpecs,
+    RunSpecs,
+    ExportSpecs,
+)

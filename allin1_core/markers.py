@@ -13,9 +13,27 @@ import pluggy
 #: Name of the pluggy project, of the entry-point group, and prefix of every hook.
 PROJECT = "allin1"
 
-#: Level of the contract between the core and its plugins. It rises when a record gains a meaning that
-#: an older core would get wrong; a backend that was written for a higher level is refused, with a reason.
-API_LEVEL = 1
+#: Level of the contract that a plugin or backend is taken to be written for if it does not state one.
+FIRST_LEVEL = 1
+
+#: Levels of the contract between the core and its plugins that this core accepts. A new level is added when a record or
+#: hook gains a meaning that an older core would get wrong; an old one is dropped only after a release that warned of it.
+SUPPORTED_LEVELS: tuple[int, ...] = (1,)
+
+#: The newest of them.
+API_LEVEL = max(SUPPORTED_LEVELS)
+
+
+def level_problem(level: int) -> tuple[str, str] | None:
+    """Say why what was written for `level` cannot be used, and what to do, in a sentence each; None if it can be used."""
+    if level in SUPPORTED_LEVELS:
+        return None
+    levels = " and ".join(map(str, SUPPORTED_LEVELS))
+    reason = f"It was written for level {level} of the plugin contract; this core has {levels}."
+    if level > API_LEVEL:
+        return reason, "Upgrade the core: pip install --upgrade allin1-core"
+    return reason, "Upgrade the plugin."
+
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -36,9 +36,7 @@ import soundfile
 from sides import Row, Side, compare, fused, our_sides, peer_sides, take_turns
 
 from allin1_core.calibration.conditions import machine
-from allin1_core.calibration.difference import measure
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
-from allin1_core.contracts.logits import Activations
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.model import Model
 from allin1_core.contracts.sections import Sections
@@ -47,6 +45,7 @@ from allin1_core.contracts.stages import Stage
 from allin1_core.demo import write_demo
 from allin1_core.io.results import load_result
 from allin1_core.io.stems import find_stems, read_stems
+from allin1_core.runtime.difference import measure
 from allin1_core.runtime.session import Session
 
 #: Stages that are measured together.
@@ -124,7 +123,7 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     found: list[peers.Peer] = []
     missing: dict[str, str] = {}
     if options.peers:
-        found, missing = peers.find_peers(model, session.metre, options.device)
+        found, missing = peers.find_peers(model, session.engine.backends.metre, options.device)
         found = [peer for peer in found if peer.name not in options.skip]
     report: dict[str, Any] = {
         "machine": _versions(session, options, torch),
@@ -184,7 +183,7 @@ def _bench_parts(
         elif stages == ("nn",):
             inputs["metrical_prep"] = inputs["functional"] = _product(name, ours)
             run = session.run(inputs["functional"][0], outputs=["activations"])
-            inputs["metrical_dbn"] = run.products[Activations], HOST
+            inputs["metrical_dbn"] = run.products.activations, HOST
     return report
 
 

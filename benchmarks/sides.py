@@ -10,14 +10,15 @@ from typing import Any
 
 from peers import Peer
 
-from allin1_core.calibration.difference import measure
-from allin1_core.contracts.route import Route
+from allin1_core.contracts.route import USUAL_AUDIO_S, Choice, Route
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import STAGES, Stage, Task
-from allin1_core.runtime.bridging import cross
+from allin1_core.runtime.difference import measure
+from allin1_core.runtime.moving import cross
 from allin1_core.runtime.session import Session
-from allin1_core.selection.decision import Candidate
-from allin1_core.selection.routing import BridgeNetwork, find_routes
+from allin1_core.selection.bridge_network import BridgeNetwork
+from allin1_core.selection.candidate import Candidate
+from allin1_core.selection.routing import find_routes
 
 
 @dataclass
@@ -90,7 +91,7 @@ def fused(session: Session) -> list[tuple[Stage, ...]]:
     """Stages that a backend of this machine covers in one, first to last."""
     found = set()
     for stage in STAGES[1:]:
-        request = replace(session.request((stage,), 180.0), choices=())
+        request = replace(session.request((stage,), USUAL_AUDIO_S), choices=())
         for candidate in session.candidates(request)[stage]:
             if candidate.is_eligible and candidate.backend.stages[0] != "demix":
                 found.add(candidate.backend.stages)
@@ -114,14 +115,14 @@ def our_sides(
             or not set(backend.stages) <= set(stages)
         ):
             continue
-        named = replace(request, choices=tuple((stage, backend.name) for stage in backend.stages))
+        named = replace(request, choices=tuple(Choice(s, backend.name) for s in backend.stages))
         judged = session.candidates(named)
         routes = [
             route
-            for route in find_routes(named, judged, session.offers.bridges)
+            for route in find_routes(named, judged, BridgeNetwork(session.engine.offers.bridges))
             if route.steps[-1].backend is backend
         ]
-        row = Row(backend.name, session.device_of(candidate))
+        row = Row(backend.name, session.engine.devices.of(candidate))
         if routes:
             chosen = [
                 c
@@ -139,14 +140,14 @@ def our_sides(
 def _our_side(
     session: Session, row: Row, route: Route, candidates: Sequence[Candidate], data: Any
 ) -> Side:
-    network = BridgeNetwork(session.offers.bridges)
+    network = BridgeNetwork(session.engine.offers.bridges)
     first, last = route.steps[0].backend, route.steps[-1].backend
     back = network.between(last.produces, HOST) or ()
     row.route = str(route)
 
     def prepare() -> Callable[[], Any]:
-        calls = [session.callable_of(candidate) for candidate in candidates]
-        devices = [session.device_of(candidate) for candidate in candidates]
+        calls = [session.engine.backends.callable_of(candidate) for candidate in candidates]
+        devices = [session.engine.devices.of(candidate) for candidate in candidates]
         there = network.between(HOST, first.consumes) or ()
         start = cross(data, there, devices[0])
 

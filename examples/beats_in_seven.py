@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 
 import allin1_core as allin1
-from allin1_core.contracts.metre import Metre
 from allin1_core.io.stems import find_stems
 
 
@@ -16,7 +15,7 @@ def main(stems_dir: str) -> None:
     metre = allin1.MetreParameters(beats_per_bar=(3, 4, 5, 7), min_bpm=60, max_bpm=180)
     with allin1.Session("harmonix-fold0", metre=metre) as session:
         run = session.run(find_stems(stems_dir), outputs=["beats"])
-    beats = run.products[Metre]
+    beats = run.products.metre
     for time, position in zip(beats.beat_times_s[:12], beats.beat_positions[:12], strict=True):
         print(f"{time:7.2f} {'|' if position == 1 else ' '} {position}")
 

@@ -1,1 +1,1 @@
-"""Measuring backends on this machine, checking what they promise, and remembering both."""
+"""What was measured on this machine, remembered under the conditions for which it holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.options import OptionValue
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
 
@@ -28,17 +29,22 @@ def conditions_of(
     metre: MetreParameters,
     demix: DemixParameters,
     threads: int | None,
+    options: Mapping[str, OptionValue] | None = None,
 ) -> dict[str, str]:
     """Tell what a measurement of `backend` depends on.
 
     That is the machine, the device and what the probe says of it, the versions of the core, the plugin and the
     libraries that the backend needs, the number of threads, for separation its model and what makes its work, for the
-    network the model's size, and for the metre decoder what makes the number of its states.
+    network the model's size, for the metre decoder what makes the number of its states, and the values of the options
+    that the backend declares.
     """
     # A library that its marker leaves out here has no version, and is none of the conditions.
     libraries = [Requirement(text).name for text in backend.needs.requires]
+    declared = ", ".join(f"{name} {value}" for name, value in sorted((options or {}).items()))
     return {
         **device_conditions(ready, plugin, libraries),
+        # Most backends declare none, and what was measured of them before there were any holds.
+        **({"options": declared} if declared else {}),
         "demix": _separation(demix) if "demix" in backend.stages else "",
         "model": model if "nn" in backend.stages else "",
         "metre": _states(metre) if "metrical_dbn" in backend.stages else "",

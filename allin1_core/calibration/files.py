@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from allin1_core.io.atomic import atomic_path
+from allin1_core.io.documents import DocumentError, member, read_json
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +26,18 @@ def read_kept(path: Path, understand: Callable[[Any], T], *, what: str, remedy: 
     path
         The file.
     understand
-        Makes records of its content. May raise ``ValueError``, ``KeyError``, ``TypeError`` or ``AttributeError``.
+        Makes records of its content; raises :class:`~allin1_core.io.documents.DocumentError` where that cannot be.
     what, remedy
         For the log: what the file holds, and what to do.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != _SCHEMA:
-            raise ValueError(f"its schema is {content['schema']}")
+        content = read_json(path)
+        if member(content, "schema") != _SCHEMA:
+            raise DocumentError("it was written by another version")
         return understand(content)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, DocumentError) as error:
         log.warning("%s in %s cannot be used (%s); %s", what, path, error, remedy)
         return None
 

@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from allin1_core.calibration.bridges import BridgeMeasurement
 from allin1_core.calibration.files import read_kept, write_kept
-from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.speed import Speed
+from allin1_core.calibration.measurements import BridgeMeasurement, Measurement
+from allin1_core.io.documents import DocumentError, member, read_as
 from allin1_core.weights.store import cache_folder
 
 #: Conditions that tell one measured thing from another; where only the others differ, the newer replaces the older.
 _IDENTITY = ("machine", "device", "demix", "model", "metre", "threads")
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What a backend was measured to cost.
-
-    Attributes
-    ----------
-    stage, backend
-        Which backend.
-    conditions
-        Under what it holds; see :func:`~allin1_core.calibration.conditions.conditions_of`.
-    setup_s, rate
-        Seconds once, and seconds per second of audio.
-    date
-        Day, as ``2026-11-22``.
-    """
-
-    stage: str
-    backend: str
-    conditions: Mapping[str, str]
-    setup_s: float
-    rate: float
-    date: str
-
-    @property
-    def speed(self) -> Speed:
-        """As a speed, whose evidence says when."""
-        return Speed(
-            self.conditions["device"], self.setup_s, self.rate, f"measured here on {self.date}"
-        )
 
 
 @dataclass(frozen=True)
@@ -85,15 +52,15 @@ def load_calibration(path: Path | None = None) -> Calibration:
 
 
 def _understood(content: Any) -> Calibration:
-    backends = tuple(Measurement(**one) for one in content["measurements"])
+    backends = read_as(list[Measurement], member(content, "measurements"), "measurements")
     for one in backends:
-        if not (one.setup_s >= 0 and one.rate >= 0 and one.conditions["device"]):
-            raise ValueError(f"{one.stage}={one.backend} has values out of range")
-    bridges = tuple(BridgeMeasurement(**one) for one in content.get("bridges", ()))
+        if not (one.setup_s >= 0 and one.rate >= 0 and one.conditions.get("device")):
+            raise DocumentError(f"{one.stage}={one.backend} has values out of range")
+    bridges = read_as(list[BridgeMeasurement], content.get("bridges", []), "bridges")
     for way in bridges:
-        if not (way.latency_s >= 0 and way.seconds_per_byte >= 0 and way.conditions["device"]):
-            raise ValueError(f"{way.source} to {way.destination} has values out of range")
-    return Calibration(backends, bridges)
+        if not (way.latency_s >= 0 and way.seconds_per_byte >= 0 and way.conditions.get("device")):
+            raise DocumentError(f"{way.source} to {way.destination} has values out of range")
+    return Calibration(tuple(backends), tuple(bridges))
 
 
 def save_calibration(new: Calibration, path: Path | None = None) -> Path:
@@ -112,18 +79,6 @@ def save_calibration(new: Calibration, path: Path | None = None) -> Path:
     }
     write_kept(path, content)
     return path
-
-
-def find_speed(
-    measurements: Iterable[Measurement], backend: Backend[Any], conditions: Mapping[str, str]
-) -> Speed | None:
-    """Look up what was measured of `backend` under exactly these conditions."""
-    for one in measurements:
-        if (one.stage, one.backend) == (backend.stage, backend.name) and one.conditions == dict(
-            conditions
-        ):
-            return one.speed
-    return None
 
 
 def _identity(one: Measurement | BridgeMeasurement) -> tuple[str, ...]:

@@ -10,8 +10,11 @@ import click
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
+    by_plugin,
     calibrate_option,
+    model_option,
     parity_option,
+    plugin_option,
     show_calibration,
     tempo_prior_option,
 )
@@ -63,7 +66,7 @@ def _stem_options(function: Any) -> Any:
     show_default=True,
     help="Where results are written.",
 )
-@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@model_option
 @click.option(
     "--stems-dir",
     "stems_dirs",
@@ -80,6 +83,7 @@ def _stem_options(function: Any) -> Any:
     help="cpu, cuda, cuda:1, mps … for the stages that can run there.  [default: auto]",
 )
 @backend_option
+@plugin_option
 @click.option(
     "--spec-backend", metavar="NAME", help="Short for --backend spectrogram=NAME; auto for any."
 )
@@ -186,24 +190,14 @@ def command(
     /,
     paths: tuple[Path, ...],
     out_dir: Path,
-    model: str | None,
     stems_dirs: tuple[Path, ...],
-    device: str | None,
     backends: tuple[tuple[Any, str], ...],
+    plugin_options: tuple[tuple[str, str, str], ...],
     spec_backend: str | None,
-    parity: str | None,
-    weights_dir: Path | None,
     activ: bool,
     embed: bool,
     only: str | None,
     overwrite: bool,
-    threads: int | None,
-    guard: bool,
-    calibrate: bool | None,
-    timings_path: Path | None,
-    timings_viz_path: Path | None,
-    keep_stems: bool,
-    demix_dir: Path | None,
     as_json: bool,
     quiet: bool,
     **rest: Any,
@@ -216,27 +210,19 @@ def command(
     """  # noqa: D301 - click reads the backspace
     stems = {name: rest.pop(f"stems_{name}") for name in STEM_OPTIONS}
     tracks = _tracks(ctx, paths, stems_dirs, stems)
+    from allin1_core.api import spectrogram_choice
     from allin1_core.cli.progress import show_progress
-    from allin1_core.runtime.analyze import spectrogram_choice
     from allin1_core.runtime.batch import run_batch
     from allin1_core.runtime.session import Session
 
     show_calibration(not quiet)
+    options: dict[str, Any] = {name: rest.pop(name) for name in _SESSION_OPTIONS}
     with Session(
-        model,
-        device=device,
+        **options,
         backends=spectrogram_choice(dict(backends), spec_backend),
-        parity=parity,
+        plugin_options=by_plugin(plugin_options),
         demix=_demix(rest),
         metre=_metre(rest),
-        weights_dir=None if weights_dir is None else str(weights_dir),
-        threads=threads,
-        guard=guard,
-        calibrate=calibrate,
-        timings_path=timings_path,
-        timings_viz_path=timings_viz_path,
-        keep_stems=keep_stems,
-        demix_dir=demix_dir,
         overwrite_stems=overwrite,
         plugins=load_plugins(ctx),
     ) as session:
@@ -285,6 +271,12 @@ def _tracks(
         raise click.UsageError("Nothing to analyse: give songs, or --stems-dir.", ctx)
     return make_tracks(paths, stems_dirs, files)
 
+
+#: Options that a session has under the same names.
+_SESSION_OPTIONS = (
+    *("model", "device", "parity", "weights_dir", "threads", "guard", "calibrate"),
+    *("timings_path", "timings_viz_path", "keep_stems", "demix_dir"),
+)
 
 #: Option of the command line for each parameter of separation.
 _DEMIX_OPTIONS = {

@@ -7,13 +7,19 @@ from typing import Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.parameters import model_option
+from allin1_core.contracts.route import USUAL_AUDIO_S
 
 
 @click.command()
-@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@model_option
 @click.option("-d", "--device", help="Device to choose for.  [default: auto]")
 @click.option(
-    "--seconds", type=float, default=180.0, show_default=True, help="Length of audio to choose for."
+    "--seconds",
+    type=float,
+    default=USUAL_AUDIO_S,
+    show_default=True,
+    help="Length of audio to choose for.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.parameters import by_plugin, model_option, plugin_option
 
 if TYPE_CHECKING:
-    from allin1_core.runtime.bench import Row
-    from allin1_core.runtime.bench_bridges import BridgeRow
+    from allin1_core.measuring.backends import BackendRow
+    from allin1_core.measuring.bridges import BridgeRow
 
 
 class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
@@ -47,8 +48,9 @@ class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of c
     help="Two lengths of audio, so that set-up and rate come apart.",
 )
 @click.option("--save", is_flag=True, help="Keep the result, for auto to use on this machine.")
-@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@model_option
 @click.option("-d", "--device", help="Leave out what runs elsewhere.  [default: auto]")
+@plugin_option
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
 @click.option(
     "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
@@ -74,6 +76,7 @@ def command(
     save: bool,
     model: str | None,
     device: str | None,
+    plugin_options: tuple[tuple[str, str, str], ...],
     threads: int | None,
     weights_dir: Path | None,
     demix_error: str | None,
@@ -91,8 +94,8 @@ def command(
     from allin1_core.calibration.store import Calibration, save_calibration
     from allin1_core.contracts.demix import DemixParameters
     from allin1_core.contracts.stages import STAGES
-    from allin1_core.runtime.bench import USUAL_STAGES, bench
-    from allin1_core.runtime.bench_bridges import bench_bridges
+    from allin1_core.measuring.backends import USUAL_STAGES, measure_backends
+    from allin1_core.measuring.bridges import measure_bridges
     from allin1_core.runtime.session import Session
 
     unknown = [stage for stage in stages if stage not in STAGES]
@@ -107,23 +110,26 @@ def command(
         threads=threads,
         weights_dir=None if weights_dir is None else str(weights_dir),
         demix=DemixParameters(**{k: v for k, v in demix.items() if v is not None}),  # type: ignore[arg-type]
+        plugin_options=by_plugin(plugin_options),
         plugins=load_plugins(ctx),
     )
     if demix_error is not None:
-        from allin1_core.cli.demix_error import report_demix_errors
+        from allin1_core.cli.precision import report_precision
 
-        if not report_demix_errors(session, demix_error, seconds[1], save=save, as_json=as_json):
+        if not report_precision(
+            session.engine, demix_error, seconds[1], save=save, as_json=as_json
+        ):
             ctx.exit(1)
         return
     rows = []
     if not as_json:
         click.echo(_HEAD)
-    for row in bench(session, stages or USUAL_STAGES, seconds):
+    for row in measure_backends(session.engine, stages or USUAL_STAGES, seconds):
         rows.append(row)
         if not as_json:
             click.echo(_line(row))
     bridges: list[BridgeRow] = []
-    for bridge_row in bench_bridges(session):
+    for bridge_row in measure_bridges(session.engine):
         if not bridges and not as_json:
             click.echo(_BRIDGE_HEAD)
         bridges.append(bridge_row)
@@ -174,7 +180,7 @@ def _bridge_values(row: BridgeRow) -> dict[str, Any]:
     }
 
 
-def _line(row: Row) -> str:
+def _line(row: BackendRow) -> str:
     start = f"{row.stage:<14}{row.backend:<22}{row.device:<9}"
     if row.measurement is None or row.measured_s is None:
         return f"{start} {row.trouble}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import click
 
-from allin1_core.cli.main import load_plugins
-
-#: Length of the song that the routes are chosen for.
-_SECONDS = 180.0
+from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
+from allin1_core.cli.parameters import model_option
+from allin1_core.contracts.route import USUAL_AUDIO_S
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class _Check:
 
 
 @click.command()
-@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@model_option
 @click.option("--weights-dir", type=click.Path(), help="Folder to look for weights in.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -32,11 +33,11 @@ def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_j
     import json
 
     checks = [
-        _machine(),
-        *_plugins(ctx),
-        *_routes(ctx, model),
-        *_weights(model, weights_dir, ctx),
-        *_audio(),
+        *_surviving("machine", _machine),
+        *_surviving("plugin", lambda: _plugins(ctx)),
+        *_surviving("route", lambda: _routes(ctx, model)),
+        *_surviving("weights", lambda: _weights(model, weights_dir, ctx)),
+        *_surviving("audio", _audio),
     ]
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2))
@@ -50,7 +51,21 @@ def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_j
         ctx.exit(1)
 
 
-def _machine() -> _Check:
+def _surviving(name: str, look: Callable[[], list[_Check]]) -> list[_Check]:
+    """What `look` finds; that it failed, where it does, so that the other checks are still made."""
+    from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, in_full
+
+    try:
+        return look()
+    except Allin1Error:
+        raise  # Strict mode makes errors of problems.
+    except PLUGIN_FAILURES as error:
+        logging.getLogger(__name__).debug("the check %s failed", name, exc_info=True)
+        remedy = "See 'allin1 doctor --traceback', and report it."
+        return [_Check(name, "wrong", f"This could not be checked: {in_full(error)}", remedy)]
+
+
+def _machine() -> list[_Check]:
     import os
     import platform
 
@@ -60,15 +75,13 @@ def _machine() -> _Check:
         f"allin1-core {allin1_core.__version__}, Python {platform.python_version()},"
         f" {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     )
-    return _Check("machine", "ok", text)
+    return [_Check("machine", "ok", text)]
 
 
 def _plugins(ctx: click.Context) -> list[_Check]:
-    import logging
-
     from allin1_core.plugins.collecting import collect_offers
 
-    logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+    leave_problems_to_the_table(ctx)
     plugins = load_plugins(ctx)
     checks = []
     for record in plugins.records:
@@ -86,7 +99,7 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
     from allin1_core.contracts.audio import Mix, Stems
     from allin1_core.contracts.stages import STAGES
     from allin1_core.errors import Allin1Error
-    from allin1_core.runtime.pipeline import needed_stages
+    from allin1_core.runtime.plan import Wanted, stages_from
     from allin1_core.runtime.session import Session
 
     try:
@@ -94,7 +107,7 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
     except Allin1Error as error:
         return [_Check("model", "wrong", error.message, error.remedy or "")]
     details: dict[str, None] = {}
-    for candidates in session.candidates(session.request(STAGES, _SECONDS)).values():
+    for candidates in session.candidates(session.request(STAGES, USUAL_AUDIO_S)).values():
         for candidate in candidates:
             if candidate.ready is not None and candidate.ready.detail:
                 details[f"{candidate.plugin.name}: {candidate.ready.detail}"] = None
@@ -102,9 +115,9 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
 
     failures: list[_Check] = []
     for name, kind in (("from stems", Stems), ("from a mix", Mix)):
-        stages = needed_stages(kind, frozenset(session.card.outputs))
+        stages = stages_from(kind, Wanted(frozenset(session.card.outputs)), session.card)
         try:
-            route = session.decide(session.request(tuple(stages), _SECONDS)).chosen
+            route = session.decide(session.request(stages, USUAL_AUDIO_S)).chosen
         except Allin1Error as error:
             failures.append(_Check(name, "note", error.message, error.remedy or ""))
         else:
@@ -129,7 +142,8 @@ def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> 
     if not card.files:
         return [_Check("weights", "ok", f"{card.name}: they come with its plugin"), licence]
     folders = find_folders(weights_dir)
-    missing = [file.name for file in card.files if locate(file, folders) is None]
+    # What should have come with a package is no download: reading the model tells of it.
+    missing = [f.name for f in card.files if f.package is None and locate(f, folders) is None]
     if missing:
         text = f"{card.name}: {len(missing)} of {len(card.files)} files are not here yet."
         remedy = f"They are fetched into {cache_folder()} on first use; or now: allin1 weights fetch {card.name}"

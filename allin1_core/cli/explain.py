@@ -10,8 +10,11 @@ import click
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
+    by_plugin,
     calibrate_option,
+    model_option,
     parity_option,
+    plugin_option,
     show_calibration,
 )
 
@@ -25,9 +28,10 @@ from allin1_core.cli.parameters import (
     help="Ready-made stems of the song.",
 )
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Length of audio.")
-@click.option("-m", "--model", help="Name of the model.  [default: harmonix-all]")
+@model_option
 @click.option("-d", "--device", help="Device to choose for.  [default: auto]")
 @backend_option
+@plugin_option
 @parity_option
 @calibrate_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -40,6 +44,7 @@ def command(
     model: str | None,
     device: str | None,
     backends: tuple[tuple[Any, str], ...],
+    plugin_options: tuple[tuple[str, str, str], ...],
     parity: str | None,
     calibrate: bool | None,
     as_json: bool,
@@ -53,6 +58,7 @@ def command(
 
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import make_tracks
+    from allin1_core.selection.no_route import NoRouteError
 
     if seconds is not None and (song is not None or stems_dir is not None):
         raise click.UsageError("Give a song or its stems, or --seconds.")
@@ -61,6 +67,7 @@ def command(
         model,
         device=device,
         backends=dict(backends),
+        plugin_options=by_plugin(plugin_options),
         parity=parity,
         calibrate=calibrate,
         plugins=load_plugins(ctx),
@@ -69,5 +76,10 @@ def command(
     if song is not None or stems_dir is not None:
         folders = [] if stems_dir is None else [stems_dir]
         (start,) = make_tracks([] if song is None else [song], folders)
-    decision = session.explain(start)
+    try:
+        decision = session.explain(start)
+    except NoRouteError as error:
+        # The error itself follows on stderr.
+        click.echo(json.dumps(error.values, indent=2) if as_json else error.explanation)
+        raise
     click.echo(json.dumps(decision.to_json(), indent=2) if as_json else str(decision))

@@ -8,6 +8,7 @@ cannot be analysed; 4 weights missing or damaged; 5 no backend can do it; 6 a re
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
 import os
 import sys
@@ -22,10 +23,15 @@ COMMANDS = {
     "analyze": ("allin1_core.cli.analyze", "Analyse songs: tempo, beats, downbeats, sections."),
     "backends": ("allin1_core.cli.backends", "List the backends, and which of them would run."),
     "bench": ("allin1_core.cli.bench", "Measure the backends on this machine, for auto to use."),
+    "cache": ("allin1_core.cli.cache", "Show or clear what is kept of earlier analyses."),
     "demo": ("allin1_core.cli.demo", "Make a song with stems by synthesis, to try things on."),
     "doctor": ("allin1_core.cli.doctor", "Check this installation, and say what to mend."),
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
+    "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
+    "sonify": ("allin1_core.cli.sonify", "Write songs with clicks on their beats."),
+    "view": ("allin1_core.cli.view", "Look at results in a browser, and correct them."),
+    "visualize": ("allin1_core.cli.visualize", "Draw results as pictures."),
     "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
 }
 
@@ -54,6 +60,12 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command in front of what names none: ``allin1 song.wav``."""
+        if _wants_traceback(args):
+            # It is understood behind every command too.
+            args = [
+                "--traceback",
+                *(a for i, a in enumerate(args) if i != args.index("--traceback")),
+            ]
         index = 0
         while index < len(args) and args[index].startswith("-"):
             if args[index] in ("--help", "--version", "--strict", "--traceback", "--"):
@@ -69,6 +81,10 @@ class LazyGroup(click.Group):
             _refuse_misspelling(args[index])
             args = [*args[:index], DEFAULT_COMMAND, *args[index:]]
         return super().parse_args(ctx, args)
+
+
+def _wants_traceback(arguments: list[str]) -> bool:
+    return "--traceback" in itertools.takewhile(lambda argument: argument != "--", arguments)
 
 
 def _refuse_misspelling(word: str) -> None:
@@ -139,6 +155,12 @@ def load_plugins(ctx: click.Context) -> Any:
     return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
 
+def leave_problems_to_the_table(ctx: click.Context) -> None:
+    """Log no problems of plugins, for a command that prints them; their tracebacks still where asked for."""
+    if not (ctx.find_root().obj or {}).get("traceback"):
+        logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+
+
 def main() -> None:
     """Run the command line, and exit."""
     sys.exit(run(sys.argv[1:]))
@@ -149,9 +171,15 @@ def run(arguments: list[str]) -> int:
     try:
         # Out of standalone mode click gives the status of ctx.exit(), or what the command returned.
         status = cli.main(args=arguments, prog_name="allin1", standalone_mode=False)
-    except Allin1Error as error:
-        if "--traceback" in arguments:
-            raise
+    except (Allin1Error, SystemExit) as error:
+        if _wants_traceback(arguments):
+            import traceback
+
+            traceback.print_exc()
+        if isinstance(error, SystemExit):
+            # Nothing here does that: code of a plugin did where nobody looked, and would end the program in silence.
+            click.echo(f"allin1: error: A plugin called sys.exit({error.code!r}).", err=True)
+            return 1
         click.echo(f"allin1: error: {error}", err=True)
         return error.exit_code
     except click.ClickException as error:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from allin1_core.contracts.model import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from allin1_core.contracts.metre import TempoPrior
@@ -14,10 +18,10 @@ if TYPE_CHECKING:
 def show_calibration(is_shown: bool = True) -> None:
     """Let the measurements of a run be told of on stderr as they are made, or not."""
     level = logging.INFO if is_shown else logging.NOTSET
-    logging.getLogger("allin1_core.runtime.calibrating").setLevel(level)
+    logging.getLogger("allin1_core.measuring.on_demand").setLevel(level)
 
 
-class Choice(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
+class StageAndName(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
     """``stage=name``."""
 
     name = "STAGE=NAME"
@@ -65,12 +69,49 @@ tempo_prior_option = click.option(
     help="Prefer tempi near BPM, by a normal distribution of the tempo's logarithm with a deviation of so many OCTAVES;"
     " STRENGTH is 0.05 unless given. none switches the prior of a model off.  [default: the model's]",
 )
+
+
+class PluginOption(click.ParamType):  # type: ignore[type-arg]
+    """``plugin.option=value``."""
+
+    name = "PLUGIN.OPTION=VALUE"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str, str]:
+        """Split at the first equals sign, and at the last point before it."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        plugin, _, option = name.strip().rpartition(".")
+        if not (plugin and option and equals):
+            self.fail(f"{value!r} is not of the form {self.name}, such as mine.batch=4", param, ctx)
+        return plugin, option, text
+
+
+def by_plugin(options: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    """Values by plugin and name; of two for one option the last."""
+    values: dict[str, dict[str, str]] = {}
+    for plugin, option, value in options:
+        values.setdefault(plugin, {})[option] = value
+    return values
+
+
+plugin_option = click.option(
+    "-O",
+    "--option",
+    "plugin_options",
+    multiple=True,
+    type=PluginOption(),
+    help="Set an option that a plugin declares, such as mine.batch=4; may be repeated. 'allin1 plugins' lists them.",
+)
+model_option = click.option("-m", "--model", help=f"Name of the model.  [default: {DEFAULT_MODEL}]")
 backend_option = click.option(
     "-b",
     "--backend",
     "backends",
     multiple=True,
-    type=Choice(),
+    type=StageAndName(),
     help="Use this backend or plugin for a stage, such as nn=torch-cpu; may be repeated."
     " NAME auto undoes what the environment or the configuration says.",
 )
@@ -85,3 +126,27 @@ parity_option = click.option(
     type=click.Choice(["identical", "close", "lossy"]),
     help="Weakest promise of closeness to the reference to accept.  [default: close]",
 )
+results_argument = click.argument(
+    "results",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="RESULT...",
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+
+
+def result_files(paths: tuple[Path, ...]) -> list[Path]:
+    """List the results that `paths` name: files, and those in folders, by name.
+
+    Raises
+    ------
+    click.UsageError
+        There are none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if paths and not found:
+        raise click.UsageError("The folder holds no results: no file ends in .json.")
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from allin1_core.cli.main import load_plugins
+from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
 
 
 @click.command()
@@ -14,18 +14,30 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """List the plugins that were found, and what became of each."""
     import dataclasses
     import json
-    import logging
 
     from allin1_core.plugins.collecting import collect_offers
+    from allin1_core.plugins.options import declared_options
 
-    # What would be logged stands in the table.
-    logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+    leave_problems_to_the_table(ctx)
     plugins = load_plugins(ctx)
     offers = collect_offers(plugins)
     if as_json:
         content = {
             "plugins": [dataclasses.asdict(record) for record in plugins.records],
             "problems": [dataclasses.asdict(problem) for problem in offers.problems],
+            "options": {
+                record.name: [
+                    {
+                        "name": option.name,
+                        "type": option.type.__name__,
+                        "default": option.value,
+                        "help": option.help,
+                    }
+                    for option in declared_options(offers, record.name).values()
+                ]
+                for record in plugins.records
+                if record.status == "loaded"
+            },
         }
         click.echo(json.dumps(content, indent=2))
         return
@@ -39,7 +51,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
             own = [o.item for o in offers.backends if o.plugin is record]
             names = ", ".join(f"{'+'.join(b.stages)}={b.name}" for b in own)
             models = ", ".join(o.item.name for o in offers.models.values() if o.plugin is record)
-            for line in (names, models and f"models: {models}"):
+            options = [
+                f"option {record.name}.{o.name} ({o.type.__name__}, {o.value}): {o.help}"
+                for o in declared_options(offers, record.name).values()
+            ]
+            for line in (names, models and f"models: {models}", *options):
                 if line:
                     click.echo(f"{'':<14} {line}")
     for problem in offers.problems:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.contracts.model import DEFAULT_MODEL
 from allin1_core.errors import WeightsError
 
 if TYPE_CHECKING:
     from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
     from allin1_core.weights.store import Folders, Progress
-
-_DEFAULT = "harmonix-all"
 
 _weights_dir = click.option(
     "--weights-dir",
@@ -51,7 +50,9 @@ def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> 
     rows = [("MODEL", "FILES", "SIZE", "WHERE", "WHAT")]
     for card, found in zip(cards, paths, strict=True):
         count = str(len(card.files))
-        rows.append((card.name, count, _size(card), _whereabouts(found), card.summary))
+        version = getattr(card, "version", "")
+        what = f"{card.summary} (version {version})" if version else card.summary
+        rows.append((card.name, count, _size(card), _whereabouts(card, found), what))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, count, text, where, what in rows:
         line = f"{name:<{widths[0]}}  {count:>{widths[1]}}  {text:>{widths[2]}}"
@@ -73,7 +74,8 @@ def fetch(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None)
     """Download what is not here of MODEL (harmonix-all if none is named), and print the paths.
 
     Files that are here are verified. Damaged ones are downloaded again in the cache and in the folder
-    of --weights-dir; in that of ALLIN1_WEIGHTS_DIR they are an error.
+    of --weights-dir; in that of ALLIN1_WEIGHTS_DIR they are an error. Files that come with a package
+    stay where they are.
     """
     from allin1_core.weights.store import Folders, find_folders, read_weights
 
@@ -113,7 +115,7 @@ def verify(
         raise WeightsError(
             f"Damaged or missing: {', '.join(bad)}.",
             remedy="`allin1 weights fetch` fetches what is missing, and what is damaged in the cache;"
-            " replace damaged files of your own folders.",
+            " replace damaged files of your own folders, and install again what came with a package.",
         )
 
 
@@ -134,7 +136,9 @@ def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) 
             if found is None:
                 raise WeightsError(
                     f"{file.name} is not on this machine.",
-                    remedy=f"`allin1 weights fetch {card.name}` downloads it.",
+                    remedy=f"`allin1 weights fetch {card.name}` downloads it."
+                    if file.package is None
+                    else f"It comes with {file.package}: install that again.",
                 )
             click.echo(found)
 
@@ -151,18 +155,18 @@ def _chosen_models(ctx: click.Context, names: tuple[str, ...]) -> list[ModelCard
     from allin1_core.weights.find import find_card
 
     known = _known_models(ctx)
-    return [find_card(name, known) for name in names or (_DEFAULT,)]
+    return [find_card(name, known) for name in names or (DEFAULT_MODEL,)]
 
 
 def _as_record(card: ModelCard | SeparatorCard, paths: Sequence[Path | None]) -> dict[str, Any]:
     from allin1_core.contracts.model import ModelCard
 
-    own = ("architecture", "outputs", "downbeat_threshold") if isinstance(card, ModelCard) else ()
+    own = ("architecture", "takes", "version", "outputs", "downbeat_threshold")
     return {
         "name": card.name,
         "kind": "analysis" if isinstance(card, ModelCard) else "separation",
         "summary": card.summary,
-        **{name: getattr(card, name) for name in own},
+        **({name: getattr(card, name) for name in own} if isinstance(card, ModelCard) else {}),
         "source": card.source,
         "licence": card.licence,
         "files": [
@@ -172,6 +176,7 @@ def _as_record(card: ModelCard | SeparatorCard, paths: Sequence[Path | None]) ->
                 "sha256": file.sha256,
                 "urls": file.urls,
                 "path": None if found is None else str(found),
+                "comes_with": file.package,
             }
             for file, found in zip(card.files, paths, strict=True)
         ],
@@ -183,10 +188,14 @@ def _size(card: ModelCard | SeparatorCard) -> str:
     return f"{sum(sizes) / 1e6:.1f} MB" if all(sizes) else "unknown"
 
 
-def _whereabouts(paths: Sequence[Path | None]) -> str:
+def _whereabouts(card: ModelCard | SeparatorCard, paths: Sequence[Path | None]) -> str:
     here = [found for found in paths if found is not None]
+    if not paths:
+        return "in its plugin"
+    if len(here) == len(paths) and all(file.package for file in card.files):
+        return "comes with the package"
     if not here:
-        return "not here" if paths else "in its plugin"
+        return "not here"
     folders = ", ".join(dict.fromkeys(str(found.parent) for found in here))
     return folders if len(here) == len(paths) else f"{len(here)} of {len(paths)} in {folders}"
 

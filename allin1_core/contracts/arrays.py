@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from allin1_core.errors import ContractError
@@ -86,4 +86,39 @@ def move_arrays(data: D, convert: Callable[[Array], Array]) -> D:
     values = {name: getattr(data, name) for name in names}
     return dataclasses.replace(  # type: ignore[type-var]
         data, **{name: convert(value) for name, value in values.items() if value is not None}
+    )
+
+
+def length_of(data: object) -> int:
+    """Samples or frames of a record, along its axis of time.
+
+    >>> from allin1_core.contracts.logits import Activations
+    >>> import numpy as np
+    >>> length_of(Activations(np.zeros((3, 2))))
+    3
+    """
+    axes: Mapping[str, int] = data.TIME_AXES  # type: ignore[attr-defined]
+    name, axis = next(iter(axes.items()))
+    return int(getattr(data, name).shape[axis])
+
+
+def part_of(data: D, first: int, last: int) -> D:
+    """The samples or frames from `first` up to `last` of a record whose arrays can be sliced; they are views.
+
+    A record names the axis of time of each of its arrays in ``TIME_AXES``.
+
+    >>> from allin1_core.contracts.logits import Activations
+    >>> import numpy as np
+    >>> part_of(Activations(np.zeros((3, 2))), 1, 3).values.shape
+    (2, 2)
+    """
+    axes: Mapping[str, int] = data.TIME_AXES  # type: ignore[attr-defined]
+    values = {name: getattr(data, name) for name in axes}
+    return dataclasses.replace(  # type: ignore[type-var]
+        data,
+        **{
+            name: value[(slice(None),) * axes[name] + (slice(first, last),)]
+            for name, value in values.items()
+            if value is not None
+        },
     )

@@ -6,10 +6,11 @@ vocals, which is the order that the network was trained on (Demucs gives drums, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from allin1_core.contracts.arrays import Array, check_array
+from allin1_core.contracts.arrays import Array, check_array, length_of
 from allin1_core.errors import ContractError
 
 #: Samples per second of everything behind the border of audio files.
@@ -30,13 +31,14 @@ class Mix:
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("samples",)
+    TIME_AXES: ClassVar[Mapping[str, int]] = {"samples": 1}
 
     samples: Array
 
     @property
     def duration_s(self) -> float:
         """Length in seconds."""
-        return int(self.samples.shape[-1]) / SAMPLE_RATE
+        return length_of(self) / SAMPLE_RATE
 
     def validate(self) -> Mix:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
@@ -55,13 +57,14 @@ class Stems:
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("samples",)
+    TIME_AXES: ClassVar[Mapping[str, int]] = {"samples": 2}
 
     samples: Array
 
     @property
     def duration_s(self) -> float:
         """Length in seconds."""
-        return int(self.samples.shape[-1]) / SAMPLE_RATE
+        return length_of(self) / SAMPLE_RATE
 
     def validate(self) -> Stems:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from allin1_core.contracts.model import Takes
+from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import IDENTICAL, Parity
+from allin1_core.contracts.rules import Count, Line, Name, Requirement, Target
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Stage
-from allin1_core.markers import API_LEVEL
+from allin1_core.markers import FIRST_LEVEL
 
 #: The stage's Protocol, for the reader and the type checker; see :mod:`allin1_core.contracts.stages`.
 P = TypeVar("P", covariant=True)
@@ -29,7 +32,7 @@ class Needs:
         What to do where they are not met, as a sentence.
     """
 
-    requires: tuple[str, ...] = ()
+    requires: tuple[Requirement, ...] = ()
     platforms: tuple[str, ...] = ()
     remedy: str = ""
 
@@ -41,7 +44,8 @@ class Backend(Generic[P]):
     Attributes
     ----------
     name
-        Unique in its stage; letters, digits, ``-``.
+        Letters and digits, in groups joined by single hyphens; not ``auto``. Unique among the backends of its plugin and
+        stage. Where two plugins use one name, each backend is called ``plugin/name``.
     stage
         The stage that it runs, or the first of those it spans.
     target
@@ -58,7 +62,8 @@ class Backend(Generic[P]):
         :data:`~allin1_core.contracts.verdict.Verdict`; it may import heavy modules. None if whatever
         `needs` asks for is enough.
     parity
-        How close to the reference it promises to be.
+        How close to the reference it promises to be; None where no reference exists, as for a separator or a model of the
+        plugin's own. Such a backend is eligible whatever parity was asked for.
     speed
         Shipped priors, one for each class of device that it was measured on.
     models
@@ -68,31 +73,43 @@ class Backend(Generic[P]):
     features
         What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
         metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
+    streams
+        Whether what a backend of the stage ``demix`` gives is a
+        :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
     separators
         Names of the separation models (hook ``allin1_separators``) whose files it reads by
         ``Setup.separator_files``; empty for a backend that needs none.
     opt_in
         Chosen only when a user names it, never by ``auto``.
+    takes
+        For a backend whose first stage is ``spectrogram``: what it transforms. ``mix`` means that it is called with a
+        :class:`~allin1_core.contracts.audio.Mix` and gives the mix's four views; it runs for models that take the mix,
+        and for no others.
     api
-        Level of the contract that it was written for.
+        Level of the contract that it was written for; see :data:`allin1_core.markers.SUPPORTED_LEVELS`.
+    options
+        Options that a user may set, besides what every :class:`~allin1_core.contracts.stages.Setup` holds.
     """
 
-    name: str
+    name: Name
     stage: Stage
-    target: str
-    summary: str = ""
+    target: Target
+    summary: Line = ""
     consumes: Space = HOST
     produces: Space = HOST
     needs: Needs = Needs()
-    probe: str | None = None
-    parity: Parity = IDENTICAL
+    probe: Target | None = None
+    parity: Parity | None = IDENTICAL
     speed: tuple[Speed, ...] = ()
     models: tuple[str, ...] = ("*",)
     spans: tuple[Stage, ...] = ()
     features: tuple[str, ...] = ()
+    streams: bool = False
     separators: tuple[str, ...] = ()
     opt_in: bool = False
-    api: int = API_LEVEL
+    takes: Takes = "stems"
+    api: Count = FIRST_LEVEL
+    options: tuple[Option, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:

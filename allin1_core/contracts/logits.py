@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from allin1_core.contracts.arrays import Array, check_array
+from allin1_core.contracts.arrays import Array, check_array, length_of
 from allin1_core.contracts.audio import STEMS
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.errors import ContractError
@@ -43,6 +44,13 @@ class Logits:
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("beat", "downbeat", "section", "function", "embeddings")
+    TIME_AXES: ClassVar[Mapping[str, int]] = {
+        "beat": 0,
+        "downbeat": 0,
+        "section": 0,
+        "function": 1,
+        "embeddings": 1,
+    }
 
     beat: Array
     downbeat: Array
@@ -53,7 +61,7 @@ class Logits:
     @property
     def duration_s(self) -> float:
         """Length in seconds, in whole frames."""
-        return int(self.beat.shape[0]) / FRAMES_PER_SECOND
+        return length_of(self) / FRAMES_PER_SECOND
 
     def validate(self) -> Logits:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
@@ -82,6 +90,7 @@ class Activations:
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("values",)
+    TIME_AXES: ClassVar[Mapping[str, int]] = {"values": 0}
 
     values: Array
     frames_per_second: float = FRAMES_PER_SECOND
@@ -89,7 +98,7 @@ class Activations:
     @property
     def duration_s(self) -> float:
         """Length in seconds, in whole frames."""
-        return int(self.values.shape[0]) / self.frames_per_second
+        return length_of(self) / self.frames_per_second
 
     def validate(self) -> Activations:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`.

@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 from allin1_core.contracts.arrays import Array, check_array
 from allin1_core.errors import ContractError
 
+#: Threshold of the decoder for the models shipped here.
+DEFAULT_THRESHOLD = 0.24
+
 
 @dataclass(frozen=True)
 class TempoPrior:

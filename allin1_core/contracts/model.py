@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from allin1_core.contracts.metre import MetreParameters, TempoPrior
+from allin1_core.contracts.rules import (
+    FileName,
+    Line,
+    ModelName,
+    Module,
+    OptionalDigest,
+    Outputs,
+    Share,
+    Size,
+    Target,
+    Word,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+#: What a model's spectrogram is made from: the four stems of a song, or its mix.
+Takes = Literal["stems", "mix"]
+
+#: The model where nothing names one.
+DEFAULT_MODEL = "harmonix-all"
 
 
 @dataclass(frozen=True)
@@ -32,14 +50,18 @@ class WeightsFile:
         Patterns (as in :mod:`glob`) of paths where other programs keep this file. It is read there, never written.
     alternatives
         Other files of the same parameters, read where they are here and this one is not; never fetched.
+    package
+        Import name of the package whose folder holds the file, where it is installed with a distribution; such a
+        file is looked for nowhere else, and never downloaded. None for all others.
     """
 
-    name: str
-    sha256: str
-    size: int
-    urls: tuple[str, ...] = ()
-    places: tuple[str, ...] = ()
+    name: FileName
+    sha256: OptionalDigest
+    size: Size
+    urls: tuple[Line, ...] = ()
+    places: tuple[Line, ...] = ()
     alternatives: tuple[WeightsFile, ...] = ()
+    package: Module | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +96,8 @@ class SeparatorCard:
         As for a :class:`ModelCard`.
     """
 
-    name: str
-    summary: str
+    name: Word
+    summary: Line
     files: tuple[WeightsFile, ...]
     licence: str
     source: str
@@ -111,19 +133,26 @@ class ModelCard:
         archives of NumPy arrays (.npz), which the core reads. Imported once a model is loaded.
     tempo_prior
         Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
+    takes
+        What its spectrogram is made of: the four ``stems``, or the ``mix``. A model that takes the mix reads its four views
+        (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and runs without separation.
+    version
+        Version of the parameters, where the same name may stand for others in a later release; else empty.
     """
 
-    name: str
-    summary: str
+    name: ModelName
+    summary: Line
     files: tuple[WeightsFile, ...]
-    downbeat_threshold: float
+    downbeat_threshold: Share
     licence: str
     source: str
-    architecture: str = "all-in-one"
-    outputs: tuple[str, ...] = ("beats", "sections")
-    context_frames: int | None = None
-    reader: str | None = None
+    architecture: Line = "all-in-one"
+    outputs: Outputs = ("beats", "sections")
+    context_frames: Size | None = None
+    reader: Target | None = None
     tempo_prior: TempoPrior | None = None
+    takes: Takes = "stems"
+    version: Line = ""
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
         """Fill in what `metre` leaves to the model: the threshold and the prior over tempo."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from allin1_core.contracts.rules import Bound
+
 Level = Literal["identical", "close", "event", "lossy"]
 
 #: Strength of each level, 0 the strongest. A bound on values and a bound on the times of events are the same
@@ -26,7 +28,7 @@ class Parity:
     """
 
     level: Level
-    tolerance: float = 0.0
+    tolerance: Bound = 0.0
 
     @property
     def rank(self) -> int:
@@ -39,6 +41,32 @@ class Parity:
         if self.level == "event":
             return f"events within {self.tolerance:g} s"
         return self.level
+
+
+def rank_of(promise: Parity | None) -> int:
+    """Rank of a promise, or of none: that is as weak as one without a bound."""
+    return RANKS["lossy"] if promise is None else promise.rank
+
+
+def promise_text(promise: Parity | None) -> str:
+    """Words for a promise, or for none."""
+    return "no reference" if promise is None else str(promise)
+
+
+def is_weaker(promise: Parity | None, asked: Parity) -> bool:
+    """Whether `promise` does not do where `asked` is the weakest that is accepted; without a reference any does.
+
+    >>> (
+    ...     is_weaker(close(1e-3), close(1e-6)),
+    ...     is_weaker(IDENTICAL, close(1e-6)),
+    ...     is_weaker(None, IDENTICAL),
+    ... )
+    (True, False, False)
+    """
+    if promise is None:
+        return False
+    is_looser = promise.level == asked.level and promise.tolerance > asked.tolerance
+    return promise.rank > asked.rank or is_looser
 
 
 IDENTICAL = Parity("identical")

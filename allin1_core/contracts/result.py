@@ -62,6 +62,10 @@ class Provenance:
         One sentence for each backend that failed and was replaced.
     outputs
         What was looked for: ``beats``, ``sections``. What is not among them is empty in the result.
+    model_version
+        Version of the model's parameters; empty for a model without versions.
+    postprocessors
+        Plugins that changed the result after the last stage, in order.
     """
 
     version: str
@@ -70,6 +74,24 @@ class Provenance:
     stages: tuple[StageRecord, ...]
     fallbacks: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("beats", "sections")
+    model_version: str = ""
+    postprocessors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SegmentConfidence:
+    """How sure a segment is.
+
+    Attributes
+    ----------
+    boundary
+        Probability of a boundary at its start, 0 to 1; None for the first segment.
+    labels
+        Mean probability of each label over the segment.
+    """
+
+    boundary: float | None
+    labels: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -79,16 +101,44 @@ class Confidence:
     Attributes
     ----------
     beats
-        0 to 1, one for each beat.
+        0 to 1, one for each beat; empty where the decoder gives none.
     metre
         0 to 1; None where only one metre was tried.
     metre_log_probabilities
         By beats per bar; minus infinity where no path was possible.
+    segments
+        One for each segment; None where the backend gives none.
     """
 
     beats: list[float]
     metre: float | None
     metre_log_probabilities: dict[int, float]
+    segments: list[SegmentConfidence] | None = None
+
+
+@dataclass(frozen=True)
+class Tempo:
+    """The tempo as a line through the beats, for programs that mix.
+
+    Attributes
+    ----------
+    bpm
+        Beats per minute, with decimals; over the whole song where it is not steady.
+    first_beat
+        Where the line puts the first beat, in seconds.
+    residual
+        Median distance of the beats from the line, in seconds.
+    is_steady
+        Whether nearly all beats lie close to the line: 95 % within 35 ms.
+    curve
+        Time in seconds and tempo at each beat, where the tempo is not steady; else None.
+    """
+
+    bpm: float
+    first_beat: float
+    residual: float
+    is_steady: bool
+    curve: list[tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +171,9 @@ class AnalysisResult:
         What a person should know of this result, one sentence each.
     provenance
         Where it came from; None in files of the original package.
+    tempo
+        The tempo with decimals, as a line through the beats; None where there are fewer than two, and in files of the
+        original package.
     """
 
     path: Path
@@ -135,3 +188,4 @@ class AnalysisResult:
     warnings: list[str] = field(default_factory=list)
     provenance: Provenance | None = None
     alternatives: list[TempoAlternative] = field(default_factory=list)
+    tempo: Tempo | None = None

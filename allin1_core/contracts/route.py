@@ -6,12 +6,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.model import Takes
 from allin1_core.contracts.parity import Parity, close
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
 
 #: Whatever promises a bound on its values.
 ANY_CLOSE = close(float("inf"))
+
+#: Seconds of audio that a route is chosen for where nothing says how long it is.
+USUAL_AUDIO_S = 180.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend or a plugin that the user named for a stage.
+
+    Attributes
+    ----------
+    stage
+        The stage.
+    name
+        Name of the backend or of the plugin.
+    source
+        Where it was said: ``ALLIN1_BACKEND``, or the path of the configuration file; empty for an argument.
+    """
+
+    stage: Stage
+    name: str
+    source: str = ""
+
+    @property
+    def said_by(self) -> str:
+        """Words for where it came from, to stand behind it; none for an argument."""
+        return f" (said by {self.source})" if self.source else ""
 
 
 @dataclass(frozen=True)
@@ -33,9 +61,11 @@ class RouteRequest:
     device
         Kind of device, or its name, that the user asked for; None for any.
     choices
-        Stages for which the user named a backend or a plugin.
+        What the user named, at most one for each stage.
     members
         How many networks the model has; None where that is not known.
+    takes
+        What the model's spectrogram is made from; backends of the stage ``spectrogram`` must take the same.
     features
         What the backend of a stage has to be able to do: ``(stage, feature)``, as in ``Backend.features``.
     """
@@ -46,9 +76,14 @@ class RouteRequest:
     architecture: str = "all-in-one"
     parity: Parity = ANY_CLOSE
     device: str | None = None
-    choices: tuple[tuple[Stage, str], ...] = ()
+    choices: tuple[Choice, ...] = ()
     members: int | None = None
+    takes: Takes = "stems"
     features: tuple[tuple[Stage, str], ...] = ()
+
+    def choice(self, stage: Stage) -> Choice | None:
+        """What the user named for `stage`; None where that was left open."""
+        return next((choice for choice in self.choices if choice.stage == stage), None)
 
 
 @dataclass(frozen=True)

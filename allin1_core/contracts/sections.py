@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.errors import ContractError
 
 
@@ -28,11 +29,27 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sections:
-    """Segments in time order, each starting where the one before it ends."""
+    """Segments in time order, each starting where the one before it ends.
+
+    Two are equal where their segments are.
+
+    Attributes
+    ----------
+    segments
+        The segments.
+    boundary_strengths
+        Probability, 0 to 1, of a boundary at the start of each segment but the first; None where the backend
+        has none.
+    label_probabilities
+        Mean probability of each label over each segment, in the order of
+        :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`; None where the backend has none.
+    """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ()
 
     segments: tuple[Segment, ...]
+    boundary_strengths: tuple[float, ...] | None = field(default=None, compare=False)
+    label_probabilities: tuple[tuple[float, ...], ...] | None = field(default=None, compare=False)
 
     def validate(self) -> Sections:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
@@ -44,4 +61,17 @@ class Sections:
         for one, next_one in itertools.pairwise(self.segments):
             if one.end != next_one.start:
                 raise ContractError(f"Segment {next_one} does not start where {one} ends.")
+        strengths, labels = self.boundary_strengths, self.label_probabilities
+        if strengths is not None and len(strengths) != len(self.segments) - 1:
+            raise ContractError(
+                f"sections.boundary_strengths has {len(strengths)} values for {len(self.segments)} segments."
+            )
+        if labels is not None and len(labels) != len(self.segments):
+            raise ContractError(
+                f"sections.label_probabilities has {len(labels)} rows for {len(self.segments)} segments."
+            )
+        if labels is not None and any(len(row) != len(HARMONIX_LABELS) for row in labels):
+            raise ContractError(
+                f"sections.label_probabilities has rows that are not of {len(HARMONIX_LABELS)} labels."
+            )
         return self

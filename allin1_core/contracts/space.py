@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from allin1_core.contracts.rules import Amount, Rate, Target, Word
+
 
 @dataclass(frozen=True, order=True)
 class Space:
@@ -20,8 +22,8 @@ class Space:
         Kind of device without an index: ``cpu``, ``cuda``, ``mps``, ``gpu``.
     """
 
-    library: str
-    device: str
+    library: Word
+    device: Word
 
     def __str__(self) -> str:
         return f"{self.library}/{self.device}"
@@ -50,6 +52,6 @@ class Bridge:
 
     source: Space
     destination: Space
-    target: str
-    bytes_per_second: float = float("inf")
-    latency_s: float = 0.0
+    target: Target
+    bytes_per_second: Rate = float("inf")
+    latency_s: Amount = 0.0

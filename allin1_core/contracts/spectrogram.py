@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from allin1_core.contracts.arrays import Array, check_array
+from allin1_core.contracts.arrays import Array, check_array, length_of
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS
 
 #: Samples between two frames.
@@ -20,6 +21,12 @@ FRAMES_PER_SECOND = SAMPLE_RATE // HOP_SAMPLES
 #: Triangular filters, 12 to the octave, from 30 Hz to 17 kHz.
 BANDS = 81
 
+#: What stands in place of the stems in the spectrogram of a mix, in the order of the first axis.
+VIEWS = ("mid", "side", "percussive", "harmonic")
+
+#: Frames before and after a frame whose median is its harmonic part.
+MEDIAN_REACH = 15
+
 
 def frame_count(samples: int) -> int:
     """Frames of a signal: ``ceil(samples / 441)``."""
@@ -28,7 +35,11 @@ def frame_count(samples: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class LogSpectrogram:
-    """``log10(1 + filtered magnitude)`` of the four stems, mixed to mono.
+    """``log10(1 + filtered magnitude)`` of the four stems, each mixed to mono, or of the four views of a mix.
+
+    The views are made of the filtered magnitudes of ``(left + right) / 2`` (mid) and ``(left - right) / 2`` (side).
+    The harmonic part of a band is its median over :data:`MEDIAN_REACH` frames on either side, where the signal is mirrored
+    at its ends, the last frame included; the percussive part is what mid has above it.
 
     Attributes
     ----------
@@ -37,13 +48,14 @@ class LogSpectrogram:
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("frames",)
+    TIME_AXES: ClassVar[Mapping[str, int]] = {"frames": 1}
 
     frames: Array
 
     @property
     def duration_s(self) -> float:
         """Length in seconds, in whole frames."""
-        return int(self.frames.shape[1]) / FRAMES_PER_SECOND
+        return length_of(self) / FRAMES_PER_SECOND
 
     def validate(self) -> LogSpectrogram:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""

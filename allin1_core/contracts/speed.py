@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from allin1_core.contracts.rules import Amount, Count, Line
+
 #: Networks in the ensemble ``harmonix-all``.
 ENSEMBLE = 8
 
@@ -28,11 +30,11 @@ class Speed:
         in proportion.
     """
 
-    device: str
-    setup_s: float
-    rate: float
-    measured: str
-    members: int = ENSEMBLE
+    device: Line
+    setup_s: Amount
+    rate: Amount
+    measured: Line
+    members: Count = ENSEMBLE
 
     def cost_s(self, audio_s: float) -> float:
         """Seconds for a request of `audio_s` seconds of audio."""

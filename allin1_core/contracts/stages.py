@@ -9,8 +9,9 @@ from typing import Any, Literal, Protocol
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import Activations, Logits
-from allin1_core.contracts.metre import Metre, MetreParameters
+from allin1_core.contracts.metre import DEFAULT_THRESHOLD, Metre, MetreParameters
 from allin1_core.contracts.model import Model, WeightsContent
+from allin1_core.contracts.options import OptionValue
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
 
@@ -26,7 +27,7 @@ STAGES: tuple[Stage, ...] = (
     "functional",
 )
 
-#: Record that each stage takes.
+#: Record that each stage takes; the spectrogram of a model that takes the mix (:attr:`ModelCard.takes`) takes a Mix.
 TAKES: dict[Stage, type[Any]] = {
     "demix": Mix,
     "spectrogram": Stems,
@@ -68,8 +69,8 @@ class Task:
     progress: Callable[[float], None] = field(default=_silent)
 
 
-#: The decoder's parameters for the ensemble ``harmonix-all``.
-DEFAULT_METRE = MetreParameters(threshold=0.24)
+#: The decoder's parameters for the models shipped here.
+DEFAULT_METRE = MetreParameters(threshold=DEFAULT_THRESHOLD)
 
 #: The separation as the original does it.
 DEFAULT_DEMIX = DemixParameters()
@@ -91,6 +92,8 @@ class Setup:
         Parameters of the separation.
     threads
         Threads to use on a CPU; None for the library's own choice.
+    options
+        A value for each option that the backend declares: the user's, or the default.
     separator_files
         Gives the checked files of the separation model ``demix.model``, in the order of its card, and may fetch them
         first; it raises :class:`~allin1_core.errors.WeightsError` where they cannot be had. None unless the
@@ -102,6 +105,7 @@ class Setup:
     metre: MetreParameters = DEFAULT_METRE
     demix: DemixParameters = DEFAULT_DEMIX
     threads: int | None = None
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
     separator_files: Callable[[], tuple[WeightsContent, ...]] | None = None
 
 
@@ -116,7 +120,7 @@ class Demix(Protocol):
 class StreamingDemix(Demix, Protocol):
     """A separator that can also do with a part of the song in memory at a time.
 
-    What has a method ``stream`` is asked for it where a song is long.
+    A backend that declares ``streams`` gives a callable with this method, which is used where a song is long.
     """
 
     def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:
@@ -163,6 +167,14 @@ class Spectrogram(Protocol):
 
     def __call__(self, stems: Stems, task: Task, /) -> LogSpectrogram:
         """Transform `stems`."""
+        ...
+
+
+class MixSpectrogram(Protocol):
+    """Turns a mix into the spectrogram of its four views: a backend of ``spectrogram`` that takes the mix."""
+
+    def __call__(self, mix: Mix, task: Task, /) -> LogSpectrogram:
+        """Transform `mix`."""
         ...
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from allin1_core.contracts.rules import Line, Text, Word
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -17,8 +19,8 @@ class Ready:
         What a person might like to know: the name of the card, the version of the library.
     """
 
-    device: str
-    detail: str = ""
+    device: Word
+    detail: Line = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Unavailable:
         What would change that, as a sentence; empty if nothing would.
     """
 
-    reason: str
+    reason: Text
     remedy: str = ""
 
     def __str__(self) -> str:
@@ -50,7 +52,7 @@ class Broken:
         The exception's type and message.
     """
 
-    error: str
+    error: Text
 
     def __str__(self) -> str:
         return self.error

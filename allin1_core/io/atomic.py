@@ -1,14 +1,28 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and stay.
+
+What is written lies on the disk before it takes its name, and so does the name when the block has ended:
+a power cut a moment later loses nothing. No order of errors loses what was there before, see :mod:`allin1_core.io.replacing`.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from allin1_core.errors import OutputError
+from allin1_core.io.leftovers import Part, exists, flush_folder, new_file
+from allin1_core.io.replacing import replace_together
+
+_FULL = {errno.ENOSPC: "the disk is full"}
+if hasattr(errno, "EDQUOT"):
+    _FULL[errno.EDQUOT] = "the disk quota is used up"
+
+#: Bytes that a file system gives at once.
+_BLOCK = 4096
 
 
 @contextmanager
@@ -17,7 +31,7 @@ def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
 
     It lies in the destination's folder, so that the renaming never crosses file systems, and has the
     permissions of any newly made file. Parents are made. Whatever ends the block early, an interrupt
-    included, removes it and leaves the destination as it was.
+    included, removes it, and the folders made for it, and leaves the destination as it was.
 
     Parameters
     ----------
@@ -44,21 +58,188 @@ def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
     ['notes.txt']
     """
     target = Path(destination)
-    # Part of the final name tells people what a file left by a power cut was; all of it could make a
-    # name that just fits too long.
-    temporary = target.parent / f".{target.name[:30]}-{secrets.token_hex(6)}.part"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written: {error.strerror or error}.",
-            remedy="Check the free space and the permissions of its folder, or name another folder.",
-            path=target,
-        ) from error
-    finally:
-        # Gone already when all went well; and when it cannot be removed, the first error matters more.
+    with atomic_files(target.parent, [target.name]) as new:
+        yield new(target.name)
+
+
+@contextmanager
+def atomic_files(
+    folder: str | os.PathLike[str], names: Sequence[str]
+) -> Iterator[Callable[[str], Path]]:
+    """Replace the files called `names` in `folder` by those that are written in the block, together.
+
+    Those that are not written there are removed: the earlier ones would not belong to the new ones. All else is as for
+    :func:`atomic_path`.
+
+    Parameters
+    ----------
+    folder
+        Where they lie; made where it is missing.
+    names
+        All files that belong together, the main one last. It must be written.
+
+    Yields
+    ------
+    new
+        Takes one of the names, and gives a temporary file to write.
+
+    Raises
+    ------
+    OutputError
+        As :func:`atomic_path` does; it names the main file.
+    """
+    folder = Path(folder)
+    written: dict[str, Part] = {}
+    made: list[Path] = []
+    with telling(folder / names[-1]), ExitStack() as stack:
+        stack.callback(remove_empty, made)
+        make_folders(folder, made)
+
+        def new(name: str) -> Path:
+            with telling(folder / name):
+                part = new_file(folder / name)
+            stack.callback(part.discard)
+            written[name] = part
+            return part.path
+
+        yield new
+        for part in written.values():
+            part.flush()
+        flush_made(made)
+        replace_together(
+            [(written[name], folder / name) for name in names if name in written],
+            [folder / name for name in names if name not in written],
+        )
+        made.clear()
+
+
+def make_folders(folder: Path, made: list[Path]) -> None:
+    """Make `folder` and its parents, and put those that were not there in front of `made`, the innermost first."""
+    missing = []
+    while not folder.is_dir() and folder != folder.parent:
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        with suppress(FileExistsError):
+            one.mkdir()
+            made.insert(0, one)
+
+
+def remove_empty(made: Sequence[Path]) -> None:
+    """Take folders away again that :func:`make_folders` made, if nothing is in them. Never raises an OSError."""
+    for one in made:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            one.rmdir()
+
+
+def flush_made(made: Sequence[Path]) -> None:
+    """Bring the names of new folders to the disk."""
+    for folder in made:
+        flush_folder(folder.parent)
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn an OSError into an :class:`~allin1_core.errors.OutputError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(error, path) from error
+
+
+def write_error(
+    error: Exception, path: Path, what: str = "cannot be written", option: str = ""
+) -> OutputError:
+    """Say that `path` cannot be written, why, and what to do.
+
+    Parameters
+    ----------
+    error
+        What a library or the system raised.
+    path
+        The destination.
+    what
+        Beginning of the sentence.
+    option
+        Option of the command line that names another folder, if there is one.
+    """
+    number = getattr(error, "errno", None)
+    reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+    other = f" ({option})" if option else ""
+    remedy = f"Check the permissions of its folder, or name another folder{other}."
+    # Libraries of audio do not pass on why.
+    if number is None and free_bytes(path) < _BLOCK:
+        number = errno.ENOSPC
+    if number in _FULL:
+        reason = f"{_FULL[number]} ({reason})"
+        remedy = f"Free some space, or name a folder on another disk{other}."
+    return OutputError(f"{what}: {reason}.", remedy=remedy, path=path)
+
+
+def free_bytes(path: Path) -> float:
+    """Free space on the disk that `path` would lie on; infinite where the system does not tell."""
+    with suppress(OSError, ValueError):
+        return shutil.disk_usage(existing_folder(path)).free
+    return float("inf")
+
+
+def existing_folder(path: Path) -> Path:
+    """Give the innermost folder that exists of those that `path` would lie in."""
+    for parent in path.absolute().parents:
+        if os.path.lexists(parent):
+            return parent
+    return Path(path.absolute().anchor)
+
+
+def check_folder(folder: Path, space: int) -> None:
+    """Find out whether files could be written to `folder`, without making it.
+
+    Parameters
+    ----------
+    folder
+        There, or to be made.
+    space
+        Bytes that will be needed.
+
+    Raises
+    ------
+    OutputError
+        They could not.
+    """
+    with telling(folder):
+        inside = existing_folder(folder / "file")
+        is_folder = inside.is_dir()
+    reason = ""
+    if not is_folder:
+        reason = f"cannot be made: {inside} is no folder"
+        if inside == folder.absolute():
+            reason = "is no folder"
+    elif not os.access(inside, os.W_OK | os.X_OK):
+        reason = "cannot be written to"
+    if reason:
+        raise OutputError(
+            f"{reason}.",
+            remedy="Change its permissions, or name another folder."
+            if is_folder
+            else "Name another folder.",
+            path=folder,
+        )
+    free = free_bytes(folder / "file")
+    if free < space:
+        raise OutputError(
+            f"cannot be written to: the disk is full ({free / 1e6:.1f} MB free, {space / 1e6:.1f} MB needed).",
+            remedy="Free some space, or name a folder on another disk.",
+            path=folder,
+        )
+
+
+def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:
+    """Raise :class:`~allin1_core.errors.OutputError` if `path` exists and `overwrite` is not set."""
+    with telling(path):
+        is_taken = exists(path)
+    if is_taken and not overwrite:
+        raise OutputError(
+            "exists already.",
+            remedy="Allow overwriting (--overwrite), or name another folder.",
+            path=path,
+        )

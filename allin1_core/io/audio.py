@@ -1,32 +1,47 @@
 """Audio files to float32 at 44 100 Hz, whole or in blocks.
 
-Any sample rate, sample format and number of channels. WAV, FLAC, AIFF, OGG, Opus, MP3 and others are read
-by libsndfile (package soundfile); what it does not know, such as AAC in M4A, by FFmpeg's libraries
+Any sample rate from 4 to 768 kHz, any sample format, and up to 64 channels. WAV, FLAC, AIFF, OGG, Opus, MP3 and others are
+read by libsndfile (package soundfile); what it does not know, such as AAC in M4A, by FFmpeg's libraries
 where the package av is installed. Resampling is soxr's, quality VHQ.
 
+**Damage.** Behind a damaged place reading goes on. Silence takes the place of what is lost, so that times stay what they are, and a
+warning says where.
+
 **Delay.** An MP3 encoder puts silence before the song and notes its length in the file's first frame
-(Xing, Info, LAME); libsndfile 1.2.2 and FFmpeg both cut it off. A file without that note cannot be
+(Xing, Info, LAME), by which it is cut off. A file without that note cannot be
 corrected by anyone, and starts about 25 ms late.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from allin1_core.contracts.arrays import first_not_finite
 from allin1_core.contracts.audio import SAMPLE_RATE
 from allin1_core.errors import AudioError
+from allin1_core.io.decoding.opening import open_reader
+from allin1_core.io.decoding.reader import AudioInfo, Block, DecodingError, Reader, Samples
+from allin1_core.io.decoding.source import Source
+from allin1_core.io.resampling import resampled
+
+__all__ = [
+    "AUDIO_EXTENSIONS",
+    "AudioInfo",
+    "AudioStream",
+    "has_pyav",
+    "loudness_note",
+    "open_audio",
+    "probe_audio",
+    "read_audio",
+]
 
 #: Extensions of files that are taken for audio where a folder is searched.
 AUDIO_EXTENSIONS = frozenset(
@@ -37,51 +52,17 @@ AUDIO_EXTENSIONS = frozenset(
     )
 )
 
-Samples = NDArray[np.float32]
-
-#: Frames that are decoded at once. Where a damaged file stops, up to so many may be lost.
-_READ_FRAMES = 16_384
-
 #: A file may end this much before its header says without a word being said about it.
 _SHORTFALL_S = 0.05
 
-_SQRT_HALF = 0.5**0.5
+#: A song whose loudest sample is below these is silent, or so quiet that something went wrong with it.
+_SILENT, _QUIET = 1e-4, 1e-2
 
+#: Bounds of the blocks that a whole file is read in.
+_SHORTEST_BLOCK_S, _LONGEST_BLOCK_S = 10.0, 900.0
 
-@dataclass(frozen=True)
-class AudioInfo:
-    """What is known of an audio file.
-
-    Attributes
-    ----------
-    path
-        The file.
-    sample_rate
-        Of the file, in Hz.
-    channels
-        Of the file.
-    frames
-        Samples per channel at the file's own rate; None where the header does not say it exactly.
-        Once the file has been read, what was there.
-    duration_s
-        Length in seconds; None where the header does not say it. Without `frames`, approximate.
-    format, subtype
-        Container and sample format or codec.
-    decoder
-        Library and version that reads it.
-    warnings
-        What was wrong with the file but not fatal, one sentence each; complete once it has been read.
-    """
-
-    path: Path
-    sample_rate: int
-    channels: int
-    frames: int | None
-    duration_s: float | None
-    format: str
-    subtype: str
-    decoder: str
-    warnings: tuple[str, ...] = ()
+#: So many damaged places are named; the others are counted.
+_NAMED_GAPS = 5
 
 
 def probe_audio(path: str | PathLike[str]) -> AudioInfo:
@@ -92,19 +73,23 @@ def probe_audio(path: str | PathLike[str]) -> AudioInfo:
     AudioError
         The file is missing, cannot be opened, or is no audio that can be read here.
     """
-    reader = _open_reader(Path(path))
+    reader = open_reader(Source(Path(path)), with_av=has_pyav())
     reader.close()
     return reader.info
 
 
 def read_audio(
-    path: str | PathLike[str], *, channels: Literal[1, 2] = 2, pcm16_full_scale: int = 32_768
+    path: str | PathLike[str],
+    *,
+    channels: Literal[1, 2] = 2,
+    pcm16_full_scale: int = 32_768,
+    is_song: bool = True,
 ) -> tuple[Samples, AudioInfo]:
     """Read a whole file.
 
     Parameters
     ----------
-    path, channels, pcm16_full_scale
+    path, channels, pcm16_full_scale, is_song
         See :func:`open_audio`.
 
     Returns
@@ -119,13 +104,22 @@ def read_audio(
     AudioError
         As :func:`open_audio` and :meth:`AudioStream.blocks`.
     """
-    with open_audio(path, channels=channels, pcm16_full_scale=pcm16_full_scale) as stream:
-        return np.concatenate(list(stream.blocks()), axis=1), stream.info
+    with open_audio(
+        path, channels=channels, pcm16_full_scale=pcm16_full_scale, is_song=is_song
+    ) as stream:
+        # A block as long as the song, if that is known: then nothing needs to be put together.
+        seconds = min(stream.info.duration_s or 0.0, _LONGEST_BLOCK_S)
+        blocks = list(stream.blocks(max(seconds, _SHORTEST_BLOCK_S)))
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1), stream.info
 
 
 @contextmanager
 def open_audio(
-    path: str | PathLike[str], *, channels: Literal[1, 2] = 2, pcm16_full_scale: int = 32_768
+    path: str | PathLike[str],
+    *,
+    channels: Literal[1, 2] = 2,
+    pcm16_full_scale: int = 32_768,
+    is_song: bool = True,
 ) -> Iterator[AudioStream]:
     """Open a file for reading in blocks.
 
@@ -140,15 +134,17 @@ def open_audio(
     pcm16_full_scale
         What 16-bit samples are divided by: 32768 as everyone does, or 32767 for stems; see
         :func:`allin1_core.io.stems.read_stems`.
+    is_song
+        Whether it is a warning that nothing can be heard; a stem may be silent.
 
     Raises
     ------
     AudioError
         The file is missing, cannot be opened, or is no audio that can be read here.
     """
-    reader = _open_reader(Path(path), pcm16_full_scale)
+    reader = open_reader(Source(Path(path)), pcm16_full_scale, with_av=has_pyav())
     try:
-        yield AudioStream(reader, channels)
+        yield AudioStream(reader, channels, is_song=is_song)
     finally:
         reader.close()
 
@@ -159,13 +155,15 @@ class AudioStream:
     Attributes
     ----------
     info
-        About the file; ``frames`` and ``warnings`` are brought up to date when the end is reached.
+        About the file; what it says of the whole is brought up to date when the end is reached.
     """
 
-    def __init__(self, reader: _Reader, channels: Literal[1, 2]) -> None:
+    def __init__(self, reader: Reader, channels: Literal[1, 2], *, is_song: bool) -> None:
         self.info = reader.info
         self._reader = reader
         self._channels = channels
+        self._is_song = is_song
+        self._damage: DecodingError | None = None
 
     def blocks(self, seconds: float = 10.0) -> Iterator[Samples]:
         """Give the audio in consecutive blocks; put together, they are what :func:`read_audio` gives.
@@ -185,141 +183,113 @@ class AudioStream:
         Raises
         ------
         AudioError
-            Nothing can be decoded, or a sample is NaN or infinite.
+            Nothing can be decoded, reading fails, or a sample is NaN or infinite.
         """
         wanted = round(seconds * SAMPLE_RATE)
         if wanted < 1:
             raise ValueError(f"A block of {seconds} s holds no sample.")
-        parts: list[Samples] = []
-        held = 0
-        empty = True
-        for part in self._resampled():
-            empty = False
-            parts.append(part)
-            held += len(part)
-            if held < wanted:
-                continue
-            joined = np.concatenate(parts)
-            whole = held - held % wanted
-            # A copy, so that the last few samples do not hold on to all the others.
-            parts, held = [joined[whole:].copy()], held - whole
-            for start in range(0, whole, wanted):
-                yield self._channels_first(joined[start : start + wanted])
-            del joined
-        if empty:
+        total, held, peak = 0, 0, 0.0
+        block = np.empty((self._channels, wanted), np.float32)
+        for part in resampled(self._decoded(), self._channels):
+            total += len(part)
+            peak = max(peak, float(part.max()), -float(part.min()))
+            start = 0
+            while start < len(part):
+                count = min(wanted - held, len(part) - start)
+                block[:, held : held + count] = part[start : start + count].T
+                start += count
+                held += count
+                if held == wanted:
+                    yield block
+                    block, held = np.empty_like(block), 0
+        if not total:
             raise AudioError("holds no samples.", path=self.info.path)
+        warnings = self._warnings(peak)
+        self.info = dataclasses.replace(self.info, warnings=warnings, peak=peak)
         if held:
-            yield self._channels_first(np.concatenate(parts))
+            yield block[:, :held].copy()
 
-    def _channels_first(self, block: Samples) -> Samples:
-        return np.ascontiguousarray(np.broadcast_to(block.T, (self._channels, len(block))))
-
-    def _resampled(self) -> Iterator[Samples]:
-        """Blocks ``[n, 1 or 2]`` at 44.1 kHz, none empty."""
-        blocks = (_fold(block, self._channels) for block in self._checked())
-        if self.info.sample_rate == SAMPLE_RATE:
-            yield from blocks
-            return
-        import soxr
-
-        width = min(self.info.channels, self._channels)
-        resampler = soxr.ResampleStream(
-            self.info.sample_rate, SAMPLE_RATE, width, dtype="float32", quality="VHQ"
-        )
-        for block in blocks:
-            if len(out := resampler.resample_chunk(block)):
-                yield out
-        end = np.zeros((0, width), np.float32)
-        if len(out := resampler.resample_chunk(end, last=True)):
-            yield out
-
-    def _checked(self) -> Iterator[Samples]:
-        """Blocks as decoded, finite; afterwards `info` says what was there."""
-        path, rate = self.info.path, self.info.sample_rate
-        frames = 0
-        damage = None
+    def _decoded(self) -> Iterator[Block]:
+        """Blocks as decoded, finite; afterwards `info` says how much there was."""
+        path, reader = self.info.path, self._reader
+        done_s, frames = 0.0, 0.0
         try:
-            for block in self._reader.blocks():
-                bad = first_not_finite(block)
-                if bad is not None:
-                    (frame, channel), value = bad
-                    raise AudioError(
-                        f"holds {value} at {(frames + frame) / rate:.6f} s in channel {channel + 1}.",
-                        remedy="Export the audio again from its source.",
-                        path=path,
-                    )
-                frames += len(block)
+            for block in reader.blocks():
+                _check_finite(block, done_s, path)
+                done_s += len(block.samples) / block.rate
+                frames += len(block.samples) * (self.info.sample_rate / block.rate)
                 yield block
-        except _DecodingError as error:
+        except DecodingError as error:
             if not frames:
+                reader.source.check()
                 raise AudioError(f"cannot be decoded: {error}.", path=path) from error
-            damage = str(error)
-        warning = _shortfall(self._reader, frames, damage)
+            self._damage = error
+        reader.source.check()
         self.info = dataclasses.replace(
-            self.info,
-            frames=frames,
-            duration_s=frames / rate,
-            warnings=(*self.info.warnings, *([f"{path}: {warning}"] if warning else [])),
+            self.info, frames=round(frames), duration_s=round(frames) / self.info.sample_rate
+        )
+
+    def _warnings(self, peak: float) -> tuple[str, ...]:
+        notes = [_gaps(self._reader.gaps), self._shortfall()]
+        if self._is_song:
+            notes.append(loudness_note(peak))
+        return (*self.info.warnings, *(f"{self.info.path}: {note}" for note in notes if note))
+
+    def _shortfall(self) -> str | None:
+        """A sentence on what is missing at the end, or None."""
+        found_s, promised_s = self.info.duration_s or 0.0, self._reader.promised_s
+        if self._damage is not None:
+            return f"damaged after {found_s:.2f} s and read up to there ({self._damage})."
+        if promised_s is not None and promised_s - found_s > _SHORTFALL_S:
+            return (
+                f"ends after {found_s:.2f} s where its header says {promised_s:.2f} s;"
+                " read up to there."
+            )
+        if self.info.frames == self._reader.guessed_frames:
+            return (
+                f"has no note of its length and was read up to {found_s:.2f} s, which is a guess from its"
+                " first frame; the rest, if there is one, needs 'pip install allin1-core[av]'."
+            )
+        return None
+
+
+def _check_finite(block: Block, start_s: float, path: Path) -> None:
+    bad = first_not_finite(block.samples)
+    if bad is not None:
+        (frame, channel), value = bad
+        raise AudioError(
+            f"holds {value} at {start_s + frame / block.rate:.6f} s in channel {channel + 1}.",
+            remedy="Export the audio again from its source.",
+            path=path,
         )
 
 
-def _shortfall(reader: _Reader, frames: int, damage: str | None) -> str | None:
-    """A sentence on what is missing at the end, or None."""
-    rate, promised = reader.info.sample_rate, reader.promised_frames
-    found = f"{frames / rate:.2f} s"
-    if damage is not None:
-        return f"damaged after {found} and read up to there ({damage})."
-    if promised is not None and promised - frames > _SHORTFALL_S * rate:
+def _gaps(gaps: Iterable[tuple[float, float]]) -> str | None:
+    """A sentence on the places where silence stands for what could not be decoded, or None."""
+    joined: list[tuple[float, float]] = []
+    for start_s, end_s in sorted(gaps):
+        if joined and start_s <= joined[-1][1] + _SHORTFALL_S:
+            joined[-1] = (joined[-1][0], max(end_s, joined[-1][1]))
+        else:
+            joined.append((start_s, end_s))
+    if not joined:
+        return None
+    places = ", ".join(f"{start_s:.2f}-{end_s:.2f} s" for start_s, end_s in joined[:_NAMED_GAPS])
+    if (more := len(joined) - _NAMED_GAPS) > 0:
+        places += f" and {more} more places"
+    return f"damaged at {places}; silence stands there."
+
+
+def loudness_note(peak: float) -> str | None:
+    """Give a sentence on a song whose loudest sample is `peak` and that cannot be heard, else None."""
+    if peak < _SILENT:
+        return "is silent; what is found in it means nothing."
+    if peak < _QUIET:
         return (
-            f"ends after {found} where its header says {promised / rate:.2f} s; read up to there."
-        )
-    if frames == reader.limit_frames:
-        return (
-            f"has no note of its length and was read up to {found}, which is a guess from its first"
-            " frame; the rest, if there is one, needs 'pip install allin1-core[av]'."
+            f"is very quiet, its loudest sample being {20 * np.log10(peak):.0f} dB of full scale;"
+            " what is found in it may mean nothing."
         )
     return None
-
-
-def _fold(block: Samples, channels: int) -> Samples:
-    """``[n, any]`` to ``[n, 1]`` for mono files and where one channel is wanted, else to ``[n, 2]``."""
-    count = block.shape[1]
-    if count == 6:
-        left, right, centre, _, left_surround, right_surround = block.T
-        shared = _SQRT_HALF * centre
-        block = np.stack(
-            (
-                left + shared + _SQRT_HALF * left_surround,
-                right + shared + _SQRT_HALF * right_surround,
-            ),
-            axis=1,
-        )
-    elif count > 2:
-        block = np.repeat(block.mean(axis=1, keepdims=True), 2, axis=1)
-    if block.shape[1] > channels:
-        block = block.mean(axis=1, keepdims=True)
-    return block
-
-
-class _DecodingError(Exception):
-    """A decoder gave up in the middle of a file."""
-
-
-class _Reader(Protocol):
-    """An open file.
-
-    `promised_frames` is the length by the header where a shorter one means damage; `limit_frames` is where
-    the decoder stops whether or not the file goes on. Either may be None.
-    """
-
-    info: AudioInfo
-    promised_frames: int | None
-    limit_frames: int | None
-
-    def blocks(self) -> Iterator[Samples]:
-        """Float32 ``[n, channels]``, none empty; raises `_DecodingError`."""
-
-    def close(self) -> None: ...
 
 
 def has_pyav() -> bool:
@@ -329,198 +299,3 @@ def has_pyav() -> bool:
     except PackageNotFoundError:
         return False
     return True
-
-
-def _open_reader(path: Path, pcm16_full_scale: int = 32_768) -> _Reader:
-    _check_readable(path)
-    import soundfile
-
-    with_av = has_pyav()
-    # libsndfile guesses the length of an MP3 without a note of it, and stops there; FFmpeg reads on.
-    if not (with_av and _is_mp3_of_unknown_length(path)):
-        try:
-            return _Libsndfile(path, pcm16_full_scale)
-        # TypeError: soundfile wants more arguments for headerless files.
-        except (soundfile.LibsndfileError, TypeError):
-            pass
-    if with_av:
-        return _FFmpeg(path)
-    raise AudioError(
-        f"is not audio that libsndfile {soundfile.__libsndfile_version__} can read.",
-        remedy="If it is audio, 'pip install allin1-core[av]' to read more formats,"
-        " or convert it to WAV or FLAC.",
-        path=path,
-    )
-
-
-def _check_readable(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise AudioError(
-                "is a folder, not an audio file.", remedy="Give the files in it.", path=path
-            )
-        if path.exists() and not path.is_file():
-            raise AudioError(
-                "is no ordinary file.", remedy="Write the audio to a file first.", path=path
-            )
-        with path.open("rb") as file:
-            first = file.read(1)
-    except FileNotFoundError as error:
-        raise AudioError("does not exist.", remedy="Check its name.", path=path) from error
-    except PermissionError as error:
-        raise AudioError(
-            "may not be read by this user.", remedy="Change its permissions.", path=path
-        ) from error
-    except OSError as error:
-        raise AudioError(f"cannot be opened: {error.strerror or error}.", path=path) from error
-    if not first:
-        raise AudioError("is empty.", remedy="Download or export it again.", path=path)
-
-
-class _Libsndfile:
-    """Reads through soundfile."""
-
-    def __init__(self, path: Path, pcm16_full_scale: int) -> None:
-        import soundfile
-
-        self._file = soundfile.SoundFile(str(path))
-        # soundfile seeks to where it already is after each block, which resets the MP3 decoder: frames
-        # that need the bits of those before them come out wrong (soundfile 0.14.0, libsndfile 1.2.2).
-        # It does not for files that cannot seek.
-        self._file.seekable = lambda: False
-        self._scale = np.float32(pcm16_full_scale)
-        exact = not _is_mp3_of_unknown_length(path)
-        frames, rate = int(self._file.frames), int(self._file.samplerate)
-        self.promised_frames = _declared_frames(self._file) if exact else None
-        self.limit_frames = None if exact else frames
-        self.info = AudioInfo(
-            path=path,
-            sample_rate=rate,
-            channels=int(self._file.channels),
-            frames=frames if exact else None,
-            duration_s=frames / rate if exact else None,
-            format=str(self._file.format),
-            subtype=str(self._file.subtype),
-            decoder=f"libsndfile {soundfile.__libsndfile_version__}",
-        )
-
-    def blocks(self) -> Iterator[Samples]:
-        import soundfile
-
-        integers = self.info.subtype == "PCM_16" and self._scale != 32_768
-        dtype = "int16" if integers else "float32"
-        while True:
-            block = np.empty((_READ_FRAMES, self.info.channels), dtype)
-            try:
-                count = self._file.buffer_read_into(block, dtype=dtype)
-            except soundfile.LibsndfileError as error:
-                reason = str(error.error_string).removeprefix("Error : ").rstrip(".")
-                raise _DecodingError(reason) from error
-            if not count:
-                return
-            block = block[:count]
-            yield np.divide(block, self._scale, dtype=np.float32) if integers else block
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _declared_frames(file: Any) -> int:
-    """Length by the header of an open SoundFile.
-
-    libsndfile corrects the length of a WAV or AIFF file that was cut off, and says so only in its log.
-    """
-    frames = int(file.frames)
-    found = re.search(
-        r"^ *(?:data|SSND) *: (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE
-    )
-    if found is None:
-        return frames
-    declared, actual = int(found[1]), int(found[2])
-    # Programs that write to a pipe cannot know the length, and declare the largest possible.
-    return frames if declared >= 0x7FFF0000 or not actual else round(frames * declared / actual)
-
-
-def _is_mp3_of_unknown_length(path: Path) -> bool:
-    """Whether this is an MP3 file whose first frame does not tell how many follow."""
-    with path.open("rb") as file:
-        head = file.read(10)
-        tagged = head.startswith(b"ID3") and len(head) == 10
-        if tagged:
-            # ID3v2 stores the length of what follows its header in four bytes of seven bits.
-            high, upper, lower, low = head[6:]
-            file.seek(10 + (high << 21 | upper << 14 | lower << 7 | low))
-        else:
-            file.seek(0)
-        frame = file.read(4096)
-    # Frames begin with eleven set bits, then version and layer: 01 is layer III.
-    start = next(
-        (at for at in range(len(frame) - 1) if frame[at] == 0xFF and frame[at + 1] & 0xE6 == 0xE2),
-        None,
-    )
-    if start is None or not (tagged or start == 0):
-        return False
-    return not any(note in frame[start : start + 200] for note in (b"Xing", b"Info", b"VBRI"))
-
-
-class _FFmpeg:
-    """Reads through PyAV."""
-
-    #: Containers that state a duration; for the others FFmpeg guesses one from the bit rate.
-    _STATING = frozenset({"mp4", "matroska", "asf"})
-
-    limit_frames: int | None = None
-
-    def __init__(self, path: Path) -> None:
-        import av
-
-        try:
-            self._container = av.open(str(path))
-        except (av.error.FFmpegError, ValueError) as error:
-            raise AudioError(
-                f"is not audio that libsndfile or FFmpeg can read ({error}).",
-                remedy="If it is audio, convert it to WAV or FLAC.",
-                path=path,
-            ) from error
-        if not self._container.streams.audio:
-            self._container.close()
-            raise AudioError("has no audio stream.", path=path)
-        self._stream = self._container.streams.audio[0]
-        codec = self._stream.codec_context
-        formats = self._container.format.name
-        duration_s = None
-        if self._container.duration and not self._STATING.isdisjoint(formats.split(",")):
-            duration_s = self._container.duration / 1e6
-        self.info = AudioInfo(
-            path=path,
-            sample_rate=int(codec.sample_rate),
-            channels=int(codec.layout.nb_channels),
-            frames=None,
-            duration_s=duration_s,
-            format=formats,
-            subtype=codec.name,
-            decoder="PyAV {}, libavcodec {}.{}.{}".format(
-                av.__version__, *av.library_versions["libavcodec"]
-            ),
-        )
-        self.promised_frames = (
-            None if duration_s is None else round(duration_s * self.info.sample_rate)
-        )
-
-    def blocks(self) -> Iterator[Samples]:
-        import av
-
-        # Changes the sample format only; rate and channels are ours to change.
-        convert = av.AudioResampler(format="fltp")
-        try:
-            for frame in self._container.decode(self._stream):
-                for part in convert.resample(frame):
-                    yield part.to_ndarray().T
-            for part in convert.resample(None):
-                yield part.to_ndarray().T
-        # ValueError: the rate or the channels change in the middle.
-        except (av.error.FFmpegError, ValueError) as error:
-            raise _DecodingError(str(error)) from error
-
-    def close(self) -> None:
-        self._container.close()

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
-import secrets
-import shutil
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,24 @@ import numpy as np
 
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
 from allin1_core.contracts.demix import DemixParameters
-from allin1_core.errors import OutputError
+from allin1_core.errors import AudioError, OutputError
+from allin1_core.io import documents
+from allin1_core.io.atomic import (
+    check_folder,
+    flush_made,
+    make_folders,
+    remove_empty,
+    telling,
+    write_error,
+)
+from allin1_core.io.documents import DocumentError
+from allin1_core.io.fingerprint import Fingerprint, fingerprint
+from allin1_core.io.leftovers import Part, exists, flush_file, new_folder
+from allin1_core.io.names import expanded, portable_name
+from allin1_core.io.replacing import replace_together, restore, tidy
 from allin1_core.io.stems import StemFiles
-
-log = logging.getLogger(__name__)
+from allin1_core.io.wav import StereoWriter
+from allin1_core.text import shown
 
 #: Folder of stems where none is named.
 DEFAULT_FOLDER = Path("demix")
@@ -35,15 +47,19 @@ DEFAULT_FOLDER = Path("demix")
 #: File beside the stems that says where they came from.
 NOTE = "separation.json"
 
-_SCHEMA = 1
-
-#: Bytes of samples that a WAV file has room for, with some for what comes before them.
-_MOST_IN_WAV = 2**32 - 2**16
+_SCHEMA = 2
 
 _FRAME_BYTES = 2 * 4
 
 
-@dataclass(frozen=True)
+#: What a folder of kept stems holds. One that holds anything else is never replaced.
+_OWN_FILES = frozenset((*(f"{name}.wav" for name in STEMS), NOTE))
+
+#: Room for the note and for what comes before the samples.
+_LEAST_SPACE = 2**20
+
+
+@dataclass
 class StemsToKeep:
     """Where the stems of one song are kept, and what they are made of.
 
@@ -55,11 +71,17 @@ class StemsToKeep:
         The song.
     parameters
         How it is separated.
+    taken
+        The song's content before it was read; None where it cannot be read.
+    problem
+        Why the stems could not be kept, once they have been written in vain.
     """
 
     folder: Path
     source: Path
     parameters: DemixParameters
+    taken: Fingerprint | None
+    problem: OutputError | None = field(default=None, init=False)
 
     def find(self, backend: str | None = None) -> StemFiles | None:
         """Look for stems of this song as it is now, separated with these parameters; None where there are none.
@@ -69,40 +91,54 @@ class StemsToKeep:
         backend
             The backend or plugin that must have separated them; None for any.
         """
-        note = self._read_note()
-        if note is None or note.get("of") != self._of():
+        tidy(self.folder.parent)
+        restore(self.folder)
+        note = _read_note(self.folder)
+        if note is None or self.taken is None or note.content != self.taken.content:
             return None
-        if backend is not None and backend not in note.get("by", ()):
+        if note.separation != dataclasses.asdict(self.parameters):
+            return None
+        if backend is not None and backend not in note.by:
             return None
         files = _files(self.folder)
         try:
             sizes = {file.name: file.stat().st_size for file in files.paths}
         except OSError:
             return None
-        return files if sizes == note.get("sizes") else None
+        return files if sizes == note.sizes else None
 
-    def check(self, *, overwrite: bool = False) -> None:
-        """Find out before a separation whether its stems can be written.
+    def check(self, *, overwrite: bool = False, seconds: float | None = None) -> None:
+        """Find out before a separation whether its stems can be written. Nothing is made.
+
+        Parameters
+        ----------
+        overwrite
+            Whether stems of another song, or of unknown origin, may be replaced.
+        seconds
+            Length of the song, if it is known: for so much there must be room on the disk.
 
         Raises
         ------
         OutputError
-            The folder holds something else, and `overwrite` is not set; or no folder can be made there.
+            The folder holds something else, no folder can be made there, or the disk is full.
         """
-        if not overwrite and self.folder.exists():
-            note = self._read_note()
-            source = None if note is None else note.get("of", {}).get("source")
-            if source != self._of()["source"]:
-                whose = "files of unknown origin" if source is None else f"the stems of {source}"
-                raise OutputError(
-                    f"holds {whose}, and those of {self.source} would take their place.",
-                    remedy="Name another folder (--demix-dir), or allow overwriting (--overwrite).",
-                    path=self.folder,
-                )
-        with _told(self.folder):
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            if not os.access(self.folder.parent, os.W_OK):
-                raise PermissionError(13, "Permission denied")
+        tidy(self.folder.parent)
+        restore(self.folder)
+        self._refuse_files_of_others()
+        note = _read_note(self.folder)
+        with telling(self.folder):
+            is_taken = exists(self.folder) and (note is None or not self._is_of_this_song(note))
+        if is_taken and not overwrite:
+            whose = (
+                "files of unknown origin" if note is None else f"the stems of {shown(note.source)}"
+            )
+            raise OutputError(
+                f"holds {whose}, and those of {shown(self.source)} would take their place.",
+                remedy="Name another folder (--demix-dir), or allow overwriting (--overwrite).",
+                path=self.folder,
+            )
+        frames = 0 if seconds is None else round(seconds * SAMPLE_RATE)
+        check_folder(self.folder.parent, frames * _FRAME_BYTES * len(STEMS) + _LEAST_SPACE)
 
     @contextmanager
     def writing(
@@ -110,7 +146,9 @@ class StemsToKeep:
     ) -> Iterator[Callable[[Stems], None]]:
         """Write stems as they come, under a temporary name; the folder takes its own when the block ends well.
 
-        What was there is replaced then, and stays as it was when the block ends otherwise.
+        What was there is replaced then, and stays as it was when the block ends otherwise. Where they cannot be written,
+        or the song is not any more what it was, that ends no separation: what was written is removed, and
+        :attr:`problem` says why.
 
         Parameters
         ----------
@@ -123,121 +161,168 @@ class StemsToKeep:
         ------
         write
             Takes consecutive stems in NumPy arrays.
-
-        Raises
-        ------
-        OutputError
-            For any OSError: the disk is full, writing is not permitted.
         """
-        temporary = self.folder.parent / f".{self.folder.name[:30]}-{secrets.token_hex(6)}.part"
+        self.problem = None
+        writer = _Writer(self, samples)
         try:
-            with _told(self.folder):
-                temporary.mkdir(parents=True)
-            with ExitStack() as opened:
-                files: list[Any] = []
-
-                def write(stems: Stems) -> None:
-                    with _told(self.folder):
-                        if not files:
-                            files.extend(_open(temporary, samples(), opened))
-                        for file, channels in zip(files, np.asarray(stems.samples), strict=True):
-                            two = np.broadcast_to(channels, (2, channels.shape[-1]))
-                            file.write(np.ascontiguousarray(two.T))
-
-                yield write
-                with _told(self.folder):
-                    opened.close()
-            with _told(self.folder):
-                self._write_note(temporary, by)
-                _replace(temporary, self.folder)
+            yield writer.write
+            writer.finish(by)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            writer.discard()
 
-    def _of(self) -> dict[str, Any]:
-        """What the stems are made of, and how."""
-        source = self.source.absolute()
+    def _refuse_files_of_others(self) -> None:
+        """Raise where the place is taken by what this package never made."""
+        strange = _strange_file(self.folder)
+        if strange is not None:
+            raise OutputError(
+                "is no folder, and stems would take its place."
+                if strange == self.folder
+                else f"holds {shown(strange.name)}, which is no kept stem; such a folder is never replaced.",
+                remedy="Move it away, or name another folder (--demix-dir).",
+                path=self.folder,
+            )
+
+    def _is_of_this_song(self, note: _Note) -> bool:
+        is_same_content = self.taken is not None and note.content == self.taken.content
+        return is_same_content or note.source == str(self.source.absolute())
+
+
+class _Writer:
+    """Writes the stems of one song under a temporary name."""
+
+    def __init__(self, kept: StemsToKeep, samples: Callable[[], int | None]) -> None:
+        self._kept = kept
+        self._samples = samples
+        self._made: list[Path] = []
+        self._part: Part | None = None
+        self._files: list[StereoWriter] = []
+
+    def write(self, stems: Stems) -> None:
+        """Append to the four files."""
+        if self._kept.problem is not None:
+            return
+        with self._noting_problems():
+            if self._part is None:
+                folder = self._kept.folder
+                make_folders(folder.parent, self._made)
+                self._part = new_folder(folder)
+                samples = self._samples()
+                for path in _files(self._part.path).paths:
+                    self._files.append(StereoWriter(path, SAMPLE_RATE, samples))
+            for file, channels in zip(self._files, np.asarray(stems.samples), strict=True):
+                file.write(channels)
+
+    def finish(self, by: tuple[str, ...]) -> None:
+        """Put the folder in its place, if all went well."""
+        kept, part = self._kept, self._part
+        if part is None or kept.problem is not None:
+            return
+        with self._noting_problems():
+            for file in self._files:
+                file.close()
+            if kept.taken is None or not kept.taken.still_holds():
+                kept.problem = OutputError(
+                    "The stems were not kept: the song changed while it was separated.",
+                    remedy="Separate it again when nothing writes to it.",
+                    path=kept.source,
+                )
+                return
+            kept._refuse_files_of_others()
+            note = _Note(
+                source=str(kept.source.absolute()),
+                content=kept.taken.content,
+                separation=dataclasses.asdict(kept.parameters),
+                by=by,
+                sizes={file.name: file.stat().st_size for file in _files(part.path).paths},
+            )
+            note.write(part.path)
+            for name in _OWN_FILES:
+                flush_file(part.path / name)
+            part.flush()
+            flush_made(self._made)
+            replace_together([(part, kept.folder)])
+            self._made.clear()
+
+    def discard(self) -> None:
+        """Remove what has not taken its final name."""
+        for file in self._files:
+            with suppress(OSError):
+                file.close()
+        if self._part is not None:
+            self._part.discard()
+        remove_empty(self._made)
+
+    @contextmanager
+    def _noting_problems(self) -> Iterator[None]:
+        kept = self._kept
         try:
-            found = source.stat()
-        except OSError:
-            return {"source": str(source)}
-        return {
-            "source": str(source),
-            "size": found.st_size,
-            "modified_ns": found.st_mtime_ns,
-            "separation": dataclasses.asdict(self.parameters),
-        }
+            yield
+        except OutputError as error:
+            kept.problem = error
+        except OSError as error:
+            what = "The stems cannot be written"
+            kept.problem = write_error(error, kept.folder, what, option="--demix-dir")
+        if kept.problem is not None:
+            # There may be room for the result at least.
+            self.discard()
 
-    def _write_note(self, folder: Path, by: tuple[str, ...]) -> None:
-        sizes = {file.name: file.stat().st_size for file in _files(folder).paths}
-        note = {"schema": _SCHEMA, "of": self._of(), "by": by, "sizes": sizes}
-        (folder / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
 
-    def _read_note(self) -> dict[str, Any] | None:
-        try:
-            note = json.loads((self.folder / NOTE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+@dataclass(frozen=True)
+class _Note:
+    """What stands in :data:`NOTE`."""
+
+    source: str
+    content: str
+    separation: dict[str, Any]
+    by: tuple[str, ...]
+    sizes: dict[str, int]
+
+    def write(self, folder: Path) -> None:
+        content = {"schema": _SCHEMA, **dataclasses.asdict(self)}
+        (folder / NOTE).write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+
+
+def _read_note(folder: Path) -> _Note | None:
+    """Read the note of kept stems; None where there is none, or it cannot be understood."""
+    try:
+        content = documents.read_json(folder / NOTE)
+        if documents.member(content, "schema") != _SCHEMA:
             return None
-        is_known = isinstance(note, dict) and note.get("schema") == _SCHEMA
-        return note if is_known and isinstance(note.get("of"), dict) else None
+        note: _Note = documents.read_as(_Note, content, "the note")
+        return note
+    except (OSError, DocumentError):
+        return None
+
+
+def _strange_file(folder: Path) -> Path | None:
+    """Something in `folder` that is no file of kept stems; `folder` itself where it is none."""
+    with telling(folder):
+        if not exists(folder):
+            return None
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            return folder
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name not in _OWN_FILES or entry.is_dir(follow_symlinks=False):
+                    return Path(entry.path)
+    return None
 
 
 def stems_to_keep(
     folder: Path | None, track: str, source: Path, parameters: DemixParameters
 ) -> StemsToKeep:
-    """Say where the stems of a track are kept: ``<folder>/<model>/<track>``."""
+    """Say where the stems of a track are kept: ``<folder>/<model>/<track>``.
+
+    Call it before the song is read: its content is noted here, and stems are kept only if it is the same at the end.
+    """
     root = DEFAULT_FOLDER if folder is None else folder
-    return StemsToKeep(root.expanduser() / parameters.model / track, source, parameters)
+    try:
+        taken = fingerprint(source)
+    except AudioError:  # told by what reads the song
+        taken = None
+    path = expanded(root) / portable_name(parameters.model) / portable_name(track)
+    return StemsToKeep(path, source, parameters, taken)
 
 
 def _files(folder: Path) -> StemFiles:
     return StemFiles(**{name: folder / f"{name}.wav" for name in STEMS})
-
-
-def _open(folder: Path, samples: int | None, opened: ExitStack) -> list[Any]:
-    import soundfile
-
-    is_short = samples is not None and samples * _FRAME_BYTES <= _MOST_IN_WAV
-    return [
-        opened.enter_context(
-            soundfile.SoundFile(
-                str(path),
-                "w",
-                SAMPLE_RATE,
-                channels=2,
-                subtype="FLOAT",
-                format="WAV" if is_short else "RF64",
-            )
-        )
-        for path in _files(folder).paths
-    ]
-
-
-def _replace(temporary: Path, folder: Path) -> None:
-    """Put a folder in the place of another, which no rename does at once."""
-    earlier = folder.parent / f"{temporary.name}.old"
-    if folder.exists():
-        folder.rename(earlier)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        with suppress(OSError):
-            earlier.rename(folder)
-        raise
-    shutil.rmtree(earlier, ignore_errors=True)
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Turn what libraries and the system raise into an error that says what to do."""
-    import soundfile
-
-    try:
-        yield
-    except (OSError, soundfile.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
-        raise OutputError(
-            f"The stems cannot be written: {str(reason).rstrip('.')}.",
-            remedy="Check the free space and the permissions of its folder, or name another"
-            " (--demix-dir).",
-            path=folder,
-        ) from error

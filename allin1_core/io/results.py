@@ -1,7 +1,7 @@
 """Results as files: JSON for people and programs, NumPy's formats for what a run was asked to keep.
 
 ``<name>.json`` begins with the keys of allin1 1.1.0, in its order, and goes on with ``schema``,
-``confidence``, ``alternatives``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
+``tempo``, ``confidence``, ``alternatives``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import json
 import math
 import os
 import re
-import zipfile
-from contextlib import ExitStack
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allin1_core.contracts.metre import TempoAlternative
-from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance, StageRecord
+from allin1_core.contracts.result import (
+    SCHEMA,
+    AnalysisResult,
+    Confidence,
+    Provenance,
+    SegmentConfidence,
+    Tempo,
+)
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
-from allin1_core.io.atomic import atomic_path
+from allin1_core.io import documents
+from allin1_core.io.arrays import ArrayError, read_array, read_arrays, write_array
+from allin1_core.io.atomic import atomic_files, check_folder, telling
+from allin1_core.io.documents import DocumentError
+from allin1_core.io.replacing import restore, tidy
+from allin1_core.text import shown
 
 #: Arrays in ``<name>.activ.npz``.
 ACTIVATIONS = ("beat", "downbeat", "segment", "label")
+
+#: Bytes that must be free: room for a JSON of a long song.
+_LEAST_SPACE = 2**18
 
 _NUMBER_ARRAY = re.compile(r"\[\n\s+(-?\d[^\[\]{}\"]*?)\n\s+\]")
 
@@ -36,9 +52,8 @@ def save_result(
 ) -> Path:
     """Write ``<out_dir>/<name>.json``, and beside it the arrays that the result has.
 
-    Every file appears whole or not at all. Arrays of an earlier result of this name that the new one
-    does not have are removed, and the JSON comes last: a run that is killed leaves no JSON beside
-    arrays that are not its own.
+    They take the place of an earlier result of this name together, arrays that the new one does not have included, and
+    are on the disk when this returns; whatever goes wrong before leaves the earlier result.
 
     Parameters
     ----------
@@ -61,26 +76,19 @@ def save_result(
     OutputError
         A result of another input has this name, or a file cannot be written.
     """
-    json_path = Path(out_dir) / f"{name}.json"
     check_destination(out_dir, name, result.path, overwrite=overwrite)
-    activ_path, embed_path = _array_paths(json_path)
-    with ExitStack() as files:
-        # All are written under temporary names first, and get their own in the reverse order.
-        # ASCII, as the original writes: it also carries file names that are no valid Unicode.
-        text = _one_line_arrays(json.dumps(to_json(result), indent=2)) + "\n"
-        files.enter_context(atomic_path(json_path)).write_text(text, "ascii", newline="\n")
-        if result.embeddings is not None:
-            with files.enter_context(atomic_path(embed_path)).open("wb") as file:
-                np.save(file, np.asarray(result.embeddings), allow_pickle=False)
+    json_path, activ_path, embed_path = _paths(Path(out_dir) / f"{name}.json")
+    # ASCII, as the original writes: it also carries file names that are no valid Unicode.
+    text = _one_line_arrays(json.dumps(to_json(result), indent=2)) + "\n"
+    with atomic_files(out_dir, [activ_path.name, embed_path.name, json_path.name]) as new:
         if result.activations is not None:
-            with files.enter_context(atomic_path(activ_path)).open("wb") as file:
+            with new(activ_path.name).open("wb") as file:
                 arrays: dict[str, Any] = {key: result.activations[key] for key in ACTIVATIONS}
                 np.savez(file, **arrays)
-        # Until the end of the block old and new files would not belong together.
-        earlier = [path for path in (activ_path, embed_path) if path.exists()]
-        if earlier or result.embeddings is not None or result.activations is not None:
-            for path in (json_path, *earlier):
-                path.unlink(missing_ok=True)
+        if result.embeddings is not None:
+            with new(embed_path.name).open("wb") as file:
+                write_array(file, np.asarray(result.embeddings))
+        new(json_path.name).write_text(text, "ascii", newline="\n")
     return json_path
 
 
@@ -103,47 +111,38 @@ def check_destination(
     Raises
     ------
     OutputError
-        The folder cannot be made or written to; or the name is taken by the result of another input, or by a
-        JSON that is no result, and `overwrite` is not set.
+        The folder cannot be made or written to, or the disk is full; or the name is taken by the result of another input
+        or by anything that is no result, readable or not, and `overwrite` is not set.
     """
-    folder = Path(out_dir)
-    json_path = folder / f"{name}.json"
+    json_path, *arrays = _paths(Path(out_dir) / f"{name}.json")
+    if "\0" in str(json_path):
+        raise OutputError("holds a NUL character.", remedy="Name another folder.", path=json_path)
+    check_folder(json_path.parent, _LEAST_SPACE)
+    tidy(json_path.parent)
+    restore(json_path)
+    for path in (*arrays, json_path):
+        with telling(path):
+            mode = _mode(path)
+        if mode is not None and stat.S_ISDIR(mode):
+            raise OutputError("is a folder.", remedy="Name another output folder.", path=path)
+    if overwrite or mode is None:
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        earlier = documents.path(documents.member(documents.read_json(json_path), "path"), "path")
     except OSError as error:
-        raise OutputError(
-            f"cannot be made: {error.strerror or error}.",
-            remedy="Name another output folder.",
-            path=folder,
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise OutputError(
-            "cannot be written to.",
-            remedy="Change its permissions, or name another output folder.",
-            path=folder,
-        )
-    if overwrite or not json_path.exists():
-        return
-    try:
-        content = _read_json(json_path)
-    except OutputError:
-        # Cut short by a crash, most likely; nobody can use it.
-        return
-    remedy = "Choose another output folder, or allow overwriting (--overwrite)."
-    if not isinstance(content, dict) or not isinstance(content.get("path"), str):
-        raise OutputError(
-            f"is no result of an analysis, and that of {source} would take its place.",
-            remedy=remedy,
-            path=json_path,
-        )
-    # One input may have been named relatively once and absolutely the other time.
-    if os.path.realpath(content["path"]) != os.path.realpath(source):
-        raise OutputError(
-            f"holds the result of another input, {content['path']},"
-            f" and that of {source} would take its place.",
-            remedy=remedy,
-            path=json_path,
-        )
+        reason = f"cannot be read ({error.strerror or error})"
+    except DocumentError as error:
+        reason = f"is no result of an analysis ({error})"
+    else:
+        # One input may have been named relatively once and absolutely the other time.
+        if os.path.realpath(earlier) == os.path.realpath(source):
+            return
+        reason = f"holds the result of another input, {shown(earlier)}"
+    raise OutputError(
+        f"{reason}, and that of {shown(source)} would take its place.",
+        remedy="Choose another output folder, or allow overwriting (--overwrite).",
+        path=json_path,
+    )
 
 
 def load_result(
@@ -168,44 +167,60 @@ def load_result(
     OutputError
         The file is missing, damaged, not a result, or written by a newer version.
     """
-    json_path = Path(path)
+    json_path, activ_path, embed_path = _paths(Path(path))
+    restore(json_path)
     content = _read_json(json_path)
-    activ_path, embed_path = _array_paths(json_path)
     activations = embeddings = None
     if load_activations and activ_path.is_file():
         activations = _load_activations(activ_path)
     if load_embeddings and embed_path.is_file():
         embeddings = _load_embeddings(embed_path)
     try:
-        if content.get("schema", SCHEMA) > SCHEMA:
+        schema = documents.whole(
+            documents.table(content, "the content").get("schema", SCHEMA), "schema"
+        )
+        if schema > SCHEMA:
             raise OutputError(
-                f"was written by a newer version (schema {content['schema']}; this one reads {SCHEMA}).",
+                f"was written by a newer version (schema {schema}; this one reads {SCHEMA}).",
                 remedy="Upgrade allin1-core.",
                 path=json_path,
             )
-        return AnalysisResult(
-            path=Path(content["path"]),
-            bpm=None if content["bpm"] is None else int(content["bpm"]),
-            beats=[float(time) for time in content["beats"]],
-            downbeats=[float(time) for time in content["downbeats"]],
-            beat_positions=[int(position) for position in content["beat_positions"]],
-            segments=[
-                Segment(float(one["start"]), float(one["end"]), str(one["label"]))
-                for one in content["segments"]
-            ],
-            activations=activations,
-            embeddings=embeddings,
-            confidence=_confidence(content.get("confidence")),
-            alternatives=[TempoAlternative(**one) for one in content.get("alternatives", ())],
-            warnings=[str(warning) for warning in content.get("warnings", ())],
-            provenance=_provenance(content.get("provenance")),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return _result(content, activations, embeddings)
+    except DocumentError as error:
         raise OutputError(
-            f"is no result of an analysis ({type(error).__name__}: {error}).",
+            f"is no result of an analysis ({error}).",
             remedy="Analyse the song again.",
             path=json_path,
         ) from error
+
+
+def _result(
+    content: Any,
+    activations: dict[str, NDArray[np.float32]] | None,
+    embeddings: NDArray[np.float32] | None,
+) -> AnalysisResult:
+    number, whole = documents.number, documents.whole
+
+    def member(name: str) -> Any:
+        return documents.member(content, name)
+
+    return AnalysisResult(
+        path=documents.path(member("path"), "path"),
+        bpm=None if member("bpm") is None else int(number(member("bpm"), "bpm")),
+        beats=documents.items(member("beats"), "beats", number),
+        downbeats=documents.items(member("downbeats"), "downbeats", number),
+        beat_positions=documents.items(member("beat_positions"), "beat_positions", whole),
+        segments=documents.read_as(list[Segment], member("segments"), "segments"),
+        activations=activations,
+        embeddings=embeddings,
+        confidence=_confidence(content.get("confidence")),
+        warnings=documents.read_as(list[str], content.get("warnings", []), "warnings"),
+        provenance=documents.read_as(Provenance | None, content.get("provenance"), "provenance"),
+        alternatives=documents.read_as(
+            list[TempoAlternative], content.get("alternatives", []), "alternatives"
+        ),
+        tempo=documents.read_as(Tempo | None, content.get("tempo"), "tempo"),
+    )
 
 
 def to_json(result: AnalysisResult) -> dict[str, Any]:
@@ -222,6 +237,7 @@ def to_json(result: AnalysisResult) -> dict[str, Any]:
             for one in result.segments
         ],
         "schema": SCHEMA,
+        "tempo": None if result.tempo is None else dataclasses.asdict(result.tempo),
         "confidence": None if result.confidence is None else _confidence_to_json(result.confidence),
         "alternatives": [dataclasses.asdict(one) for one in result.alternatives],
         "warnings": list(result.warnings),
@@ -238,94 +254,93 @@ def _confidence_to_json(confidence: Confidence) -> dict[str, Any]:
             str(beats): float(value) if math.isfinite(value) else None
             for beats, value in confidence.metre_log_probabilities.items()
         },
+        "segments": None
+        if confidence.segments is None
+        else [dataclasses.asdict(one) for one in confidence.segments],
     }
 
 
-def _confidence(content: dict[str, Any] | None) -> Confidence | None:
+def _confidence(content: Any) -> Confidence | None:
     if content is None:
         return None
+
+    def member(name: str) -> Any:
+        return documents.member(content, name)
+
+    probabilities = documents.table(member("metre_log_probabilities"), "metre_log_probabilities")
     return Confidence(
-        beats=[float(value) for value in content["beats"]],
-        metre=None if content["metre"] is None else float(content["metre"]),
+        beats=documents.items(member("beats"), "confidence.beats", documents.number),
+        metre=None if member("metre") is None else documents.number(member("metre"), "metre"),
         metre_log_probabilities={
-            int(beats): -math.inf if value is None else float(value)
-            for beats, value in content["metre_log_probabilities"].items()
+            _digits(beats): -math.inf if value is None else documents.number(value, "a probability")
+            for beats, value in probabilities.items()
         },
+        segments=documents.read_as(
+            list[SegmentConfidence] | None, content.get("segments"), "confidence.segments"
+        ),
     )
 
 
-def _array_paths(json_path: Path) -> tuple[Path, Path]:
-    """Where activations and embeddings of a result lie. The name may itself hold dots."""
+def _digits(key: str) -> int:
+    if not (key.isascii() and key.isdecimal() and len(key) < 10):
+        raise DocumentError("metre_log_probabilities has a key that is no number of beats")
+    return int(key)
+
+
+def _paths(json_path: Path) -> tuple[Path, Path, Path]:
+    """Where a result and its activations and embeddings lie. The name may itself hold dots."""
     name = json_path.name.removesuffix(".json")
-    return json_path.with_name(f"{name}.activ.npz"), json_path.with_name(f"{name}.embed.npy")
+    return (
+        json_path,
+        json_path.with_name(f"{name}.activ.npz"),
+        json_path.with_name(f"{name}.embed.npy"),
+    )
+
+
+def _mode(path: Path) -> int | None:
+    """What kind of file there is, links not followed; None where there is none."""
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return None
 
 
 def _one_line_arrays(text: str) -> str:
     return _NUMBER_ARRAY.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
-def _provenance(content: dict[str, Any] | None) -> Provenance | None:
-    if content is None:
-        return None
-    stages = (
-        StageRecord(
-            **{**one, "stages": tuple(one["stages"]), "copies": tuple(one.get("copies", ()))}
-        )
-        for one in content["stages"]
-    )
-    return Provenance(
-        version=content["version"],
-        model=content["model"],
-        input=content["input"],
-        stages=tuple(stages),
-        fallbacks=tuple(content["fallbacks"]),
-        outputs=tuple(content["outputs"]),
-    )
-
-
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return documents.read_json(path)
     except OSError as error:
         raise OutputError(
             f"cannot be read: {error.strerror or error}.",
             remedy="Give the path of a result's JSON.",
             path=path,
         ) from error
-    except ValueError as error:
+    except DocumentError as error:
         raise OutputError(
             f"is damaged or no JSON ({error}).", remedy="Analyse the song again.", path=path
         ) from error
 
 
 def _load_activations(path: Path) -> dict[str, NDArray[np.float32]]:
-    arrays = _load(path)
-    if not isinstance(arrays, dict) or not arrays.keys() >= set(ACTIVATIONS):
-        raise _damaged(path, f"it does not hold {', '.join(ACTIVATIONS)}")
-    return {key: arrays[key] for key in ACTIVATIONS}
+    with _telling_of_damage(path):
+        return read_arrays(path, ACTIVATIONS)
 
 
 def _load_embeddings(path: Path) -> NDArray[np.float32]:
-    array = _load(path)
-    if not isinstance(array, np.ndarray):
-        raise _damaged(path, "it holds several arrays, not one")
-    return array
+    with _telling_of_damage(path):
+        return read_array(path)
 
 
-def _load(path: Path) -> Any:
-    """One array, or a dict of them."""
+@contextmanager
+def _telling_of_damage(path: Path) -> Iterator[None]:
     try:
-        # Opened here because NumPy leaves open what it cannot read.
-        with path.open("rb") as file:
-            content = np.load(file, allow_pickle=False)
-            return dict(content) if isinstance(content, np.lib.npyio.NpzFile) else content
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, reason: object) -> OutputError:
-    return OutputError(
-        f"is damaged ({reason}).",
-        remedy="Remove it, or analyse the song again and ask for it.",
-        path=path,
-    )
+        yield
+    except (OSError, ArrayError) as error:
+        raise OutputError(
+            f"is damaged ({error}).",
+            remedy="Remove it, or analyse the song again and ask for it.",
+            path=path,
+        ) from error

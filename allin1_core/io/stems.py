@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
 from allin1_core.contracts.spectrogram import HOP_SAMPLES
 from allin1_core.errors import StemsError
-from allin1_core.io.audio import AUDIO_EXTENSIONS, AudioInfo, open_audio, probe_audio, read_audio
+from allin1_core.io.audio import (
+    AUDIO_EXTENSIONS,
+    AudioInfo,
+    loudness_note,
+    open_audio,
+    probe_audio,
+    read_audio,
+)
 
 #: Stems may differ in length by this much, as encoders pad; the shorter are filled with silence.
 LENGTH_TOLERANCE_S = 0.05
@@ -153,7 +160,9 @@ def read_stems(files: StemFiles) -> tuple[Stems, list[AudioInfo], list[str]]:
     channels = _common_channels(files)
     arrays, infos = [], []
     for path in files.paths:
-        array, info = read_audio(path, channels=channels, pcm16_full_scale=_PCM16_FULL_SCALE)
+        array, info = read_audio(
+            path, channels=channels, pcm16_full_scale=_PCM16_FULL_SCALE, is_song=False
+        )
         arrays.append(array)
         infos.append(info)
     lengths = [array.shape[1] for array in arrays]
@@ -197,7 +206,9 @@ def stem_blocks(
     with ExitStack() as opened:
         streams = [
             opened.enter_context(
-                open_audio(path, channels=channels, pcm16_full_scale=_PCM16_FULL_SCALE)
+                open_audio(
+                    path, channels=channels, pcm16_full_scale=_PCM16_FULL_SCALE, is_song=False
+                )
             )
             for path in files.paths
         ]
@@ -259,6 +270,8 @@ def _warnings(files: StemFiles, infos: Sequence[AudioInfo], lengths: Sequence[in
     parts = [name for name in files.by_name if name in PARTS_OF_OTHER]
     if parts:
         warnings.append(f"{files.source}: {' and '.join(parts)} were added to other.")
+    if note := loudness_note(max(info.peak or 0.0 for info in infos)):
+        warnings.append(f"{files.source}: {note}")
     return warnings
 
 

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard, SeparatorCard
+from allin1_core.contracts.rules import find_fault, show
 from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Stage
-from allin1_core.errors import PluginError
+from allin1_core.errors import PLUGIN_FAILURES, PluginError, in_full
 from allin1_core.plugins.loading import BUILT_IN, Plugins
 from allin1_core.plugins.record import PluginRecord, Problem
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter)
+
+#: Names of the core's own records, which no other plugin can use: ``reference`` is what all others are measured by.
+CORE_NAME = "reference"
 
 
 @dataclass(frozen=True)
 class Offered(Generic[T]):
-    """A record and the plugin that offers it."""
+    """A record and the plugin that offers it.
+
+    A record whose name another plugin uses too has its plugin's name in front of its own: ``plugin/name``.
+    """
 
     item: T
     plugin: PluginRecord
@@ -42,6 +51,8 @@ class Offers:
         By plugin.
     problems
         What was left out, and why.
+    exporters
+        By name.
     """
 
     backends: tuple[Offered[Backend[Any]], ...]
@@ -49,6 +60,7 @@ class Offers:
     models: dict[str, Offered[ModelCard]]
     separators: dict[str, Offered[SeparatorCard]]
     problems: tuple[Problem, ...]
+    exporters: dict[str, Offered[Exporter]]
 
     @property
     def bridges(self) -> tuple[Bridge, ...]:
@@ -60,10 +72,26 @@ class Offers:
         return [offered for offered in self.backends if stage in offered.item.stages]
 
 
+def full_name(offered: Offered[Backend[Any]]) -> str:
+    """Name that means this backend and no other of its stage: ``plugin/name``."""
+    return f"{offered.plugin.name}/{plain_name(offered)}"
+
+
+def plain_name(offered: Offered[Backend[Any]]) -> str:
+    """Name that the plugin gave its backend."""
+    return offered.item.name.rpartition("/")[2]
+
+
+def is_meant(offered: Offered[Backend[Any]], name: str) -> bool:
+    """Whether `name` asks for this backend: its own name, ``plugin/name``, or its plugin's for whatever that offers."""
+    return name in (offered.item.name, full_name(offered), offered.plugin.name)
+
+
 def collect_offers(plugins: Plugins) -> Offers:
     """Ask every plugin for its backends, bridges and models.
 
-    A hook that raises, or a record that is wrong, costs that hook or record alone.
+    A hook that raises, or a record that is wrong, costs that hook or record alone. Records of several plugins that
+    share a name all stay, as ``plugin/name``.
 
     Raises
     ------
@@ -79,20 +107,18 @@ def collect_offers(plugins: Plugins) -> Offers:
             return _wrong_with_backend(backend, stage)
 
         collected = _collect(plugins, hook, Backend, check, problems)
-        backends += _refuse_shared_names(collected, hook, lambda b: b.name, problems)
+        backends += _tell_apart(_without_repeated(collected, hook, problems))
+    backends = _without_contradicting_options(backends, problems)
     bridges = _collect(plugins, "allin1_bridges", Bridge, _no_check, problems)
-    models = _refuse_shared_names(
-        _collect(plugins, "allin1_models", ModelCard, _no_check, problems),
-        "allin1_models",
-        lambda card: card.name,
-        problems,
-    )
-    separators = _refuse_shared_names(
-        _collect(plugins, "allin1_separators", SeparatorCard, _no_check, problems),
-        "allin1_separators",
-        lambda card: card.name,
-        problems,
-    )
+    hook = "allin1_models"
+    cards = _collect(plugins, hook, ModelCard, _no_check, problems)
+    models = _tell_apart(_without_repeated(cards, hook, problems))
+    hook = "allin1_separators"
+    separator_cards = _collect(plugins, hook, SeparatorCard, _no_check, problems)
+    separators = _tell_apart(_without_repeated(separator_cards, hook, problems))
+    hook = "allin1_exporters"
+    formats = _collect(plugins, hook, Exporter, _no_check, problems)
+    exporters = _tell_apart(_without_repeated(formats, hook, problems))
     for problem in problems:
         if plugins.strict:
             raise PluginError(f"{problem}", remedy="(Strict mode makes this an error.)")
@@ -103,6 +129,7 @@ def collect_offers(plugins: Plugins) -> Offers:
         {offered.item.name: offered for offered in models},
         {offered.item.name: offered for offered in separators},
         tuple(problems),
+        {offered.item.name: offered for offered in exporters},
     )
 
 
@@ -113,28 +140,31 @@ def _collect(
     check: Callable[[T], str | None],
     problems: list[Problem],
 ) -> list[Offered[T]]:
-    """Call `hook` of each plugin alone."""
+    """Call `hook` of each plugin alone, and judge every record that it gives."""
     collected: list[Offered[T]] = []
+    record_of = {record.name: record for record in plugins.records if record.status == "loaded"}
     for name, plugin in plugins.manager.list_name_plugin():
         if plugin is None:
             continue
+        items: list[Any] = []
         try:
-            answers = plugins.hook_of(name, hook)()
-            # Hooks may be generators, whose body runs only now.
-            items = [item for answer in answers for item in answer]
-        except Exception as error:
+            for answer in plugins.hook_of(name, hook)():
+                if isinstance(answer, Iterable) and not isinstance(answer, str):
+                    # Hooks may be generators, whose body runs only now.
+                    items.extend(answer)
+                else:
+                    wanted = f"wanted an iterable of {kind.__name__}: yield each, or return a list"
+                    problems.append(Problem(name, hook, f"It gave {show(answer)}; {wanted}."))
+        except PLUGIN_FAILURES as error:
             log.debug("hook %s of plugin %s raised", hook, name, exc_info=True)
-            problems.append(Problem(name, hook, f"It raised {type(error).__name__}: {error}"))
+            problems.append(Problem(name, hook, f"It raised {in_full(error)}"))
             continue
         for item in items:
-            if not isinstance(item, kind):
-                problems.append(
-                    Problem(name, hook, f"It gave {item!r}, which is no {kind.__name__}.")
-                )
-            elif (wrong := check(item)) is not None:
-                problems.append(Problem(name, hook, wrong))
+            wrong = find_fault(item, kind) or check(item)
+            if wrong is None:
+                collected.append(Offered(item, record_of[name]))
             else:
-                collected.append(Offered(item, plugins.record(name)))
+                problems.append(Problem(name, hook, wrong))
     return collected
 
 
@@ -145,43 +175,74 @@ def _no_check(_: object) -> None:
 def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
     if backend.stage != stage:
         return f"Backend {backend.name} says it is for stage {backend.stage}."
-    for field, target in (("target", backend.target), ("probe", backend.probe)):
-        if target is not None and not all(target.partition(":")):
-            return f"Backend {backend.name} has {field} {target!r}; wanted 'package.module:name'."
     stages = backend.stages
-    if stages[0] != stage or any(s not in STAGES for s in stages):
+    if stages[0] != stage:
         return f"Backend {backend.name} spans {stages}, which does not begin at {stage}."
+    if backend.takes == "mix" and stage != "spectrogram":
+        return f"Backend {backend.name} takes the mix in place of stems, but begins at {stage}."
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
             return f"Backend {backend.name} spans {one} and {following}, which do not follow."
+    for index, option in enumerate(backend.options):
+        where = f"Backend {backend.name}: options[{index}]"
+        if option.name in (other.name for other in backend.options[:index]):
+            return f"{where}.name is {option.name!r}, as that of one before it."
+        if not option.has_valid_default:
+            return f"{where}.default is {show(option.default)}; wanted a {option.type.__name__}."
     return None
 
 
-def _refuse_shared_names(
-    collected: list[Offered[T]],
-    hook: str,
-    name_of: Callable[[T], str],
-    problems: list[Problem],
-) -> list[Offered[T]]:
-    """Leave out every record whose name another has too, except the core's own.
-
-    Which one came first depends on what happens to be installed, so none may win.
-    """
-    by_name: dict[str, list[Offered[T]]] = defaultdict(list)
-    for offered in collected:
-        by_name[name_of(offered.item)].append(offered)
+def _without_contradicting_options(
+    backends: list[Offered[Backend[Any]]], problems: list[Problem]
+) -> list[Offered[Backend[Any]]]:
+    """Leave out a backend that declares an option of its plugin with another type than one before it."""
     kept = []
-    for name, sharing in by_name.items():
-        own = [offered for offered in sharing if offered.plugin.name in BUILT_IN]
-        if len(sharing) == 1 or own:
-            kept.append((own or sharing)[0])
-        if len(sharing) > 1:
-            owners = ", ".join(offered.plugin.name for offered in sharing)
-            problems.extend(
-                Problem(
-                    o.plugin.name, hook, f"The name {name} is offered more than once ({owners})."
-                )
-                for o in sharing
-                if not own or o is not own[0]
-            )
+    types: dict[tuple[str, str], type[Any]] = {}
+    for offered in backends:
+        backend, plugin = offered.item, offered.plugin.name
+        contradicting = [
+            o for o in backend.options if types.get((plugin, o.name), o.type) != o.type
+        ]
+        if contradicting:
+            name = contradicting[0].name
+            reason = f"Backend {backend.name}: option {name} is of another type in another backend."
+            problems.append(Problem(plugin, f"allin1_{backend.stage}", reason))
+            continue
+        types.update({(plugin, option.name): option.type for option in backend.options})
+        kept.append(offered)
     return kept
+
+
+def _without_repeated(
+    collected: list[Offered[R]], hook: str, problems: list[Problem]
+) -> list[Offered[R]]:
+    """Leave out what a plugin offers again under the same name, and what has a name of the core's."""
+    core = {o.item.name for o in collected if o.plugin.name in BUILT_IN} | {CORE_NAME}
+    kept: list[Offered[R]] = []
+    seen: set[tuple[str, str]] = set()
+    for offered in collected:
+        plugin, name = offered.plugin.name, offered.item.name
+        kind = type(offered.item).__name__
+        if name in core and plugin not in BUILT_IN:
+            problems.append(Problem(plugin, hook, f"{kind} {name}: the name is the core's."))
+        elif (plugin, name) in seen:
+            reason = f"{kind} {name}: the plugin offers another of this name; the first is taken."
+            problems.append(Problem(plugin, hook, reason))
+        else:
+            seen.add((plugin, name))
+            kept.append(offered)
+    return kept
+
+
+def _tell_apart(collected: list[Offered[R]]) -> list[Offered[R]]:
+    """Put the plugin's name in front of each name that several plugins use.
+
+    Which one came first depends on what happens to be installed, so none may have the plain name.
+    """
+    count = Counter(offered.item.name for offered in collected)
+    return [
+        Offered(replace(o.item, name=f"{o.plugin.name}/{o.item.name}"), o.plugin)
+        if count[o.item.name] > 1
+        else o
+        for o in collected
+    ]

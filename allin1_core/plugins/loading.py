@@ -12,20 +12,25 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points, version
+from dataclasses import dataclass, replace
+from importlib.metadata import Distribution, EntryPoint, distributions, entry_points, version
 
 import pluggy
 
-from allin1_core.errors import PluginError, brief
+from allin1_core.contracts.rules import is_name, show
+from allin1_core.errors import PLUGIN_FAILURES, PluginError, in_full
 from allin1_core.hookspecs import SPECS
-from allin1_core.markers import API_LEVEL, PROJECT
+from allin1_core.markers import FIRST_LEVEL, PROJECT, level_problem
 from allin1_core.plugins.record import PluginRecord
 
 log = logging.getLogger(__name__)
 
 #: Plugins of the core itself: the reference implementation and the catalogue of models.
-BUILT_IN = {"reference": "allin1_core.reference.hooks", "harmonix": "allin1_core.weights.hooks"}
+BUILT_IN = {
+    "reference": "allin1_core.reference.hooks",
+    "harmonix": "allin1_core.weights.hooks",
+    "exports": "allin1_core.exports.hooks",
+}
 
 _CORE = "allin1-core"
 
@@ -47,10 +52,6 @@ class Plugins:
     manager: pluggy.PluginManager
     records: tuple[PluginRecord, ...]
     strict: bool = False
-
-    def record(self, name: str) -> PluginRecord:
-        """Look up the record of the loaded plugin `name`."""
-        return next(r for r in self.records if r.name == name and r.status == "loaded")
 
     def hook_of(self, name: str, hook: str) -> pluggy.HookCaller:
         """Give `hook` as the plugin `name` alone answers it, so that what it raises is its own."""
@@ -100,7 +101,7 @@ def load_plugins(
 
     found: dict[str, list[EntryPoint]] = defaultdict(list)
     if autoload:
-        for entry in entry_points(group=PROJECT):
+        for entry in _entry_points():
             found[entry.name].append(entry)
     for name, entries in sorted(found.items()):
         records.append(_load_entry(manager, name, entries, blocked))
@@ -131,6 +132,27 @@ def _split(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
+def _entry_points() -> Iterable[EntryPoint]:
+    try:
+        return entry_points(group=PROJECT)
+    except Exception:
+        log.debug("entry points cannot be read all at once", exc_info=True)
+    # The metadata of some distribution, maybe none of ours, is damaged: the others are read one by one.
+    entries: dict[tuple[str, str], EntryPoint] = {}
+    for distribution in distributions():
+        for entry in _entry_points_of(distribution):
+            entries.setdefault((distribution.name, entry.name), entry)
+    return entries.values()
+
+
+def _entry_points_of(distribution: Distribution) -> list[EntryPoint]:
+    try:
+        return [entry for entry in distribution.entry_points if entry.group == PROJECT]
+    except Exception as error:
+        log.warning("Entry points of %s cannot be read: %s", distribution.name, in_full(error))
+        return []
+
+
 def _load_built_in(manager: pluggy.PluginManager) -> list[PluginRecord]:
     for name, module in BUILT_IN.items():
         manager.register(importlib.import_module(module), name)
@@ -140,12 +162,12 @@ def _load_built_in(manager: pluggy.PluginManager) -> list[PluginRecord]:
 def _load_entry(
     manager: pluggy.PluginManager, name: str, entries: list[EntryPoint], blocked: set[str]
 ) -> PluginRecord:
-    owners = [entry.dist.name if entry.dist else "?" for entry in entries]
+    known = [_name_and_version(entry) for entry in entries]
+    owners = [owner for owner, _ in known]
     if name in BUILT_IN:
         owners.insert(0, _CORE)
     distribution = ", ".join(owners)
-    dist = entries[0].dist
-    number = dist.version if dist and len(owners) == 1 else ""
+    number = known[0][1] if len(owners) == 1 else ""
     if name in blocked:
         return PluginRecord(name, "blocked", distribution, number, "It was blocked by name.")
     if len(owners) > 1:
@@ -159,11 +181,11 @@ def _load_entry(
     record = PluginRecord(name, "loaded", distribution, number)
     try:
         plugin = entries[0].load()
-    except (Exception, SystemExit) as error:
+    except PLUGIN_FAILURES as error:
         log.debug("plugin %s could not be imported", name, exc_info=True)
         return _broken(
             record,
-            f"importing {entries[0].value} raised {brief(error)}",
+            f"importing {entries[0].value} raised {in_full(error)}",
             f"Reinstall it (pip install --force-reinstall {distribution}) or uninstall it.",
         )
     return _register(manager, name, plugin, record)
@@ -173,39 +195,53 @@ def _register(
     manager: pluggy.PluginManager, name: str, plugin: object, record: PluginRecord
 ) -> PluginRecord:
     """Register `plugin`, or leave no trace of it; the record says which."""
-    level = getattr(plugin, "ALLIN1_API", API_LEVEL)
-    if not isinstance(level, int) or level > API_LEVEL:
-        return PluginRecord(
-            record.name,
-            "incompatible",
-            record.distribution,
-            record.version,
-            f"It was written for level {level} of the plugin contract; this core has {API_LEVEL}.",
-            "Upgrade the core: pip install --upgrade allin1-core",
-        )
-    if manager.has_plugin(name) or manager.is_registered(plugin):
+    if not is_name(name.replace("_", "-").replace(".", "-")):
+        wanted = "letters and digits, in groups joined by single hyphens, and not auto"
+        return _broken(record, f"its name is {show(name)}; wanted {wanted}", "Tell its author.")
+    if manager.has_plugin(name):
         return _broken(record, "A plugin of this name is loaded already.", "")
     try:
+        if manager.is_registered(plugin):
+            raise ValueError("it is loaded already, by another name")
+        level = getattr(plugin, "ALLIN1_API", FIRST_LEVEL)
+        if not isinstance(level, int) or isinstance(level, bool):
+            raise TypeError(f"its ALLIN1_API is {show(level)}; wanted a whole number")
+        problem = level_problem(level)
+        if problem is not None:
+            return replace(record, status="incompatible", reason=problem[0], remedy=problem[1])
         hash(plugin)  # pluggy needs it, and would fail much later, on every hook of every plugin
         manager.register(plugin, name)
         callers = manager.get_hookcallers(plugin) or []
-        unknown = [caller.name for caller in callers if not caller.has_spec()]
+        unknown = [c.name for c in callers if not c.has_spec() and not _is_optional(c, plugin)]
         if unknown:
             raise ValueError(f"it implements {', '.join(unknown)}, which this core does not know")
         if not callers:
             raise ValueError("it has no function that is marked by allin1_core.hookimpl")
-    except Exception as error:
-        if manager.is_registered(plugin):
-            manager.unregister(plugin)
+    except PLUGIN_FAILURES as error:
+        if manager.has_plugin(name):
+            manager.unregister(name=name)
         log.debug("plugin %s could not be registered", name, exc_info=True)
         return _broken(
             record,
-            f"registering it failed: {brief(error)}",
+            f"registering it failed: {in_full(error)}",
             "Install versions of it and of allin1-core that belong together.",
         )
     return record
 
 
+def _is_optional(caller: pluggy.HookCaller, plugin: object) -> bool:
+    """Whether `plugin` marked its implementation ``hookimpl(optionalhook=True)``."""
+    return all(i.optionalhook for i in caller.get_hookimpls() if i.plugin is plugin)
+
+
+def _name_and_version(entry: EntryPoint) -> tuple[str, str]:
+    """What pip knows the distribution as; it may have been damaged."""
+    try:
+        return (str(entry.dist.name), str(entry.dist.version)) if entry.dist else ("?", "")
+    except Exception:
+        return "?", ""
+
+
 def _broken(record: PluginRecord, reason: str, remedy: str) -> PluginRecord:
     reason = reason[0].upper() + reason[1:].rstrip(".") + "."
-    return PluginRecord(record.name, "broken", record.distribution, record.version, reason, remedy)
+    return replace(record, status="broken", reason=reason, remedy=remedy)

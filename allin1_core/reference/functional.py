@@ -8,6 +8,8 @@ there, because equality with the maximum of a window decides.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,15 +42,49 @@ def create(setup: Setup) -> Functional:
 
 def functional(logits: Logits, task: Task, /) -> Sections:
     """Return the labelled segments of a song; one segment if there is no boundary."""
-    boundaries = boundary_frames(sigmoid(logits.section))
-    probabilities = softmax(logits.function)
-    total = probabilities.shape[1]
-    inner = [int(frame) for frame in boundaries if frame > 0]
-    segments = []
-    for start, stop in zip([0, *inner], [*inner, total], strict=True):
-        label = HARMONIX_LABELS[int(probabilities[:, start:stop].mean(axis=1).argmax())]
-        segments.append(Segment(_seconds(start), _seconds(stop), label))
-    return Sections(tuple(segments))
+    probability = sigmoid(logits.section)
+    edges = segment_edges(probability)
+    labels = softmax(logits.function)
+    means = [labels[:, a:b].mean(axis=1) for a, b in itertools.pairwise(edges)]
+    return label_segments(probability, edges, np.stack(means, axis=1))
+
+
+def segment_edges(probability: NDArray[np.float32]) -> list[int]:
+    """Return the frames where segments begin, and behind them the number of frames.
+
+    Parameters
+    ----------
+    probability
+        float32 ``[T]``, of a boundary at each frame.
+    """
+    inner = (int(frame) for frame in boundary_frames(probability) if frame > 0)
+    return [0, *inner, len(probability)]
+
+
+def label_segments(
+    probability: NDArray[np.float32], edges: Sequence[int], means: NDArray[np.floating]
+) -> Sections:
+    """Label each segment by the highest of its mean probabilities.
+
+    Parameters
+    ----------
+    probability
+        float32 ``[T]``, of a boundary at each frame.
+    edges
+        As :func:`segment_edges` gives them.
+    means
+        ``[10, segments]``, mean probability of each label over each segment.
+    """
+    spans = itertools.pairwise(edges)
+    winners = means.argmax(axis=0).tolist()
+    return Sections(
+        tuple(
+            Segment(_seconds(start), _seconds(stop), HARMONIX_LABELS[label])
+            for (start, stop), label in zip(spans, winners, strict=True)
+        ),
+        boundary_strengths=tuple(float(probability[frame]) for frame in edges[1:-1]),
+        label_probabilities=tuple(tuple(map(float, column)) for column in means.T),
+    )
 
 
 def boundary_frames(probability: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Functional,
         MetricalDbn,
         MetricalPrep,
+        MixSpectrogram,
         Nn,
         Spectrogram,
     )
@@ -22,14 +23,22 @@ _MEASURED = "2-core x86-64 cloud machine, 2026-11"
 
 
 @hookimpl
-def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
-    """Stems to spectrogram."""
+def allin1_spectrogram() -> Iterable[Backend[Spectrogram | MixSpectrogram]]:
+    """Stems to spectrogram, and mix to spectrogram."""
     yield Backend(
         name="reference",
         stage="spectrogram",
         target="allin1_core.reference.spectrogram:create",
         summary="NumPy, in double precision",
         speed=(Speed("cpu", 0.02, 0.0032, _MEASURED),),
+    )
+    yield Backend(
+        name="reference-mix",
+        stage="spectrogram",
+        target="allin1_core.reference.mix_spectrogram:create",
+        summary="NumPy, in double precision",
+        speed=(Speed("cpu", 0.02, 0.0022, _MEASURED),),
+        takes="mix",
     )
 
 

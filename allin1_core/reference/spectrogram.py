@@ -43,7 +43,7 @@ PART_STARTS = (0, 30, 48, 66)
 def create(setup: Setup) -> Spectrogram:
     """Return the stage's callable; nothing in `setup` concerns it."""
     analysis_window = window()
-    parts = _filterbank_parts()
+    parts = filterbank_parts()
 
     def spectrogram(stems: Stems, task: Task, /) -> LogSpectrogram:
         samples = stems.samples
@@ -70,7 +70,7 @@ def create(setup: Setup) -> Spectrogram:
     return spectrogram
 
 
-def _filterbank_parts() -> list[tuple[slice, slice, NDArray[np.float32]]]:
+def filterbank_parts() -> list[tuple[slice, slice, NDArray[np.float32]]]:
     """Bins, bands and weights of each part of the filterbank, without the zeros around it."""
     filters = filterbank()
     parts = []

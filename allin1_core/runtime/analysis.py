@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, TypedDict
 
-from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.metre import Metre
-from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance
+from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.result import (
+    AnalysisResult,
+    Confidence,
+    Provenance,
+    SegmentConfidence,
+)
 from allin1_core.contracts.sections import Sections
 from allin1_core.errors import InputError
+from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.runtime.activations import probabilities
-from allin1_core.runtime.pipeline import Pipeline, Run
-from allin1_core.runtime.tempo import estimate_bpm
+from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.keeping import Keeping
+from allin1_core.runtime.pipeline import Pipeline, Progress, Run
+from allin1_core.runtime.plan import Wanted
+from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
+from allin1_core.runtime.track import Track
 
 if TYPE_CHECKING:
-    from allin1_core.io.kept_stems import StemsToKeep
-    from allin1_core.runtime.session import Session
-    from allin1_core.runtime.track import Track
+    from typing_extensions import Unpack
 
-#: Called with the name of the running stage and the fraction of the whole track that is done.
-Progress = Callable[[str, float], None]
+
+class ResultOptions(TypedDict, total=False):
+    """What a result shall hold.
+
+    Attributes
+    ----------
+    include_activations, include_embeddings
+        What it shall hold besides.
+    only
+        ``beats`` or ``sections``, to leave out the stages that the other needs; None for all that the model can give.
+    """
+
+    include_activations: bool
+    include_embeddings: bool
+    only: str | None
 
 
 class Analysis:
@@ -35,33 +58,37 @@ class Analysis:
 
     Parameters
     ----------
-    session
-        Where it takes place.
-    track, include_activations, include_embeddings, only, progress
-        As for :meth:`allin1_core.runtime.session.Session.analyze`.
+    engine
+        What it runs on.
+    keeping
+        Where stems are kept.
+    track
+        What to analyse.
+    progress
+        Told about the progress; what it raises ends the run.
     songs
-        Songs that the session is to analyse in all: a backend that takes long to set up may be worth it for many.
+        Songs that are to be analysed in all: a backend that takes long to set up may be worth it for many.
+    options
+        What the result shall hold.
     """
 
     def __init__(
         self,
-        session: Session,
+        engine: Engine,
+        keeping: Keeping,
         track: Track,
         *,
-        include_activations: bool = False,
-        include_embeddings: bool = False,
-        only: str | None = None,
         progress: Progress | None = None,
         songs: int = 1,
+        **options: Unpack[ResultOptions],
     ) -> None:
         self.track = track
-        self._session = session
-        self._include_activations = include_activations
-        self._include_embeddings = include_embeddings
-        self._only = only
+        self._engine = engine
+        self._keeping = keeping
+        self._options = options
         self._progress = progress
         self._songs = songs
-        self._pipeline = Pipeline(session)
+        self._pipeline = Pipeline(engine)
         self._keep: StemsToKeep | None = None
         self._is_kept = False
 
@@ -70,26 +97,24 @@ class Analysis:
 
         Stems that an earlier run kept are used where they are what this one would make.
         """
-        session, track = self._session, self.track
-        with self._telling_of_failure():
-            outputs = self._outputs()
+        track = self.track
+        with self._reporting_failure():
+            wanted = self._wanted()
             files = track.find_stems()
             if files is None:
-                kept = session.kept_stems(track)
-                files = None if kept is None else session.kept_before(kept, outputs)
+                kept = self._keeping.place_of(track)
+                files = None if kept is None else self._keeping.find(kept, wanted, self._engine)
                 self._is_kept = files is not None
-                if kept is not None and files is None and session.keep_stems:
-                    kept.check(overwrite=session.overwrite_stems)
+                if kept is not None and files is None and self._keeping.keeps_new:
+                    kept.check(overwrite=self._keeping.overwrite)
                     self._keep = kept
             self._pipeline.read(files or MixFile(track.source))
 
     def begin(self) -> None:
         """Run the stages, up to what may be left for :meth:`finish`."""
-        outputs = self._outputs()
-        with self._telling_of_failure():
+        with self._reporting_failure():
             self._pipeline.begin(
-                frozenset([*outputs, "logits"] if self._include_activations else outputs),
-                embeddings=self._include_embeddings,
+                self._wanted(),
                 progress=self._progress,
                 track=self.track.name,
                 keep=self._keep,
@@ -103,39 +128,36 @@ class Analysis:
 
     def finish(self) -> AnalysisResult:
         """Run what is left, and put the result together."""
-        with self._telling_of_failure():
+        with self._reporting_failure():
             result = self._result(self._pipeline.finish())
-        self._session.observe(
-            "allin1_track_finished", track=self.track.name, result=result, error=None
-        )
+            result = self._engine.observers.postprocess(self.track.name, result)
+        self._engine.observers.track_finished(self.track.name, result)
         return result
 
     def _outputs(self) -> tuple[str, ...]:
-        card = self._session.card
-        if self._only is None:
-            return card.outputs
-        if self._only not in card.outputs:
-            raise InputError(
-                f"The model {card.name} does not find {self._only}.",
-                remedy=f"It finds {' and '.join(card.outputs)}.",
-            )
-        return (self._only,)
+        return outputs_of(self._engine.card, self._options.get("only"))
+
+    def _wanted(self) -> Wanted:
+        activations = ["logits"] if self._options.get("include_activations") else []
+        outputs = frozenset([*self._outputs(), *activations])
+        return Wanted(outputs, self._options.get("include_embeddings", False))
 
     def _result(self, run: Run) -> AnalysisResult:
-        session, outputs = self._session, self._outputs()
+        card, outputs = self._engine.card, self._outputs()
         source, warnings = run.input, [*run.warnings]
         if self._is_kept or any(record.stages == ("demix",) for record in run.records):
-            source["separation"] = dataclasses.asdict(session.demix)
+            source["separation"] = dataclasses.asdict(self._keeping.parameters)
         if self._is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
             name = run.records[0].backend
             warnings.append(f"There are no stems to keep: {name} takes the song and gives none.")
-        if self._only is None and "sections" not in outputs:
-            warnings.append(f"The model {session.card.name} finds no sections.")
-        metre = run.products.get(Metre)
-        sections = run.products.get(Sections)
-        logits = run.products.get(Logits)
+        if self._options.get("only") is None and "sections" not in outputs:
+            warnings.append(f"The model {card.name} finds no sections.")
+        metre, sections = run.products.metre, run.products.sections
+        logits = run.products.logits
+        with_activations = self._options.get("include_activations")
+        with_embeddings = self._options.get("include_embeddings")
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -146,38 +168,68 @@ class Analysis:
             downbeats=[] if metre is None else metre.downbeat_times_s.tolist(),
             beat_positions=[] if metre is None else metre.beat_positions.tolist(),
             segments=[] if sections is None else list(sections.segments),
-            activations=probabilities(logits) if self._include_activations and logits else None,
-            embeddings=logits.embeddings if self._include_embeddings and logits else None,
-            confidence=None if metre is None else _confidence(metre),
+            activations=probabilities(logits) if with_activations and logits else None,
+            embeddings=logits.embeddings if with_embeddings and logits else None,
+            confidence=_confidence(metre, sections),
+            tempo=None if metre is None else fit_tempo(metre.beat_times_s),
             alternatives=[] if metre is None else list(metre.alternatives),
             warnings=warnings,
             provenance=Provenance(
-                version=session.plugins.records[0].version,
-                model=session.card.name,
+                version=version("allin1-core"),
+                model=card.name,
                 input=source,
                 stages=tuple(run.records),
                 fallbacks=tuple(run.fallbacks),
                 outputs=outputs,
+                model_version=card.version,
             ),
         )
 
     @contextmanager
-    def _telling_of_failure(self) -> Iterator[None]:
+    def _reporting_failure(self) -> Iterator[None]:
         # Not of Ctrl-C: the track has neither result nor error then.
         try:
             yield
         except Exception as error:
-            self._session.observe(
-                "allin1_track_finished", track=self.track.name, result=None, error=error
-            )
+            self._engine.observers.track_finished(self.track.name, error=error)
             raise
 
 
-def _confidence(metre: Metre) -> Confidence | None:
-    if metre.beat_confidences is None:
-        return None
+def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
+    """What to look for with a model.
+
+    Raises
+    ------
+    InputError
+        If it does not find `only`.
+    """
+    if only is None:
+        return card.outputs
+    if only not in card.outputs:
+        raise InputError(
+            f"The model {card.name} does not find {only}.",
+            remedy=f"It finds {' and '.join(card.outputs)}.",
+        )
+    return (only,)
+
+
+def _confidence(metre: Metre | None, sections: Sections | None) -> Confidence | None:
+    segments = None if sections is None else _segment_confidences(sections)
+    if metre is None or metre.beat_confidences is None:
+        return None if segments is None else Confidence([], None, {}, segments)
     return Confidence(
         beats=metre.beat_confidences.tolist(),
         metre=metre.metre_confidence,
         metre_log_probabilities=dict(metre.metre_log_probabilities),
+        segments=segments,
     )
+
+
+def _segment_confidences(sections: Sections) -> list[SegmentConfidence] | None:
+    if sections.boundary_strengths is None or sections.label_probabilities is None:
+        return None
+    strengths = (None, *sections.boundary_strengths)
+    return [
+        SegmentConfidence(strength, dict(zip(HARMONIX_LABELS, labels, strict=True)))
+        for strength, labels in zip(strengths, sections.label_probabilities, strict=True)
+    ]

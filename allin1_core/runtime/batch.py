@@ -14,13 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from allin1_core.contracts.result import AnalysisResult
-from allin1_core.errors import Allin1Error, BackendError, WeightsError
+from allin1_core.errors import Allin1Error, BackendError, WeightsError, is_out_of_memory
 from allin1_core.io.results import check_destination, save_result
-from allin1_core.runtime.analysis import Analysis
+from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +59,8 @@ def run_batch(
     *,
     out_dir: Path | None = None,
     overwrite: bool = False,
-    include_activations: bool = False,
-    include_embeddings: bool = False,
-    only: str | None = None,
     progress: Callable[[int, str, float], None] | None = None,
+    **options: Unpack[ResultOptions],
 ) -> Iterator[Outcome]:
     """Analyse `tracks` and give their outcomes in order.
 
@@ -74,13 +76,11 @@ def run_batch(
         Where results are written; None writes none.
     overwrite
         Whether a result of another input may be replaced.
-    include_activations, include_embeddings
-        What the results shall hold besides.
-    only
-        ``beats`` or ``sections``; None for all that the model can give.
     progress
         Told the track's index, the running stage, and the fraction of the track that is done; by one thread at a
         time, not always the same.
+    options
+        What the results shall hold, as in :class:`~allin1_core.runtime.analysis.ResultOptions`.
 
     Raises
     ------
@@ -97,15 +97,7 @@ def run_batch(
                 with telling:
                     progress(index, stage, fraction)
 
-        analysis = Analysis(
-            session,
-            track,
-            include_activations=include_activations,
-            include_embeddings=include_embeddings,
-            only=only,
-            progress=tell,
-            songs=len(tracks),
-        )
+        analysis = session.analysis(track, progress=tell, songs=len(tracks), **options)
         try:
             if out_dir is not None:
                 check_destination(out_dir, track.name, track.source, overwrite=overwrite)
@@ -167,12 +159,20 @@ def _failed(track: Track, error: Exception) -> Outcome:
         raise error
     if isinstance(error, Allin1Error):
         return Outcome(track, error=error)
-    # A bug, ours or a library's: this track is lost, the others need not be.
+    # A bug, ours or a library's, or no memory left: this track is lost, the others need not be.
     log.debug("unexpected error on %s", track.source, exc_info=error)
-    wrapped = BackendError(
-        f"unexpected {type(error).__name__}: {error}",
-        path=track.source,
-        remedy="Run again with --traceback and report it.",
+    wrapped = (
+        BackendError(
+            "There is not enough memory for this track.",
+            path=track.source,
+            remedy="Close other programs, or analyse it on a machine with more memory.",
+        )
+        if is_out_of_memory(error)
+        else BackendError(
+            f"unexpected {type(error).__name__}: {error}",
+            path=track.source,
+            remedy="Run again with --traceback and report it.",
+        )
     )
     wrapped.__cause__ = error
     return Outcome(track, error=wrapped)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from allin1_core.calibration.difference import measure
-from allin1_core.contracts.arrays import move_arrays
+from allin1_core.contracts.arrays import length_of, part_of
 from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.logits import Activations, Logits
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.model import Takes
 from allin1_core.contracts.space import HOST
-from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.contracts.stages import Setup, Stage, Task
 from allin1_core.errors import brief
 from allin1_core.plugins.collecting import Offers
-from allin1_core.runtime.bridging import cross
+from allin1_core.runtime.difference import measure
+from allin1_core.runtime.moving import bring_home, copied, cross, read_only
+from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.probing import load_target
-from allin1_core.selection.routing import BridgeNetwork
 
 
 def has_reference(offers: Offers, stages: Sequence[Stage]) -> bool:
@@ -38,10 +39,10 @@ def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: A
         It raised.
     """
     for stage in stages:
-        backend = _reference_of(offers, stage)
+        backend = _reference_of(offers, stage, "mix" if isinstance(data, Mix) else "stems")
         assert backend is not None, f"there is no reference of {stage}"
         try:
-            data = load_target(backend.target)(setup)(data, Task())
+            data = load_target(backend.target)(setup)(read_only(data), Task())
         except Exception as error:
             raise ReferenceFailedError(f"the reference of {stage} raised {brief(error)}") from error
     return data
@@ -50,15 +51,16 @@ def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: A
 def run_alone(
     backend: Backend[Any], call: Any, network: BridgeNetwork, device: str, data: Any
 ) -> Any:
-    """Run a backend on NumPy arrays, and give its output in NumPy arrays.
+    """Run a backend on a copy of NumPy arrays, and give its output in NumPy arrays.
 
     Raises
     ------
     BackendError
         No bridge leads there or back, or one fails.
     """
-    there, back = network.way(HOST, backend.consumes), network.way(backend.produces, HOST)
-    return cross(call(cross(data, there, device), Task()), back, "cpu")
+    moved = cross(copied(data), network.way(HOST, backend.consumes), device)
+    output = call(read_only(moved), Task())
+    return bring_home(output, backend.produces, network)
 
 
 def difference_from_reference(
@@ -77,22 +79,17 @@ def difference_from_reference(
 def cut(data: Any, seconds: float) -> Any:
     """Give the middle `seconds` of a record in NumPy arrays; all of it, where it is shorter."""
     per_second = SAMPLE_RATE if isinstance(data, (Mix, Stems)) else FRAMES_PER_SECOND
-    # The axis of time is the first of activations and the second of spectrograms; elsewhere the last.
-    axis = 0 if isinstance(data, Activations) else 1 if isinstance(data, LogSpectrogram) else -1
-    length = getattr(data, data.ARRAYS[0]).shape[axis]
+    length = length_of(data)
     count = min(length, round(seconds * per_second))
     start = (length - count) // 2
     if isinstance(data, Logits):
         data = Logits(data.beat, data.downbeat, data.section, data.function)
-
-    def part(array: Any) -> Any:
-        return array.swapaxes(0, axis)[start : start + count].swapaxes(0, axis)
-
-    return move_arrays(data, part)
+    return part_of(data, start, start + count)
 
 
-def _reference_of(offers: Offers, stage: Stage) -> Backend[Any] | None:
+def _reference_of(offers: Offers, stage: Stage, takes: Takes = "stems") -> Backend[Any] | None:
     for offered in offers.covering(stage):
-        if offered.plugin.name == "reference" and offered.item.stages == (stage,):
-            return offered.item
+        backend = offered.item
+        if (offered.plugin.name, backend.stages, backend.takes) == ("reference", (stage,), takes):
+            return backend
     return None

@@ -12,27 +12,27 @@ An argument stands above ``ALLIN1_BACKEND``, and that above the file. The file i
 
     [backends]
     nn = "torch"
+
+    [plugins.mine]  # options that the plugin declares
+    batch = 4
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from allin1_core.contracts.parity import IDENTICAL, LOSSY, Parity
-from allin1_core.contracts.route import ANY_CLOSE
+from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.errors import SettingsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from allin1_core.io.documents import DocumentError, read_toml
+from allin1_core.io.names import expanded
+from allin1_core.plugins.options import GivenOptions
 
 #: Parities that a user can ask for by name.
 PARITIES = {"identical": IDENTICAL, "close": ANY_CLOSE, "lossy": LOSSY}
@@ -48,6 +48,7 @@ _KEYS: dict[str, type] = {
     "calibrate": bool,
     "weights_dir": str,
     "backends": dict,
+    "plugins": dict,
 }
 
 
@@ -59,8 +60,10 @@ class Settings:
     ----------
     model, device, parity, threads, calibrate, weights_dir
         As the parameters of :class:`~allin1_core.runtime.session.Session`; None where nothing is said.
-    backends
-        Name of the backend or plugin for each stage, and where that was said.
+    choices
+        The backend or plugin for each stage.
+    options
+        Value for each plugin and name of an option, and where that was said.
     """
 
     model: str | None = None
@@ -69,7 +72,8 @@ class Settings:
     threads: int | None = None
     calibrate: bool | None = None
     weights_dir: str | None = None
-    backends: Mapping[Stage, tuple[str, str]] = field(default_factory=dict)
+    choices: tuple[Choice, ...] = ()
+    options: GivenOptions = field(default_factory=dict)
 
 
 def read_settings() -> Settings:
@@ -82,13 +86,8 @@ def read_settings() -> Settings:
     """
     path = config_path()
     content = {} if path is None else _read(path)
-    backends: dict[Any, tuple[str, str]] = {
-        stage: (name, str(path)) for stage, name in content.get("backends", {}).items()
-    }
-    backends |= {
-        stage: (name, "ALLIN1_BACKEND")
-        for stage, name in parse_choices(os.environ.get("ALLIN1_BACKEND", "")).items()
-    }
+    choices = choices_of(content.get("backends", {}), str(path))
+    choices |= choices_of(parse_choices(os.environ.get("ALLIN1_BACKEND", "")), "ALLIN1_BACKEND")
     weights_dir = content.get("weights_dir")
     return Settings(
         model=content.get("model"),
@@ -98,8 +97,18 @@ def read_settings() -> Settings:
         calibrate=content.get("calibrate"),
         # The variable is read where weights are looked for, and stands above the file.
         weights_dir=None if os.environ.get("ALLIN1_WEIGHTS_DIR") else weights_dir,
-        backends=backends,
+        choices=tuple(choices.values()),
+        options={
+            (plugin, name): (value, str(path))
+            for plugin, table in content.get("plugins", {}).items()
+            for name, value in table.items()
+        },
     )
+
+
+def choices_of(named: Mapping[Any, str], source: str = "") -> dict[Stage, Choice]:
+    """The choices that were made in one place, by stage."""
+    return {stage: Choice(stage, name, source) for stage, name in named.items()}
 
 
 def config_path() -> Path | None:
@@ -112,7 +121,7 @@ def config_path() -> Path | None:
     """
     named = os.environ.get("ALLIN1_CONFIG")
     if named is not None:
-        path = Path(named).expanduser()
+        path = expanded(named)
         if named and not path.is_file():
             raise SettingsError(
                 "ALLIN1_CONFIG names this file, and it is not there.",
@@ -168,10 +177,10 @@ def parity_named(name: str, path: Path | None = None) -> Parity:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except OSError as error:
         raise SettingsError(f"Cannot be read: {error.strerror or error}.", path=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except DocumentError as error:
         raise SettingsError(f"Is not TOML: {error}.", path=path) from error
     for key, value in content.items():
         if key not in _KEYS:
@@ -193,6 +202,9 @@ def _read(path: Path) -> dict[str, Any]:
     for stage, name in content.get("backends", {}).items():
         if not isinstance(name, str):
             raise SettingsError(f"backends.{stage} is {name!r}; wanted a name.", path=path)
+    for plugin, table in content.get("plugins", {}).items():
+        if not isinstance(table, dict):
+            raise SettingsError(f"plugins.{plugin} is {table!r}; wanted a table.", path=path)
     return content
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
-from allin1_core.contracts.route import Step
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, HOP_SAMPLES, LogSpectrogram
 from allin1_core.errors import ContractError
 from allin1_core.io.mix import MixFile, MixReader
@@ -28,6 +27,7 @@ READ_S = 10.0
 
 T = TypeVar("T")
 W = TypeVar("W")
+S = TypeVar("S", bound=Mix | Stems)
 
 
 class Work(Generic[W]):
@@ -83,15 +83,6 @@ class Work(Generic[W]):
 def reader_of(file: MixFile) -> MixReader:
     """Make what reads a song in a file."""
     return MixReader(file, READ_S)
-
-
-def may_stream(mix: object, steps: Sequence[Step]) -> bool:
-    """Whether `mix` is a long song in a file, and separation and spectrogram are the next steps."""
-    if not isinstance(mix, MixFile) or len(steps) < 2:
-        return False
-    if [step.backend.stages for step in steps[:2]] != [("demix",), ("spectrogram",)]:
-        return False
-    return is_long_song(mix)
 
 
 def is_long_song(mix: MixFile) -> bool:
@@ -167,12 +158,14 @@ def stream(
         return spectrogram_in_blocks(regrouped(checked(), STREAM_FRAMES), transformed)
 
 
-def regrouped(stems: Iterator[Stems], frames: int) -> Iterator[Stems]:
-    """Give consecutive stems of any length in blocks of so many hops; the last may be shorter."""
+def regrouped(pieces: Iterator[S], frames: int) -> Iterator[S]:
+    """Give consecutive pieces of any length in blocks of so many hops; the last may be shorter."""
     size = frames * HOP_SAMPLES
     parts: list[Any] = []
     held = 0
-    for each in stems:
+    kind: type[S] | None = None
+    for each in pieces:
+        kind = type(each)
         parts.append(np.asarray(each.samples))
         held += parts[-1].shape[-1]
         if held < size:
@@ -182,6 +175,6 @@ def regrouped(stems: Iterator[Stems], frames: int) -> Iterator[Stems]:
         # A copy, so that the rest does not hold on to all of it.
         parts, held = [joined[..., whole:].copy()], held - whole
         for start in range(0, whole, size):
-            yield Stems(joined[..., start : start + size])
-    if held:
-        yield Stems(np.concatenate(parts, axis=-1))
+            yield kind(joined[..., start : start + size])
+    if held and kind is not None:
+        yield kind(np.concatenate(parts, axis=-1))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allin1_core.errors import InputError
+from allin1_core.io.names import expanded, portable_name, unique_names
 from allin1_core.io.stems import StemFiles, find_stems
+from allin1_core.text import shown
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,19 @@ class Track:
         ------
         StemsError
             If there should be stems and they are not all there.
+        InputError
+            If the song that they are said to belong to is not there.
         """
-        if self.stems is None and self.stems_dir is not None:
-            return find_stems(self.stems_dir)
-        return self.stems
+        stems = self.stems
+        if stems is None and self.stems_dir is not None:
+            stems = find_stems(self.stems_dir)
+        if stems is not None and not self.source.exists():
+            raise InputError(
+                f"There is no such file; the stems in {shown(stems.source)} were to be analysed under its name.",
+                remedy="Check the name, or give the stems without the song.",
+                path=self.source,
+            )
+        return stems
 
 
 def make_tracks(
@@ -72,7 +82,7 @@ def make_tracks(
         if stems_dirs or len(paths) > 1:
             raise InputError("Four stem files make one track; give at most one song with them.")
         source = paths[0] if paths else stems.source
-        return [Track(_name_of(source), _absolute(source), stems=stems)]
+        return [Track(portable_name(_name_of(source)), _absolute(source), stems=stems)]
     if not paths:
         tracks = [Track(_name_of(d), _absolute(d), stems_dir=d) for d in stems_dirs]
         return _with_unique_names(tracks)
@@ -92,45 +102,19 @@ def make_tracks(
 
 
 def _absolute(path: Path) -> Path:
-    return Path(path).expanduser().absolute()
+    return expanded(path).absolute()
 
 
 def _name_of(path: Path) -> str:
     path = _absolute(path)
     if not path.is_dir():
         return path.stem
+    if path.name in ("", ".."):
+        path = path.resolve()
     # song/stems is called after the song.
     return path.parent.name if path.name.lower() == "stems" and path.parent.name else path.name
 
 
 def _with_unique_names(tracks: list[Track]) -> list[Track]:
-    """Tell apart tracks of one name from different places by as many parents as that takes.
-
-    The same source twice keeps its name: both give the same result.
-    """
-    named: dict[str, set[Path]] = defaultdict(set)
-    for track in tracks:
-        named[track.name].add(track.source)
-    renamed = []
-    for track in tracks:
-        rivals = named[track.name] - {track.source}
-        renamed.append(track if not rivals else replace(track, name=_distinct_name(track, rivals)))
-    return renamed
-
-
-def _distinct_name(track: Track, rivals: set[Path]) -> str:
-    """As many trailing parts of the path as no rival shares, joined by underscores."""
-    same_parent = {rival for rival in rivals if rival.parent == track.source.parent}
-    if same_parent:
-        # song.wav and song.mp3 side by side: the extension tells them apart.
-        track = replace(track, name=f"{track.name}_{track.source.suffix.lstrip('.')}")
-        rivals = rivals - same_parent
-        if not rivals:
-            return track.name
-    parents = track.source.parent.parts
-    for count in range(1, len(parents) + 1):
-        tail = parents[-count:]
-        if all(rival.parent.parts[-count:] != tail for rival in rivals):
-            break
-    parts = [part.strip("/\\:") for part in tail]
-    return "_".join([*(part for part in parts if part), track.name])
+    names = unique_names([(track.name, track.source) for track in tracks])
+    return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]

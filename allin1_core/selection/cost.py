@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from allin1_core.contracts.audio import SAMPLE_RATE
 from allin1_core.contracts.backend import Backend
@@ -14,12 +14,6 @@ from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
-
-#: Looks up what was measured of a backend on this machine; None where nothing that still holds was.
-Measured = Callable[[Backend[Any], PluginRecord, Ready], "Speed | None"]
-
-#: Gives every bridge at its price, with what that rests on; looked up are those between the spaces given.
-PricedBridges = Callable[[Collection[Space]], Mapping[Bridge, str]]
 
 #: What the price of a bridge rests on where nothing was measured.
 PRIOR = "prior"
@@ -38,8 +32,30 @@ BYTES_PER_SECOND: dict[Stage, float] = {
 }
 
 
-def nothing_measured(backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> None:
-    """Know of no measurement."""
+class Prices(Protocol):
+    """What is known of the speed of backends and of bridges on this machine."""
+
+    def of_backend(self, backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> Speed | None:
+        """What was measured of a backend; None where nothing that still holds was."""
+        ...
+
+    def of_bridges(self, spaces: Collection[Space]) -> Mapping[Bridge, str]:
+        """Every bridge at its price, with what that rests on; those between `spaces` as they were measured."""
+        ...
+
+
+class Priors:
+    """The prices that plugins ship, where nothing was measured."""
+
+    def __init__(self, bridges: Collection[Bridge]) -> None:
+        self._bridges = dict.fromkeys(bridges, PRIOR)
+
+    def of_backend(self, backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> None:
+        """Know of no measurement."""
+
+    def of_bridges(self, spaces: Collection[Space]) -> Mapping[Bridge, str]:
+        """Every bridge, as its plugin declares it."""
+        return self._bridges
 
 
 def estimate(

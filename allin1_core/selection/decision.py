@@ -1,90 +1,24 @@
-"""What was chosen, and why everything else was not."""
+"""What was chosen, and why everything else was not; in words for people, and in plain values for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.route import Route, RouteRequest
 from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import Stage
-from allin1_core.contracts.verdict import Ready
-from allin1_core.plugins.record import PluginRecord
-from allin1_core.selection.cost import UNKNOWN_S
-from allin1_core.selection.describing import decision_text, decision_values
-
-#: The gates that a backend must pass, in the order in which they are tried: the cheap ones first, so
-#: that no library is imported for a backend that is out anyway.
-Gate = Literal[
-    "failed",
-    "api",
-    "choice",
-    "opt-in",
-    "model",
-    "feature",
-    "parity",
-    "needs",
-    "device",
-    "probe",
-]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a backend is not eligible.
-
-    Attributes
-    ----------
-    gate
-        Which gate refused it.
-    reason, remedy
-        Sentences; the remedy may be empty.
-    """
-
-    gate: Gate
-    reason: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.reason} {self.remedy}".strip()
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A backend that could cover a stage, with the verdict on it.
-
-    Attributes
-    ----------
-    backend, plugin
-        What it is and who offers it.
-    ready
-        The device it would use, if it passed the gates.
-    refusal
-        Why it did not.
-    cost_s
-        Estimated seconds for the request; :data:`~allin1_core.selection.cost.UNKNOWN_S` where no speed is known.
-    evidence
-        What the estimate rests on.
-    """
-
-    backend: Backend[Any]
-    plugin: PluginRecord
-    ready: Ready | None
-    refusal: Refusal | None
-    cost_s: float
-    evidence: str
-
-    @property
-    def is_eligible(self) -> bool:
-        """Whether it passed every gate."""
-        return self.refusal is None
-
-    @property
-    def has_known_cost(self) -> bool:
-        """Whether the cost is an estimate, and not just "after all others"."""
-        return self.cost_s != UNKNOWN_S
+from allin1_core.selection.bridge_network import BridgeNetwork
+from allin1_core.selection.candidate import Candidate
+from allin1_core.selection.describing import (
+    bridge_price,
+    candidates_lines,
+    candidates_values,
+    request_lines,
+    request_values,
+)
 
 
 @dataclass(frozen=True)
@@ -103,9 +37,8 @@ class Decision:
         The one that will run.
     decided_by
         ``auto``, or the plugin whose hook chose.
-    sources
-        Where the choices of the request came from, for stages not named by an argument: ``ALLIN1_BACKEND``, or
-        the path of the configuration file.
+    network
+        The bridges that the routes were priced with; a run goes by the same.
     bridges
         Those between the spaces of the candidates, at the price that was counted, and what that rests on.
     """
@@ -115,15 +48,62 @@ class Decision:
     routes: tuple[Route, ...]
     chosen: Route
     decided_by: str
-    sources: Mapping[Stage, str] = field(default_factory=dict)
+    network: BridgeNetwork
     bridges: Mapping[Bridge, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return decision_text(self)
+        lines = [
+            *request_lines(self.request),
+            f"route      {self.chosen}",
+            f"chosen by  {self.decided_by}",
+            f"estimate   {self.chosen.cost_s:.2f} s, moves of arrays included",
+        ]
+        lines += [
+            f"move       {bridge.source} to {bridge.destination}, before {step.backend.stage}"
+            for step in self.chosen.steps
+            for bridge in step.bridges
+        ]
+        chosen = [step.backend for step in self.chosen.steps]
+        lines += ["", *candidates_lines(self.candidates, chosen)]
+        if self.bridges:
+            lines.append("moves of arrays")
+            lines += [
+                f"    {f'{bridge.source} to {bridge.destination}':<28} {bridge_price(bridge)}  ({evidence})"
+                for bridge, evidence in self.bridges.items()
+            ]
+        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """Give everything as values that JSON has."""
-        return decision_values(self)
+        return {
+            **request_values(self.request),
+            "route": [
+                {
+                    "stages": step.backend.stages,
+                    "backend": step.backend.name,
+                    "plugin": step.plugin,
+                    "cost_s": step.cost_s,
+                    "moves": [f"{b.source} to {b.destination}" for b in step.bridges],
+                }
+                for step in self.chosen.steps
+            ],
+            "cost_s": self.chosen.cost_s,
+            "decided_by": self.decided_by,
+            "stages": candidates_values(
+                self.candidates, [step.backend for step in self.chosen.steps]
+            ),
+            "bridges": [
+                {
+                    "source": str(bridge.source),
+                    "destination": str(bridge.destination),
+                    "latency_s": bridge.latency_s,
+                    # JSON has no infinity.
+                    "seconds_per_byte": 1 / bridge.bytes_per_second,
+                    "evidence": evidence,
+                }
+                for bridge, evidence in self.bridges.items()
+            ],
+        }
 
     def candidate(self, backend: Backend[Any]) -> Candidate:
         """Look up the verdict on `backend`."""

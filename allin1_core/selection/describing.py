@@ -1,94 +1,18 @@
-"""A decision in words for people, and in plain values for programs."""
+"""Candidates, bridges and promises in words for people, and in plain values for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.parity import Parity
+from allin1_core.contracts.parity import Parity, promise_text
+from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.space import Bridge
 from allin1_core.contracts.stages import Stage
+from allin1_core.selection.candidate import Candidate
 
-if TYPE_CHECKING:
-    from allin1_core.selection.decision import Candidate, Decision
-
-Candidates = Mapping[Stage, Sequence["Candidate"]]
-
-
-def decision_text(decision: Decision) -> str:
-    """Tell what was asked for, the route, and every candidate with its cost or the reason against it."""
-    request = decision.request
-    asked = f"{request.audio_s:.4g} s of audio from {request.start}, parity {parity_text(request.parity)}"
-    if request.device is not None:
-        asked += f", device {request.device}"
-    named = [
-        f"{stage}={name} ({decision.sources.get(stage, 'argument')})"
-        for stage, name in request.choices
-    ]
-    lines = [f"asked for  {asked}"]
-    if named:
-        lines.append(f"named      {', '.join(named)}")
-    lines += [
-        f"route      {decision.chosen}",
-        f"chosen by  {decision.decided_by}",
-        f"estimate   {decision.chosen.cost_s:.2f} s, moves of arrays included",
-    ]
-    lines += [
-        f"move       {bridge.source} to {bridge.destination}, before {step.backend.stage}"
-        for step in decision.chosen.steps
-        for bridge in step.bridges
-    ]
-    chosen = [step.backend for step in decision.chosen.steps]
-    lines += ["", *candidates_lines(decision.candidates, chosen)]
-    if decision.bridges:
-        lines.append("moves of arrays")
-        lines += [
-            f"    {f'{bridge.source} to {bridge.destination}':<28} {bridge_price(bridge)}  ({evidence})"
-            for bridge, evidence in decision.bridges.items()
-        ]
-    return "\n".join(lines)
-
-
-def decision_values(decision: Decision) -> dict[str, Any]:
-    """Give the same as values that JSON has."""
-    request = decision.request
-    return {
-        "audio_s": request.audio_s,
-        "start": str(request.start),
-        "parity": parity_text(request.parity),
-        "device": request.device,
-        "named": {
-            stage: {"name": name, "source": decision.sources.get(stage, "argument")}
-            for stage, name in request.choices
-        },
-        "route": [
-            {
-                "stages": step.backend.stages,
-                "backend": step.backend.name,
-                "plugin": step.plugin,
-                "cost_s": step.cost_s,
-                "moves": [f"{b.source} to {b.destination}" for b in step.bridges],
-            }
-            for step in decision.chosen.steps
-        ],
-        "cost_s": decision.chosen.cost_s,
-        "decided_by": decision.decided_by,
-        "stages": candidates_values(
-            decision.candidates, [step.backend for step in decision.chosen.steps]
-        ),
-        "bridges": [
-            {
-                "source": str(bridge.source),
-                "destination": str(bridge.destination),
-                "latency_s": bridge.latency_s,
-                # JSON has no infinity.
-                "seconds_per_byte": 1 / bridge.bytes_per_second,
-                "evidence": evidence,
-            }
-            for bridge, evidence in decision.bridges.items()
-        ],
-    }
+Candidates = Mapping[Stage, Sequence[Candidate]]
 
 
 def candidates_lines(candidates: Candidates, chosen: Collection[Backend[Any]]) -> list[str]:
@@ -125,6 +49,28 @@ def bridge_price(bridge: Bridge) -> str:
     return f"{bridge.latency_s * 1e3:8.3f} ms + {rate:>12}"
 
 
+def request_lines(request: RouteRequest) -> list[str]:
+    """Tell what was asked for, and what was named."""
+    asked = f"{request.audio_s:.4g} s of audio from {request.start}, parity {parity_text(request.parity)}"
+    if request.device is not None:
+        asked += f", device {request.device}"
+    named = [f"{c.stage}={c.name} ({c.source or 'argument'})" for c in request.choices]
+    return [f"asked for  {asked}", *([f"named      {', '.join(named)}"] if named else [])]
+
+
+def request_values(request: RouteRequest) -> dict[str, Any]:
+    """Give the same as values that JSON has."""
+    return {
+        "audio_s": request.audio_s,
+        "start": str(request.start),
+        "parity": parity_text(request.parity),
+        "device": request.device,
+        "named": {
+            c.stage: {"name": c.name, "source": c.source or "argument"} for c in request.choices
+        },
+    }
+
+
 def parity_text(parity: Parity) -> str:
     """Name a parity that was asked for; one without a bound by its level alone."""
     return parity.level if parity.tolerance == float("inf") else str(parity)
@@ -139,7 +85,7 @@ def _line(candidate: Candidate, is_chosen: bool) -> str:
     cost = f"{candidate.cost_s:8.2f} s" if candidate.has_known_cost else "        ?  "
     detail = f"{candidate.ready.detail}; " if candidate.ready and candidate.ready.detail else ""
     return (
-        f"  {mark} {backend.name:<20} {device:<8} {cost}  {backend.parity}"
+        f"  {mark} {backend.name:<20} {device:<8} {cost}  {promise_text(backend.parity)}"
         f"  ({detail}{candidate.evidence})"
     )
 
@@ -157,7 +103,7 @@ def _values(candidate: Candidate, is_chosen: bool) -> dict[str, Any]:
         "detail": candidate.ready.detail if candidate.ready else None,
         "cost_s": candidate.cost_s if candidate.has_known_cost else None,
         "evidence": candidate.evidence,
-        "parity": str(backend.parity),
+        "parity": None if backend.parity is None else str(backend.parity),
         "refusal": None
         if refusal is None
         else {"gate": refusal.gate, "reason": refusal.reason, "remedy": refusal.remedy},

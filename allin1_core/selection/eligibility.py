@@ -7,16 +7,17 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.parity import is_weaker
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
-from allin1_core.markers import API_LEVEL
-from allin1_core.plugins.collecting import Offered, Offers
-from allin1_core.selection.cost import Measured, estimate, nothing_measured
-from allin1_core.selection.decision import Candidate, Refusal
+from allin1_core.markers import level_problem
+from allin1_core.plugins.collecting import Offered, Offers, full_name, is_meant
+from allin1_core.selection.candidate import Candidate, Refusal
+from allin1_core.selection.cost import Prices, estimate
 from allin1_core.selection.probing import Probes
 
-#: Backends that failed in this session, by (stage, name), with what they raised.
+#: Backends that failed, by (stage, name), with a sentence that says when and how.
 Failures = Mapping[tuple[Stage, str], str]
 
 #: Why a backend without a feature is refused, and what to do.
@@ -33,7 +34,7 @@ def gate(
     request: RouteRequest,
     probes: Probes,
     failures: Failures,
-    measured: Measured = nothing_measured,
+    prices: Prices,
 ) -> dict[Stage, tuple[Candidate, ...]]:
     """Judge every backend that covers a stage of `request`.
 
@@ -49,7 +50,7 @@ def gate(
         for offered in offers.covering(stage):
             key = (offered.item.stage, offered.item.name)
             if key not in judged:
-                judged[key] = _judge(offered, request, probes, failures, measured)
+                judged[key] = _judge(offered, request, probes, failures, prices)
             candidates.append(judged[key])
         by_stage[stage] = tuple(
             sorted(candidates, key=lambda c: (not c.is_eligible, c.cost_s, c.backend.name))
@@ -62,13 +63,13 @@ def _judge(
     request: RouteRequest,
     probes: Probes,
     failures: Failures,
-    measured: Measured,
+    prices: Prices,
 ) -> Candidate:
     backend = offered.item
     verdict = _verdict(offered, request, probes, failures)
     ready = verdict if isinstance(verdict, Ready) else None
     refusal = verdict if isinstance(verdict, Refusal) else None
-    speed = None if ready is None else measured(backend, offered.plugin, ready)
+    speed = None if ready is None else prices.of_backend(backend, offered.plugin, ready)
     cost_s, evidence = estimate(backend, request.audio_s, speed, request.members)
     return Candidate(backend, offered.plugin, ready, refusal, cost_s, evidence)
 
@@ -79,20 +80,17 @@ def _verdict(
     backend = offered.item
     failure = failures.get((backend.stage, backend.name))
     if failure is not None:
-        return Refusal("failed", f"It failed earlier in this session: {failure}")
-    if backend.api > API_LEVEL:
-        return Refusal(
-            "api",
-            f"It was written for level {backend.api} of the plugin contract; this core has {API_LEVEL}.",
-            "Upgrade the core: pip install --upgrade allin1-core",
-        )
+        return Refusal("failed", failure)
+    problem = level_problem(backend.api)
+    if problem is not None:
+        return Refusal("api", *problem)
     named = False
-    for stage, name in request.choices:
-        if stage in backend.stages:
-            if name not in (backend.name, offered.plugin.name):
-                return Refusal("choice", f"{name} was asked for in stage {stage}.")
+    for choice in request.choices:
+        if choice.stage in backend.stages:
+            if not is_meant(offered, choice.name):
+                return Refusal("choice", f"{choice.name} was asked for in stage {choice.stage}.")
             # A plugin's name asks for what auto would take of it; only its own name asks for an opt-in.
-            named = named or name == backend.name
+            named = named or choice.name in (backend.name, full_name(offered))
     if backend.opt_in and not named:
         return Refusal(
             "opt-in",
@@ -103,18 +101,18 @@ def _verdict(
         fnmatchcase(request.architecture, pattern) for pattern in backend.models
     ):
         return Refusal("model", f"It cannot run models of architecture {request.architecture}.")
+    if "spectrogram" in backend.stages and backend.takes != request.takes:
+        return Refusal(
+            "model",
+            f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
+        )
     for stage, feature in request.features:
         if stage in backend.stages and feature not in backend.features:
             reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
             return Refusal("feature", reason, remedy)
-    if not named and (
-        backend.parity.rank > request.parity.rank
-        or (
-            backend.parity.level == request.parity.level
-            and backend.parity.tolerance > request.parity.tolerance
-        )
-    ):
-        return Refusal("parity", f"It promises {backend.parity}; {request.parity} was asked for.")
+    if not named and is_weaker(backend.parity, request.parity):
+        reason = f"It promises {backend.parity}; {request.parity} was asked for."
+        return Refusal("parity", reason)
     missing = probes.missing(backend.needs)
     if missing is not None:
         return Refusal("needs", missing.reason, missing.remedy)

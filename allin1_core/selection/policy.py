@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
-from allin1_core.contracts.route import Route, RouteRequest
+from allin1_core.contracts.route import Choice, Route, RouteRequest
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import STAGES, Stage
-from allin1_core.errors import SelectionError
-from allin1_core.plugins.collecting import Offers
+from allin1_core.errors import PLUGIN_FAILURES, SelectionError, in_full
+from allin1_core.plugins.collecting import Offered, Offers, full_name, is_meant, plain_name
 from allin1_core.plugins.loading import Plugins
-from allin1_core.selection.cost import PRIOR, Measured, PricedBridges, nothing_measured
-from allin1_core.selection.decision import Candidate, Decision, Refusal
+from allin1_core.selection.bridge_network import BridgeNetwork
+from allin1_core.selection.candidate import Candidate, Refusal
+from allin1_core.selection.cost import Prices
+from allin1_core.selection.decision import Decision
 from allin1_core.selection.eligibility import Failures, gate
+from allin1_core.selection.no_route import NoRouteError
 from allin1_core.selection.probing import Probes
+from allin1_core.selection.reachability import Candidates, refuse_unreachable
 from allin1_core.selection.routing import find_routes
 
 log = logging.getLogger(__name__)
@@ -37,66 +41,63 @@ def decide(
     request: RouteRequest,
     probes: Probes,
     failures: Failures,
-    sources: Mapping[Stage, str] | None = None,
-    measured: Measured = nothing_measured,
-    priced: PricedBridges | None = None,
+    prices: Prices,
 ) -> Decision:
     """Choose the route for `request`.
 
     What the user named is obeyed or refused, never replaced; then the plugins' ``allin1_select_route`` are
-    asked; then the cheapest route is taken. `sources` says of the choices in `request` where they came from,
-    where that is no argument; `measured` and `priced` know what was measured on this machine of backends and bridges.
+    asked; then the cheapest route by `prices` is taken.
 
     Raises
     ------
     SelectionError
         If a stage has no backend that may run, or one that was named cannot.
     """
-    sources = sources or {}
-    check_choices(offers, plugins, dict(request.choices), sources)
-    candidates = gate(offers, request, probes, failures, measured)
-    if request.device not in (None, "cpu"):
-        candidates = _keep_to_device(request, candidates)
-    for stage in request.stages:
-        if not any(candidate.is_eligible for candidate in candidates[stage]):
-            raise _nothing_for(stage, request, candidates[stage], sources)
-    eligible = [c.backend for found in candidates.values() for c in found if c.is_eligible]
-    spaces = {HOST, request.start, *(space for b in eligible for space in (b.consumes, b.produces))}
-    bridges = priced(spaces) if priced else dict.fromkeys(offers.bridges, PRIOR)
-    routes = find_routes(request, candidates, bridges)
-    if not routes:
-        _check_starts(request, candidates)
-        raise SelectionError(
-            "Every stage has a backend, but their arrays cannot be brought to each other: "
-            + "; ".join(
-                f"{stage}: {', '.join(c.backend.name for c in candidates[stage] if c.is_eligible)}"
-                for stage in request.stages
-            )
-            + ".",
-            remedy="Leave some of the choices to auto.",
-        )
+    check_choices(offers, plugins, request.choices)
+    candidates = gate(offers, request, probes, failures, prices)
+    try:
+        if request.device not in (None, "cpu"):
+            candidates = _keep_to_device(request, candidates)
+        _check_each_stage(request, candidates)
+        eligible = [c.backend for found in candidates.values() for c in found if c.is_eligible]
+        ends = (space for backend in eligible for space in (backend.consumes, backend.produces))
+        spaces = {HOST, request.start, *ends}
+        bridges = prices.of_bridges(spaces)
+        network = BridgeNetwork(bridges)
+        candidates = refuse_unreachable(request, candidates, network)
+        _check_each_stage(request, candidates)
+        routes = find_routes(request, candidates, network)
+        if not routes:
+            raise _nothing_through(request, candidates)
+    except SelectionError as error:
+        raise NoRouteError.of(error, request, candidates) from None
     chosen, decided_by = _ask_plugins(plugins, request, routes) or (routes[0], "auto")
     between = {b: said for b, said in bridges.items() if {b.source, b.destination} <= spaces}
-    return Decision(request, candidates, routes, chosen, decided_by, sources, between)
+    return Decision(request, candidates, routes, chosen, decided_by, network, between)
 
 
 def check_choices(
     offers: Offers,
     plugins: Plugins,
-    choices: Mapping[Stage, str],
-    sources: Mapping[Stage, str] | None = None,
+    choices: Iterable[Choice],
 ) -> None:
     """Raise :class:`SelectionError` if a stage or a backend was named that does not exist."""
-    for stage, name in choices.items():
-        by = said_by(stage, sources or {})
+    for choice in choices:
+        stage, name, by = choice.stage, choice.name, choice.said_by
         if stage not in STAGES:
             raise SelectionError(
                 f"There is no stage {stage}{by}.", remedy=f"Stages are {', '.join(STAGES)}."
             )
         covering = offers.covering(stage)
-        names = sorted({o.item.name for o in covering} | {o.plugin.name for o in covering})
-        if name in names:
+        meant = [o for o in covering if is_meant(o, name) or plain_name(o) == name]
+        if len({o.plugin.name for o in meant}) > 1:
+            raise SelectionError(
+                f"More than one plugin has a backend of stage {stage} that is called {name}{by}.",
+                remedy=f"Name one of {', '.join(sorted(map(full_name, meant)))}.",
+            )
+        if meant:
             continue
+        names = sorted({o.item.name for o in covering} | {o.plugin.name for o in covering})
         for record in plugins.records:
             if record.name == name and record.status != "loaded":
                 raise SelectionError(f"{record}", remedy=f"It was asked for{by}." if by else None)
@@ -109,23 +110,24 @@ def check_choices(
         raise SelectionError(f"No backend of stage {stage} is called {name}{by}.", remedy=remedy)
 
 
-def said_by(stage: Stage, sources: Mapping[Stage, str]) -> str:
-    """Words for where a choice came from, to stand behind it; none for an argument."""
-    return f" (said by {sources[stage]})" if stage in sources else ""
+def _check_each_stage(request: RouteRequest, candidates: Candidates) -> None:
+    """Raise where a stage has no backend that may run."""
+    for stage in request.stages:
+        if not any(candidate.is_eligible for candidate in candidates[stage]):
+            raise _nothing_for(stage, request, candidates[stage])
 
 
 def _nothing_for(
     stage: Stage,
     request: RouteRequest,
     candidates: tuple[Candidate, ...],
-    sources: Mapping[Stage, str],
 ) -> SelectionError:
-    named = dict(request.choices).get(stage)
-    if named is not None:
-        of_name = [c for c in candidates if named in (c.backend.name, c.plugin.name)]
+    choice = request.choice(stage)
+    if choice is not None:
+        of_name = [c for c in candidates if is_meant(Offered(c.backend, c.plugin), choice.name)]
         reasons = " ".join(f"{c.backend.name}: {c.refusal}" for c in of_name)
         return SelectionError(
-            f"The backend asked for, {stage}={named}{said_by(stage, sources)}, cannot run. {reasons}"
+            f"The backend asked for, {stage}={choice.name}{choice.said_by}, cannot run. {reasons}"
         )
     if not candidates and stage == "demix":
         return SelectionError(
@@ -138,18 +140,26 @@ def _nothing_for(
     return SelectionError(f"No backend can run stage {stage}. {reasons}")
 
 
-def _check_starts(request: RouteRequest, candidates: Mapping[Stage, tuple[Candidate, ...]]) -> None:
-    """Tell of a stage whose backends all start before what the run starts from."""
+def _nothing_through(request: RouteRequest, candidates: Candidates) -> SelectionError:
+    """Tell of backends that do not follow each other, such as those that all start before what the run starts from."""
     for stage in request.stages:
         eligible = [candidate.backend for candidate in candidates[stage] if candidate.is_eligible]
         if all(backend.stage not in request.stages for backend in eligible):
             names = ", ".join(f"{b.name} (from stage {b.stage})" for b in eligible)
-            raise SelectionError(
+            return SelectionError(
                 f"Stage {stage} can only be run by {names}, and the run starts behind that.",
                 remedy="Give the song itself, without stems."
                 if any(backend.stage == "demix" for backend in eligible)
                 else "Start earlier.",
             )
+    each = (
+        f"{stage}: {', '.join(c.backend.name for c in candidates[stage] if c.is_eligible)}"
+        for stage in request.stages
+    )
+    return SelectionError(
+        f"Every stage has a backend, but they do not follow each other: {'; '.join(each)}.",
+        remedy="Leave some of the choices to auto.",
+    )
 
 
 def _keep_to_device(
@@ -195,13 +205,16 @@ def _ask_plugins(
         name = implementation.plugin_name
         try:
             route = plugins.hook_of(name, "allin1_select_route")(request=request, routes=routes)
-        except Exception as error:
-            log.warning("Plugin %s could not choose a route: %s", name, error)
+            if route is None:
+                continue
+            # What it returned may be a copy; what is run is what was offered.
+            offered = next((one for one in routes if one == route), None)
+        except PLUGIN_FAILURES as error:
+            log.warning("Plugin %s could not choose a route: %s", name, in_full(error))
+            log.debug("hook allin1_select_route of plugin %s raised", name, exc_info=True)
             continue
-        if route is None:
-            continue
-        if route not in routes:
+        if offered is None:
             log.warning("Plugin %s chose a route that was not offered; it is ignored.", name)
             continue
-        return route, name
+        return offered, name
     return None

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import threading
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.version import InvalidVersion
 
 from allin1_core.contracts.backend import Backend, Needs
+from allin1_core.contracts.rules import find_fault, show
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable, Verdict
+from allin1_core.errors import PLUGIN_FAILURES, in_full
+
+log = logging.getLogger(__name__)
 
 #: Seconds that a probe may take. The first import of a large library from a cold disk can take most of it.
 PROBE_DEADLINE_S = 90.0
@@ -36,7 +42,11 @@ def check_needs(needs: Needs) -> Unavailable | None:
             installed = version(requirement.name)
         except PackageNotFoundError:
             return Unavailable(f"{requirement.name} is not installed.", remedy)
-        if not requirement.specifier.contains(installed, prereleases=True):
+        try:
+            fits = requirement.specifier.contains(installed, prereleases=True)
+        except (InvalidVersion, TypeError):  # its metadata is damaged
+            fits = not requirement.specifier
+        if not fits:
             return Unavailable(
                 f"{requirement.name} is at {installed}; it needs {requirement.specifier}.", remedy
             )
@@ -77,11 +87,10 @@ class Probes:
         def run() -> None:
             try:
                 verdict = load_target(target)()
-                if not isinstance(verdict, (Ready, Unavailable, Broken)):
-                    verdict = Broken(f"its probe {target} gave {verdict!r}, which is no verdict")
-            except (Exception, SystemExit) as error:
-                verdict = Broken(f"its probe {target} raised {type(error).__name__}: {error}")
-            answer.append(verdict)
+            except PLUGIN_FAILURES as error:
+                log.debug("probe %s raised", target, exc_info=True)
+                verdict = Broken(f"its probe {target} raised {in_full(error)}")
+            answer.append(_judged(verdict, target))
 
         # A daemon: a probe that hangs in a driver must not keep the program from ending.
         thread = threading.Thread(target=run, name=f"probe {target}", daemon=True)
@@ -90,3 +99,12 @@ class Probes:
         if not answer:
             return Broken(f"its probe {target} did not answer within {self._deadline_s:g} s")
         return answer[0]
+
+
+def _judged(verdict: object, target: str) -> Verdict:
+    """The verdict of the probe `target`, or that it gave none that can be used."""
+    for kind in (Ready, Unavailable, Broken):
+        if isinstance(verdict, kind):
+            fault = find_fault(verdict, kind)
+            return verdict if fault is None else Broken(f"its probe {target} gave {fault}")
+    return Broken(f"its probe {target} gave {show(verdict)}, which is no verdict")

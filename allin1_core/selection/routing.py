@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from allin1_core.contracts.parity import rank_of
 from allin1_core.contracts.route import Route, RouteRequest, Step
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
-from allin1_core.errors import BackendError
+from allin1_core.selection.bridge_network import BridgeNetwork
+from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import BYTES_PER_SECOND
-from allin1_core.selection.decision import Candidate
 
 #: Partial routes that are kept at each node; enough for ties, and for a plugin that wants alternatives.
 KEPT = 8
@@ -61,14 +62,13 @@ class _Path:
 def find_routes(
     request: RouteRequest,
     candidates: Mapping[Stage, Sequence[Candidate]],
-    bridges: Iterable[Bridge],
+    network: BridgeNetwork,
 ) -> tuple[Route, ...]:
     """Up to :data:`KEPT` routes, best first; empty if there is none.
 
     Best is the cheapest, where each weaker promise costs :data:`TIE` of its backend's time more; what is equal then
     goes to fewer bridges, then by name; never by the order of registration.
     """
-    network = BridgeNetwork(bridges)
     trunk = [s for s in request.stages if s not in _METRE + _SECTIONS]
     branches = [[s for s in request.stages if s in branch] for branch in (_METRE, _SECTIONS)]
     branches = [branch for branch in branches if branch]
@@ -118,7 +118,7 @@ def _chain(
                 if bridges is None:
                     continue
                 cost_s = candidate.cost_s + _price(bridges, stage, audio_s)
-                charged_s = cost_s + TIE * backend.parity.rank * candidate.cost_s
+                charged_s = cost_s + TIE * rank_of(backend.parity) * candidate.cost_s
                 step = Step(backend, candidate.plugin.name, bridges, cost_s)
                 boundaries[index + len(span)].append(
                     path.extended((step,), cost_s, charged_s, backend.produces)
@@ -151,52 +151,3 @@ def _bring_home(path: _Path, last: Stage, network: BridgeNetwork, audio_s: float
 def _price(bridges: tuple[Bridge, ...], stage: Stage, audio_s: float) -> float:
     size = BYTES_PER_SECOND[stage] * audio_s
     return sum(bridge.latency_s + size / bridge.bytes_per_second for bridge in bridges)
-
-
-class BridgeNetwork:
-    """Which bridges lead from one space to another."""
-
-    def __init__(self, bridges: Iterable[Bridge]) -> None:
-        self._from: dict[Space, list[Bridge]] = {}
-        for bridge in sorted(bridges, key=lambda b: (b.destination, b.target)):
-            self._from.setdefault(bridge.source, []).append(bridge)
-        self._known: dict[tuple[Space, Space], tuple[Bridge, ...] | None] = {}
-
-    def between(self, source: Space, destination: Space) -> tuple[Bridge, ...] | None:
-        """Bridges that lead there in order, cheapest for a megabyte; None if there is no way."""
-        key = (source, destination)
-        if key not in self._known:
-            self._known[key] = self._search(source, destination)
-        return self._known[key]
-
-    def way(self, source: Space, destination: Space) -> tuple[Bridge, ...]:
-        """As :meth:`between`, where there has to be a way.
-
-        Raises
-        ------
-        BackendError
-            There is none.
-        """
-        bridges = self.between(source, destination)
-        if bridges is None:
-            raise BackendError(f"No bridge leads from {source} to {destination}.")
-        return bridges
-
-    def _search(self, source: Space, destination: Space) -> tuple[Bridge, ...] | None:
-        count = itertools.count()
-        queue: list[tuple[float, int, Space, tuple[Bridge, ...]]] = [(0.0, next(count), source, ())]
-        done: set[Space] = set()
-        while queue:
-            price, _, space, way = heapq.heappop(queue)
-            if space == destination:
-                return way
-            if space in done:
-                continue
-            done.add(space)
-            for bridge in self._from.get(space, ()):
-                # A hair for each bridge, so that free ones are still counted.
-                more = bridge.latency_s + 1e6 / bridge.bytes_per_second + 1e-9
-                heapq.heappush(
-                    queue, (price + more, next(count), bridge.destination, (*way, bridge))
-                )
-        return None

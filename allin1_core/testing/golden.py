@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from allin1_core.contracts.metre import DEFAULT_THRESHOLD
 from allin1_core.contracts.model import Model, ModelCard
 
 
@@ -56,7 +57,9 @@ def trained(weights_dir: Path) -> Callable[..., Model]:
 
     def load(*folds: int) -> Model:
         members = [_arrays(weights_dir / f"harmonix-fold{fold}_mlx.npz") for fold in folds]
-        card = ModelCard("trained", "Trained networks", (), 0.24, "see source", "all-in-one")
+        card = ModelCard(
+            "trained", "Trained networks", (), DEFAULT_THRESHOLD, "see source", "all-in-one"
+        )
         return Model(card, tuple(members))
 
     return load

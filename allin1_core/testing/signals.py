@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from allin1_core.calibration.signals import music_stems as music_stems
-from allin1_core.calibration.signals import random_spectrogram as random_spectrogram
-from allin1_core.calibration.signals import song_activations as song_activations
-from allin1_core.calibration.signals import song_logits as song_logits
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Mix, Stems
+from allin1_core.measuring.signals import music_mix as music_mix
+from allin1_core.measuring.signals import music_stems as music_stems
+from allin1_core.measuring.signals import random_spectrogram as random_spectrogram
+from allin1_core.measuring.signals import song_activations as song_activations
+from allin1_core.measuring.signals import song_logits as song_logits
 
 
 def noise_stems(samples: int, *, channels: int = 2, seed: int = 0) -> Stems:

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from allin1_core.calibration.random_weights import random_model as random_model
-from allin1_core.calibration.random_weights import random_parameters as random_parameters
+from allin1_core.measuring.random_weights import random_model as random_model
+from allin1_core.measuring.random_weights import random_parameters as random_parameters

@@ -1,11 +1,18 @@
-"""The models that the core knows, read from ``catalogue.toml``."""
+"""The models that the core knows, read from ``catalogue.toml``.
+
+The trained models of upstream, which are downloaded, and the versions of the model ``builtin``: the files of the first lie
+in this package, those of earlier ones are downloaded.
+"""
 
 from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Iterator
 from importlib.resources import files
+from typing import Any
 
+from allin1_core.contracts.metre import TempoPrior
 from allin1_core.contracts.model import ModelCard, WeightsFile
 
 if sys.version_info >= (3, 11):
@@ -14,13 +21,59 @@ else:
     import tomli as tomllib
 
 
+#: Import name of the folder with the files of ``builtin``.
+BUILTIN = "allin1_core.weights.builtin"
+
+
 def catalogue() -> tuple[ModelCard, ...]:
+    """The ensembles ``harmonix-all`` and ``builtin``, each with its members after it, then earlier versions."""
+    text = files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    versions: list[dict[str, Any]] = table["builtin"]
+    cards = list(harmonix_cards(table))
+    for version in versions:
+        cards += builtin_cards(version, is_current=version is versions[0])
+    return tuple(cards)
+
+
+def builtin_cards(version: dict[str, Any], *, is_current: bool) -> Iterator[ModelCard]:
+    """The cards of one version of ``builtin``: the mean of the members, then each.
+
+    The current version's files come with this package. An earlier one has addresses, ``{member}`` in which stands for the
+    member's number, and ``@version`` in its names.
+    """
+    number = version["version"]
+    suffix = "" if is_current else f"@{number}"
+    members = []
+    for k, file in enumerate(version["members"]):
+        urls = () if is_current else tuple(url.format(member=k) for url in version["urls"])
+        package = BUILTIN if is_current else None
+        name = f"builtin-{k}{suffix}.npz"
+        members.append(WeightsFile(name, file["sha256"], file["size"], urls, package=package))
+    everyone = ("", version["summary"], tuple(members))
+    each = [
+        (f"-{k}", f"{version['summary']}, member {k}", (file,)) for k, file in enumerate(members)
+    ]
+    for middle, summary, own in (everyone, *each):
+        yield ModelCard(
+            name=f"builtin{middle}{suffix}",
+            summary=summary,
+            files=own,
+            downbeat_threshold=version["downbeat_threshold"],
+            licence=version["licence"],
+            source=version["source"],
+            context_frames=version["context_frames"],
+            tempo_prior=TempoPrior(**version["tempo_prior"]),
+            takes="mix",
+            version=number,
+        )
+
+
+def harmonix_cards(table: dict[str, Any]) -> tuple[ModelCard, ...]:
     """The ensemble ``harmonix-all``, then its members ``harmonix-fold0`` to ``harmonix-fold7``.
 
     The ensemble's threshold is the mean of its members', as in the package allin1 1.1.0.
     """
-    text = files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
     folds = []
     for number, fold in enumerate(table["folds"]):
         file = table["file"].format(fold=number)

@@ -17,7 +17,7 @@ Card = TypeVar("Card", bound=ModelCard | SeparatorCard)
 
 
 def find_card(name: str, cards: Iterable[Card]) -> Card:
-    """Find the card called `name`.
+    """Find the card called `name`; ``name@version`` names one of that version.
 
     Raises
     ------
@@ -27,6 +27,15 @@ def find_card(name: str, cards: Iterable[Card]) -> Card:
     known = {card.name: card for card in cards}
     if name in known:
         return known[name]
+    base, _, version = name.rpartition("@")
+    if base in known and version == getattr(known[base], "version", None):
+        return known[base]
+    shared = [full for full in known if full.rpartition("/")[2] == name]
+    if shared:
+        raise SelectionError(
+            f"More than one plugin has a model called {name!r}.",
+            remedy=f"Name one of {', '.join(shared)}.",
+        )
     if name in KNOWN_MODELS:
         raise SelectionError(
             f"The model {name!r} comes with {KNOWN_MODELS[name]}, which is not loaded.",

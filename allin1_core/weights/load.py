@@ -44,12 +44,12 @@ def load_model(
     Returns
     -------
     Model
-        Its arrays are float32 and cannot be written to.
+        Its arrays are float32, also where the file stores float16, and cannot be written to.
 
     Raises
     ------
     WeightsError
-        A file is missing, damaged, or no archive of float32 arrays.
+        A file is missing, damaged, or no archive of float32 or float16 arrays.
     """
     files = read_weights(
         card, find_folders(weights_dir), allow_download=download, progress=progress
@@ -109,13 +109,14 @@ def _parse(file: Found) -> Parameters:
             f"Not an archive of NumPy arrays: {reason}.", remedy=_REMEDY, path=file.path
         ) from error
     for name, array in parameters.items():
-        if array.dtype != np.float32:
+        if array.dtype not in (np.float32, np.float16):
             raise WeightsError(
-                f"The array {name} is {array.dtype}; parameters are float32.",
+                f"The array {name} is {array.dtype}; parameters are float32 or float16.",
                 remedy=_REMEDY,
                 path=file.path,
             )
-        array.setflags(write=False)
+        parameters[name] = array.astype(np.float32, copy=False)
+        parameters[name].setflags(write=False)
     return parameters
 
 

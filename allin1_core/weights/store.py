@@ -3,6 +3,7 @@
 A file is looked for in the folder given as an argument, in the folder that ``ALLIN1_WEIGHTS_DIR``
 names, in the cache, then where other programs keep it; what is nowhere is downloaded into the cache. Every file is
 checked whenever it is read. A damaged file in a folder that the user named is an error; one in the cache is replaced.
+A file that is installed with a package is looked for there alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
@@ -92,13 +94,22 @@ def is_here(card: ModelCard | SeparatorCard, folders: Folders) -> bool:
 def _find(file: WeightsFile, folders: Folders) -> tuple[WeightsFile, Path] | None:
     """The file, or the alternative to it, that would be used, and its path."""
     for one in (file, *file.alternatives):
-        for folder in (*folders.named, folders.downloads):
+        own = None if one.package is None else _package_folders(one.package)
+        for folder in (*folders.named, folders.downloads) if own is None else own:
             if os.path.lexists(folder / one.name):
                 return one, folder / one.name
         for pattern in one.places:
             for path in sorted(glob.glob(pattern)):  # noqa: PTH207 - a pattern of whole paths
                 return one, Path(path)
     return None
+
+
+def _package_folders(package: str) -> list[Path]:
+    try:
+        spec = find_spec(package)
+    except ModuleNotFoundError:  # of a package that it is in
+        return []
+    return [] if spec is None else [Path(f) for f in spec.submodule_search_locations or ()]
 
 
 def inspect(file: WeightsFile, folders: Folders) -> Found | None:
@@ -148,12 +159,15 @@ def read_weights(
     ------
     WeightsError
         A file in a folder that the user named is damaged, or a file is missing and was not, or could
-        not be, downloaded.
+        not be, downloaded; or one that comes with a package is damaged or missing.
     """
     for folder in folders.named:
         if not folder.is_dir():
             _logger.warning("There is no folder %s to take weights from; looking further.", folder)
     stock = {file: inspect(file, folders) for file in card.files}
+    for file, there in stock.items():
+        if file.package is not None and (there is None or there.damage):
+            raise _badly_installed(file, file.package, there)
     damaged = [there for there in stock.values() if there and there.damage]
     for there in damaged:
         if there.path.parent in folders.named:
@@ -214,6 +228,15 @@ def _download_missing(
         fetched[file] = there
         done += file.size
     return fetched
+
+
+def _badly_installed(file: WeightsFile, package: str, there: Found | None) -> WeightsError:
+    what = f"{file.name} is missing from the package {package}, with which it should be installed."
+    return WeightsError(
+        what if there is None else str(there.damage),
+        remedy=f"Install again the distribution that brings {package.partition('.')[0]}.",
+        path=None if there is None else there.path,
+    )
 
 
 def _not_here(

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 
 from allin1_core.calibration.conditions import conditions_of
+from allin1_core.calibration.measurements import Measurement, find_speed
 from allin1_core.calibration.store import (
     Calibration,
-    Measurement,
     calibration_path,
-    find_speed,
     load_calibration,
     save_calibration,
 )
@@ -34,9 +33,17 @@ def conditions(
     metre=DEFAULT_METRE,
     demix=DEFAULT_DEMIX,
     threads=None,
+    options=None,
 ):
     return conditions_of(
-        backend, plugin, ready, model=model, metre=metre, demix=demix, threads=threads
+        backend,
+        plugin,
+        ready,
+        model=model,
+        metre=metre,
+        demix=demix,
+        threads=threads,
+        options=options,
     )
 
 
@@ -71,6 +78,7 @@ def test_what_is_saved_is_found_again(tmp_path):
         {"ready": Ready("cuda:0", "Some GPU, Library 2.1")},
         {"model": "all-in-one, 1"},
         {"threads": 2},
+        {"options": {"batch": 4}},
         {"backend": Backend("mine", "nn", "nowhere:create", needs=Needs(("packaging>=1",)))},
         {"backend": Backend("other", "nn", "nowhere:create", needs=BACKEND.needs)},
         {"backend": Backend("mine", "functional", "nowhere:create", needs=BACKEND.needs)},

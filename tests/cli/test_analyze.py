@@ -45,7 +45,10 @@ def test_a_song_is_analysed_and_written(random_model, song, tmp_path, capsys):
 def test_the_mix_names_the_result_and_the_stems_give_it(random_model, song, tmp_path, capsys):
     out = tmp_path / "out"
     stems = [f"--stems-{name}={song / name}.wav" for name in ("bass", "drums", "other", "vocals")]
-    assert run([str(tmp_path / "mix.mp3"), *random_model, "-o", str(out), *stems]) == 0
+    command = [str(tmp_path / "mix.mp3"), *random_model, "-o", str(out), *stems]
+    assert run(command) == 3  # misspelt
+    (tmp_path / "mix.mp3").touch()
+    assert run(command) == 0
     assert files(out) == ["mix.json"]
 
 

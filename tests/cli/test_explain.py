@@ -66,3 +66,19 @@ def test_measuring_is_told_of_as_it_happens_and_only_on_request(
     assert printed.out.count("measured here on") == 2
     assert run(["explain", "--calibrate"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_that_there_is_no_route_is_explained_like_a_route(capsys, monkeypatch, isolated_plugins):
+    arguments = ["explain", "-b", "functional=reference", "--device", "npu"]
+    assert run(arguments) == 5
+    printed = capsys.readouterr()
+    assert "route      none" in printed.out
+    assert "reference" in printed.out
+    assert printed.err == (
+        "allin1: error: No installed backend runs on device npu. See 'allin1 backends' for what there is.\n"
+    )
+    assert run([*arguments, "--json"]) == 5
+    values = json.loads(capsys.readouterr().out)
+    assert values["route"] is None
+    assert values["trouble"]["message"] == "No installed backend runs on device npu."
+    assert values["stages"]["nn"][0]["name"] == "reference"

@@ -12,6 +12,7 @@ import pytest
 
 from allin1_core.cli.main import COMMANDS, run
 from allin1_core.io import audio
+from allin1_core.runtime.session import Session
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -96,9 +97,29 @@ def test_what_a_person_can_mend_is_one_line_without_a_traceback(capsys, argument
     assert "Traceback" not in err
 
 
-def test_a_traceback_is_shown_when_asked_for(tmp_path):
-    with pytest.raises(Exception, match="abacus"):
-        run(["--traceback", "analyze", "x.wav", "-b", "nn=abacus"])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyze", "x.wav", "-m", "abacus"],
+        ["x.wav", "-m", "abacus"],
+        ["backends", "-m", "abacus"],
+        ["bench", "-m", "abacus"],
+        ["explain", "-m", "abacus"],
+        ["weights", "path", "abacus"],
+    ],
+)
+def test_a_traceback_is_shown_by_every_command_when_asked_for(capsys, arguments, first):
+    where = 0 if first else len(arguments)
+    assert run([*arguments[:where], "--traceback", *arguments[where:]]) == 5
+    err = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in err
+    assert "allin1: error: There is no model called 'abacus'" in err
+
+
+def test_what_comes_after_two_hyphens_is_no_option(capsys):
+    assert run(["explain", "--seconds", "9", "--", "--traceback"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_backends_are_listed_for_programs(capsys):
@@ -175,3 +196,23 @@ def test_a_model_of_a_plugin_that_is_not_here_says_which(capsys, monkeypatch, is
     monkeypatch.setattr("allin1_core.cli.explain.load_plugins", lambda ctx: isolated_plugins())
     assert run(["explain", "-m", "madmom-rnn"]) == 5
     assert "pip install allin1-madmom" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), SystemExit(3)])
+def test_doctor_makes_the_other_checks_where_one_cannot_be_made(capsys, monkeypatch, error):
+    def broken(*_, **options):
+        raise error
+
+    monkeypatch.setattr(Session, "candidates", broken)
+    assert run(["doctor", "-m", "harmonix-fold0", "--json"]) == 1
+    checks = json.loads(capsys.readouterr().out)
+    (wrong,) = [check for check in checks if check["state"] == "wrong"]
+    assert wrong["name"] == "route"
+    assert type(error).__name__ in wrong["text"]
+    assert {"machine", "plugin", "audio"} <= {check["name"] for check in checks}
+
+
+def test_sys_exit_that_nobody_caught_is_an_error_and_no_silent_end(capsys, monkeypatch):
+    monkeypatch.setattr(Session, "explain", lambda *_, **options: sys.exit(0))
+    assert run(["explain", "--seconds", "10"]) == 1
+    assert "called sys.exit(0)" in capsys.readouterr().err

@@ -72,7 +72,7 @@ def small(good: Path, monkeypatch: pytest.MonkeyPatch):
         )
     )
     monkeypatch.setattr("allin1_core.weights.catalogue.catalogue", lambda: cards)
-    monkeypatch.setattr("allin1_core.cli.weights._DEFAULT", "small-all")
+    monkeypatch.setattr("allin1_core.cli.weights.DEFAULT_MODEL", "small-all")
     yield cards
     server.shutdown()
     thread.join()
@@ -280,3 +280,23 @@ print(sorted({"numpy", "pooch", "requests", "rich"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_model_of_this_package_is_here_without_a_download(cache):
+    lines = {line.split()[0]: line for line in run_well("list").splitlines() if line}
+    assert "comes with the package" in lines["builtin"]
+    assert "(version " in lines["builtin-0"]
+    models = {model["name"]: model for model in json.loads(run_well("list", "--json"))}
+    builtin = models["builtin"]
+    assert (builtin["takes"], models["harmonix-all"]["takes"]) == ("mix", "stems")
+    assert builtin["version"]
+    paths = [file["path"] for file in builtin["files"]]
+    assert all(file["comes_with"] == "allin1_core.weights.builtin" for file in builtin["files"])
+    assert run_well("path", "builtin").split() == paths
+    assert run_well("fetch", "builtin").split() == paths
+    assert (
+        run_well("fetch", f"builtin@{builtin['version']}", "--weights-dir", cache).split() == paths
+    )
+    assert list(cache.iterdir()) == []
+    verified = json.loads(run_well("verify", "builtin", "--json"))
+    assert [(file["path"], file["status"]) for file in verified] == [(p, "ok") for p in paths]

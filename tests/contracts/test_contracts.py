@@ -150,3 +150,17 @@ def test_madmoms_decoder_is_called_by_its_own_names():
     }
     with pytest.raises(ContractError, match="knows no prior over tempo"):
         MetreParameters(tempo_prior=TempoPrior(120, 0.7)).madmom_arguments(100.0)
+
+
+def test_sections_must_have_a_strength_for_each_inner_boundary_and_labels_for_each_segment() -> (
+    None
+):
+    segments = (Segment(0.0, 1.0, "verse"), Segment(1.0, 2.0, "chorus"))
+    labels = (0.1,) * 10
+    Sections(segments, (0.5,), (labels, labels)).validate()
+    with pytest.raises(ContractError, match="boundary_strengths"):
+        Sections(segments, (0.5, 0.5)).validate()
+    with pytest.raises(ContractError, match="label_probabilities"):
+        Sections(segments, None, (labels,)).validate()
+    with pytest.raises(ContractError, match="label_probabilities"):
+        Sections(segments, None, (labels, labels[1:])).validate()

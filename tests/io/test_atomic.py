@@ -52,7 +52,10 @@ def test_errors_of_our_own_pass_unchanged(tmp_path: Path) -> None:
 
 def test_a_full_disk_while_writing_names_the_destination(tmp_path: Path) -> None:
     destination = tmp_path / "notes.txt"
-    with pytest.raises(OutputError, match="No space left") as caught, atomic_path(destination):
+    with (
+        pytest.raises(OutputError, match="the disk is full .No space left") as caught,
+        atomic_path(destination),
+    ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.path == str(destination)
     assert names(tmp_path) == []

@@ -257,16 +257,15 @@ def mp3_of_unknown_length(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("without_av")
-def test_mp3_of_unknown_length_is_read_with_a_warning_where_it_may_be_cut(
-    mp3_of_unknown_length: Path,
+@pytest.mark.parametrize("with_av", [False, True])
+def test_mp3_of_unknown_length_is_read_whole(
+    mp3_of_unknown_length: Path, with_av: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(audio, "has_pyav", lambda: with_av)
     assert probe_audio(mp3_of_unknown_length).duration_s is None
     samples, info = read_audio(mp3_of_unknown_length)
-    assert samples.shape[1] < 44_100 * 20
-    assert len(info.warnings) == 1
-    assert "has no note of its length" in info.warnings[0]
-    assert "allin1-core[av]" in info.warnings[0]
+    assert 44_100 * 20 <= samples.shape[1] < 44_100 * 20.1
+    assert info.warnings == ()
 
 
 @pytest.mark.usefixtures("without_av")
@@ -475,13 +474,6 @@ def test_m4a_starts_when_the_wav_does(
     assert probe_audio(tmp_path / name).duration_s == pytest.approx(5.0, abs=0.05)
     if codec == "alac":
         np.testing.assert_allclose(samples, wav, atol=1e-4)
-
-
-def test_mp3_of_unknown_length_is_read_whole_by_ffmpeg(mp3_of_unknown_length: Path) -> None:
-    pytest.importorskip("av", reason="needs the extra allin1-core[av]")
-    samples, info = read_audio(mp3_of_unknown_length)
-    assert 44_100 * 20 <= samples.shape[1] < 44_100 * 20.1
-    assert info.warnings == ()
 
 
 def test_a_film_without_sound_and_a_text_are_refused_by_ffmpeg_too(tmp_path: Path) -> None:

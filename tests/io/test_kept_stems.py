@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ import soundfile
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.errors import OutputError
+from allin1_core.io import kept_stems
 from allin1_core.io.kept_stems import NOTE, stems_to_keep
 from allin1_core.io.stems import find_stems, read_stems
+from allin1_core.io.wav import StereoWriter
 from allin1_core.testing.signals import noise_stems
 
 BY = ("torch-cpu", "torch", "0.1.0")
@@ -90,17 +94,25 @@ def rewrite(kept, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def of_now(kept):
+    """The same, by another run."""
+    return stems_to_keep(kept.folder.parents[1], "song", kept.source, kept.parameters)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda kept: kept.source.write_bytes(b"another song"),
-        lambda kept: os.utime(kept.source, (1, 1)),
+        lambda kept: kept.source.write_bytes(b"b song"),
         lambda kept: kept.source.unlink(),
         lambda kept: (kept.folder / NOTE).unlink(),
         lambda kept: (kept.folder / NOTE).write_text("{"),
         lambda kept: (kept.folder / NOTE).write_text("[1]"),
-        lambda kept: rewrite(kept, schema=2),
-        lambda kept: rewrite(kept, of=None),
+        *(lambda kept: rewrite(kept, schema=1), lambda kept: rewrite(kept, schema=[])),
+        lambda kept: rewrite(kept, separation=None),
+        *(lambda kept: rewrite(kept, by=1), lambda kept: rewrite(kept, by=[["torch"]])),
+        lambda kept: rewrite(kept, sizes=[1, 2]),
+        lambda kept: (kept.folder / NOTE).write_text("[" * 100_000),
         lambda kept: (kept.folder / "bass.wav").unlink(),
         lambda kept: (kept.folder / "bass.wav").write_bytes(b"cut off"),
     ],
@@ -108,7 +120,72 @@ def rewrite(kept, **changes):
 def test_they_are_not_found_once_anything_has_changed(kept, change):
     write(kept, noise_stems(2000))
     change(kept)
-    assert kept.find() is None
+    assert of_now(kept).find("torch") is None
+
+
+def test_they_are_found_wherever_the_same_song_lies(kept, tmp_path):
+    write(kept, noise_stems(2000))
+    os.utime(kept.source, (1, 1))
+    kept.source.rename(tmp_path / "moved.mp3")
+    moved = stems_to_keep(tmp_path / "demix", "song", tmp_path / "moved.mp3", kept.parameters)
+    assert moved.find() == kept.find()
+    moved.check()
+
+
+@pytest.mark.parametrize("content", [b"b song", b"a longer song"])
+def test_stems_of_a_song_that_was_replaced_meanwhile_are_not_kept(kept, content):
+    with kept.writing(lambda: 2000, BY) as take:
+        take(noise_stems(1000))
+        other = kept.source.with_name("new")
+        other.write_bytes(content)
+        os.utime(other, ns=(1, kept.source.stat().st_mtime_ns))
+        other.replace(kept.source)
+        take(noise_stems(1000))
+    assert "the song changed" in str(kept.problem)
+    assert not kept.folder.parent.exists()
+
+
+def test_a_song_that_was_only_touched_meanwhile_is_the_same(kept):
+    with kept.writing(lambda: 2000, BY) as take:
+        take(noise_stems(2000))
+        kept.source.touch()
+    assert kept.problem is None
+    assert kept.find() is not None
+
+
+def test_a_folder_with_anything_else_in_it_is_never_replaced(kept, tmp_path):
+    write(kept, noise_stems(2000))
+    (kept.folder / "my notes.txt").write_text("mine")
+    for _ in range(2):
+        with pytest.raises(OutputError, match=r"holds my notes\.txt"):
+            kept.check(overwrite=True)
+        write(kept, noise_stems(3000))
+        assert r"holds my notes.txt" in str(kept.problem)
+    assert kept.find() is not None
+    assert (kept.folder / "my notes.txt").read_text() == "mine"
+    other = stems_to_keep(tmp_path / "demix", "other", kept.source, kept.parameters)
+    (other.folder / "bass.wav").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"holds bass\.wav"):
+        other.check(overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_song_without_a_name_keeps_its_stems_to_itself(tmp_path, song, name):
+    first = stems_to_keep(tmp_path / "demix", "first", song, DemixParameters())
+    nameless = stems_to_keep(tmp_path / "demix", name, song, DemixParameters())
+    write(first, noise_stems(2000))
+    for _ in range(2):
+        write(nameless, noise_stems(2000))
+    assert nameless.folder.parent == first.folder.parent
+    assert first.find() is not None
+    assert nameless.find() is not None
+
+
+def test_a_disk_that_has_no_room_is_told_before_anything_is_separated(kept, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=50_000_000))
+    kept.check(seconds=30)
+    with pytest.raises(OutputError, match="disk is full .50.0 MB free, 85.7 MB needed"):
+        kept.check(seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +200,8 @@ def test_another_song_of_the_same_name_neither_finds_nor_replaces_them(kept, tmp
     write(kept, noise_stems(2000))
     other = tmp_path / "other" / "song.mp3"
     other.parent.mkdir()
-    other.write_bytes(b"a song")
-    rival = replace(kept, source=other)
+    other.write_bytes(b"b song")
+    rival = stems_to_keep(tmp_path / "demix", "song", other, kept.parameters)
     assert rival.find() is None
     with pytest.raises(OutputError, match=f"holds the stems of {kept.source}.*--overwrite"):
         rival.check()
@@ -150,58 +227,46 @@ def test_what_ends_it_early_leaves_nothing_and_what_was_there(kept, error):
             take(noise_stems(1000))
             raise error
 
-    for before in ([], ["song"]):
+    for before in (False, True):
         with pytest.raises(error):
             begin_to_write()
-        assert left_over(kept) == before
+        assert kept.folder.parents[1].exists() == before
+        assert not before or left_over(kept) == ["song"]
         write(kept, noise_stems(2000, seed=4))
     read, _, _ = read_stems(kept.find())
     np.testing.assert_array_equal(read.samples, noise_stems(2000, seed=4).samples)
 
 
-def test_a_full_disk_is_told_with_the_path_and_leaves_nothing(kept, monkeypatch):
-    def full(self, data):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(soundfile.SoundFile, "write", full)
-    with pytest.raises(OutputError, match="No space left on device") as caught:
-        write(kept, noise_stems(2000))
-    assert str(kept.folder) in str(caught.value)
-    assert "--demix-dir" in str(caught.value)
-    assert left_over(kept) == []
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
-def test_a_device_that_is_really_full_is_told(kept, monkeypatch):
-    class Full(soundfile.SoundFile):
-        def __init__(self, path, *arguments, **options):
-            super().__init__("/dev/full", *arguments, **options)
+def test_a_full_disk_is_told_with_the_path_leaves_nothing_and_ends_no_separation(kept, monkeypatch):
+    class Full(StereoWriter):
+        def __init__(self, path, *arguments):
+            super().__init__(Path("/dev/full"), *arguments)
 
-    monkeypatch.setattr(soundfile, "SoundFile", Full)
-    with pytest.raises(OutputError, match="cannot be written"):
-        write(kept, noise_stems(200_000))
-    assert left_over(kept) == []
+    monkeypatch.setattr(kept_stems, "StereoWriter", Full)
+    write(kept, noise_stems(2000))
+    assert "the disk is full (No space left on device)" in str(kept.problem)
+    assert kept.problem.path == str(kept.folder)
+    assert "--demix-dir" in str(kept.problem)
+    assert not kept.folder.parents[1].exists()
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_separated(tmp_path, song):
     (tmp_path / "demix").write_text("a file")
     kept = stems_to_keep(tmp_path / "demix", "song", song, DemixParameters())
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="demix is no folder"):
         kept.check()
 
 
 def test_earlier_stems_stay_where_the_new_ones_cannot_take_their_place(kept, monkeypatch):
     write(kept, noise_stems(2000))
-    rename = Path.rename
 
     def failing(self, target):
-        if self.name.endswith(".part"):
-            raise PermissionError(13, "Permission denied")
-        return rename(self, target)
+        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(OutputError, match="Permission denied"):
-        write(kept, noise_stems(3000))
+    monkeypatch.setattr(Path, "replace", failing)
+    write(kept, noise_stems(3000))
+    assert "Permission denied" in str(kept.problem)
     monkeypatch.undo()
     assert kept.find() is not None
     assert left_over(kept) == ["song"]

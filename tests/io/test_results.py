@@ -5,11 +5,13 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,24 @@ from hypothesis import strategies as st
 
 from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.metre import TempoAlternative
-from allin1_core.contracts.result import SCHEMA, AnalysisResult, Confidence, Provenance, StageRecord
+from allin1_core.contracts.result import (
+    SCHEMA,
+    AnalysisResult,
+    Confidence,
+    Provenance,
+    SegmentConfidence,
+    StageRecord,
+    Tempo,
+)
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
-from allin1_core.io.results import ACTIVATIONS, load_result, save_result, to_json
+from allin1_core.io.results import (
+    ACTIVATIONS,
+    check_destination,
+    load_result,
+    save_result,
+    to_json,
+)
 
 FIELDS = (
     "path",
@@ -31,6 +47,7 @@ FIELDS = (
     "downbeats",
     "beat_positions",
     "segments",
+    "tempo",
     "confidence",
     "alternatives",
     "warnings",
@@ -42,6 +59,7 @@ PROVENANCE = Provenance(
     input={"kind": "stems", "files": [{"path": "a/bass.wav", "sample_rate": 48000}]},
     stages=(StageRecord(("metrical_prep", "metrical_dbn"), "numpy", "core", "0.1.0", "cpu", 0.25),),
     fallbacks=("torch failed: out of memory.",),
+    postprocessors=("smoother",),
 )
 
 
@@ -91,6 +109,7 @@ def test_the_json_begins_as_the_originals_and_has_its_layout(tmp_path: Path) -> 
             }
           ],
           "schema": 1,
+          "tempo": null,
           "confidence": null,
           "alternatives": [],
           "warnings": [],
@@ -115,6 +134,23 @@ seconds = st.floats(0, 1e5, allow_nan=False)
         st.lists(st.floats(0, 1)),
         st.none() | st.floats(0, 1),
         st.dictionaries(st.integers(1, 12), st.floats(-1e6, 0) | st.just(-math.inf)),
+        st.none()
+        | st.lists(
+            st.builds(
+                SegmentConfidence,
+                st.none() | st.floats(0, 1),
+                st.dictionaries(st.sampled_from(HARMONIX_LABELS), st.floats(0, 1)),
+            )
+        ),
+    ),
+    tempo=st.none()
+    | st.builds(
+        Tempo,
+        st.floats(1, 999),
+        seconds,
+        st.floats(0, 1),
+        st.booleans(),
+        st.none() | st.lists(st.tuples(seconds, st.floats(1, 999))),
     ),
     alternatives=st.lists(
         st.builds(
@@ -136,6 +172,7 @@ def test_what_is_saved_is_what_is_loaded(
     positions: list[int],
     segments: list[Segment],
     confidence: Confidence | None,
+    tempo: Tempo | None,
     alternatives: list[TempoAlternative],
     warnings: list[str],
 ) -> None:
@@ -147,6 +184,7 @@ def test_what_is_saved_is_what_is_loaded(
         positions,
         segments,
         confidence=confidence,
+        tempo=tempo,
         warnings=warnings,
     )
     saved = save_result(result, tmp_path, "song", overwrite=True)
@@ -248,30 +286,99 @@ def test_the_same_input_by_another_spelling_is_replaced(
     assert load_result(path).bpm == 3
 
 
-@pytest.mark.parametrize("content", ["", '{"path": "so', "\xff"])
-def test_a_json_that_is_cut_short_is_replaced(tmp_path: Path, content: str) -> None:
+A_RESULT = json.dumps(to_json(a_result()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"path": "so',
+        b"\xff",
+        b"my notes",
+        f"{A_RESULT}\n{A_RESULT}".encode(),
+        f"\ufeff{A_RESULT}".encode(),
+        A_RESULT.encode("utf-16"),
+        A_RESULT.replace("120", "Infinity").encode(),
+        b"[" * 100_000,
+        *(b"[]", b"null", b"{}", b'{"path": 3}', b'{"path": "a\\u0000b"}', b'{"path": "\\ud800"}'),
+    ],
+    ids=lambda content: repr(content[:20]),
+)
+def test_what_is_no_result_is_kept_unless_told_otherwise(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "song.json"
-    path.write_bytes(content.encode("latin-1"))
+    path.write_bytes(content)
     with pytest.raises(OutputError) as caught:
         load_result(path)
     assert caught.value.path == str(path)
-    save_result(a_result(), tmp_path, "song")
-    assert load_result(path).beats == a_result().beats
-
-
-@pytest.mark.parametrize("content", ["[]", "null", "{}", '{"path": 3}', '{"name": "my list"}'])
-def test_a_json_that_is_no_result_is_kept_unless_told_otherwise(
-    tmp_path: Path, content: str
-) -> None:
-    path = tmp_path / "song.json"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(OutputError, match="is no result of an analysis"):
-        load_result(path)
-    with pytest.raises(OutputError, match="is no result of an analysis"):
+    with pytest.raises(OutputError, match="is no result of an analysis.*--overwrite"):
         save_result(a_result(), tmp_path, "song")
-    assert path.read_text(encoding="utf-8") == content
+    assert path.read_bytes() == content
     save_result(a_result(), tmp_path, "song", overwrite=True)
     assert load_result(path).beats == a_result().beats
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few make links")
+@pytest.mark.parametrize("target", ["notes.txt", "nothing"])
+def test_a_link_to_something_else_is_kept_and_its_target_always(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "song.json").symlink_to(target)
+    with pytest.raises(OutputError, match="--overwrite"):
+        save_result(a_result(), tmp_path, "song")
+    save_result(a_result(), tmp_path, "song", overwrite=True)
+    assert names(tmp_path) == ["notes.txt", "song.json"]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / "song.json").is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_a_result_that_may_not_be_read_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_result(a_result(), tmp_path, "song")
+    plain_open = Path.open
+
+    def refuse(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return plain_open(self, *arguments, **options)
+
+    # Whoever runs the tests as root may read everything.
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(OutputError, match="cannot be read .Permission denied.*--overwrite"):
+        save_result(a_result(), tmp_path, "song")
+
+
+@pytest.mark.parametrize("name", ["song.json", "song.embed.npy"])
+def test_a_folder_in_the_way_is_told_before_the_analysis(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        check_destination(tmp_path, "song", "song.wav", overwrite=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other limits on names")
+def test_a_name_too_long_is_told_before_the_analysis(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="name too long"):
+        check_destination(tmp_path, "n" * 250, "song.wav")
+
+
+def test_looking_at_a_destination_makes_no_folder(tmp_path: Path) -> None:
+    check_destination(tmp_path / "a" / "b", "song", "song.wav")
+    assert names(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "b"):
+        with pytest.raises(OutputError, match="is no folder"):
+            check_destination(folder, "song", "song.wav")
+
+
+def test_a_full_disk_is_told_before_the_analysis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(OutputError, match="the disk is full"):
+        check_destination(tmp_path / "new", "song", "song.wav")
 
 
 def test_arrays_of_an_earlier_run_are_not_taken_for_the_new_results(tmp_path: Path) -> None:
@@ -295,33 +402,13 @@ def test_a_full_disk_leaves_the_earlier_result_whole(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OutputError, match="No space left"):
+    with pytest.raises(OutputError, match="the disk is full .No space left"):
         save_result(a_result(activations=some_activations(2)), tmp_path, "song")
     assert names(tmp_path) == ["song.activ.npz", "song.json"]
     loaded = load_result(path)
     assert loaded.bpm == 90
     assert loaded.activations is not None
     np.testing.assert_array_equal(loaded.activations["beat"], some_activations(1)["beat"])
-
-
-def test_a_run_killed_between_the_files_leaves_no_json(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = save_result(a_result(activations=some_activations(1)), tmp_path, "song")
-    plain_replace = Path.replace
-    calls = []
-
-    def kill_at_the_second(self: Path, target: Path) -> Path:
-        calls.append(target)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return plain_replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", kill_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        save_result(a_result(activations=some_activations(2)), tmp_path, "song")
-    assert [call.name for call in calls] == ["song.activ.npz", "song.json"]
-    assert not path.exists()
 
 
 def test_a_missing_json_is_a_clear_error(tmp_path: Path) -> None:
@@ -339,6 +426,19 @@ def test_a_missing_json_is_a_clear_error(tmp_path: Path) -> None:
         ({"provenance": {"version": "1"}}, "is no result"),
         ({"schema": SCHEMA + 1}, "newer version"),
         ({"schema": "1"}, "is no result"),
+        ({"path": "a\0b"}, "NUL"),
+        ({"beats": "123"}, "beats is no list"),
+        ({"beats": ["1"]}, "beats is no number"),
+        ({"beats": [10**400]}, "out of range"),
+        ({"beats": [True]}, "beats is no number"),
+        ({"beat_positions": [1.5]}, "no whole number"),
+        ({"beat_positions": [10**30]}, "out of range"),
+        ({"segments": {"start": 0}}, "segments is no list"),
+        ({"segments": [[0, 1, "intro"]]}, "is no object"),
+        ({"warnings": "one"}, "warnings is no list"),
+        ({"confidence": []}, "is no object"),
+        ({"confidence": {"beats": [], "metre": 1, "metre_log_probabilities": {"x": 1}}}, "a key"),
+        ({"provenance": "here"}, "is no object"),
     ],
 )
 def test_a_json_with_a_wrong_value_is_refused(
@@ -364,11 +464,11 @@ def test_damaged_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
             load_result(path)
     assert load_result(path, load_activations=False).bpm == 120
     activations.write_bytes(embeddings.read_bytes())
-    with pytest.raises(OutputError, match="does not hold beat, downbeat"):
+    with pytest.raises(OutputError, match="is damaged .File is not a zip"):
         load_result(path)
     activations.write_bytes(whole)
     embeddings.write_bytes(whole)
-    with pytest.raises(OutputError, match="not one"):
+    with pytest.raises(OutputError, match=r"song\.embed\.npy: is damaged"):
         load_result(path)
     np.save(embeddings, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(OutputError, match=r"song\.embed\.npy: is damaged"):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from allin1_core.plugins.loading import BUILT_IN
+
 HOOKS = """
 from allin1_core.contracts.backend import Backend
 from allin1_core.markers import hookimpl
@@ -143,4 +145,36 @@ def test_a_bad_plugin_can_be_blocked(site: Path) -> None:
 
 
 def test_nothing_is_loaded_when_autoload_is_off(site: Path) -> None:
-    assert set(records(site, ALLIN1_DISABLE_AUTOLOAD="1")) == {"reference", "harmonix"}
+    assert set(records(site, ALLIN1_DISABLE_AUTOLOAD="1")) == set(BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    ("entry_points", "metadata"),
+    [
+        ("[allin1]\nno equals sign\n", "Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n"),
+        ("[allin1]\nno-version = plug_good\n", "Metadata-Version: 2.1\nName: odd\n"),
+        ("[allin1]\nno-metadata = plug_good\n", ""),
+    ],
+)
+def test_damaged_metadata_of_one_distribution_does_not_hide_the_others(
+    site: Path, tmp_path: Path, entry_points: str, metadata: str
+) -> None:
+    info = tmp_path / "odd-1.0.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text(entry_points)
+    if metadata:
+        (info / "METADATA").write_text(metadata)
+    path = os.pathsep.join([str(tmp_path), str(site)])
+    for command in (["plugins", "--json"], ["doctor"]):
+        ran = allin1(site, *command, PYTHONPATH=path)
+        assert ran.returncode == 0, ran.stderr
+        assert "Traceback" not in ran.stderr
+    assert '"good"' in allin1(site, "plugins", "--json", PYTHONPATH=path).stdout
+
+
+def test_tracebacks_of_plugins_are_shown_by_every_command_when_asked_for(site: Path) -> None:
+    for command in ("plugins", "doctor", "backends"):
+        ran = allin1(site, command, "--traceback")
+        assert ran.returncode == 0, ran.stderr
+        for words in ("ModuleNotFoundError", "SystemExit: 3", "OSError: no licence file"):
+            assert words in ran.stderr, command

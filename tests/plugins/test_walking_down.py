@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from allin1_core.contracts.metre import Metre
 from allin1_core.io.stems import find_stems
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
 from allin1_core.runtime.session import Session
@@ -23,7 +22,7 @@ def test_blocking_plugins_one_by_one_ends_at_the_reference_with_the_same_beats(t
     extra = {"model": model_plugin(card)}
     stems = music_stems(6.0)
     found = [r.name for r in load_plugins(extra=extra).records if r.status == "loaded"]
-    installed = [name for name in found if name not in ("reference", "harmonix", "model")]
+    installed = [name for name in found if name not in (*BUILT_IN, "model")]
     if not installed:
         pytest.skip("no plugin is installed")
 
@@ -45,7 +44,7 @@ def test_blocking_plugins_one_by_one_ends_at_the_reference_with_the_same_beats(t
             RANDOM_MODEL, weights_dir=str(tmp_path), plugins=plugins, backends=offered
         ) as session:
             run = session.run(stems)
-        return {record.plugin for record in run.records}, run.products[Metre]
+        return {record.plugin for record in run.records}, run.products.metre
 
     used, wanted = analyse(())
     assert used != {"reference"}
@@ -78,7 +77,7 @@ def material(request, tmp_path):
         with Session(model, **options) as session:
             run = session.run(start, outputs=["beats"])
         assert run.fallbacks == []
-        return {record.plugin for record in run.records}, run.products[Metre]
+        return {record.plugin for record in run.records}, run.products.metre
 
     return analyse, expected
 

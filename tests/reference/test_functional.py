@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
 from allin1_core.contracts.sections import Segment
 from allin1_core.contracts.stages import Setup, Task
-from allin1_core.reference.functional import boundary_frames, create
+from allin1_core.reference.activation_functions import sigmoid
+from allin1_core.reference.functional import boundary_frames, create, functional
+from allin1_core.testing import signals
 
 
 def segments(section, function=None):
@@ -158,3 +160,17 @@ def test_segments_cover_the_song_and_the_input_is_left_alone(total, seed):
     assert {s.label for s in found} <= set(HARMONIX_LABELS)
     np.testing.assert_array_equal(section, kept[0])
     np.testing.assert_array_equal(function, kept[1])
+
+
+def test_strengths_are_the_peaks_and_label_probabilities_the_means() -> None:
+    logits = signals.song_logits(9001)
+    sections = functional(logits, Task()).validate()
+    assert sections.boundary_strengths is not None
+    assert sections.label_probabilities is not None
+    assert len(sections.segments) > 2
+    probability = sigmoid(logits.section)
+    frames = [round(one.start * 100) for one in sections.segments[1:]]
+    assert list(sections.boundary_strengths) == [float(probability[frame]) for frame in frames]
+    for one, row in zip(sections.segments, sections.label_probabilities, strict=True):
+        assert sum(row) == pytest.approx(1, abs=1e-5)
+        assert HARMONIX_LABELS[int(np.argmax(row))] == one.label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -48,12 +49,22 @@ def stems(tmp_path) -> StemFiles:
 
 @pytest.fixture
 def make_session(isolated_plugins, model_folder):
-    """Make a session on the random model, with these plugins by name besides the core's own."""
-    folder, card = model_folder
+    """Make a session on the random model, with these plugins by name besides the core's own.
 
-    def make(*, plugins: dict[str, Any] | None = None, **options: Any) -> Session:
-        loaded = isolated_plugins(model=model_plugin(card), **(plugins or {}))
-        return Session(RANDOM_MODEL, weights_dir=str(folder), plugins=loaded, **options)
+    `card` has changes of the model's card.
+    """
+    folder, own_card = model_folder
+
+    def make(
+        *,
+        plugins: dict[str, Any] | None = None,
+        card: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Session:
+        model = model_plugin(replace(own_card, **(card or {})))
+        loaded = isolated_plugins(model=model, **(plugins or {}))
+        options = {"weights_dir": str(folder), **options}
+        return Session(RANDOM_MODEL, plugins=loaded, **options)
 
     return make
 
@@ -102,7 +113,9 @@ def backend_plugin(make_plugin, monkeypatch):
             monkeypatch.setitem(sys.modules, module.__name__, module)
             space = {"consumes": FOREIGN, "produces": FOREIGN} if foreign else {}
             speed = (Speed("", 0.0, 1e-6 / (number + 1), "a test"),)
-            records.append(Backend(name, stage, f"{module.__name__}:create", speed=speed, **space))
+            target = f"{module.__name__}:create"
+            streams = hasattr(factory, "stream")
+            records.append(Backend(name, stage, target, speed=speed, streams=streams, **space))
         return make_plugin(**{f"allin1_{stage}": lambda: records}, allin1_bridges=lambda: BRIDGES)
 
     return make

@@ -13,12 +13,12 @@ import pytest
 import soundfile
 
 import allin1_core as allin1
+from allin1_core import api
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import BatchError, InputError, StemsError, WeightsError
 from allin1_core.reference import metrical_dbn, network
-from allin1_core.runtime import analyze as analyze_module
-from allin1_core.runtime import pipeline as pipeline_module
+from allin1_core.runtime import reading
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
@@ -40,7 +40,7 @@ def album(tmp_path, write_stems):
 @pytest.fixture
 def use_session(make_session, monkeypatch):
     """Let ``allin1.analyze`` run on the random model and the core's own plugins."""
-    monkeypatch.setattr(analyze_module, "Session", lambda model, **options: make_session())
+    monkeypatch.setattr(api, "Session", lambda model, **options: make_session())
 
 
 def songs(album):
@@ -227,14 +227,14 @@ def test_a_decoder_that_fails_beside_an_accelerator_costs_no_other_song(
 
 
 def test_the_next_songs_are_read_while_one_is_computed(make_session, album, monkeypatch):
-    read = pipeline_module.read_stems
+    read = reading.read_stems
     readers = []
 
     def watched(files):
         readers.append((files.name, threading.current_thread() is threading.main_thread()))
         return read(files)
 
-    monkeypatch.setattr(pipeline_module, "read_stems", watched)
+    monkeypatch.setattr(reading, "read_stems", watched)
     with make_session() as session:
         list(run_batch(session, make_tracks(songs(album), [album])))
     assert sorted(readers) == [("a", False), ("b", True), ("bad", False)]
@@ -243,8 +243,7 @@ def test_the_next_songs_are_read_while_one_is_computed(make_session, album, monk
 def test_missing_weights_end_the_batch(make_session, album, tmp_path, monkeypatch):
     monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
-    with make_session() as session:
-        session.weights_dir = None
+    with make_session(weights_dir=None) as session:
         with pytest.raises(WeightsError):
             list(run_batch(session, make_tracks(songs(album), [album])))
 

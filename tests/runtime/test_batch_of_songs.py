@@ -53,7 +53,7 @@ def test_eighteen_have_results_and_two_say_what_is_wrong(
                     session, tracks, out_dir=out, progress=lambda index, *_: told.append(index)
                 )
             )
-        assert not session._failures, "no backend is to blame"
+        assert not session.engine.chooser.failures, "no backend is to blame"
     assert [outcome.track for outcome in outcomes] == tracks
     failed = {i: o.error for i, o in enumerate(outcomes) if o.error is not None}
     assert list(failed) == [NO_AUDIO, NOT_A_NUMBER]

@@ -1,24 +1,34 @@
-"""The spectrogram of long stems, block by block, is that of the whole."""
+"""The spectrogram of long stems and long mixes, block by block, is that of the whole."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allin1_core.calibration.random_weights import random_model
-from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.spectrogram import HOP_SAMPLES, LogSpectrogram
 from allin1_core.contracts.stages import Setup, Task
+from allin1_core.io.mix import MixFile, MixReader
+from allin1_core.measuring.random_weights import random_model
+from allin1_core.reference import mix_spectrogram
 from allin1_core.reference.network import create as create_network
 from allin1_core.reference.spectrogram import create
-from allin1_core.runtime.blocks import CONTEXT_FRAMES, logits_in_blocks, spectrogram_in_blocks
-from allin1_core.testing.signals import noise_stems
+from allin1_core.runtime.blocks import (
+    CONTEXT_FRAMES,
+    MIX_CONTEXT_FRAMES,
+    logits_in_blocks,
+    spectrogram_in_blocks,
+)
+from allin1_core.runtime.streaming import regrouped
+from allin1_core.testing.signals import noise_mix, noise_stems
 from allin1_core.weights.catalogue import catalogue
 
 transform = create(Setup())
+transform_mix = mix_spectrogram.create(Setup())
 
 #: A matrix product may sum in another order when it has another number of rows.
 ROUNDING = 2.5e-7
@@ -56,6 +66,44 @@ def test_the_last_block_may_have_any_length(extra):
 def test_no_more_than_a_block_and_its_context_is_transformed_at_once():
     _, lengths = in_blocks(noise_stems(100 * HOP_SAMPLES), 10)
     assert max(lengths) <= (10 + 2 * CONTEXT_FRAMES) * HOP_SAMPLES
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 50_000), st.integers(MIX_CONTEXT_FRAMES, 50))
+def test_blocks_of_a_mix_give_what_the_whole_gives(samples, frames):
+    mix, size = noise_mix(samples, seed=samples), frames * HOP_SAMPLES
+    blocks = (Mix(mix.samples[:, i : i + size]) for i in range(0, samples, size))
+    parts = spectrogram_in_blocks(blocks, lambda block: transform_mix(block, Task())).frames
+    # Percussive is a difference of magnitudes: where one is rounded the other way, it is off by more.
+    whole = transform_mix(mix, Task()).frames
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=4 * ROUNDING)
+
+
+def test_a_hop_less_of_context_would_not_do_for_a_mix(monkeypatch):
+    monkeypatch.setattr("allin1_core.runtime.blocks.MIX_CONTEXT_FRAMES", MIX_CONTEXT_FRAMES - 1)
+    mix = Mix(np.random.default_rng(1).uniform(-1, 1, (2, 200 * HOP_SAMPLES)).astype(np.float32))
+    size = 20 * HOP_SAMPLES
+    blocks = [Mix(mix.samples[:, i : i + size]) for i in range(0, 200 * HOP_SAMPLES, size)]
+    parts = spectrogram_in_blocks(blocks, lambda block: transform_mix(block, Task())).frames
+    assert np.abs(parts - transform_mix(mix, Task()).frames).max() > 1e-5
+
+
+def test_a_mix_in_a_file_is_transformed_as_it_is_read(tmp_path):
+    samples = (0.3 * noise_mix(5 * 44_100 + 7).samples).astype(np.float32)
+    soundfile.write(tmp_path / "song.wav", samples.T, 44_100, subtype="FLOAT")
+    reader = MixReader(MixFile(tmp_path / "song.wav"), 0.7)
+    lengths = []
+
+    def counted(block: Mix):
+        lengths.append(block.samples.shape[1])
+        return transform_mix(block, Task())
+
+    frames = spectrogram_in_blocks(regrouped(reader.blocks(), 100), counted).frames
+    np.testing.assert_allclose(
+        frames, transform_mix(Mix(samples), Task()).frames, rtol=0, atol=4 * ROUNDING
+    )
+    assert max(lengths) <= (100 + 2 * MIX_CONTEXT_FRAMES) * HOP_SAMPLES
+    assert reader.samples == samples.shape[1]
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import platformdirs
 import pytest
 
+from allin1_core.api import spectrogram_choice
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.parity import IDENTICAL, LOSSY
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import InputError, SelectionError, SettingsError
-from allin1_core.runtime.analyze import spectrogram_choice
 from allin1_core.runtime.settings import config_path, read_settings
 
 STAGE = "metrical_prep"
@@ -74,7 +74,7 @@ def test_an_error_tells_where_the_choice_came_from(make_session, plugins, config
         make_session()
     monkeypatch.setenv("ALLIN1_BACKEND", f"nn=reference,{STAGE}=cheap")
     session = make_session(plugins=plugins, device=None)
-    session._failures[STAGE, "cheap"] = "out of memory"
+    session.engine.chooser.failures[STAGE, "cheap"] = "out of memory"
     with pytest.raises(SelectionError, match=r"metrical_prep=cheap \(said by ALLIN1_BACKEND\)"):
         chosen(session)
 
@@ -90,13 +90,22 @@ def test_the_file_says_what_arguments_can(config, make_session, monkeypatch):
     session = make_session()
     request = session.request((STAGE,), 1.0)
     assert (request.device, request.parity) == ("cpu", IDENTICAL)
-    assert session._threads == 3
+    assert session.engine.backends.threads == 3
     session = make_session(device="auto", parity="lossy", threads=1)
     request = session.request((STAGE,), 1.0)
     assert (request.device, request.parity) == (None, LOSSY)
-    assert session._threads == 1
+    assert session.engine.backends.threads == 1
     monkeypatch.setenv("ALLIN1_WEIGHTS_DIR", "there")
     assert read_settings().weights_dir is None
+
+
+def test_options_of_plugins_are_read_with_the_file_that_has_them(config):
+    path = str(config("[plugins.mine]\nbatch = 4\nfused = true\n[plugins.other]\nbatch = 'x'\n"))
+    assert read_settings().options == {
+        ("mine", "batch"): (4, path),
+        ("mine", "fused"): (True, path),
+        ("other", "batch"): ("x", path),
+    }
 
 
 def test_without_a_variable_the_file_in_the_users_folder_is_read(tmp_path, monkeypatch):
@@ -122,6 +131,8 @@ def test_without_a_variable_the_file_in_the_users_folder_is_read(tmp_path, monke
         ("parity = 'exact'", "Write one of identical, close, lossy"),
         ("[backends]\nnn = 3", "backends.nn is 3"),
         ("backends = 'nn=torch'", "wanted a table"),
+        ("[plugins]\nmine = 3", "plugins.mine is 3; wanted a table"),
+        ("plugins = 'mine'", "plugins is 'mine'; wanted a table"),
         ("model = ", "Is not TOML"),
     ],
 )

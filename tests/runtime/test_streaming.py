@@ -18,7 +18,7 @@ from allin1_core.contracts.stages import Setup, Task
 from allin1_core.errors import AudioError, BackendError
 from allin1_core.io.mix import MixFile, MixReader
 from allin1_core.reference import network, spectrogram
-from allin1_core.runtime import pipeline, streaming
+from allin1_core.runtime import plan, steps, streaming
 from allin1_core.runtime.streaming import Work, regrouped
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.conformance import measure
@@ -56,7 +56,7 @@ def given_frames(monkeypatch):
         frames.append(stream(*arguments))
         return frames[-1]
 
-    monkeypatch.setattr("allin1_core.runtime.pipeline.stream", kept)
+    monkeypatch.setattr("allin1_core.runtime.steps.stream", kept)
     return frames
 
 
@@ -136,8 +136,8 @@ def test_arrays_of_another_library_cross_by_bridges(
 def test_long_stems_reach_a_network_of_another_library(
     make_session, backend_plugin, write_stems, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(pipeline, "LONG_STEMS_S", 4.0)
-    monkeypatch.setattr(pipeline, "BLOCK_FRAMES", 2 * FRAMES_PER_SECOND)
+    monkeypatch.setattr(plan, "LONG_STEMS_S", 4.0)
+    monkeypatch.setattr(steps, "BLOCK_FRAMES", 2 * FRAMES_PER_SECOND)
 
     def transform(setup):
         return on_foreign(spectrogram.create(setup))
@@ -221,11 +221,13 @@ def test_what_progress_raises_ends_the_run_at_once_and_blames_nobody(session, wr
 
     with pytest.raises(KeyError, match="stop"):
         session.run(MixFile(write_song(seconds=4.0)), outputs=["logits"], progress=stop)
-    assert not session._failures
+    assert not session.engine.chooser.failures
 
 
 class Failing:
     """What makes the blocks of a stream fail after some."""
+
+    stream = True
 
     def __init__(self, factory, after):
         self.factory, self.after = factory, after
@@ -237,7 +239,7 @@ class Failing:
             def stream(self, blocks, task):
                 for number, stems in enumerate(super().stream(blocks, task)):
                     if number == after:
-                        raise MemoryError("no more")
+                        raise RuntimeError("no more")
                     yield stems
 
         return Broken(setup)
@@ -251,9 +253,9 @@ def test_a_separator_that_fails_in_the_middle_is_replaced(
     path = write_song(seconds=4.0)
     with make_session(plugins={"mine": plugin}) as session, caplog.at_level(logging.WARNING):
         run = session.run(MixFile(path), outputs=["logits"])
-        assert list(session._failures) == [("demix", "bad")]
+        assert list(session.engine.chooser.failures) == [("demix", "bad")]
     assert [r.backend for r in run.records[:2]] == ["good", "reference"]
-    assert run.fallbacks == ["Backend demix=bad failed and was replaced: MemoryError: no more"]
+    assert run.fallbacks == ["Backend demix=bad failed and was replaced: RuntimeError: no more"]
     assert measure(whole(path, separator), given_frames[0]) < ROUNDING
 
 
@@ -278,7 +280,7 @@ def test_a_spectrogram_that_fails_in_the_middle_is_replaced(
     path = write_song(seconds=5.0)
     with make_session(plugins=plugins) as session:
         run = session.run(MixFile(path), outputs=["logits"])
-        assert list(session._failures) == [("spectrogram", "bad")]
+        assert list(session.engine.chooser.failures) == [("spectrogram", "bad")]
     assert [r.backend for r in run.records[:2]] == ["mine", "reference"]
     assert measure(whole(path, separator), given_frames[0]) < ROUNDING
 
@@ -288,7 +290,7 @@ def test_a_named_separator_that_fails_is_not_replaced(
 ):
     plugin = backend_plugin("demix", good=separator, bad=Failing(separator, 1))
     with make_session(plugins={"mine": plugin}, backends={"demix": "bad"}) as session:
-        with pytest.raises(BackendError, match="demix=bad, failed: MemoryError"):
+        with pytest.raises(BackendError, match="demix=bad, failed: RuntimeError"):
             session.run(MixFile(write_song(seconds=4.0)), outputs=["logits"])
 
 
@@ -338,7 +340,7 @@ def test_a_value_that_is_no_number_in_the_middle_is_the_inputs_fault(session, wr
     soundfile.write(path, samples, rate, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"inf at 2\.000"):
         session.run(MixFile(path), outputs=["logits"])
-    assert not session._failures
+    assert not session.engine.chooser.failures
 
 
 def test_a_file_that_was_cut_off_is_analysed_up_to_there_with_a_warning(session, write_song):
@@ -364,7 +366,7 @@ def test_a_song_that_changes_while_it_is_read_is_the_inputs_fault(session, write
     monkeypatch.setattr(MixReader, "blocks", changing)
     with pytest.raises(AudioError, match="changed while it was read"):
         session.run(MixFile(path), outputs=["logits"])
-    assert not session._failures
+    assert not session.engine.chooser.failures
 
 
 def test_the_result_tells_of_the_song_and_how_it_was_separated(session, write_song):
@@ -437,7 +439,7 @@ def test_a_mix_in_a_file_is_the_same_start_as_in_memory(session, write_song):
     assert isinstance(mix, Mix)
     by_file = session.run(MixFile(path), outputs=["logits"])
     in_memory = session.run(mix, outputs=["logits"])
-    (wanted,), (given,) = in_memory.products.values(), by_file.products.values()
+    wanted, given = in_memory.products.logits, by_file.products.logits
     assert measure(wanted, given) == 0
 
 
@@ -455,6 +457,6 @@ def test_a_mix_in_a_file_is_the_same_start_as_in_memory(session, write_song):
 )
 def test_what_is_streamed(monkeypatch, length, stages, streamed):
     monkeypatch.setattr(MixFile, "duration_s", length)
-    steps = [SimpleNamespace(backend=SimpleNamespace(stages=each)) for each in stages]
-    assert streaming.may_stream(MixFile(Path("song.wav")), steps) is streamed
-    assert not streaming.may_stream(Mix(np.zeros((2, 10), np.float32)), steps)
+    steps = [SimpleNamespace(backend=SimpleNamespace(stages=each, streams=True)) for each in stages]
+    assert plan.is_streamed(MixFile(Path("song.wav")), steps) is streamed
+    assert not plan.is_streamed(Mix(np.zeros((2, 10), np.float32)), steps)

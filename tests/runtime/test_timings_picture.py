@@ -89,9 +89,10 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(
     path = tmp_path / "times.pdf"
     path.write_text("old")
     monkeypatch.setattr(Figure, "savefig", full)
-    with pytest.raises(OutputError, match="No space left"):
-        with make_session(timings_viz_path=path) as session:
-            session.run(song_logits(300), outputs=["sections"])
+    with make_session(timings_viz_path=path) as session:
+        session.run(song_logits(300), outputs=["sections"])
+    assert "The picture of timings was not drawn" in caplog.text
+    assert "No space left" in caplog.text
 
     # It does not hide what ended the block.
     def interrupted(session):
@@ -100,7 +101,6 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(
 
     with pytest.raises(KeyboardInterrupt), make_session(timings_viz_path=path) as session:
         interrupted(session)
-    assert "No space left" in caplog.text
     assert path.read_text() == "old"
 
 

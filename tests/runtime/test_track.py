@@ -74,12 +74,46 @@ def test_all_names_of_a_batch_differ_where_the_sources_do():
     assert all(len(sources) == 1 for sources in by_name.values()), by_name
 
 
-def test_four_files_are_one_track():
-    files = StemFiles(*(Path(f"/s/{name}.wav") for name in "bdov"))
+def test_four_files_are_one_track(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    files = StemFiles(*(folder / f"{name}.wav" for name in "bdov"))
     (track,) = make_tracks(stems=files)
     assert (track.name, track.find_stems()) == ("s", files)
     (track,) = make_tracks([Path("song.wav")], stems=files)
     assert track.name == "song"
+
+
+def test_a_misspelt_song_is_not_analysed_by_the_stems_of_another(tmp_path, write_stems):
+    stems = write_stems(tmp_path / "s", 1.0)
+    (tmp_path / "song.mp3").touch()
+    for options in ({"stems_dirs": [tmp_path / "s"]}, {"stems": stems}):
+        (track,) = make_tracks([tmp_path / "song.mp3"], **options)
+        assert track.find_stems() == stems
+        (track,) = make_tracks([tmp_path / "sogn.mp3"], **options)
+        with pytest.raises(InputError, match=r"sogn\.mp3: There is no such file"):
+            track.find_stems()
+
+
+def test_folders_are_named_as_they_are_called_from_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "My Song" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "My Song" / "inner")
+    for spelling in ("..", "../../My Song", str(tmp_path / "My Song" / "inner" / "..")):
+        (track,) = make_tracks(stems_dirs=[Path(spelling)])
+        assert track.name == "My Song"
+    (track,) = make_tracks(stems_dirs=[Path("/")])
+    assert track.name == "_"
+
+
+def test_a_song_that_is_all_dots_has_a_name():
+    assert names(make_tracks([Path("/m/..wav")])) == ["_"]
+    assert names(make_tracks([Path("/m/..wav"), Path("/m/...wav")])) == ["_", "__"]
+
+
+def test_a_tilde_at_the_beginning_may_be_part_of_the_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (track,) = make_tracks([Path("~no such user.wav")])
+    assert track.source == tmp_path / "~no such user.wav"
 
 
 @pytest.mark.parametrize(("paths", "folders"), [(["a", "b"], ["x", "y"]), (["a"], ["x", "y"])])

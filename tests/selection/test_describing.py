@@ -7,10 +7,11 @@ import json
 import pytest
 
 from allin1_core.contracts.backend import Backend, Needs
-from allin1_core.contracts.route import RouteRequest
+from allin1_core.contracts.route import Choice, RouteRequest
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.plugins.collecting import collect_offers
+from allin1_core.selection.cost import Priors
 from allin1_core.selection.policy import decide
 from allin1_core.selection.probing import Probes
 
@@ -37,9 +38,10 @@ def decision(isolated_plugins, make_plugin):
     ]
     plugin = make_plugin(allin1_spectrogram=lambda: found, allin1_bridges=lambda: bridges)
     plugins = isolated_plugins(mine=plugin)
-    request = RouteRequest(("spectrogram",), 100.0, choices=(("spectrogram", "mine"),))
-    sources = {"spectrogram": "ALLIN1_BACKEND"}
-    return decide(plugins, collect_offers(plugins), request, Probes(), {}, sources)
+    choice = Choice("spectrogram", "mine", "ALLIN1_BACKEND")
+    request = RouteRequest(("spectrogram",), 100.0, choices=(choice,))
+    offers = collect_offers(plugins)
+    return decide(plugins, offers, request, Probes(), {}, Priors(offers.bridges))
 
 
 def test_a_person_reads_the_route_the_costs_and_the_reasons(decision):

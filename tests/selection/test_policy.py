@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
+import sys
 import types
 from typing import get_args
 
@@ -9,14 +13,16 @@ import pytest
 
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.parity import IDENTICAL, LOSSY, close, event
-from allin1_core.contracts.route import RouteRequest
+from allin1_core.contracts.route import Choice, RouteRequest
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
 from allin1_core.errors import SelectionError
 from allin1_core.markers import API_LEVEL
 from allin1_core.plugins.collecting import collect_offers
-from allin1_core.selection.decision import Gate
+from allin1_core.selection.candidate import Gate
+from allin1_core.selection.cost import Priors
+from allin1_core.selection.no_route import NoRouteError
 from allin1_core.selection.policy import decide
 from allin1_core.selection.probing import Probes
 
@@ -66,10 +72,18 @@ def choose(isolated_plugins, make_plugin):
         functions = {hook: (lambda found=found: found) for hook, found in by_stage.items()}
         plugin = make_plugin(allin1_bridges=lambda: bridges, **functions, **(hooks or {}))
         plugins = isolated_plugins(mine=plugin)
-        request = {"stages": ("spectrogram",), "audio_s": 100.0, **request}
+        choices = tuple(Choice(*pair) for pair in request.pop("choices", ()))
+        request = {"stages": ("spectrogram",), "audio_s": 100.0, "choices": choices, **request}
         offers = collect_offers(plugins)
         assert offers.problems == ()
-        return decide(plugins, offers, RouteRequest(**request), probes or Probes(), failures or {})
+        return decide(
+            plugins,
+            offers,
+            RouteRequest(**request),
+            probes or Probes(),
+            failures or {},
+            Priors(offers.bridges),
+        )
 
     return run
 
@@ -213,16 +227,35 @@ def test_an_unknown_name_is_an_error_that_names_what_there_is(choose):
 
 
 def test_a_backend_that_failed_is_not_chosen_again(choose):
-    decision = choose(fast(), failures={("spectrogram", "fast"): "out of memory"})
+    decision = choose(fast(), failures={("spectrogram", "fast"): "It is broken."})
     assert str(decision.chosen) == "spectrogram=reference"
-    assert "out of memory" in refusal(decision, "fast").reason
+    assert refusal(decision, "fast").reason == "It is broken."
+
+
+def test_a_spectrogram_of_what_the_model_does_not_take_is_refused(choose):
+    decision = choose(fast(), fast("views", takes="mix"))
+    assert str(decision.chosen) == "spectrogram=fast"
+    found = refusal(decision, "views")
+    words = "It transforms the mix; the model's spectrogram is of the stems."
+    assert (found.gate, found.reason) == ("model", words)
+    decision = choose(fast(), fast("views", takes="mix"), takes="mix")
+    assert str(decision.chosen) == "spectrogram=views"
+    found = refusal(decision, "fast")
+    assert found.reason == "It transforms the stems; the model's spectrogram is of the mix."
+
+
+def test_without_plugins_the_reference_transforms_what_the_model_takes(choose):
+    assert str(choose(takes="stems").chosen) == "spectrogram=reference"
+    assert str(choose(takes="mix").chosen) == "spectrogram=reference-mix"
+    with pytest.raises(SelectionError, match="the model's spectrogram is of the mix"):
+        choose(fast(), takes="mix", choices=(("spectrogram", "fast"),))
 
 
 def test_every_gate_gives_its_reason_in_a_sentence(choose):
     """One request for each gate; the words are what `allin1 explain` prints."""
     named = {"choices": (("spectrogram", "reference"),)}
     cases = {
-        "failed": (fast(), {"failures": {("spectrogram", "fast"): "out of memory"}}),
+        "failed": (fast(), {"failures": {("spectrogram", "fast"): "It failed earlier."}}),
         "api": (fast(api=API_LEVEL + 1), {}),
         "choice": (fast(), named),
         "opt-in": (fast(opt_in=True), {}),
@@ -232,7 +265,7 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
         "probe": (fast(probe=f"{__name__}:probe_absent"), {}),
     }
     words = {
-        "failed": "It failed earlier in this session: out of memory",
+        "failed": "It failed earlier.",
         "api": f"It was written for level {API_LEVEL + 1} of the plugin contract; this core has {API_LEVEL}.",
         "choice": "reference was asked for in stage spectrogram.",
         "opt-in": "It runs only when asked for by name.",
@@ -249,8 +282,8 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
     nn = choose(fast(stage="nn", models=("x",)), fast("y", "nn"), stages=("nn",))
     assert refusal(nn, "fast").gate == "model"
     assert refusal(nn, "fast").reason == "It cannot run models of architecture all-in-one."
-    # Every gate that there is has been seen, but for one that has a test of its own.
-    assert {*cases, "model", "feature"} == set(get_args(Gate))
+    # Every gate that there is has been seen, but for those that have a test of their own.
+    assert {*cases, "model", "feature", "bridge"} == set(get_args(Gate))
 
 
 def test_a_backend_without_a_feature_that_is_asked_for_is_refused(choose):
@@ -301,13 +334,11 @@ def test_a_long_stage_is_a_tie_by_itself_whatever_the_short_ones_offer(choose):
     # More combinations of the short stages than are kept, each with the cheaper network.
     backends = [fast("exact", "nn", 1.01), fast("near", "nn", 1.0, parity=close(1e-5))]
     for stage in ("spectrogram", "metrical_prep", "functional"):
-        backends += [fast(f"{letter}-{stage}", stage, 1e-6 * n) for n, letter in enumerate("abcd")]
+        backends += [fast(letter, stage, 1e-6 * n) for n, letter in enumerate("abcd")]
     stages = ("spectrogram", "nn", "metrical_prep", "functional")
     choices = tuple((stage, "mine") for stage in stages)
     decision = choose(*backends, stages=stages, choices=choices)
-    assert [step.backend.name for step in decision.chosen.steps] == [
-        *("a-spectrogram", "exact", "a-metrical_prep", "a-functional")
-    ]
+    assert [step.backend.name for step in decision.chosen.steps] == [*("a", "exact", "a", "a")]
     # The estimate is what it costs, without a charge.
     assert decision.chosen.cost_s == pytest.approx(101.0)
 
@@ -387,9 +418,65 @@ def test_a_model_of_mixes_does_not_take_stems_and_says_so(choose):
     assert str(choose(fused, **request).chosen) == "demix=rnn"
 
 
-def test_arrays_that_nothing_can_move_are_an_error_that_says_so(choose):
-    with pytest.raises(SelectionError, match="cannot be brought to each other"):
-        choose(on_npu("lonely", "spectrogram", 1e-6), choices=(("spectrogram", "lonely"),))
+def test_a_backend_that_no_bridge_leads_to_is_refused_with_the_spaces(choose):
+    decision = choose(on_npu("lonely", "spectrogram", 1e-9))
+    assert str(decision.chosen) == "spectrogram=reference"
+    assert refusal(decision, "lonely").gate == "bridge"
+    assert refusal(decision, "lonely").reason == "No bridge leads from numpy/cpu to arrays/npu."
+    assert "bridge: No bridge leads from numpy/cpu to arrays/npu." in str(decision)
+
+
+def test_a_backend_whose_output_no_bridge_brings_on_is_refused(choose):
+    up = Bridge(HOST, NPU, "nowhere:up")
+    decision = choose(on_npu("lonely", "spectrogram", 1e-9), bridges=[up])
+    assert refusal(decision, "lonely").reason == "No bridge leads from arrays/npu to numpy/cpu."
+
+
+def test_what_only_backends_without_a_bridge_lead_to_is_refused_too(choose):
+    backends = [on_npu("first", "spectrogram", 1e-9), on_npu("second", "nn", 1e-9)]
+    decision = choose(*backends, stages=("spectrogram", "nn"))
+    assert str(decision.chosen) == "spectrogram=reference, nn=reference"
+    for name in ("first", "second"):
+        assert refusal(decision, name).gate == "bridge"
+    # With a way there and back none lacks anything.
+    decision = choose(*backends, stages=("spectrogram", "nn"), bridges=bridges(1e9))
+    assert str(decision.chosen) == "spectrogram=first, nn=second"
+
+
+def test_what_was_named_and_no_bridge_leads_to_is_an_error_that_explains_everything(choose):
+    named = (("spectrogram", "lonely"),)
+    with pytest.raises(NoRouteError) as caught:
+        choose(on_npu("lonely", "spectrogram", 1e-9), fast(parity=close(1.0)), choices=named)
+    assert "spectrogram=lonely, cannot run. lonely: No bridge leads from" in str(caught.value)
+    explanation = caught.value.explanation
+    assert "asked for  100 s of audio from numpy/cpu" in explanation
+    assert "route      none" in explanation
+    assert "bridge: No bridge leads from numpy/cpu to arrays/npu." in explanation
+    assert "choice: lonely was asked for" in explanation
+    values = caught.value.values
+    assert values["route"] is None
+    assert values["named"] == {"spectrogram": {"name": "lonely", "source": "argument"}}
+    assert "No bridge leads" in values["trouble"]["message"]
+    gates = {c["name"]: c["refusal"]["gate"] for c in values["stages"]["spectrogram"]}
+    assert gates == {"lonely": "bridge", "fast": "choice", "reference": "choice"}
+    json.dumps(values)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"device": "npu"},
+        {"parity": IDENTICAL, "choices": (("spectrogram", "mine"),)},
+        {"stages": ("demix", "spectrogram")},
+    ],
+)
+def test_every_refusal_of_a_route_is_explained(choose, request_):
+    with pytest.raises(NoRouteError) as caught:
+        choose(fast(parity=close(1e-3)), **request_)
+    assert "spectrogram" in caught.value.explanation
+    assert caught.value.values["trouble"]["message"] == caught.value.message
+    # Other processes learn of the error alone.
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
 
 
 def test_a_device_is_used_where_a_stage_can_and_the_rest_stays_on_the_cpu(choose):
@@ -452,3 +539,103 @@ def test_a_plugin_that_does_not_choose_rightly_leaves_it_to_auto(choose, hook):
     decision = choose(fast(), hooks={"allin1_select_route": hook})
     assert str(decision.chosen) == "spectrogram=fast"
     assert decision.decided_by == "auto"
+
+
+@pytest.fixture
+def twins(isolated_plugins, make_plugin):
+    """Two plugins with a backend of one name, the second faster."""
+
+    def make(**changes):
+        return isolated_plugins(
+            one=make_plugin(allin1_spectrogram=lambda: [fast("same", rate=1e-4, **changes)]),
+            two=make_plugin(allin1_spectrogram=lambda: [fast("same", rate=1e-6, **changes)]),
+        )
+
+    return make
+
+
+def decide_between(plugins, *choices):
+    offers = collect_offers(plugins)
+    named = tuple(Choice(stage, name) for stage, name in choices)
+    request = RouteRequest(stages=("spectrogram",), audio_s=100.0, choices=named)
+    return decide(plugins, offers, request, Probes(), {}, Priors(offers.bridges))
+
+
+def test_a_name_that_two_plugins_use_is_an_error_that_lists_them(twins):
+    with pytest.raises(SelectionError, match="called same") as caught:
+        decide_between(twins(), ("spectrogram", "same"))
+    assert caught.value.remedy == "Name one of one/same, two/same."
+
+
+def test_auto_takes_the_better_of_two_with_one_name_and_the_full_name_takes_either(twins):
+    assert str(decide_between(twins()).chosen) == "spectrogram=two/same"
+    for name in ("one/same", "two/same"):
+        decision = decide_between(twins(), ("spectrogram", name))
+        assert str(decision.chosen) == f"spectrogram={name}"
+    by_plugin = decide_between(twins(), ("spectrogram", "one"))
+    assert str(by_plugin.chosen) == "spectrogram=one/same"
+
+
+def test_a_full_name_asks_for_an_opt_in_and_is_understood_where_the_name_is_not_shared(
+    twins, choose
+):
+    decision = decide_between(twins(opt_in=True), ("spectrogram", "one/same"))
+    assert str(decision.chosen) == "spectrogram=one/same"
+    decision = choose(fast("quick", opt_in=True), choices=(("spectrogram", "mine/quick"),))
+    assert str(decision.chosen) == "spectrogram=quick"
+    with pytest.raises(SelectionError, match="called other/quick"):
+        choose(fast("quick"), choices=(("spectrogram", "other/quick"),))
+
+
+def test_a_backend_that_has_the_name_of_another_plugin_does_not_take_its_place(
+    isolated_plugins, make_plugin
+):
+    plugins = isolated_plugins(
+        torch=make_plugin(allin1_spectrogram=lambda: [fast("torch-cpu")]),
+        bold=make_plugin(allin1_spectrogram=lambda: [fast("torch", rate=0.0)]),
+    )
+    with pytest.raises(SelectionError, match=r"Name one of bold/torch, torch/torch-cpu"):
+        decide_between(plugins, ("spectrogram", "torch"))
+
+
+def test_sys_exit_in_a_probe_or_in_the_choice_of_a_route_is_the_plugins_failure(choose):
+    decision = choose(fast(probe="sys:exit"))
+    assert "raised SystemExit" in refusal(decision, "fast").reason
+    decision = choose(fast(), hooks={"allin1_select_route": lambda request, routes: sys.exit(1)})
+    assert str(decision.chosen) == "spectrogram=fast"
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [Ready(None), Ready("cpu", 5), Unavailable(None), Unavailable(""), Broken(OSError("x"))],
+)
+def test_a_verdict_that_is_wrong_in_a_field_is_the_probes_failure(choose, monkeypatch, verdict):
+    monkeypatch.setattr(types, "probe_wrong", lambda: verdict, raising=False)
+    found = refusal(choose(fast(probe="types:probe_wrong")), "fast")
+    assert found.gate == "probe"
+    assert f"gave {type(verdict).__name__}: " in found.reason
+    assert "; wanted " in found.reason
+
+
+def test_a_copy_of_a_route_is_taken_for_the_route_that_was_offered(choose):
+    def copied(request, routes):
+        return copy.deepcopy(routes[-1])
+
+    decision = choose(fast(), hooks={"allin1_select_route": copied})
+    assert decision.chosen is decision.routes[-1]
+    assert decision.decided_by == "mine"
+
+
+@pytest.mark.parametrize("asked", [IDENTICAL, close(1e-9), event(0.0), LOSSY])
+def test_a_backend_without_a_reference_is_eligible_whatever_parity_was_asked_for(choose, asked):
+    decision = choose(fast(parity=None), parity=asked)
+    assert str(decision.chosen) == "spectrogram=fast"
+    assert "no reference" in str(decision)
+    (values,) = [v for v in decision.to_json()["stages"]["spectrogram"] if v["name"] == "fast"]
+    assert values["parity"] is None
+
+
+def test_in_a_tie_a_backend_without_a_reference_comes_last(choose):
+    named = (("spectrogram", "mine"),)
+    decision = choose(fast("a", rate=1.0, parity=None), fast("z", rate=1.01), choices=named)
+    assert str(decision.chosen) == "spectrogram=z"

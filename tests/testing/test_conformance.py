@@ -12,6 +12,7 @@ from allin1_core.testing.conformance import (
     FunctionalConformance,
     MetricalDbnConformance,
     MetricalPrepConformance,
+    MixSpectrogramConformance,
     SpectrogramConformance,
 )
 
@@ -24,6 +25,10 @@ class Reference:
 # The network's is left to the plugins: the reference against itself for minutes would prove nothing more.
 class TestReferenceSpectrogram(Reference, SpectrogramConformance):
     pass
+
+
+class TestReferenceMixSpectrogram(Reference, MixSpectrogramConformance):
+    backend = "reference-mix"
 
 
 class TestReferenceMetricalPrep(Reference, MetricalPrepConformance):
@@ -91,6 +96,11 @@ def failures(folder: Path, *, body="", record="", extra="", override="") -> set[
 
 def test_a_right_backend_passes(tmp_path):
     assert failures(tmp_path) == set()
+
+
+def test_a_backend_without_a_reference_is_not_compared_with_one(tmp_path):
+    body = "activations = activations * np.float32(0.5)"
+    assert failures(tmp_path, record="parity=None", body=body) == set()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from allin1_core.markers import hookimpl
 @hookimpl
 def allin1_demix():
     for name in {names}:
-        yield Backend(name, "demix", f"separators:{{name.title()}}", "for a test")
+        yield Backend(name, "demix", f"separators:{{name.title()}}", "for a test", streams=name != "silent")
 """
 
 SEPARATORS = """
@@ -64,6 +64,9 @@ class Mute(Right):
     def __call__(self, mix, task):
         return Stems(self.separate(mix.samples))
 
+class Silent(Right):
+    pass  # it streams, and does not declare that
+
 class Deaf(Right):
     def __call__(self, mix, task):
         try:
@@ -80,6 +83,7 @@ class Noisy(Right):
 #: Which test is meant to catch each of them.
 CAUGHT_BY = {
     "forgetful": "block_by_block_it_gives_the_same",
+    "silent": "block_by_block_it_gives_the_same",
     "short": "as_long_as_the_song_to_the_sample",
     "seedless": "the_seed_decides",
     "mute": "progress_ends_at_one",

@@ -12,7 +12,7 @@ from allin1_core.weights.catalogue import catalogue
 from allin1_core.weights.check import find_damage
 from allin1_core.weights.find import find_card
 
-CARDS = {card.name: card for card in catalogue()}
+CARDS = {card.name: card for card in catalogue() if card.takes == "stems"}
 FOLDS = [CARDS[f"harmonix-fold{k}"] for k in range(8)]
 
 

@@ -147,6 +147,15 @@ def test_arrays_of_another_type_are_refused_by_name(cache, make_card):
         load_model(card)
 
 
+def test_what_is_stored_as_float16_is_loaded_as_float32(cache, make_card):
+    stored = np.random.default_rng(0).standard_normal(50).astype(np.float16)
+    card = in_cache(cache, make_card, archive(half=stored, full=np.ones(2, np.float32)))
+    (member,) = load_model(card).members
+    assert {array.dtype for array in member.values()} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(member["half"], stored)
+    assert not member["half"].flags.writeable
+
+
 def test_a_model_whose_parameters_come_with_a_plugin_has_no_members(make_card):
     assert load_model(make_card(), download=False).members == ()
 

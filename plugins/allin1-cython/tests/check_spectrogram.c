@@ -1,4 +1,4 @@
-/* Runs every kernel of the spectrogram on one signal, in memory that is exactly as large as it has to be, so that a
+/* Runs every kernel of the spectrogram on one signal, once for its spectrogram and once for the views of a mix, in memory that is exactly as large as it has to be, so that a
  * sanitizer or valgrind sees each byte too many. Reads a problem as test_sanitizers.py writes it; writes the frames
  * of each kernel with its name before them.
  */
@@ -26,16 +26,29 @@ int main(int argc, char **argv)
         const int32_t last = tables.starts[band] + tables.lengths[band] - 1;
         tables.last_bin = last > tables.last_bin ? last : tables.last_bin;
     }
-    const sp_signal signal = {take(in, n[0] * n[1], sizeof(float)), n[0], n[1], n[1]};
+    const sp_signal signal = {take(in, n[0] * n[1], sizeof(float)), n[0], n[1], n[1], 0};
+    sp_signal difference = signal;
+    difference.difference = 1;
+    const int64_t frames = n[2], count = frames * n[3];
     for (int k = 0; sp_kernels[k]; k++) {
-        if (!runs_here(sp_kernels[k]->name))
+        const sp_kernel *kernel = sp_kernels[k];
+        if (!runs_here(kernel->name))
             continue;
-        float *frames = memory_of(n[2] * n[3] * sizeof *frames);
-        void *workspace = memory_of(sp_kernels[k]->workspace(&tables));
-        sp_kernels[k]->transform(&tables, &signal, 0, n[2], frames, workspace);
-        answer(out, sp_kernels[k]->name, frames, n[2] * n[3]);
+        float *values[5];
+        for (int i = 0; i < 5; i++)
+            values[i] = memory_of(count * sizeof **values);
+        void *workspace = memory_of(kernel->workspace(&tables));
+        kernel->transform(&tables, &signal, 0, frames, values[0], workspace);
+        kernel->magnitudes(&tables, &signal, 0, frames, values[1], workspace);
+        kernel->magnitudes(&tables, &difference, 0, frames, values[2], workspace);
+        kernel->separate(values[1], frames, tables.bands, 0, frames, values[3], values[4]);
+        kernel->logarithms(values[1], count);
+        kernel->logarithms(values[2], count);
+        for (int i = 0; i < 5; i++) {
+            answer(out, kernel->name, values[i], count);
+            free(values[i]);
+        }
         free(workspace);
-        free(frames);
     }
     return fclose(out);
 }

@@ -16,9 +16,11 @@ def test_the_entry_point_leads_to_the_hooks() -> None:
     (point,) = entry_points(group="allin1", name="cython")
     assert point.value == "allin1_backend_cython.hooks"
     (network,) = hooks.allin1_nn()
-    (spectrogram,) = hooks.allin1_spectrogram()
+    spectrogram, views = hooks.allin1_spectrogram()
     assert (network.name, network.stages) == ("cython", ("nn",))
     assert (spectrogram.name, spectrogram.stages) == ("cython", ("spectrogram",))
+    assert (views.name, views.stages) == ("cython-mix", ("spectrogram",))
+    assert (spectrogram.takes, views.takes) == ("stems", "mix")
 
 
 def test_hooks_import_no_arrays_and_no_compiled_code() -> None:

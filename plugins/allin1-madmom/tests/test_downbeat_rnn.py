@@ -147,7 +147,7 @@ def test_tempo_beats_and_downbeats_of_a_song_from_its_mix(
 def test_a_tempo_is_found_without_any_file(session: Session) -> None:
     with session:
         run = session.run(Mix(mix_of(12.0)), outputs=["beats"])
-        (metre,) = run.products.values()
+        metre = run.products.metre
     assert 60 / np.median(np.diff(metre.beat_times_s)) == pytest.approx(120, abs=2)
 
 

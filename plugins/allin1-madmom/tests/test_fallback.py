@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import STAGES, Setup, Task
@@ -71,7 +70,7 @@ def test_madmom_takes_over_from_all_that_fails(
         run = session.run(activations, outputs=["beats"])
     assert [record.backend for record in run.records] == ["madmom"]
     assert ["quick" in text for text in run.fallbacks] == [True, False]
-    np.testing.assert_array_equal(run.products[Metre].beat_times_s, beats)
+    np.testing.assert_array_equal(run.products.metre.beat_times_s, beats)
 
     # From stems the network would have to run as well: the route is enough, once the others have failed.
     monkeypatch.setattr(spectrogram, "create", fail)
@@ -81,10 +80,12 @@ def test_madmom_takes_over_from_all_that_fails(
             decision = session.decide(request)
             (step,) = decision.chosen.steps
             assert step.backend.name == name
-            session.exclude(decision.candidate(step.backend), "it failed")
+            session.engine.exclude(decision.candidate(step.backend), "it failed")
         decision = session.decide(request)
         (step,) = decision.chosen.steps
-        output = session.callable_of(decision.candidate(step.backend))(stems, Task())
+        output = session.engine.backends.callable_of(decision.candidate(step.backend))(
+            stems, Task()
+        )
     assert step.backend.name == "madmom"
     assert isinstance(output, LogSpectrogram)
     assert np.abs(output.frames - wanted).max() <= 1e-6

@@ -13,9 +13,9 @@ from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import Setup, Stage, Task
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import load_plugins
-from allin1_core.runtime.bridging import cross
+from allin1_core.runtime.moving import cross
+from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.probing import Probes, check_needs, load_target
-from allin1_core.selection.routing import BridgeNetwork
 from allin1_core.testing import signals
 from allin1_core.testing.conformance import measure
 from allin1_core.testing.skipping import device_or_skip

@@ -6,6 +6,7 @@ from allin1_core.testing import signals
 from allin1_core.testing.conformance import (
     FunctionalConformance,
     MetricalPrepConformance,
+    MixSpectrogramConformance,
     NnConformance,
     SpectrogramConformance,
 )
@@ -27,6 +28,14 @@ class TestSpectrogramOnCpu(Cpu, SpectrogramConformance):
 
 class TestSpectrogramOnGpu(Gpu, SpectrogramConformance):
     pass
+
+
+class TestMixSpectrogramOnCpu(Cpu, MixSpectrogramConformance):
+    backend = "mlx-cpu-mix"
+
+
+class TestMixSpectrogramOnGpu(Gpu, MixSpectrogramConformance):
+    backend = "mlx-gpu-mix"
 
 
 class TestNnOnCpu(Cpu, NnConformance):

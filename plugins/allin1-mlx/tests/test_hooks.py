@@ -30,7 +30,13 @@ def test_declaring_imports_neither_mlx_nor_numpy():
 def test_each_stage_runs_on_each_device_but_separation_on_metal_alone():
     for stage in STAGES:
         names = [b.name for b in offered() if b.stage == stage]
-        assert names == (["mlx-gpu"] if stage == "demix" else ["mlx-cpu", "mlx-gpu"])
+        more = ["mlx-cpu-mix", "mlx-gpu-mix"] if stage == "spectrogram" else []
+        assert names == (["mlx-gpu"] if stage == "demix" else ["mlx-cpu", "mlx-gpu", *more])
+
+
+def test_what_is_named_for_the_mix_takes_it():
+    for backend in offered():
+        assert (backend.takes == "mix") == backend.name.endswith("-mix")
 
 
 @pytest.mark.parametrize("backend", offered(), ids=lambda b: f"{b.stage}-{b.name}")

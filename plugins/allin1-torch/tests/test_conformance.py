@@ -5,6 +5,7 @@ from __future__ import annotations
 from allin1_core.testing.conformance import (
     FunctionalConformance,
     MetricalPrepConformance,
+    MixSpectrogramConformance,
     NnConformance,
     SpectrogramConformance,
 )
@@ -42,6 +43,18 @@ class TestSpectrogramOnCudaInSinglePrecision(Cuda, SpectrogramConformance):
 
 class TestSpectrogramOnMps(Mps, SpectrogramConformance):
     pass
+
+
+class TestMixSpectrogramOnCpu(Cpu, MixSpectrogramConformance):
+    backend = "torch-cpu-mix"
+
+
+class TestMixSpectrogramOnCuda(Cuda, MixSpectrogramConformance):
+    backend = "torch-cuda-mix"
+
+
+class TestMixSpectrogramOnMps(Mps, MixSpectrogramConformance):
+    backend = "torch-mps-mix"
 
 
 class TestNnOnCpu(Cpu, NnConformance):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.stages import Setup, Task
@@ -13,7 +13,14 @@ from allin1_core.testing.signals import noise_stems, random_spectrogram
 from allin1_core.testing.skipping import device_or_skip
 from allin1_core.testing.weights import random_model
 
-from allin1_backend_torch import devices, functional, metrical_prep, network, spectrogram
+from allin1_backend_torch import (
+    devices,
+    functional,
+    metrical_prep,
+    mix_spectrogram,
+    network,
+    spectrogram,
+)
 from allin1_backend_torch.bridges import from_numpy, to_numpy
 
 
@@ -73,6 +80,20 @@ def test_the_memory_of_the_spectrogram_does_not_grow_with_the_song(cuda):
         del samples, frames
     assert peaks[1] < 1.1 * peaks[0]
     assert peaks[1] < 1 << 30
+
+
+def test_the_memory_of_the_spectrogram_of_a_mix_does_not_grow_with_the_song(cuda):
+    call, peaks = mix_spectrogram.create(Setup(cuda)), []
+    for minutes in (7, 21):
+        samples = torch.zeros(2, minutes * 60 * 44_100, dtype=torch.float32, device=cuda)
+        call(Mix(samples), Task())
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        frames = call(Mix(samples), Task()).frames
+        peaks.append(torch.cuda.max_memory_allocated() - before - frames.nbytes)
+        del samples, frames
+    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 3 << 29
 
 
 def test_the_network_fits_a_small_gpu_with_a_long_song(cuda):

@@ -208,8 +208,9 @@ def test_what_the_network_does_not_know_it_leaves_to_demucs(changes, small):
 def test_the_network_in_half_precision_is_near(device, model):
     mix = noise(60_000)
     own = separation(model, device, channels_last=True, batch_size=8)
-    song = Mix(mix.to(device))
-    levels = measure_precisions(lambda one: own.attempt(song, one, Task()), ["float16"])["float16"]
+    levels = measure_precisions(
+        lambda precision: own.attempt(Mix(mix.to(device)), precision, Task()), ["float16"]
+    )["float16"]
     assert min(levels.values()) > 50
     assert max(levels.values()) < 90, "half precision was not used"
 

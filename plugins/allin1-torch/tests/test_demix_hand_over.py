@@ -92,9 +92,10 @@ def test_the_cpu_takes_over_with_a_warning(session, streamed, caplog, monkeypatc
     assert "demix=gpu failed and was replaced: OutOfMemoryError" in told
     assert told in caplog.text
     calls = len(sizes)
-    # The session remembers: the next song goes to the CPU at once.
-    assert session.run(start, outputs=["logits"]).fallbacks == []
-    assert len(sizes) == calls
+    # The next song may be shorter, and tries the device again.
+    assert not session.engine.chooser.failures
+    assert len(session.run(start, outputs=["logits"]).fallbacks) == 1
+    assert len(sizes) > calls
 
 
 def test_stems_are_kept_when_what_comes_after_runs_out_of_memory(session, monkeypatch):

@@ -39,6 +39,8 @@ def test_it_equals_the_reference(device, put, logits):
     wanted = reference.create(Setup())(logits, Task())
     actual = create(Setup(device))(on_device(logits, put), Task()).validate()
     assert actual == wanted
+    assert actual.boundary_strengths == wanted.boundary_strengths
+    np.testing.assert_allclose(actual.label_probabilities, wanted.label_probabilities, atol=2e-6)
     assert all(type(s.start) is float and type(s.end) is float for s in actual.segments)
 
 

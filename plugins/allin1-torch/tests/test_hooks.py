@@ -30,8 +30,16 @@ def test_declaring_imports_neither_torch_nor_triton_nor_numpy():
 def test_each_stage_runs_on_each_device():
     for stage in STAGES:
         names = [b.name for b in offered() if b.stage == stage and not b.opt_in]
-        more = ["torch-cuda-triton", "natten-cpu", "natten-cuda"] if stage == "nn" else []
-        assert names == ["torch-cpu", "torch-cuda", "torch-mps", *more]
+        more = {
+            "nn": ["torch-cuda-triton", "natten-cpu", "natten-cuda"],
+            "spectrogram": ["torch-cpu-mix", "torch-cuda-mix", "torch-mps-mix"],
+        }
+        assert names == ["torch-cpu", "torch-cuda", "torch-mps", *more.get(stage, [])]
+
+
+def test_what_is_named_for_the_mix_takes_it():
+    for backend in offered():
+        assert (backend.takes == "mix") == backend.name.endswith("-mix")
 
 
 def test_names_are_unique_in_their_stage():
@@ -56,7 +64,13 @@ def test_lesser_precision_is_only_chosen_by_name():
 
 def test_what_was_not_measured_has_no_prior():
     unmeasured = [b.name for b in offered() if not b.speed]
-    assert unmeasured == ["torch-mps", "torch-mps", "natten-cuda", "torch-mps", "torch-mps"]
+    assert unmeasured == [
+        "torch-mps",
+        "torch-mps-mix",
+        "torch-mps",
+        "natten-cuda",
+        *["torch-mps"] * 2,
+    ]
 
 
 def test_bridges_join_every_pair_of_spaces():

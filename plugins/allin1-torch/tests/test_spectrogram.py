@@ -73,7 +73,7 @@ def test_all_stems_in_a_block_are_each_stem_in_a_block(device, put):
     samples = put(signals(40_000)[1])
     frames = torch.empty(2, 4, 91, 81, dtype=torch.float32, device=device)
     for out, stems, parts in ((frames[0], 4, module.GPU_PARTS), (frames[1], 1, module.CPU_PARTS)):
-        filters = module._filters(torch.device(device), torch.float64, parts)
+        filters = module.make_filters(torch.device(device), torch.float64, parts)
         for first in range(0, 4, stems):
             for span in ((0, 50), (50, 91)):
                 module._log_bands(filters, samples, out, (slice(first, first + stems), span))

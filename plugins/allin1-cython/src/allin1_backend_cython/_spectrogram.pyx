@@ -10,6 +10,7 @@ cdef extern from "kernel/spectrogram.h" nogil:
     enum:
         SP_POINTS
         SP_SIDE
+        SP_WIDEST
         SP_WINDOW
 
     ctypedef struct sp_tables:
@@ -28,12 +29,18 @@ cdef extern from "kernel/spectrogram.h" nogil:
         int64_t channels
         int64_t channel_stride
         int64_t length
+        int32_t difference
 
     ctypedef struct sp_kernel:
         const char *name
         size_t (*workspace)(const sp_tables *) nogil
         void (*transform)(
             const sp_tables *, const sp_signal *, int64_t, int64_t, float *, void *) nogil
+        void (*magnitudes)(
+            const sp_tables *, const sp_signal *, int64_t, int64_t, float *, void *) nogil
+        void (*separate)(
+            const float *, int64_t, int32_t, int64_t, int64_t, float *, float *) nogil
+        void (*logarithms)(float *, int64_t) nogil
 
     const sp_kernel *const *sp_kernels
 
@@ -99,8 +106,45 @@ cdef class Transform:
     def frames(self, const float[:, :] samples, int64_t first, float[:, ::1] out):
         """Write the frames of a signal from `first` on to `out`, float32 ``[frames, bands]``.
 
-        `samples` is float32 ``[1 or 2, n]``, the samples of a channel one behind the other.
+        `samples` is float32 ``[1 or 2, n]``, the samples of a channel one behind the other. Two are averaged.
         """
+        self._compute(samples, first, out, False, False)
+
+    def magnitudes(self, const float[:, :] samples, int64_t first, float[:, ::1] out, bint difference):
+        """Write the filtered magnitudes of those frames to `out`, without logarithms, each rounded to float32 once.
+
+        Of two channels half the difference is taken where `difference` says so, else the mean.
+        """
+        self._compute(samples, first, out, True, difference)
+
+    def separate(
+        self, const float[:, ::1] mid, int64_t first, float[:, ::1] percussive, float[:, ::1] harmonic
+    ):
+        """Write log-magnitudes of frames from `first` on to `percussive` and `harmonic`, both ``[frames, bands]``.
+
+        `mid` has the magnitudes of all frames of the signal.
+        """
+        cdef int64_t total = mid.shape[0], count = harmonic.shape[0]
+        cdef int32_t bands = self.tables.bands
+        if bands < SP_WIDEST or mid.shape[1] != bands:
+            raise ValueError(f"mid must be [frames, bands], with {SP_WIDEST} bands or more")
+        if percussive.shape[0] != count or percussive.shape[1] != bands or harmonic.shape[1] != bands:
+            raise ValueError("percussive and harmonic must be [frames, bands]")
+        if count < 1 or first < 0 or first + count > total:
+            raise ValueError("the frames must be among those of mid")
+        with nogil:
+            self.kernel.separate(
+                &mid[0, 0], total, bands, first, count, &percussive[0, 0], &harmonic[0, 0])
+
+    def logarithms(self, float[:, ::1] values):
+        """Take log10(1 + x) of every value, in place."""
+        if values.shape[0] and values.shape[1]:
+            with nogil:
+                self.kernel.logarithms(&values[0, 0], values.shape[0] * values.shape[1])
+
+    cdef int _compute(
+        self, const float[:, :] samples, int64_t first, float[:, ::1] out, bint exact, bint difference
+    ) except -1:
         cdef sp_signal signal
         cdef int64_t count = out.shape[0]
         cdef size_t size
@@ -114,12 +158,17 @@ cdef class Transform:
             raise ValueError("out must be [frames, bands]")
         signal.samples = &samples[0, 0]
         signal.channel_stride = samples.strides[0] // 4
+        signal.difference = difference
         with nogil:
             size = self.kernel.workspace(&self.tables)
             memory = <char *>malloc(size + 63)
             if memory != NULL:
                 aligned = memory + (64 - <uintptr_t>memory % 64) % 64
-                self.kernel.transform(&self.tables, &signal, first, count, &out[0, 0], aligned)
+                if exact:
+                    self.kernel.magnitudes(&self.tables, &signal, first, count, &out[0, 0], aligned)
+                else:
+                    self.kernel.transform(&self.tables, &signal, first, count, &out[0, 0], aligned)
                 free(memory)
         if memory == NULL:
             raise MemoryError
+        return 0

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import mlx.core as mx
 import numpy as np
-from allin1_core.contracts.audio import SAMPLE_RATE
-from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
-from allin1_core.contracts.sections import Sections, Segment
-from allin1_core.contracts.spectrogram import HOP_SAMPLES
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.stages import Functional, Setup, Task
 from allin1_core.reference.activation_functions import sigmoid
-from allin1_core.reference.functional import boundary_frames
+from allin1_core.reference.functional import label_segments, segment_edges
 
 from allin1_backend_mlx.computing import OnDevice
 
@@ -27,16 +25,9 @@ def create(setup: Setup) -> Functional:
 
 def functional(logits: Logits, task: Task, /) -> Sections:
     """Return the labelled segments of a song; one segment if there is no boundary."""
-    total = logits.section.shape[0]
-    boundaries = boundary_frames(sigmoid(np.asarray(mx.contiguous(logits.section))))
-    edges = [0, *(int(frame) for frame in boundaries if frame > 0), total]
-    labels = _segment_means(logits.function, edges).argmax(0)
-    return Sections(
-        tuple(
-            Segment(_seconds(start), _seconds(stop), HARMONIX_LABELS[label])
-            for start, stop, label in zip(edges, edges[1:], labels.tolist(), strict=False)
-        )
-    )
+    probability = sigmoid(np.asarray(mx.contiguous(logits.section)))
+    edges = segment_edges(probability)
+    return label_segments(probability, edges, _segment_means(logits.function, edges))
 
 
 def _segment_means(logits: mx.array, edges: list[int]) -> np.ndarray:
@@ -49,7 +40,3 @@ def _segment_means(logits: mx.array, edges: list[int]) -> np.ndarray:
         sums = sums[:, mx.array(edges[1:]) - 1]
         mx.eval(sums)
     return np.diff(np.asarray(sums), axis=1, prepend=0) / np.diff(edges)
-
-
-def _seconds(frame: int) -> float:
-    return frame * HOP_SAMPLES / SAMPLE_RATE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.backend import Backend, Needs
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         Demix,
         Functional,
         MetricalPrep,
+        MixSpectrogram,
         Nn,
         Spectrogram,
         Stage,
@@ -46,14 +48,16 @@ _PUBLISHED = (
 _SPEEDS: dict[str, dict[str, tuple[float, float]]] = {
     "demix": {"gpu": (0.0, 3.9 / 195)},
     "spectrogram": {"cpu": (0.02, 0.005), "gpu": (0.0, 0.36 / 195)},
+    # On a GPU half of that for stems: a guess, from half as much to transform.
+    "mix_spectrogram": {"cpu": (0.02, 0.0034), "gpu": (0.0, 0.18 / 195)},
     "nn": {"cpu": (0.2, 1.1), "gpu": (0.0, 1.0 / 195)},
     "metrical_prep": {"cpu": (0.005, 3e-6), "gpu": (0.0, 0.5 / 195)},
     "functional": {"cpu": (0.01, 3e-5), "gpu": (0.0, 0.2 / 195)},
 }
 
 
-def _speed(stage: Stage, device: str) -> tuple[Speed, ...]:
-    setup_s, rate = _SPEEDS[stage][device]
+def _speed(work: str, device: str) -> tuple[Speed, ...]:
+    setup_s, rate = _SPEEDS[work][device]
     return (Speed(device, setup_s, rate, _ON_2_CORES if device == "cpu" else _PUBLISHED),)
 
 
@@ -99,9 +103,17 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
 
 
 @hookimpl
-def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
-    """Stems to spectrogram."""
+def allin1_spectrogram() -> Iterable[Backend[Spectrogram | MixSpectrogram]]:
+    """Stems to spectrogram, and mix to spectrogram."""
     yield from _backends("spectrogram", "MLX, in single precision", close(2e-5))
+    for backend in _backends("spectrogram", "MLX, in single precision", close(1e-4)):
+        yield replace(
+            backend,
+            name=f"{backend.name}-mix",
+            target=f"{_PACKAGE}.mix_spectrogram:create",
+            speed=_speed("mix_spectrogram", backend.device),
+            takes="mix",
+        )
 
 
 @hookimpl

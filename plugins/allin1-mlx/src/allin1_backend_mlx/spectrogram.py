@@ -59,7 +59,7 @@ def create(setup: Setup) -> Spectrogram:
     """Return the stage's callable."""
     on_gpu = device_named(setup.device) == mx.gpu
     with mx.stream(device_named(setup.device)):
-        filters = _filters()
+        filters = make_filters()
     transform = BlockTransform(
         log_bands=compiled(partial(log_bands, filters), setup.device),
         block=GPU_BLOCK if on_gpu else CPU_BLOCK,
@@ -67,7 +67,8 @@ def create(setup: Setup) -> Spectrogram:
     return OnDevice(transform, setup.device)
 
 
-def _filters() -> Filters:
+def make_filters() -> Filters:
+    """Bring window and filterbank to the default device."""
     weights = filterbank()
     parts = []
     for first, last in zip(PART_STARTS, (*PART_STARTS[1:], BANDS), strict=True):
@@ -102,7 +103,7 @@ class BlockTransform:
         for done, first in enumerate(range(0, total, self.block)):
             start = first * HOP_SAMPLES - WINDOW_SAMPLES // 2
             stop = start + (self.block - 1) * HOP_SAMPLES + WINDOW_SAMPLES
-            bands = self.log_bands(_stretch(samples, start, stop))
+            bands = self.log_bands(stretch(samples, start, stop))
             parts.append(bands[:, : total - first])
             mx.eval(parts[-1])
             if done % REPORT_BLOCKS == 0:
@@ -115,17 +116,23 @@ def log_bands(filters: Filters, samples: mx.array) -> mx.array:
     """Turn a stretch of the stems, ``[4, channels, samples]``, into a block of frames, ``[4, n, 81]``."""
     # The mean of one channel or two; exact, as a half is.
     mono = samples[:, 0] if samples.shape[1] == 1 else 0.5 * (samples[:, 0] + samples[:, 1])
-    stems, length = mono.shape
+    return mx.log10(filtered(filters, mono) + 1)
+
+
+def filtered(filters: Filters, signals: mx.array) -> mx.array:
+    """Filtered magnitudes, ``[signals, frames, 81]``, of the frames that begin in every hop of ``[signals, samples]``."""
+    signal_count, length = signals.shape
     count = (length - WINDOW_SAMPLES) // HOP_SAMPLES + 1
-    frames = mx.as_strided(mono, (stems, count, WINDOW_SAMPLES), (length, HOP_SAMPLES, 1))
+    frames = mx.as_strided(signals, (signal_count, count, WINDOW_SAMPLES), (length, HOP_SAMPLES, 1))
     transform = mx.fft.rfft(frames * filters.window)
     squares = mx.square(mx.real(transform)) + mx.square(mx.imag(transform))
     magnitudes = mx.sqrt(squares)
     bands = [magnitudes[..., bins] @ weights for bins, weights in filters.parts]
-    return mx.log10(mx.concatenate(bands, axis=-1) + 1)
+    return mx.concatenate(bands, axis=-1)
 
 
-def _stretch(samples: mx.array, start: int, stop: int) -> mx.array:
+def stretch(samples: mx.array, start: int, stop: int) -> mx.array:
     """Samples from `start` to before `stop`, with zeros outside the signal."""
     low, high = max(start, 0), min(stop, samples.shape[-1])
-    return mx.pad(samples[..., low:high], [(0, 0), (0, 0), (low - start, stop - high)])
+    around = [(0, 0)] * (samples.ndim - 1)
+    return mx.pad(samples[..., low:high], [*around, (low - start, stop - high)])

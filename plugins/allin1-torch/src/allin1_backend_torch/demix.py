@@ -135,11 +135,9 @@ class Separation:
 
     def precision_errors(self, mix: Mix, task: Task, /) -> dict[Precision, dict[str, float]]:
         """Compare what this device can do besides float32 with that."""
-
-        def separate(precision: Precision) -> Tensor:
-            return self.attempt(mix, precision, task)
-
-        return measure_precisions(separate, less_exact(self.device))
+        return measure_precisions(
+            lambda precision: self.attempt(mix, precision, task), less_exact(self.device)
+        )
 
     def attempt(self, mix: Mix, precision: Precision, task: Task) -> Tensor:
         """Separate `mix` in a precision, whatever comes out: float32 ``[4, 2, n]``."""

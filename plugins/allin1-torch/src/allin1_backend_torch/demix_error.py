@@ -37,9 +37,9 @@ def measure_precisions(
     Parameters
     ----------
     separate
-        Separates it in a precision, whatever comes out: float32 ``[4, 2, n]``.
+        The stems of the song in a precision, ``[4, channels, n]``.
     precisions
-        To compare with float32.
+        What to compare with float32.
 
     Returns
     -------

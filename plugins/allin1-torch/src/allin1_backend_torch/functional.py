@@ -9,13 +9,11 @@ same frames.
 from __future__ import annotations
 
 import torch
-from allin1_core.contracts.audio import SAMPLE_RATE
-from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
-from allin1_core.contracts.sections import Sections, Segment
-from allin1_core.contracts.spectrogram import HOP_SAMPLES
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.stages import Functional, Setup, Task
 from allin1_core.reference.activation_functions import sigmoid
-from allin1_core.reference.functional import boundary_frames
+from allin1_core.reference.functional import label_segments, segment_edges
 from torch import Tensor
 
 
@@ -26,16 +24,9 @@ def create(setup: Setup) -> Functional:
 
 def functional(logits: Logits, task: Task, /) -> Sections:
     """Return the labelled segments of a song; one segment if there is no boundary."""
-    total = int(logits.section.shape[0])
-    boundaries = boundary_frames(sigmoid(logits.section.detach().cpu().numpy()))
-    edges = [0, *(int(frame) for frame in boundaries if frame > 0), total]
-    means = _segment_means(logits.function, edges)
-    return Sections(
-        tuple(
-            Segment(_seconds(start), _seconds(stop), HARMONIX_LABELS[label])
-            for start, stop, label in zip(edges, edges[1:], means.argmax(0).tolist(), strict=False)
-        )
-    )
+    probability = sigmoid(logits.section.detach().cpu().numpy())
+    edges = segment_edges(probability)
+    return label_segments(probability, edges, _segment_means(logits.function, edges).numpy())
 
 
 def _segment_means(logits: Tensor, edges: list[int]) -> Tensor:
@@ -51,7 +42,3 @@ def _segment_means(logits: Tensor, edges: list[int]) -> Tensor:
         # From here on a number a segment. Each kind of operation would cost a GPU milliseconds to load.
         before = sums.new_zeros(len(sums), 1)
         return sums.diff(dim=1, prepend=before) / torch.tensor(edges, device="cpu").diff()
-
-
-def _seconds(frame: int) -> float:
-    return frame * HOP_SAMPLES / SAMPLE_RATE

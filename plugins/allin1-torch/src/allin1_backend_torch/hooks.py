@@ -15,7 +15,14 @@ from allin1_backend_torch.demucs_catalogue import NAMES, separators
 
 if TYPE_CHECKING:
     from allin1_core.contracts.model import SeparatorCard
-    from allin1_core.contracts.stages import Demix, Functional, MetricalPrep, Nn, Spectrogram
+    from allin1_core.contracts.stages import (
+        Demix,
+        Functional,
+        MetricalPrep,
+        MixSpectrogram,
+        Nn,
+        Spectrogram,
+    )
 
 _PACKAGE = "allin1_backend_torch"
 _DEVICES = ("cpu", "cuda", "mps")
@@ -50,6 +57,7 @@ _SPEEDS = {
     "demix": {"cpu": (1.5, 0.65), "cuda": (1.5, 7e-4)},
     "spectrogram": {"cpu": (0.07, 0.0033), "cuda": (0.25, 1.6e-5)},
     "spectrogram-float32": {"cpu": (0.07, 0.0021), "cuda": (0.25, 2.5e-5)},
+    "spectrogram-mix": {"cpu": (0.07, 0.0025), "cuda": (0.25, 1.3e-5)},
     "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-3)},
     # With the kernels in Triton's cache; the first set-up on a machine takes some 7 s on 16 cores.
     "nn-triton": {"cuda": (1.2, 7.4e-5)},
@@ -90,6 +98,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=close(_DEMIX_PARITY[device]),
             speed=_speed("demix", device),
+            streams=True,
             separators=NAMES,
         )
 
@@ -101,8 +110,8 @@ def allin1_separators() -> Iterable[SeparatorCard]:
 
 
 @hookimpl
-def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
-    """Stems to spectrogram."""
+def allin1_spectrogram() -> Iterable[Backend[Spectrogram | MixSpectrogram]]:
+    """Stems to spectrogram, and mix to spectrogram."""
     for device in _DEVICES:
         space = Space("torch", device)
         yield Backend(
@@ -133,6 +142,23 @@ def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
             parity=close(2e-5),
             speed=_speed("spectrogram-float32", device),
             opt_in=True,
+        )
+    for device in _DEVICES:
+        space = Space("torch", device)
+        yield Backend(
+            name=f"torch-{device}-mix",
+            stage="spectrogram",
+            target=f"{_PACKAGE}.mix_spectrogram:create",
+            summary="PyTorch, in single precision"
+            if device == "mps"
+            else "PyTorch, in double precision",
+            consumes=space,
+            produces=space,
+            needs=_NEEDS,
+            probe=f"{_PACKAGE}.devices:probe_{device}",
+            parity=close(1e-4 if device == "mps" else 1e-6),
+            speed=_speed("spectrogram-mix", device),
+            takes="mix",
         )
 
 

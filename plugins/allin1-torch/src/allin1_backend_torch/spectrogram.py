@@ -80,7 +80,7 @@ def _create(setup: Setup, precision: torch.dtype) -> Spectrogram:
     on_cpu = device.type == "cpu"
     frames_at_once = CPU_BLOCK if on_cpu else GPU_BLOCK
     stems_at_once = 1 if on_cpu else len(STEMS)
-    filters = _filters(device, precision, CPU_PARTS if on_cpu else GPU_PARTS)
+    filters = make_filters(device, precision, CPU_PARTS if on_cpu else GPU_PARTS)
 
     def spectrogram(stems: Stems, task: Task, /) -> LogSpectrogram:
         samples = stems.samples
@@ -104,7 +104,23 @@ def _create(setup: Setup, precision: torch.dtype) -> Spectrogram:
     return Waiting(spectrogram, device)
 
 
-def _filters(device: torch.device, precision: torch.dtype, part_starts: tuple[int, ...]) -> Filters:
+def make_filters(
+    device: torch.device,
+    precision: torch.dtype,
+    part_starts: tuple[int, ...],
+    magnitudes: torch.dtype = torch.float32,
+) -> Filters:
+    """Bring window and filterbank to a device.
+
+    Parameters
+    ----------
+    device
+        Where.
+    precision, magnitudes
+        Of the transform, and of its magnitudes and their sums.
+    part_starts
+        First band of each part of the filterbank.
+    """
     weights = filterbank()
     used = np.flatnonzero(weights.any(axis=1))
     low = int(used[0])
@@ -113,7 +129,8 @@ def _filters(device: torch.device, precision: torch.dtype, part_starts: tuple[in
         own = np.flatnonzero(weights[:, first:last].any(axis=1))
         start, stop = int(own[0]), int(own[-1]) + 1
         part = torch.from_numpy(np.ascontiguousarray(weights[start:stop, first:last]))
-        parts.append((slice(start - low, stop - low), slice(first, last), part.to(device)))
+        part = part.to(magnitudes).to(device)
+        parts.append((slice(start - low, stop - low), slice(first, last), part))
     return Filters(
         window=torch.from_numpy(window()).to(precision).to(device),
         bins=slice(low, int(used[-1]) + 1),
@@ -130,25 +147,31 @@ def _log_bands(filters: Filters, samples: Tensor, out: Tensor, block: Block) -> 
         (end - 1) * HOP_SAMPLES + WINDOW_SAMPLES // 2,
         filters.window.dtype,
     )
+    torch.log10(filtered(filters, signals).add_(1), out=out[stems, first:end])
+
+
+def filtered(filters: Filters, signals: Tensor) -> Tensor:
+    """Filtered magnitudes, ``[signals, frames, 81]``, of the frames that begin in every hop of ``[signals, samples]``."""
     count, length = signals.shape
-    overlapping = signals.as_strided((count, end - first, WINDOW_SAMPLES), (length, HOP_SAMPLES, 1))
+    frames = (length - WINDOW_SAMPLES) // HOP_SAMPLES + 1
+    overlapping = signals.as_strided((count, frames, WINDOW_SAMPLES), (length, HOP_SAMPLES, 1))
     transform = torch.fft.rfft(overlapping * filters.window)
-    magnitudes = _magnitudes(transform[..., filters.bins])
-    bands = magnitudes.new_empty(count, end - first, BANDS)
+    magnitudes = _magnitudes(transform[..., filters.bins], filters.parts[0][2].dtype)
+    bands = magnitudes.new_empty(count, frames, BANDS)
     for bins, own, weights in filters.parts:
         bands[..., own] = magnitudes[..., bins] @ weights
-    torch.log10(bands.add_(1), out=out[stems, first:end])
+    return bands
 
 
-def _magnitudes(values: Tensor) -> Tensor:
-    """Absolute values, float32, of complex ones."""
+def _magnitudes(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Absolute values of complex ones."""
     parts = torch.view_as_real(values)
     if values.is_cuda:
-        result = torch.empty(values.shape, dtype=torch.float32, device=values.device)
+        result = torch.empty(values.shape, dtype=dtype, device=values.device)
         return torch.hypot(parts[..., 0], parts[..., 1], out=result)
     # The root of a sum of squares takes a CPU a third of the time of a complex absolute value.
     squares = parts.square()
-    return (squares[..., 0] + squares[..., 1]).to(torch.float32).sqrt_()
+    return (squares[..., 0] + squares[..., 1]).to(dtype).sqrt_()
 
 
 def _mono(channels: Tensor, start: int, stop: int, precision: torch.dtype) -> Tensor:

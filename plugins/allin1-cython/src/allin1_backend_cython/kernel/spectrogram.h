@@ -1,4 +1,5 @@
-/* Log-filtered magnitudes of frames of a signal, in double precision up to the magnitude.
+/* Log-filtered magnitudes of frames of a signal, in double precision up to the magnitude; and for the views of a mix,
+ * filtered magnitudes in double precision to the end, and what stands above their running median.
  *
  * A frame is a lane of the vectors: what follows is scalar code, whose numbers are vectors. A frame's result
  * thus does not depend on its neighbours, nor on how a song is cut.
@@ -7,6 +8,9 @@
  * That one is done as 32 x 32 (Cooley & Tukey, 1965): 32 transforms down the columns, straight from the
  * samples, a factor each, and 32 along the rows. Both halves of a pair of bins are in the rows k and
  * 32 - k, so bins leave as magnitudes while the two rows are in the first cache.
+ *
+ * In the running median a band is a lane: the values of the window stay sorted, and each frame takes the place of the one
+ * that leaves, by minimum, maximum and choice.
  */
 #ifndef ALLIN1_SPECTROGRAM_H
 #define ALLIN1_SPECTROGRAM_H
@@ -18,6 +22,10 @@
 #define SP_HOP 441
 #define SP_SIDE 32
 #define SP_POINTS (SP_SIDE * SP_SIDE)
+/* Frames before and after a frame whose median is its harmonic part. */
+#define SP_REACH 15
+/* The fewest bands that can be separated: those of the widest vectors. */
+#define SP_WIDEST 16
 
 typedef struct {
     /* [2048]: the analysis window times half of `scale` (a power of two) */
@@ -39,21 +47,32 @@ typedef struct {
 } sp_tables;
 
 typedef struct {
-    /* [channels][samples]; one channel, or two to be averaged */
+    /* [channels][samples]; one channel, or two */
     const float *samples;
     int64_t channels;
     int64_t channel_stride;
     int64_t length;
+    /* Of two channels take half their difference, not their mean. */
+    int32_t difference;
 } sp_signal;
 
 typedef struct {
     const char *name;
-    /* Bytes that `transform` wants to work in. */
+    /* Bytes that `transform` and `magnitudes` want to work in. */
     size_t (*workspace)(const sp_tables *tables);
     /* Frames `first` to before `first + count` of a signal into out[count][bands]; `workspace` is aligned to 64
      * bytes. Frame t is centred on sample 441 t; outside the signal there are zeros. */
     void (*transform)(const sp_tables *tables, const sp_signal *signal, int64_t first, int64_t count,
                       float *out, void *workspace);
+    /* The same without the logarithm, every sum in double precision and rounded once. */
+    void (*magnitudes)(const sp_tables *tables, const sp_signal *signal, int64_t first, int64_t count,
+                       float *out, void *workspace);
+    /* Logarithms of the percussive and the harmonic part of the frames `first` to before `first + count` of magnitudes
+     * mid[total][bands], into [count][bands] each. */
+    void (*separate)(const float *mid, int64_t total, int32_t bands, int64_t first, int64_t count,
+                     float *percussive, float *harmonic);
+    /* log10(1 + x), x >= 0, in place. */
+    void (*logarithms)(float *values, int64_t count);
 } sp_kernel;
 
 #define SP_JOIN_(a, b) a##b

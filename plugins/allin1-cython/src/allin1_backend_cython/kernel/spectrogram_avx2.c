@@ -29,6 +29,16 @@ typedef __m128 half_vec;
 #define half_madd(a, b, c) _mm_fmadd_ps(a, b, c)
 #define half_root(v) _mm_sqrt_ps(v)
 #define narrow(v) _mm256_cvtpd_ps(v)
+#define root(v) _mm256_sqrt_pd(v)
+typedef __m256 wide_vec;
+#define WIDE 8
+#define wide_load(p) _mm256_loadu_ps(p)
+#define wide_store(p, v) _mm256_storeu_ps(p, v)
+#define wide_spread(x) _mm256_set1_ps(x)
+#define wide_sub(a, b) _mm256_sub_ps(a, b)
+#define wide_min(a, b) _mm256_min_ps(a, b)
+#define wide_max(a, b) _mm256_max_ps(a, b)
+#define wide_below(a, x, b, c) _mm256_blendv_ps(c, b, _mm256_cmp_ps(a, x, _CMP_LT_OQ))
 
 #define COLUMNS 2
 static inline void take(const float *p, vec *out)

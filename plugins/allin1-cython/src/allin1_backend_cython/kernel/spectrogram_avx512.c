@@ -29,6 +29,16 @@ typedef __m256 half_vec;
 #define half_madd(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define half_root(v) _mm256_sqrt_ps(v)
 #define narrow(v) _mm512_cvtpd_ps(v)
+#define root(v) _mm512_sqrt_pd(v)
+typedef __m512 wide_vec;
+#define WIDE 16
+#define wide_load(p) _mm512_loadu_ps(p)
+#define wide_store(p, v) _mm512_storeu_ps(p, v)
+#define wide_spread(x) _mm512_set1_ps(x)
+#define wide_sub(a, b) _mm512_sub_ps(a, b)
+#define wide_min(a, b) _mm512_min_ps(a, b)
+#define wide_max(a, b) _mm512_max_ps(a, b)
+#define wide_below(a, x, b, c) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, x, _CMP_LT_OQ), c, b)
 
 #define COLUMNS 4
 static inline void take(const float *p, vec *out)

@@ -9,11 +9,16 @@
  *   half_vec                   a vector of LANES floats, with half_load, half_store, half_spread,
  *                              half_madd, half_root
  *   narrow(v)                  v rounded to floats
+ *   root(v)                    square root of doubles
+ *   wide_vec                   a vector of WIDE floats, with wide_load, wide_store (at any address), wide_spread, wide_sub,
+ *                              wide_min, wide_max
+ *   wide_below(a, x, b, c)     b where a < x, else c
  *   COLUMNS                    pairs of samples that `take` takes
  *   take(p, out)               2 COLUMNS samples from p on of LANES frames, each SP_HOP behind the one before:
  *                              out[s] is sample s of all frames, as doubles
  *   KERNEL                     name of the kernel
  */
+#include <math.h>
 #include <string.h>
 
 #include "spectrogram.h"
@@ -156,20 +161,26 @@ INLINE half_vec magnitude(vec re, vec im)
     return half_root(narrow(madd(re, re, mul(im, im))));
 }
 
+/* Put the magnitude of bin k to magnitudes[k][lane]: doubles where `exact`, else floats. */
+INLINE void put_magnitude(void *magnitudes, int k, number x, int exact)
+{
+    if (exact)
+        store((vec *)magnitudes + k, root(madd(x.re, x.re, mul(x.im, x.im))));
+    else
+        half_store((float *)magnitudes + (size_t)k * LANES, magnitude(x.re, x.im));
+}
+
 /* Magnitudes of the bins k and 1024 - k, from the numbers a and b of the complex transform there. */
-INLINE void bins_of_pair(const sp_tables *tables, number a, number b, int k, float *magnitudes)
+INLINE void bins_of_pair(const sp_tables *tables, number a, number b, int k, void *magnitudes,
+                         int exact)
 {
     const int mirrored = SP_POINTS - k;
     const number even = {add(a.re, b.re), sub(a.im, b.im)};
     const number odd = times((number){add(a.im, b.im), sub(b.re, a.re)}, tables->halves + 2 * k);
-    if (k <= tables->last_bin) {
-        const number x = plus(even, odd);
-        half_store(magnitudes + (size_t)k * LANES, magnitude(x.re, x.im));
-    }
-    if (mirrored <= tables->last_bin) {
-        const number x = minus(even, odd);
-        half_store(magnitudes + (size_t)mirrored * LANES, magnitude(x.re, x.im));
-    }
+    if (k <= tables->last_bin)
+        put_magnitude(magnitudes, k, plus(even, odd), exact);
+    if (mirrored <= tables->last_bin)
+        put_magnitude(magnitudes, mirrored, minus(even, odd), exact);
 }
 
 static void row(const sp_tables *tables, area *at, int k)
@@ -179,25 +190,25 @@ static void row(const sp_tables *tables, area *at, int k)
 }
 
 /* Along the rows, and to magnitudes[bin][lane]. */
-static void bins_of_rows(const sp_tables *tables, area *at, float *magnitudes)
+INLINE void bins_of_rows(const sp_tables *tables, area *at, void *magnitudes, int exact)
 {
     const vec *zero = at->rows, *middle = at->rows + (SP_SIDE / 2) * ROW;
     row(tables, at, 0);
     for (int i = 1; i <= SP_SIDE / 2; i++)
         bins_of_pair(tables, get(zero + 2 * i), get(zero + 2 * (SP_SIDE - i)), SP_SIDE * i,
-                     magnitudes);
+                     magnitudes, exact);
     for (int k = 1; k < SP_SIDE / 2; k++) {
         const vec *one = at->rows + k * ROW, *other = at->rows + (SP_SIDE - k) * ROW;
         row(tables, at, k);
         row(tables, at, SP_SIDE - k);
         for (int i = 0; i < SP_SIDE; i++)
             bins_of_pair(tables, get(one + 2 * i), get(other + 2 * (SP_SIDE - 1 - i)),
-                         k + SP_SIDE * i, magnitudes);
+                         k + SP_SIDE * i, magnitudes, exact);
     }
     row(tables, at, SP_SIDE / 2);
     for (int i = 0; i < SP_SIDE / 2; i++)
         bins_of_pair(tables, get(middle + 2 * i), get(middle + 2 * (SP_SIDE - 1 - i)),
-                     SP_SIDE / 2 + SP_SIDE * i, magnitudes);
+                     SP_SIDE / 2 + SP_SIDE * i, magnitudes, exact);
 }
 
 /* values[band][lane] of magnitudes[bin][lane] */
@@ -225,11 +236,31 @@ static void bands_of_bins(const sp_tables *tables, const float *magnitudes, floa
     }
 }
 
+/* The same of magnitudes in double precision; only the sums are rounded. */
+static void bands_exactly(const sp_tables *tables, const vec *magnitudes, float *values)
+{
+    const float *weight = tables->weights;
+    for (int32_t band = 0; band < tables->bands; band++) {
+        const vec *bin = magnitudes + tables->starts[band];
+        const int32_t length = tables->lengths[band];
+        vec sum[4] = {spread(0.0), spread(0.0), spread(0.0), spread(0.0)};
+        int32_t i = 0;
+        for (; i + 4 <= length; i += 4)
+            for (int j = 0; j < 4; j++)
+                sum[j] = madd(load(bin + i + j), spread((double)weight[i + j]), sum[j]);
+        for (; i < length; i++)
+            sum[0] = madd(load(bin + i), spread((double)weight[i]), sum[0]);
+        half_store(values + (size_t)band * LANES,
+                   narrow(add(add(sum[0], sum[1]), add(sum[2], sum[3]))));
+        weight += length;
+    }
+}
+
 /* log10(1 + x), x >= 0, in place: 1 + x rounded to float, its logarithm by the series of artanh, in double.
  * The terms left out are below 1e-10. What is no number stays none. */
-static void logarithms(float *values, int32_t count)
+static void logarithms(float *values, int64_t count)
 {
-    for (int32_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count; i++) {
         const float y = 1.0f + values[i];
         int32_t bits, exponent;
         float mantissa;
@@ -246,7 +277,7 @@ static void logarithms(float *values, int32_t count)
     }
 }
 
-/* Mean of the channels of `count` samples from `start` on, with zeros outside the signal. */
+/* Mean, or half the difference, of the channels of `count` samples from `start` on, with zeros outside the signal. */
 static void average(const sp_signal *signal, int64_t start, int64_t count, float *out)
 {
     const int64_t first = start < 0 ? -start : 0;
@@ -259,6 +290,9 @@ static void average(const sp_signal *signal, int64_t start, int64_t count, float
     if (signal->channels == 1)
         for (; i < end; i++)
             out[i] = one[i];
+    else if (signal->difference)
+        for (; i < end; i++)
+            out[i] = (one[i] - other[i]) * 0.5f;
     else
         for (; i < end; i++)
             out[i] = (one[i] + other[i]) * 0.5f;
@@ -266,29 +300,113 @@ static void average(const sp_signal *signal, int64_t start, int64_t count, float
         out[i] = 0.0f;
 }
 
-static size_t workspace(const sp_tables *tables)
+/* Whether there is nothing but zeros of either sign. */
+INLINE int is_silent(const float *signal)
 {
-    return sizeof(area)
-           + ((size_t)tables->last_bin + 1 + tables->bands) * LANES * sizeof(float);
+    uint32_t any = 0;
+    for (int i = 0; i < SIGNAL; i++) {
+        uint32_t bits;
+        memcpy(&bits, signal + i, sizeof bits);
+        any |= bits << 1;
+    }
+    return !any;
 }
 
-static void transform(const sp_tables *tables, const sp_signal *signal, int64_t first,
-                      int64_t count, float *out, void *space)
+static size_t workspace(const sp_tables *tables)
+{
+    return sizeof(area) + ((size_t)tables->last_bin + 1) * sizeof(vec)
+           + (size_t)tables->bands * LANES * sizeof(float);
+}
+
+INLINE void frames_of(const sp_tables *tables, const sp_signal *signal, int64_t first,
+                      int64_t count, float *out, void *space, int exact)
 {
     area *at = space;
-    float *magnitudes = (float *)(at + 1);
-    float *values = magnitudes + ((size_t)tables->last_bin + 1) * LANES;
+    vec *magnitudes = (vec *)(at + 1);
+    float *values = (float *)(magnitudes + tables->last_bin + 1);
     for (int64_t frame = 0; frame < count; frame += LANES) {
         const int64_t lanes = count - frame < LANES ? count - frame : LANES;
         average(signal, (first + frame) * SP_HOP - SP_WINDOW / 2, SIGNAL, at->signal);
+        if (is_silent(at->signal)) {
+            memset(out + frame * tables->bands, 0, (size_t)(lanes * tables->bands) * sizeof *out);
+            continue;
+        }
         columns_of_samples(tables, at);
-        bins_of_rows(tables, at, magnitudes);
-        bands_of_bins(tables, magnitudes, values);
-        logarithms(values, tables->bands * LANES);
+        bins_of_rows(tables, at, magnitudes, exact);
+        if (exact) {
+            bands_exactly(tables, magnitudes, values);
+        } else {
+            bands_of_bins(tables, (float *)magnitudes, values);
+            logarithms(values, (int64_t)tables->bands * LANES);
+        }
         for (int32_t band = 0; band < tables->bands; band++)
             for (int64_t lane = 0; lane < lanes; lane++)
                 out[(frame + lane) * tables->bands + band] = values[band * LANES + lane];
     }
 }
 
-const sp_kernel SP_JOIN(sp_kernel_, KERNEL) = {SP_NAME(KERNEL), workspace, transform};
+static void transform(const sp_tables *tables, const sp_signal *signal, int64_t first,
+                      int64_t count, float *out, void *space)
+{
+    frames_of(tables, signal, first, count, out, space, 0);
+}
+
+static void magnitudes(const sp_tables *tables, const sp_signal *signal, int64_t first,
+                       int64_t count, float *out, void *space)
+{
+    frames_of(tables, signal, first, count, out, space, 1);
+}
+
+/* Values in a window of the median. */
+#define MEDIAN (2 * SP_REACH + 1)
+
+/* The place of frame t in a signal that is mirrored at its ends, with the last frame twice. */
+static int64_t mirrored(int64_t t, int64_t total)
+{
+    const int64_t turn = 2 * total;
+    t = (t % turn + turn) % turn;
+    return t < total ? t : turn - 1 - t;
+}
+
+/* Let `next` take the place of `last` among sorted values. */
+INLINE void replace(wide_vec sorted[MEDIAN], wide_vec last, wide_vec next)
+{
+    wide_vec before = wide_below(sorted[0], last, sorted[0], sorted[1]);
+    sorted[0] = wide_min(before, next);
+    for (int i = 1; i < MEDIAN - 1; i++) {
+        const wide_vec kept = wide_below(sorted[i], last, sorted[i], sorted[i + 1]);
+        sorted[i] = wide_max(before, wide_min(kept, next));
+        before = kept;
+    }
+    sorted[MEDIAN - 1] = wide_max(before, next);
+}
+
+static void separate(const float *mid, int64_t total, int32_t bands, int64_t first, int64_t count,
+                     float *percussive, float *harmonic)
+{
+    for (int32_t band = 0; band < bands; band += WIDE) {
+        /* The last vector overlaps with the one before. */
+        const int32_t at = band < bands - WIDE ? band : bands - WIDE;
+        wide_vec sorted[MEDIAN];
+        for (int i = 0; i < MEDIAN; i++)
+            sorted[i] = wide_spread(INFINITY);
+        for (int64_t t = -2 * SP_REACH; t < count; t++) {
+            wide_vec last = wide_spread(INFINITY);
+            if (t > 0)
+                last = wide_load(mid + mirrored(first + t - SP_REACH - 1, total) * bands + at);
+            replace(sorted, last,
+                    wide_load(mid + mirrored(first + t + SP_REACH, total) * bands + at));
+            if (t < 0)
+                continue;
+            const wide_vec median = sorted[SP_REACH];
+            const wide_vec above = wide_sub(wide_load(mid + (first + t) * bands + at), median);
+            wide_store(percussive + t * bands + at, wide_max(above, wide_spread(0.0f)));
+            wide_store(harmonic + t * bands + at, median);
+        }
+    }
+    logarithms(percussive, count * bands);
+    logarithms(harmonic, count * bands);
+}
+
+const sp_kernel SP_JOIN(sp_kernel_, KERNEL) = {SP_NAME(KERNEL), workspace,  transform,
+                                               magnitudes,      separate,   logarithms};

@@ -23,6 +23,16 @@ typedef float32x2_t half_vec;
 #define half_madd(a, b, c) vfma_f32(c, a, b)
 #define half_root(v) vsqrt_f32(v)
 #define narrow(v) vcvt_f32_f64(v)
+#define root(v) vsqrtq_f64(v)
+typedef float32x4_t wide_vec;
+#define WIDE 4
+#define wide_load(p) vld1q_f32(p)
+#define wide_store(p, v) vst1q_f32(p, v)
+#define wide_spread(x) vdupq_n_f32(x)
+#define wide_sub(a, b) vsubq_f32(a, b)
+#define wide_min(a, b) vminq_f32(a, b)
+#define wide_max(a, b) vmaxq_f32(a, b)
+#define wide_below(a, x, b, c) vbslq_f32(vcltq_f32(a, x), b, c)
 
 #define COLUMNS 1
 static inline void take(const float *p, vec *out)

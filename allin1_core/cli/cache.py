@@ -1,0 +1,55 @@
+"""``allin1 cache``: what is kept of earlier analyses, and removing it."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.group("cache")
+def command() -> None:
+    """Look at the cache of earlier analyses, or clear it."""
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(as_json: bool) -> None:
+    """Print where the cache is, and how much it holds."""
+    from allin1_core.io.cache import ArrayCache
+
+    found = ArrayCache().info()
+    if as_json:
+        kinds = {k: {"entries": n, "size": size} for k, (n, size) in found.kinds.items()}
+        record = {
+            "folder": str(found.folder),
+            "entries": found.entries,
+            "size": found.size,
+            "limit": found.limit,
+            "kinds": kinds,
+        }
+        click.echo(json.dumps(record, indent=2))
+        return
+    click.echo(f"{found.folder}")
+    click.echo(
+        f"{found.entries} entries, {found.size / 1e6:.1f} MB of at most {found.limit / 1e6:.0f} MB"
+    )
+    for kind, (count, size) in found.kinds.items():
+        click.echo(f"  {kind}: {count} entries, {size / 1e6:.1f} MB")
+
+
+@command.command()
+def clear() -> None:
+    """Remove all entries of the cache, and no other file."""
+    from allin1_core.io.cache import ArrayCache
+
+    cache = ArrayCache()
+    click.echo(f"Removed {cache.clear() / 1e6:.1f} MB from {cache.folder}.")
+
+
+@command.command()
+def path() -> None:
+    """Print the folder of the cache."""
+    from allin1_core.io.cache import default_cache_folder
+
+    click.echo(default_cache_folder())

@@ -1,0 +1,102 @@
+"""``allin1 export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from allin1_core.cli.main import load_plugins
+from allin1_core.cli.parameters import overwrite_option, result_files
+
+if TYPE_CHECKING:
+    from allin1_core.plugins.collecting import Offers
+
+
+@click.command()
+@click.argument(
+    "results", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="RESULT..."
+)
+@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="May be repeated.")
+@click.option(
+    "-o",
+    "--out-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to.  [default: beside each result]",
+)
+@click.option(
+    "--offset",
+    "offset_ms",
+    type=float,
+    default=0.0,
+    metavar="MS",
+    help="Milliseconds to add to every time, for programs that count MP3s from another sample.",
+)
+@click.option(
+    "--collection",
+    default="allin1",
+    show_default=True,
+    metavar="NAME",
+    help="File name of formats that hold several songs.",
+)
+@overwrite_option
+@click.option("--list", "as_list", is_flag=True, help="List the formats and exit.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    results: tuple[Path, ...],
+    formats: tuple[str, ...],
+    out_dir: Path | None,
+    offset_ms: float,
+    collection: str,
+    overwrite: bool,
+    as_list: bool,
+) -> None:
+    """Write RESULTs in the formats of other programs.
+
+    RESULT is the JSON that an analysis wrote, or a folder of them. Prints the path of each file.
+    """
+    from allin1_core.io.results import load_result
+    from allin1_core.plugins.collecting import collect_offers
+    from allin1_core.runtime.exporting import export_songs, find_exporter, song_of
+
+    offers = collect_offers(load_plugins(ctx))
+    if as_list:
+        _print_formats(offers)
+        return
+    if not (results and formats):
+        raise click.UsageError("Give at least one RESULT, and a format by --to (see --list).")
+    if collection in ("", ".", "..") or any(c in collection for c in "/\\\0"):
+        raise click.BadParameter("wanted a file name without a folder", param_hint="--collection")
+    chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
+    songs = [
+        (path.parent, song_of(load_result(path), path.stem, offset_s=offset_ms / 1000))
+        for path in result_files(results)
+    ]
+    for offered in chosen:
+        if offered.item.collects:
+            folder = out_dir or songs[0][0]
+            groups = {folder: [song for _, song in songs]}
+        else:
+            groups = {}
+            for parent, song in songs:
+                groups.setdefault(out_dir or parent, []).append(song)
+        for folder, group in groups.items():
+            written = export_songs(
+                offered, group, folder, collection=collection, overwrite=overwrite
+            )
+            for path in written:
+                click.echo(path)
+
+
+def _print_formats(offers: Offers) -> None:
+    from allin1_core.selection.probing import check_needs
+
+    exporters = [offered.item for offered in offers.exporters.values()]
+    width = max((len(one.name) for one in exporters), default=0)
+    suffixes = max((len(one.suffix) for one in exporters), default=0)
+    for one in exporters:
+        missing = check_needs(one.needs)
+        note = "" if missing is None else f"  ({missing.reason} {missing.remedy})"
+        click.echo(f"{one.name:<{width}}  {one.suffix:<{suffixes}}  {one.summary}{note}")

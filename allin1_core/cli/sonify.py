@@ -1,0 +1,49 @@
+"""``allin1 sonify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from allin1_core.cli.parameters import overwrite_option, result_files, results_argument
+
+
+@click.command()
+@results_argument
+@click.option(
+    "-o",
+    "--sonif-dir",
+    "out_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("sonif"),
+    show_default=True,
+    help="Folder to write to.",
+)
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(["wav", "flac", "ogg", "opus", "mp3"]),
+    default="wav",
+    show_default=True,
+    help="Format of the audio files.",
+)
+@click.option("--clicks-only", is_flag=True, help="Write the clicks without the song.")
+@overwrite_option
+def command(
+    results: tuple[Path, ...], out_dir: Path, suffix: str, clicks_only: bool, overwrite: bool
+) -> None:
+    """Write the song of each RESULT with clicks on its beats, and a riser into each change of section.
+
+    RESULT is the JSON that an analysis wrote, or a folder of them. The audio has to be at the path that the result
+    names. Prints the path of each file.
+    """
+    from allin1_core.io.atomic import refuse_to_replace
+    from allin1_core.io.results import load_result
+    from allin1_core.presentation.sound import write_sonification
+
+    for path in result_files(results):
+        sound = out_dir / f"{path.stem}.sonif.{suffix}"
+        refuse_to_replace(sound, overwrite=overwrite)
+        write_sonification(load_result(path), sound, clicks_only=clicks_only)
+        click.echo(sound)

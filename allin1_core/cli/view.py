@@ -1,0 +1,80 @@
+"""``allin1 view``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from allin1_core.errors import InputError
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Write one page that opens from the disk, instead of serving it.",
+)
+@click.option(
+    "--embed-limit",
+    type=click.FloatRange(min=0),
+    default=50.0,
+    show_default=True,
+    metavar="MB",
+    help="Audio up to this size is part of the page; more is linked.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the server.")
+@click.option("--open/--no-open", "is_opened", default=True, help="Open the browser.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE.html if it exists.")
+def command(
+    results: tuple[Path, ...],
+    out: Path | None,
+    embed_limit: float,
+    port: int,
+    is_opened: bool,
+    overwrite: bool,
+) -> None:
+    """Look at RESULTS in a browser, listen to them, and correct their sections.
+
+    RESULTS are files that an analysis wrote, or folders of them. Results of one name, such as a/song.json and
+    b/song.json, are shown side by side. A server on this machine alone shows them until Ctrl-C; --out writes a page
+    of one song, which needs no server.
+    """
+    import webbrowser
+
+    from allin1_core.cli.parameters import result_files
+    from allin1_core.io.atomic import refuse_to_replace
+    from allin1_core.page.assemble import write_page
+    from allin1_core.page.server import Entry, PageServer
+
+    by_name: dict[str, list[Path]] = {}
+    for path in result_files(results):
+        by_name.setdefault(path.stem, []).append(path)
+    entries = [Entry(name, tuple(paths)) for name, paths in by_name.items()]
+    if out is not None:
+        if len(entries) > 1:
+            raise click.UsageError("--out writes the page of one song; name one.")
+        refuse_to_replace(out, overwrite=overwrite)
+        limit = round(embed_limit * 1e6)
+        write_page(out, entries[0].name, entries[0].versions(), embed_limit=limit)
+        click.echo(out)
+        return
+    for entry in entries:
+        entry.versions()  # what cannot be read is told now, not in the browser
+    try:
+        server = PageServer(entries, port)
+    except OSError as error:
+        raise InputError(
+            f"Port {port} cannot be used: {error.strerror}.", remedy="Leave --port out."
+        ) from error
+    with server:
+        click.echo(f"{server.url}  (Ctrl-C ends the server)")
+        if is_opened:
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            click.echo("allin1: the server has ended", err=True)

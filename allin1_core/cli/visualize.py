@@ -1,0 +1,46 @@
+"""``allin1 visualize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from allin1_core.cli.parameters import overwrite_option, result_files, results_argument
+
+
+@click.command()
+@results_argument
+@click.option(
+    "-o",
+    "--viz-dir",
+    "out_dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("viz"),
+    show_default=True,
+    help="Folder to write to.",
+)
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice(["pdf", "png", "svg"]),
+    default="pdf",
+    show_default=True,
+    help="Format of the pictures.",
+)
+@overwrite_option
+def command(results: tuple[Path, ...], out_dir: Path, suffix: str, overwrite: bool) -> None:
+    """Draw RESULTs: waveform, beats, sections, activations, and the tempo where it changes.
+
+    RESULT is the JSON that an analysis wrote, or a folder of them. The waveform is drawn where the audio is still at
+    the path that the result names. Prints the path of each picture.
+    """
+    from allin1_core.io.atomic import refuse_to_replace
+    from allin1_core.io.results import load_result
+    from allin1_core.presentation.picture import write_picture
+
+    for path in result_files(results):
+        picture = out_dir / f"{path.stem}.{suffix}"
+        refuse_to_replace(picture, overwrite=overwrite)
+        write_picture(load_result(path), picture, name=path.stem)
+        click.echo(picture)

@@ -1,0 +1,241 @@
+"""A cache of arrays in the user's cache folder, keyed by what they were computed from.
+
+One file an entry, named by its key. An entry carries a digest of its content, is verified when it is read, and appears
+whole or not at all, so that several processes can share the cache. Where all entries together become larger than a limit,
+those that were used longest ago are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from allin1_core.errors import Allin1Error, SettingsError
+from allin1_core.io.atomic import atomic_path
+
+log = logging.getLogger(__name__)
+
+#: Bytes that all entries may take, where ``ALLIN1_CACHE_LIMIT`` does not say otherwise.
+DEFAULT_LIMIT = 2_000_000_000
+
+_SUFFIX = ".a1cache"
+_MAGIC = b"allin1 cache 1\n"
+_DIGEST_BYTES = 32
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def cache_key(kind: str, **parts: object) -> str:
+    """Name an entry by everything that it was computed from.
+
+    Parameters
+    ----------
+    kind
+        What it holds, such as ``logits``.
+    **parts
+        What it depends on; values whose ``repr`` is the same in every process: strings, numbers, tuples and frozen
+        dataclasses of them.
+
+    >>> cache_key("logits", audio="ab12", model="builtin") == cache_key(
+    ...     "logits", model="builtin", audio="ab12"
+    ... )
+    True
+    """
+    text = "\n".join(f"{name}={parts[name]!r}" for name in sorted(parts))
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+    return f"{kind}-{digest}"
+
+
+def default_cache_folder() -> Path:
+    """Give the folder of the cache: below ``ALLIN1_CACHE_DIR``, or else the user's cache folder."""
+    named = os.environ.get("ALLIN1_CACHE_DIR")
+    return (Path(named) if named else user_cache_path("allin1")) / "arrays"
+
+
+def default_limit() -> int:
+    """Give the limit in bytes: ``ALLIN1_CACHE_LIMIT``, such as ``500M`` or ``10G``, or else 2 GB.
+
+    Raises
+    ------
+    SettingsError
+        The variable cannot be understood.
+    """
+    text = os.environ.get("ALLIN1_CACHE_LIMIT", "").strip()
+    if not text:
+        return DEFAULT_LIMIT
+    number, unit = text.lower().removesuffix("b"), ""
+    if number[-1:] in _UNITS and number[-1:]:
+        number, unit = number[:-1], number[-1:]
+    try:
+        limit = float(number) * _UNITS[unit]
+        if not 0 <= limit < float("inf"):
+            raise ValueError(text)
+    except ValueError:
+        raise SettingsError(
+            f"ALLIN1_CACHE_LIMIT is {text!r}.", remedy="Wanted a size such as 500M or 10G, or 0."
+        ) from None
+    return int(limit)
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What is in the cache.
+
+    Attributes
+    ----------
+    folder
+        Where it is.
+    entries, size
+        Number of entries, and bytes of all together.
+    limit
+        Bytes that it may take.
+    kinds
+        Number of entries and bytes by kind.
+    """
+
+    folder: Path
+    entries: int
+    size: int
+    limit: int
+    kinds: dict[str, tuple[int, int]]
+
+
+class ArrayCache:
+    """Arrays by key, bounded in size. What goes wrong costs a cache hit, never a result.
+
+    Parameters
+    ----------
+    folder
+        Where entries lie; None for :func:`default_cache_folder`.
+    limit
+        Bytes that all entries may take; None for :func:`default_limit`. 0 keeps nothing.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, *, limit: int | None = None
+    ) -> None:
+        self.folder = default_cache_folder() if folder is None else Path(folder)
+        self.limit = default_limit() if limit is None else limit
+
+    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """Look up an entry.
+
+        Returns
+        -------
+        dict of str to ndarray or None
+            Its arrays; None where there is no such entry, or it is damaged. A damaged entry is removed.
+        """
+        path = self._path(key)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        arrays = _unpack(content)
+        if arrays is None:
+            log.warning("The cache entry %s is damaged and was removed.", path)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used now
+        return arrays
+
+    def put(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Store `arrays` under `key`, and remove what was used longest ago where the cache is too large."""
+        content = _pack(arrays)
+        if len(content) > self.limit:
+            return
+        try:
+            with atomic_path(self._path(key)) as temporary:
+                temporary.write_bytes(content)
+        except Allin1Error as error:
+            log.warning("The cache could not be written: %s", error)
+            return
+        self._evict()
+
+    def info(self) -> CacheInfo:
+        """Count the entries."""
+        kinds: dict[str, tuple[int, int]] = {}
+        for path, status in self._entries():
+            kind = path.name.rpartition("-")[0]
+            count, size = kinds.get(kind, (0, 0))
+            kinds[kind] = count + 1, size + status.st_size
+        return CacheInfo(
+            self.folder,
+            sum(count for count, _ in kinds.values()),
+            sum(size for _, size in kinds.values()),
+            self.limit,
+            dict(sorted(kinds.items())),
+        )
+
+    def clear(self) -> int:
+        """Remove every entry, and no other file; tell how many bytes that freed."""
+        freed = 0
+        for path, status in self._entries():
+            with contextlib.suppress(OSError):
+                path.unlink()
+                freed += status.st_size
+        return freed
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{_SUFFIX}"
+
+    def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
+        try:
+            with os.scandir(self.folder) as listing:
+                for entry in listing:
+                    if not entry.name.endswith(_SUFFIX) or not entry.is_file(follow_symlinks=False):
+                        continue
+                    with contextlib.suppress(OSError):  # another process removed it
+                        yield Path(entry.path), entry.stat(follow_symlinks=False)
+        except OSError:
+            return
+
+    def _evict(self) -> None:
+        entries = list(self._entries())
+        size = sum(status.st_size for _, status in entries)
+        if size <= self.limit:
+            return
+        entries.sort(key=lambda entry: entry[1].st_mtime_ns)
+        for path, status in entries:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            size -= status.st_size
+            # Somewhat below the limit, so that not every new entry evicts one.
+            if size <= 0.9 * self.limit:
+                return
+
+
+def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    named: dict[str, Any] = dict(arrays)
+    np.savez(buffer, **named)
+    payload = buffer.getvalue()
+    return _MAGIC + _digest(payload) + payload
+
+
+def _unpack(content: bytes) -> dict[str, NDArray[Any]] | None:
+    start = len(_MAGIC) + _DIGEST_BYTES
+    payload = content[start:]
+    if content[: len(_MAGIC)] != _MAGIC or content[len(_MAGIC) : start] != _digest(payload):
+        return None
+    try:
+        with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _digest(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,190 @@
+"""Decoding by libsndfile."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from allin1_core.io.decoding.reader import (
+    AudioInfo,
+    Block,
+    DecodingError,
+    Samples,
+    check_shape,
+    frames_at_once,
+)
+from allin1_core.io.decoding.source import Piece, Source, Spliced
+
+#: libsndfile says this where it does not know a length, or something near it after arithmetic.
+_UNKNOWN = 1 << 60
+
+#: What a program that writes to a pipe declares for a length in 32 bits, or more.
+_UNKNOWN_32 = 0x7FFF0000
+
+
+class NotReadableError(Exception):
+    """libsndfile does not know the format, or its header is damaged."""
+
+
+class Decoder:
+    """One file, or one part of a file, that libsndfile decodes from beginning to end.
+
+    Parameters
+    ----------
+    source, pieces
+        See :class:`~allin1_core.io.decoding.source.Spliced`.
+    pcm16_full_scale
+        What 16-bit PCM is divided by.
+
+    Attributes
+    ----------
+    rate, channels, format, subtype
+        As libsndfile tells them.
+    frames
+        Length by the header as far as libsndfile finds it in the file; None where it is unknown.
+
+    Raises
+    ------
+    NotReadableError
+        libsndfile cannot open it.
+    AudioError
+        The header holds what no music has.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        pieces: Iterable[Piece] | None = None,
+        pcm16_full_scale: int = 32_768,
+    ) -> None:
+        import soundfile
+
+        try:
+            self._file = soundfile.SoundFile(Spliced(source, pieces))
+        # soundfile wants more arguments for headerless files.
+        except TypeError as error:
+            raise NotReadableError("unknown format") from error
+        except soundfile.LibsndfileError as error:
+            raise NotReadableError(_reason(error)) from error
+        # soundfile seeks to where it already is after each block, which resets the MP3 decoder: frames
+        # that need the bits of those before them come out wrong (soundfile 0.14.0, libsndfile 1.2.2).
+        # It does not for files that cannot seek.
+        self._file.seekable = lambda: False
+        self._scale = np.float32(pcm16_full_scale)
+        self.rate, self.channels = int(self._file.samplerate), int(self._file.channels)
+        frames = int(self._file.frames)
+        self.frames = frames if 0 <= frames < _UNKNOWN else None
+        self.format, self.subtype = str(self._file.format), str(self._file.subtype)
+        check_shape(source.path, self.rate, self.channels)
+
+    @property
+    def declared_frames(self) -> int | None:
+        """Length by the header, be it there or not; None where it is unknown.
+
+        libsndfile corrects the length of a WAV or AIFF file that was cut off, and says so only in its log.
+        """
+        found = re.search(
+            r"^ *(?:data|SSND) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE
+        )
+        if found is None or self.frames is None:
+            return self.frames
+        declared, actual = int(found[1]), int(found[2])
+        if declared >= _UNKNOWN_32 or not actual:
+            return self.frames
+        return round(self.frames * declared / actual)
+
+    def blocks(self) -> Iterator[Samples]:
+        """Give float32 ``[n, channels]``, none empty.
+
+        Raises
+        ------
+        DecodingError
+            libsndfile cannot go on; what it decoded since the last block is lost.
+        """
+        import soundfile
+
+        integers = self.subtype == "PCM_16" and self._scale != 32_768
+        dtype = "int16" if integers else "float32"
+        left = _UNKNOWN if self.frames is None else self.frames
+        while left:
+            # No more than there is: a decoder that looks farther may stumble over what is not audio.
+            count = min(left, frames_at_once(self.channels))
+            block = np.empty((count, self.channels), dtype)
+            try:
+                count = self._file.buffer_read_into(block, dtype=dtype)
+            except soundfile.LibsndfileError as error:
+                raise DecodingError(_reason(error)) from error
+            if not count:
+                return
+            left -= count
+            block = block[:count]
+            yield np.divide(block, self._scale, dtype=np.float32) if integers else block
+
+    def close(self) -> None:
+        """Let libsndfile go; the source stays open."""
+        self._file.close()
+
+
+def _reason(error: Any) -> str:
+    """What libsndfile says, without what soundfile puts in front."""
+    return str(error.error_string).removeprefix("Error : ").rstrip(".")
+
+
+def describe(decoder: Decoder, source: Source) -> AudioInfo:
+    """Tell what a file is whose header `decoder` has read."""
+    return AudioInfo(
+        path=source.path,
+        sample_rate=decoder.rate,
+        channels=decoder.channels,
+        frames=decoder.frames,
+        duration_s=None if decoder.frames is None else decoder.frames / decoder.rate,
+        format=decoder.format,
+        subtype=decoder.subtype,
+        decoder=version(),
+    )
+
+
+def version() -> str:
+    """Name and version of the library."""
+    import soundfile
+
+    return f"libsndfile {soundfile.__libsndfile_version__}"
+
+
+class LibsndfileReader:
+    """A file that libsndfile reads in one go; see :class:`~allin1_core.io.decoding.reader.Reader`.
+
+    Parameters
+    ----------
+    source
+        The open file; closed with the reader.
+    decoder
+        Of all of it.
+    guesses_length
+        libsndfile guesses the length from the bit rate, and stops there.
+    """
+
+    def __init__(self, source: Source, decoder: Decoder, *, guesses_length: bool = False) -> None:
+        self.source, self._decoder = source, decoder
+        self.info = describe(decoder, source)
+        self.gaps: list[tuple[float, float]] = []
+        declared = decoder.declared_frames
+        self.promised_s = None if declared is None else declared / decoder.rate
+        self.guessed_frames: int | None = None
+        if guesses_length:
+            self.guessed_frames, self.promised_s = decoder.frames, None
+            self.info = dataclasses.replace(self.info, frames=None, duration_s=None)
+
+    def blocks(self) -> Iterator[Block]:
+        """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
+        for samples in self._decoder.blocks():
+            yield Block(samples, self._decoder.rate)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._decoder.close()
+        self.source.close()

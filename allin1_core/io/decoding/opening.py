@@ -1,0 +1,71 @@
+"""Which reader a file gets: by what is in it, whatever it is called."""
+
+from __future__ import annotations
+
+from allin1_core.errors import AudioError
+from allin1_core.io.decoding import flac, libsndfile, mp3, ogg
+from allin1_core.io.decoding.reader import Reader
+from allin1_core.io.decoding.source import Source
+from allin1_core.io.decoding.unfinished import finished
+
+
+def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool) -> Reader:
+    """Find the reader of an open file.
+
+    Parameters
+    ----------
+    source
+        The file; closed with the reader, or where there is none.
+    pcm16_full_scale
+        What 16-bit PCM is divided by.
+    with_av
+        Whether FFmpeg may read what libsndfile cannot.
+
+    Raises
+    ------
+    AudioError
+        It is no audio that can be read here.
+    """
+    try:
+        reader = _by_libsndfile(source, pcm16_full_scale, with_av=with_av)
+        if reader is None and with_av:
+            from allin1_core.io.decoding.ffmpeg import FFmpegReader
+
+            reader = FFmpegReader(source)
+        source.check()
+    except BaseException:
+        source.close()
+        raise
+    if reader is None:
+        source.close()
+        raise AudioError(
+            f"is not audio that {libsndfile.version()} can read.",
+            remedy="If it is audio, 'pip install allin1-core[av]' to read more formats,"
+            " or convert it to WAV or FLAC.",
+            path=source.path,
+        )
+    return reader
+
+
+def _by_libsndfile(source: Source, pcm16_full_scale: int, *, with_av: bool) -> Reader | None:
+    suffix = source.path.suffix.lower()
+    try:
+        if links := ogg.find_links(source, named_ogg=suffix in (".ogg", ".oga", ".opus")):
+            return ogg.OggReader(source, links)
+        if stream := flac.find_first(source):
+            return flac.FlacReader(source, stream, pcm16_full_scale)
+    except libsndfile.NotReadableError:
+        return None
+    first = mp3.find_first(source, named_mp3=suffix == ".mp3")
+    if first is not None:
+        return mp3.Mp3Reader(source, *first)
+    try:
+        decoder = libsndfile.Decoder(source, finished(source), pcm16_full_scale)
+    except libsndfile.NotReadableError:
+        return None
+    # The length of MPEG audio other than layer III is guessed; FFmpeg reads it to the end.
+    guesses = decoder.format == "MP3"
+    if guesses and with_av:
+        decoder.close()
+        return None
+    return libsndfile.LibsndfileReader(source, decoder, guesses_length=guesses)

@@ -1,0 +1,177 @@
+"""Audio files as decoders see them: opened by Python, whole or put together from pieces.
+
+Decoders never get a name. So any name that the system allows can be read, whatever its encoding and the locale, and no decoder
+looks for companions of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
+from pathlib import Path
+
+from allin1_core.errors import AudioError
+
+#: Bytes that are read at once.
+STEP = 1 << 16
+
+
+class Source:
+    """An ordinary file, open for reading at any offset.
+
+    Attributes
+    ----------
+    path, size
+        The file, and its length in bytes when it was opened.
+    error
+        What the system said when reading failed, None while all is well. Decoders call from C, where an exception would be
+        lost: they see the end of the file instead.
+
+    Raises
+    ------
+    AudioError
+        It is missing, empty, no ordinary file, or cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.error: OSError | None = None
+        try:
+            if path.is_dir():
+                raise AudioError(
+                    "is a folder, not an audio file.", remedy="Give the files in it.", path=path
+                )
+            if path.exists() and not path.is_file():
+                raise AudioError(
+                    "is no ordinary file.", remedy="Write the audio to a file first.", path=path
+                )
+            self._file = path.open("rb")
+        except FileNotFoundError as error:
+            raise AudioError("does not exist.", remedy="Check its name.", path=path) from error
+        except PermissionError as error:
+            raise AudioError(
+                "may not be read by this user.", remedy="Change its permissions.", path=path
+            ) from error
+        except OSError as error:
+            raise AudioError(f"cannot be opened: {error.strerror or error}.", path=path) from error
+        except ValueError as error:
+            # A null character, or one that the file system's encoding lacks.
+            raise AudioError(
+                "is not a name that a file can have.", remedy="Check its name.", path=path
+            ) from error
+        try:
+            self.size = os.fstat(self._file.fileno()).st_size
+            first = self._file.read(1)
+        except OSError as error:
+            self.close()
+            raise AudioError(f"cannot be read: {error.strerror or error}.", path=path) from error
+        if not first:
+            self.close()
+            raise AudioError("is empty.", remedy="Download or export it again.", path=path)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read up to `size` bytes; fewer only at the end of the file or where reading fails."""
+        try:
+            self._file.seek(max(0, offset))
+            return self._file.read(size)
+        except OSError as error:
+            self.error = error
+            return b""
+
+    def check(self) -> None:
+        """Raise what was kept.
+
+        Raises
+        ------
+        AudioError
+            Reading has failed.
+        """
+        if self.error is not None:
+            reason = self.error.strerror or self.error
+            raise AudioError(f"cannot be read: {reason}.", path=self.path) from self.error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+#: What a file is put together from: ranges of offsets in the source, and bytes that take the place of others.
+Piece = bytes | range
+
+
+class Spliced:
+    """A file for a decoder, put together from pieces of a source. Reads as binary files of Python do.
+
+    Parameters
+    ----------
+    source
+        Where ranges are read from.
+    pieces
+        In order; the whole source if none are given.
+    """
+
+    def __init__(self, source: Source, pieces: Iterable[Piece] | None = None) -> None:
+        self._source = source
+        pieces = [range(source.size)] if pieces is None else pieces
+        self._pieces = [piece for piece in pieces if len(piece)]
+        self._starts = list(accumulate(map(len, self._pieces), initial=0))
+        self.size = self._starts.pop()
+        self._at = 0
+        self._window, self._window_start = b"", 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can seek."""
+        return True
+
+    def writable(self) -> bool:
+        """Tell that it cannot be written."""
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes, or all that is left."""
+        buffer = bytearray(max(0, self.size - self._at) if size < 0 else size)
+        return bytes(buffer[: self.readinto(buffer)])
+
+    def readinto(self, buffer: bytearray) -> int:
+        """Fill `buffer` as far as there are bytes, and tell how many."""
+        wanted, done = len(buffer), 0
+        while done < wanted:
+            inside = self._at - self._window_start
+            if not 0 <= inside < len(self._window):
+                self._load(wanted - done)
+                inside = 0
+                if not self._window:
+                    break
+            part = self._window[inside : inside + wanted - done]
+            buffer[done : done + len(part)] = part
+            done += len(part)
+            self._at += len(part)
+        return done
+
+    def _load(self, wanted: int) -> None:
+        """Bring the window to the present position; leave it empty at the end."""
+        self._window, self._window_start = b"", self._at
+        if not 0 <= self._at < self.size:
+            return
+        index = bisect_right(self._starts, self._at) - 1
+        piece = self._pieces[index][self._at - self._starts[index] :]
+        if isinstance(piece, bytes):
+            self._window = piece
+        else:
+            self._window = self._source.read_at(piece.start, min(len(piece), max(wanted, STEP)))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to another position, and tell it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """Give the present position."""
+        return self._at

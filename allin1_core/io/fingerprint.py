@@ -1,0 +1,90 @@
+"""What a file holds, as a short text, and whether it still does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from allin1_core.errors import AudioError
+
+#: Seconds within which a file system may give two changes the same time.
+_COARSE_S = 2.0
+
+#: The file may be being written: so often it is read again.
+_TRIES = 3
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A file's content at one moment.
+
+    Attributes
+    ----------
+    path
+        The file.
+    content
+        Digest of all its bytes, with the name of the algorithm: ``blake2b:…``. The same bytes have the same one
+        wherever they lie.
+    size
+        Bytes.
+    """
+
+    path: Path
+    content: str
+    size: int
+    _state: tuple[int, ...]
+    _taken_ns: int
+
+    def still_holds(self) -> bool:
+        """Whether the file has the same content now. It is read again only where it was touched."""
+        try:
+            now = _state(self.path.stat())
+            last_change_ns = max(now[-2:])
+            if now == self._state and last_change_ns < self._taken_ns - _COARSE_S * 1e9:
+                return True
+            return fingerprint(self.path).content == self.content
+        except (OSError, AudioError):
+            return False
+
+
+def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
+    """Take the fingerprint of a file, at about a gigabyte a second.
+
+    Raises
+    ------
+    AudioError
+        It cannot be read, or something writes to it all the time.
+    """
+    path = Path(path)
+    for _ in range(_TRIES):
+        taken_ns = time.time_ns()
+        digest = hashlib.blake2b(digest_size=16)
+        size = 0
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise AudioError("is no file.", path=path)
+            with path.open("rb", buffering=0) as file:
+                before = os.fstat(file.fileno())
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+                    size += len(block)
+                after = os.fstat(file.fileno())
+        except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+            raise AudioError(
+                f"cannot be read: {getattr(error, 'strerror', None) or error}.", path=path
+            ) from error
+        if _state(before) == _state(after) and size == after.st_size:
+            return Fingerprint(path, f"blake2b:{digest.hexdigest()}", size, _state(after), taken_ns)
+    raise AudioError(
+        "is being written to.", remedy="Analyse it when nothing writes to it.", path=path
+    )
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

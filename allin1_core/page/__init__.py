@@ -1,0 +1,1 @@
+"""Results as a page to look at, listen to and correct in a browser."""

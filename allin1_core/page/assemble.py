@@ -1,0 +1,109 @@
+"""The page as one HTML file: template, style and modules put together, without a build step."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from allin1_core.io.atomic import atomic_path
+from allin1_core.page.content import (
+    Version,
+    audio_files,
+    describe_song,
+    embedded,
+    stem_paths,
+)
+
+#: Modules of the page. ``main`` is run; the others are what it imports.
+MODULES = ("clock", "document", "keyboard", "main", "timeline", "transport")
+
+#: Bytes of audio that a page holds itself, where nothing else is said.
+EMBED_LIMIT = 50_000_000
+
+
+def write_page(
+    path: str | os.PathLike[str],
+    name: str,
+    versions: Sequence[Version],
+    *,
+    embed_limit: int = EMBED_LIMIT,
+) -> None:
+    """Write a page that opens from the disk, without a network or a server.
+
+    Parameters
+    ----------
+    path
+        The HTML file; it appears whole or not at all.
+    name, versions
+        As for :func:`~allin1_core.page.content.describe_song`.
+    embed_limit
+        Bytes of audio up to which the song is part of the page; a larger one is linked. Stems are part of it where they
+        fit as well.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    content = describe_song(name, versions)
+    content["audio"] = _audio(Path(path), versions[0], embed_limit)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page_of(content), encoding="utf-8")
+
+
+def page_of(content: dict[str, Any]) -> str:
+    """Put the page of a song together; `content` is what the script finds as its data."""
+    scripts = {f"allin1/{name}": _module_url(name) for name in MODULES}
+    data = json.dumps(content, allow_nan=False).replace("<", "\\u003c")
+    return (
+        asset("page.html")
+        .replace("{{title}}", _escaped(str(content["name"])))
+        .replace("{{style}}", asset("style.css"))
+        .replace("{{modules}}", json.dumps({"imports": scripts}))
+        .replace("{{data}}", data)
+    )
+
+
+def asset(name: str) -> str:
+    """Read a file that comes with the package."""
+    return (resources.files("allin1_core.page") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _module_url(name: str) -> str:
+    return f"data:text/javascript;base64,{base64.b64encode(asset(f'{name}.js').encode()).decode()}"
+
+
+def _audio(page: Path, version: Version, limit: int) -> dict[str, Any]:
+    song, stems = audio_files(version.result)
+    left = limit
+    source = None
+    if song is not None:
+        source, left = _source(page, song, left)
+    audio: dict[str, Any] = {"mix": source, "stems": {}}
+    if stems is not None:
+        for stem, path in stem_paths(stems).items():
+            audio["stems"][stem], left = _source(page, path, left)
+    return audio
+
+
+def _source(page: Path, file: Path, left: int) -> tuple[str, int]:
+    """URL of an audio file, and how many bytes may still be embedded."""
+    size = file.stat().st_size
+    if size <= left:
+        return embedded(file), left - size
+    try:
+        relative = os.path.relpath(file.resolve(), page.parent.resolve())
+    except ValueError:  # on another drive
+        return file.resolve().as_uri(), left
+    raw = os.fsencode(relative.replace(os.sep, "/"))
+    return quote(raw, safe="/"), left
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

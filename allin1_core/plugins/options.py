@@ -1,0 +1,86 @@
+"""The values that a user gave to options of plugins, checked against what the plugins declare."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.options import Option, OptionValue
+from allin1_core.errors import SettingsError
+from allin1_core.plugins.collecting import Offers
+from allin1_core.plugins.loading import Plugins
+
+log = logging.getLogger(__name__)
+
+#: For each plugin and name of an option, the value and where it was said; nowhere where it is an argument.
+GivenOptions = Mapping[tuple[str, str], tuple[Any, str]]
+
+#: For each plugin, values by the names of its options.
+OptionValues = Mapping[str, Mapping[str, OptionValue]]
+
+
+def declared_options(offers: Offers, plugin: str) -> dict[str, Option]:
+    """Options that the backends of `plugin` declare, by name."""
+    options: dict[str, Option] = {}
+    for offered in offers.backends:
+        if offered.plugin.name == plugin:
+            for option in offered.item.options:
+                options.setdefault(option.name, option)
+    return options
+
+
+def check_options(offers: Offers, plugins: Plugins, given: GivenOptions) -> OptionValues:
+    """Bring what was given into the types that the plugins declare.
+
+    What a file says of a plugin that is not loaded is left aside, so that the file holds for a plugin that is blocked or
+    not installed everywhere.
+
+    Raises
+    ------
+    SettingsError
+        A plugin or an option does not exist, or a value is of another type.
+    """
+    values: dict[str, dict[str, OptionValue]] = {}
+    loaded = {record.name for record in plugins.records if record.status == "loaded"}
+    for (plugin, name), (value, source) in given.items():
+        by = f" (said by {source})" if source else ""
+        if plugin not in loaded:
+            _refuse_plugin(plugin, plugins, source)
+            continue
+        declared = declared_options(offers, plugin)
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, 1)
+            meant = f"Did you mean {near[0]}? " if near else ""
+            raise SettingsError(
+                f"Plugin {plugin} has no option {name}{by}.",
+                remedy=f"{meant}It has: {', '.join(declared) or 'none'}.",
+            )
+        try:
+            values.setdefault(plugin, {})[name] = declared[name].read(value)
+        except ValueError as error:
+            raise SettingsError(f"Option of plugin {plugin}{by}: {error}") from error
+    return values
+
+
+def options_of(backend: Backend[Any], plugin: str, values: OptionValues) -> dict[str, OptionValue]:
+    """Values of the options that `backend` declares: the user's, else the defaults."""
+    given = values.get(plugin, {})
+    return {option.name: given.get(option.name, option.value) for option in backend.options}
+
+
+def _refuse_plugin(plugin: str, plugins: Plugins, source: str) -> None:
+    """Raise where an argument names a plugin that is not loaded; warn where a file names one that nobody knows."""
+    record = next((record for record in plugins.records if record.name == plugin), None)
+    if not source:
+        if record is not None:
+            raise SettingsError(f"Options of a plugin that is not loaded: {record}")
+        near = difflib.get_close_matches(plugin, [r.name for r in plugins.records], 1)
+        raise SettingsError(
+            f"There is no plugin {plugin}, so it has no options.",
+            remedy=f"Did you mean {near[0]}?" if near else "See 'allin1 plugins'.",
+        )
+    if record is None:
+        log.warning("%s has options for plugin %s, which is not installed.", source, plugin)

@@ -1,0 +1,1 @@
+"""Results for eyes and ears: pictures, and clicks over the song."""

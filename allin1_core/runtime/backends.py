@@ -1,0 +1,184 @@
+"""Backends that are set up, and the model that they share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from allin1_core.calibration.precision import (
+    PrecisionError,
+    load_errors,
+    without_what_loses_too_much,
+)
+from allin1_core.calibration.prices import MeasuredPrices
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.model import Model, ModelCard, SeparatorCard, WeightsContent
+from allin1_core.contracts.rules import show
+from allin1_core.contracts.stages import Setup, Stage
+from allin1_core.errors import PLUGIN_FAILURES, ContractError, in_full
+from allin1_core.plugins.options import OptionValues, options_of
+from allin1_core.selection.candidate import Candidate
+from allin1_core.selection.devices import Devices
+from allin1_core.selection.probing import load_target
+from allin1_core.weights.load import load_model
+from allin1_core.weights.separation import read_separator
+
+log = logging.getLogger(__name__)
+
+
+class Backends:
+    """Sets up backends when they are first needed, and keeps them until they are closed.
+
+    Attributes
+    ----------
+    card
+        The model.
+    metre, demix, threads
+        Parameters that every backend is set up with.
+    options
+        What the user set of the options that plugins declare.
+    weights_dir
+        Folder to look for weights in first.
+    separators
+        Separation models whose files the core finds, by name.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        devices: Devices,
+        prices: MeasuredPrices,
+        *,
+        metre: MetreParameters,
+        demix: DemixParameters,
+        threads: int | None,
+        options: OptionValues,
+        weights_dir: str | None,
+        separators: Mapping[str, SeparatorCard],
+    ) -> None:
+        self.card = card
+        self.metre = metre
+        self.demix = demix
+        self.threads = threads
+        self.options = options
+        self.weights_dir = weights_dir
+        self._separators = separators
+        self._devices = devices
+        self._prices = prices
+        self._callables: dict[tuple[Stage, str], Any] = {}
+        self._model: Model | None = None
+        self._precision_errors: tuple[PrecisionError, ...] | None = None
+        self._warned: set[str] = set()
+
+    def callable_of(self, candidate: Candidate) -> Any:
+        """What runs `candidate`, set up at the first call."""
+        backend = candidate.backend
+        key = (backend.stage, backend.name)
+        if key not in self._callables:
+            self._callables[key] = create(backend, self.setup_of(candidate))
+        return self._callables[key]
+
+    def setup_of(self, candidate: Candidate, model: Model | None = None) -> Setup:
+        """What the factory of `candidate` is called with; the model is the session's where none is given.
+
+        Where half precision of a separator was measured to lose too much, ``auto`` becomes the next precision.
+        """
+        if "nn" not in candidate.backend.stages or not self.card.files:
+            model = None
+        elif model is None:
+            model = self.model()
+        return Setup(
+            device=self._devices.of(candidate),
+            model=model,
+            metre=self.metre,
+            demix=self._demix_of(candidate) if "demix" in candidate.backend.stages else self.demix,
+            threads=self.threads,
+            separator_files=self._separator_files if "demix" in candidate.backend.stages else None,
+            options=options_of(candidate.backend, candidate.plugin.name, self.options),
+        )
+
+    def _separator_files(self) -> tuple[WeightsContent, ...]:
+        return read_separator(self.demix.model, self._separators, weights_dir=self.weights_dir)
+
+    def model(self) -> Model:
+        """The model with its parameters, loaded at the first call.
+
+        Raises
+        ------
+        WeightsError
+            If they are missing, damaged, or cannot be fetched.
+        """
+        if self._model is None:
+            self._model = load_model(self.card, weights_dir=self.weights_dir)
+        return self._model
+
+    def drop(self, candidate: Candidate) -> None:
+        """Close a backend that failed, and let go of it."""
+        key = (candidate.backend.stage, candidate.backend.name)
+        call = self._callables.pop(key, None)
+        if call is not None:
+            close_backend(call, "=".join(key))
+
+    def close(self) -> None:
+        """Release what the backends hold; what is needed later is set up anew."""
+        while self._callables:
+            key, call = self._callables.popitem()
+            close_backend(call, "=".join(key))
+        self._model = None
+
+    def _demix_of(self, candidate: Candidate) -> DemixParameters:
+        if self._precision_errors is None:
+            self._precision_errors = load_errors()
+        if not self._precision_errors or candidate.ready is None:
+            return self.demix
+        parameters, reason = without_what_loses_too_much(
+            self.demix,
+            candidate.backend.name,
+            self._prices.conditions_of(candidate),
+            self._precision_errors,
+        )
+        if reason and reason not in self._warned:
+            self._warned.add(reason)
+            log.warning("%s", reason)
+        return parameters
+
+
+def create(backend: Backend[Any], setup: Setup) -> Any:
+    """Call the factory of a backend.
+
+    Raises
+    ------
+    ContractError
+        It is no function, or gives nothing that can be called.
+    """
+    factory = load_target(backend.target)
+    if not callable(factory):
+        raise ContractError(f"Its factory {backend.target} is {show(factory)}; wanted a function.")
+    call = factory(setup)
+    if not callable(call):
+        raise ContractError(
+            f"Its factory {backend.target} gave {show(call)}; wanted what can be called."
+        )
+    return call
+
+
+def close_backend(call: Any, name: str) -> None:
+    """Let a backend release what it holds; if that fails, what it gave is good all the same, and the log says so."""
+    close = getattr(call, "close", None)
+    if close is None:
+        return
+    try:
+        close()
+    except PLUGIN_FAILURES as error:
+        log.warning("Backend %s could not be closed: %s", name, in_full(error))
+        log.debug("closing backend %s failed", name, exc_info=error)
+
+
+def wait_for(call: Any) -> None:
+    """Let a backend finish, whose device may work on after a call has returned."""
+    synchronize = getattr(call, "synchronize", None)
+    if synchronize is not None:
+        synchronize()

@@ -1,0 +1,96 @@
+"""What is checked of everything that a backend gives: type, place of the arrays, values, and length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allin1_core.contracts.arrays import length_of
+from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
+from allin1_core.contracts.logits import Activations
+from allin1_core.contracts.metre import Metre
+from allin1_core.contracts.sections import Sections
+from allin1_core.contracts.space import Space
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, frame_count
+from allin1_core.contracts.stages import GIVES, Stage
+from allin1_core.errors import ContractError
+from allin1_core.runtime.moving import lies_in, space_of
+
+#: Seconds by which the last event may be off the end: a frame, and a little.
+END_S = 1.01 / FRAMES_PER_SECOND
+
+
+def check_output(output: Any, stage: Stage, space: Space, taken: Any = None) -> None:
+    """Check what a backend gave for `stage`.
+
+    Parameters
+    ----------
+    output
+        What it gave.
+    stage
+        The stage, or the last of those that it spans.
+    space
+        Where it declares to give its arrays.
+    taken
+        The record that it was given, for the length; None where that is not known.
+
+    Raises
+    ------
+    ContractError
+        It is of another type, its arrays lie somewhere else, or they have the wrong shape, type, values or length.
+    """
+    kind = GIVES[stage]
+    if not isinstance(output, kind):
+        raise ContractError(f"It gave {type(output).__name__}; wanted {kind.__name__}.")
+    for name in output.ARRAYS:
+        array = getattr(output, name)
+        if array is not None and not lies_in(array, space):
+            raise ContractError(
+                f"It gave {name} in {space_of(array)}; its record says that it gives arrays in {space}."
+            )
+    output.validate()
+    if taken is not None:
+        check_length(taken, output)
+
+
+def check_length(taken: Any, given: Any) -> None:
+    """Check that what a backend gave is as long as what it took.
+
+    Raises
+    ------
+    ContractError
+        It is longer or shorter, or an event lies behind the end.
+    """
+    if isinstance(given, Sections):
+        if abs(given.segments[-1].end - taken.duration_s) > END_S:
+            raise ContractError(
+                f"Its sections end at {given.segments[-1].end:.3f} s; the input ends at"
+                f" {taken.duration_s:.3f} s."
+            )
+    elif isinstance(given, Metre):
+        if len(given.beat_times_s) and given.beat_times_s[-1] > taken.duration_s + END_S:
+            raise ContractError(
+                f"Its last beat is at {given.beat_times_s[-1]:.3f} s; the input ends at"
+                f" {taken.duration_s:.3f} s."
+            )
+    elif isinstance(given, (Mix, Stems)):
+        if length_of(given) != length_of(taken):
+            raise ContractError(
+                f"Its stems are {given.duration_s:.3f} s long; the song has"
+                f" {length_of(taken) / SAMPLE_RATE:.3f} s ({length_of(given)} samples of {length_of(taken)})."
+            )
+    else:
+        wanted = _frames(taken, given)
+        if length_of(given) != wanted:
+            raise ContractError(
+                f"It gave {length_of(given)} frames; {wanted} belong to its input of"
+                f" {taken.duration_s:.3f} s."
+            )
+
+
+def _frames(taken: Any, given: Any) -> int:
+    """How many frames belong to an input."""
+    if isinstance(given, Activations) and given.frames_per_second != FRAMES_PER_SECOND:
+        frames: float = taken.duration_s * given.frames_per_second
+        return round(frames)
+    length = length_of(taken)
+    return frame_count(length) if isinstance(taken, (Mix, Stems)) else length

@@ -1,0 +1,156 @@
+"""Writing results in the formats of other programs, by the exporters that plugins offer."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from allin1_core.contracts.export import Exporter, ExportTarget, Song
+from allin1_core.contracts.result import AnalysisResult
+from allin1_core.contracts.sections import Segment
+from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, PluginError, SelectionError, brief
+from allin1_core.io.atomic import atomic_path, refuse_to_replace
+from allin1_core.io.audio import probe_audio
+from allin1_core.plugins.collecting import Offered, Offers
+from allin1_core.selection.probing import check_needs, load_target
+
+
+def find_exporter(offers: Offers, name: str) -> Offered[Exporter]:
+    """Look up an exporter that can run here.
+
+    Parameters
+    ----------
+    offers
+        What the plugins offer.
+    name
+        Name of the format.
+
+    Raises
+    ------
+    SelectionError
+        There is no exporter of that name, or what it needs is not installed.
+    """
+    if name not in offers.exporters:
+        near = difflib.get_close_matches(name, offers.exporters, 1)
+        raise SelectionError(
+            f"There is no export format called {name!r}.",
+            remedy=(f"Did you mean {near[0]}? " if near else "")
+            + "`allin1 export --list` lists the formats.",
+        )
+    offered = offers.exporters[name]
+    missing = check_needs(offered.item.needs)
+    if missing is not None:
+        raise SelectionError(
+            f"The export format {name} cannot be written: {missing.reason}", remedy=missing.remedy
+        )
+    return offered
+
+
+def song_of(
+    result: AnalysisResult, name: str, *, source: Path | None = None, offset_s: float = 0.0
+) -> Song:
+    """Prepare a result for an exporter.
+
+    Parameters
+    ----------
+    result
+        The result.
+    name
+        Name of the song.
+    source
+        The audio file; None takes the path in the result.
+    offset_s
+        Seconds to add to every time. Events that this moves before the start of the song are set to 0.
+    """
+    path = Path(result.path if source is None else source)
+    last = max([*result.beats[-1:], *(one.end for one in result.segments[-1:]), 0.0])
+    duration, rate = last, 44_100
+    try:
+        info = probe_audio(path)
+    except (Allin1Error, OSError):
+        pass  # a folder of stems, or a result from another machine
+    else:
+        duration, rate = max(last, info.duration_s or 0.0), info.sample_rate
+    return Song(
+        _moved(result, offset_s), name, path.absolute(), duration + max(0.0, offset_s), rate
+    )
+
+
+def _moved(result: AnalysisResult, offset_s: float) -> AnalysisResult:
+    if offset_s == 0:
+        return result
+
+    def move(time: float) -> float:
+        return max(0.0, time + offset_s)
+
+    return dataclasses.replace(
+        result,
+        beats=[move(time) for time in result.beats],
+        downbeats=[move(time) for time in result.downbeats],
+        segments=[Segment(move(s.start), move(s.end), s.label) for s in result.segments],
+    )
+
+
+def export_songs(
+    offered: Offered[Exporter],
+    songs: Sequence[Song],
+    out_dir: str | PathLike[str],
+    *,
+    collection: str = "allin1",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write `songs` in one format, each file whole or not at all.
+
+    Parameters
+    ----------
+    offered
+        The exporter, from :func:`find_exporter`.
+    songs
+        What to write.
+    out_dir
+        Folder; made where it is missing.
+    collection
+        Name of the file, without suffix, where the format holds several songs.
+    overwrite
+        Whether files that exist may be replaced.
+
+    Returns
+    -------
+    list of Path
+        The files written: one for each song, or one for all.
+
+    Raises
+    ------
+    OutputError
+        A file exists, cannot be written, or the format cannot express a result.
+    PluginError
+        The exporter failed.
+    """
+    exporter = offered.item
+    if exporter.collects:
+        return [_write(offered, songs, Path(out_dir), collection, overwrite)]
+    return [_write(offered, [song], Path(out_dir), song.name, overwrite) for song in songs]
+
+
+def _write(
+    offered: Offered[Exporter], songs: Sequence[Song], folder: Path, name: str, overwrite: bool
+) -> Path:
+    exporter = offered.item
+    destination = folder / f"{name}{exporter.suffix}"
+    refuse_to_replace(destination, overwrite=overwrite)
+    with atomic_path(destination) as temporary, temporary.open("wb") as file:
+        try:
+            target: ExportTarget = load_target(exporter.target)
+            target(songs, file)
+        except (Allin1Error, OSError):
+            raise
+        except PLUGIN_FAILURES as error:
+            raise PluginError(
+                f"The exporter {exporter.name} of plugin {offered.plugin.name} failed: {brief(error)}",
+                remedy="Report this to the plugin's authors.",
+                path=destination,
+            ) from error
+    return destination

@@ -1,0 +1,123 @@
+"""Those who are told about a run: the hooks of plugins, the file of timings, and the picture of them.
+
+None can disturb it: plugins get copies, and what fails costs a warning.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from allin1_core.contracts.result import AnalysisResult, StageRecord
+from allin1_core.errors import PLUGIN_FAILURES, OutputError, in_full
+from allin1_core.plugins.loading import Plugins
+from allin1_core.runtime.postprocessing import postprocess
+from allin1_core.runtime.timings import Timing, append_timing, timing_of
+from allin1_core.runtime.timings_picture import check_picture, draw_timings
+
+log = logging.getLogger(__name__)
+
+
+class Observers:
+    """Passes on what happens, from one thread at a time.
+
+    Parameters
+    ----------
+    plugins
+        Whose hooks are called.
+    model
+        Name of the model, for the timings.
+    timings_path, picture
+        Files for the timings, as lines of JSON and as a picture; None for none.
+
+    Raises
+    ------
+    OutputError
+        If the picture cannot be drawn here.
+    """
+
+    def __init__(
+        self,
+        plugins: Plugins,
+        model: str,
+        timings_path: Path | None = None,
+        picture: Path | None = None,
+    ) -> None:
+        if picture is not None:
+            check_picture(picture)
+        self._plugins = plugins
+        self._model = model
+        self._timings_path = timings_path
+        self._picture = picture
+        self._timings: list[Timing] = []
+        self._one_at_a_time = threading.RLock()
+
+    def stage_finished(self, track: str, record: StageRecord, ended: float) -> None:
+        """A stage of a track has run; it ended at `ended`, in seconds since 1970."""
+        timing = timing_of(record, ended=ended, model=self._model, track=track)
+        with self._one_at_a_time:
+            if self._picture is not None:
+                self._timings.append(timing)
+            if self._timings_path is not None:
+                self._append(self._timings_path, timing)
+            self._call("allin1_stage_finished", {"track": track, "record": record})
+
+    def postprocess(self, track: str, result: AnalysisResult) -> AnalysisResult:
+        """Let plugins give a new result in place of `result`; see :func:`.postprocessing.postprocess`."""
+        with self._one_at_a_time:
+            return postprocess(self._plugins, track, result)
+
+    def track_finished(
+        self, track: str, result: AnalysisResult | None = None, error: Exception | None = None
+    ) -> None:
+        """A track has its result, or the error that ended it."""
+        arguments = {"track": track, "result": result, "error": error}
+        with self._one_at_a_time:
+            self._call("allin1_track_finished", arguments)
+
+    def close(self) -> None:
+        """Draw the picture of what has run until now."""
+        if self._picture is None or not self._timings:
+            return
+        try:
+            draw_timings(self._picture, self._timings)
+        except Exception as error:
+            log.warning("The picture of timings was not drawn: %s", error)
+            log.debug("drawing failed", exc_info=error)
+
+    def _append(self, path: Path, timing: Timing) -> None:
+        try:
+            append_timing(path, timing)
+        except OutputError as error:
+            log.warning("%s No more are written.", error)
+            self._timings_path = None
+
+    def _call(self, hook: str, arguments: Mapping[str, Any]) -> None:
+        """Call a hook of each plugin that has it, with copies; what one raises is logged."""
+        for name, plugin in self._plugins.manager.list_name_plugin():
+            if plugin is None:
+                continue
+            call = self._plugins.hook_of(name, hook)
+            if not call.get_hookimpls():
+                continue
+            try:
+                call(**{key: _copy(value) for key, value in arguments.items()})
+            except PLUGIN_FAILURES as error:
+                log.warning("Plugin %s raised in %s: %s", name, hook, in_full(error))
+                log.debug("hook %s of plugin %s failed", hook, name, exc_info=error)
+
+
+def _copy(value: Any) -> Any:
+    """A copy that can be changed without harm; of exceptions with where they came from."""
+    if not isinstance(value, BaseException):
+        return copy.deepcopy(value)
+    try:
+        other = copy.copy(value)
+    except Exception:  # not every class can be made anew from its arguments
+        return value
+    other.__cause__, other.__context__ = value.__cause__, value.__context__
+    return other.with_traceback(value.__traceback__)

@@ -1,0 +1,78 @@
+"""Plugins may replace a result before anybody sees it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from allin1_core.contracts.result import AnalysisResult
+from allin1_core.contracts.rules import show
+from allin1_core.errors import PLUGIN_FAILURES, in_full
+from allin1_core.io.results import to_json
+from allin1_core.plugins.loading import Plugins
+
+log = logging.getLogger(__name__)
+
+_HOOK = "allin1_postprocess_result"
+
+
+def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> AnalysisResult:
+    """Ask each plugin for a new result in place of `result`, one after another.
+
+    What a plugin raises, or gives instead of a result, costs its own change alone; the log and the warnings of the
+    result say so. Who changed it stands in ``provenance.postprocessors``.
+    """
+    for implementation in reversed(plugins.manager.hook.allin1_postprocess_result.get_hookimpls()):
+        name = implementation.plugin_name
+        try:
+            new = plugins.hook_of(name, _HOOK)(track=track, result=copy.deepcopy(result))
+            if not new:  # no plugin, or no change
+                continue
+            (new,) = new
+            fault = _fault(new)
+        except PLUGIN_FAILURES as error:
+            log.debug("hook %s of plugin %s raised", _HOOK, name, exc_info=True)
+            fault = f"it raised {in_full(error)}"
+        if fault is None:
+            result = _kept(new, result, name)
+            continue
+        warning = f"The result is not as plugin {name} would have it: {fault.rstrip('.')}."
+        log.warning("%s: %s", track, warning)
+        result = replace(result, warnings=[*result.warnings, warning])
+    return result
+
+
+def _kept(new: AnalysisResult, old: AnalysisResult, plugin: str) -> AnalysisResult:
+    """`new` with what is not a plugin's to change: the song, and where the result came from."""
+    provenance = old.provenance
+    if provenance is not None:
+        names = (*provenance.postprocessors, plugin)
+        provenance = replace(provenance, postprocessors=names)
+    return replace(new, path=old.path, provenance=provenance)
+
+
+def _fault(result: object) -> str | None:
+    """What keeps `result` from being written or used; None if nothing does."""
+    if type(result) is not AnalysisResult:
+        return f"it gave {show(result)}, which is no AnalysisResult"
+    json.dumps(to_json(result), allow_nan=False)  # raises for what cannot be written
+    if len(result.beats) != len(result.beat_positions):
+        return f"it gave {len(result.beats)} beats and {len(result.beat_positions)} positions"
+    if result.confidence is not None and len(result.confidence.beats) != len(result.beats):
+        return f"it gave {len(result.confidence.beats)} confidences of {len(result.beats)} beats"
+    for name, times in (("beats", result.beats), ("downbeats", result.downbeats)):
+        if not _ascends(times):
+            return f"its {name} are not ascending times"
+    if not all(0 <= one.start < one.end for one in result.segments):
+        return "its segments do not all end after they start"
+    if not _ascends([one.start for one in result.segments]):
+        return "its segments are not in the order of time"
+    return None
+
+
+def _ascends(times: Sequence[float]) -> bool:
+    return all(one < two for one, two in zip((-math.inf, *times), times, strict=False))

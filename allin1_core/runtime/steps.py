@@ -1,0 +1,273 @@
+"""Running a step of a route: whole, block by block, or two steps streamed through each other."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from allin1_core.contracts.arrays import length_of, part_of
+from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.route import Step
+from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
+from allin1_core.contracts.stages import Stage, Task
+from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.runtime.backends import wait_for
+from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
+from allin1_core.runtime.borders import check_output
+from allin1_core.runtime.checking import cut
+from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.guard import GUARD_S, sample_of
+from allin1_core.runtime.holding import Held
+from allin1_core.runtime.moving import bring_home, cross, read_only
+from allin1_core.runtime.plan import is_in_blocks
+from allin1_core.runtime.reading import FilesRead, read_in_blocks
+from allin1_core.runtime.streaming import Work, reader_of, stream
+from allin1_core.selection.bridge_network import BridgeNetwork
+from allin1_core.selection.candidate import Candidate
+
+D = TypeVar("D")
+
+#: Frames of long files that are in memory at once: two minutes.
+BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
+
+#: Most frames that the network is given of a long song, without their context.
+NETWORK_BLOCK_FRAMES = 10 * 60 * FRAMES_PER_SECOND
+
+
+@dataclass(frozen=True)
+class Job:
+    """What steps have to know of the run that they belong to.
+
+    Attributes
+    ----------
+    engine
+        Sets up backends, and checks them.
+    network
+        The bridges of the route.
+    track
+        Name of the track, for messages.
+    embeddings
+        Whether the network shall give its embeddings.
+    keep
+        Where stems are kept, if the run separates.
+    progress
+        Called with the running stage, and seconds of the route's estimate that its step has behind it.
+    was_read
+        Called with what was found out about files that a step has read.
+    """
+
+    engine: Engine
+    network: BridgeNetwork
+    track: str
+    embeddings: bool
+    keep: StemsToKeep | None
+    progress: Callable[[Stage, float], None]
+    was_read: Callable[[FilesRead], None]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A step that has run.
+
+    Attributes
+    ----------
+    step, candidate
+        Which, and who ran it.
+    output
+        What it gave; None where it was handed on block by block.
+    bridges
+        Over which its input came.
+    seconds, ended
+        How long it took, and when it ended, in seconds since 1970.
+    """
+
+    step: Step
+    candidate: Candidate
+    output: Held | None
+    bridges: tuple[Bridge, ...]
+    seconds: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """The backend of a step, set up."""
+
+    step: Step
+    call: Any
+    device: str
+
+    @property
+    def consumes(self) -> Space:
+        return self.step.backend.consumes
+
+    @property
+    def produces(self) -> Space:
+        return self.step.backend.produces
+
+    def takes(self, record: D, bridges: Sequence[Bridge]) -> D:
+        """Bring a record to where the backend takes it; it must not be written to."""
+        return read_only(cross(record, bridges, self.device))
+
+
+def author_of(candidate: Candidate) -> tuple[str, str, str]:
+    """Backend, plugin and version, for the note beside kept stems."""
+    return candidate.backend.name, candidate.plugin.name, candidate.plugin.version
+
+
+def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
+    """Run a step on what is held, block by block where that is long, and tell how that went.
+
+    Raises
+    ------
+    ContractError
+        What the backend gave is not what the contract of its stage says.
+    """
+    engine = job.engine
+    worker = _Worker(step, engine.backends.callable_of(candidate), engine.devices.of(candidate))
+    if engine.guard.must_check(candidate):
+        sample = sample_of(held.record, held.space, job.network)
+        engine.guard.check(candidate, worker.call, sample, job.network, job.track)
+    way = _whole
+    if is_in_blocks(held.record, step, engine.card):
+        way = _files_in_blocks if held.is_file else _network_in_blocks
+    # Not the route's bridges: what came in blocks lies in NumPy arrays, wherever the route has it.
+    bridges = job.network.way(held.space, worker.consumes)
+    task = Task(
+        embeddings=job.embeddings,
+        progress=lambda fraction: job.progress(step.backend.stage, step.cost_s * fraction),
+    )
+    began = time.perf_counter()
+    output = way(job, worker, held, task)
+    wait_for(worker.call)
+    seconds, ended = time.perf_counter() - began, time.time()
+    taken = None if held.is_file else held.record
+    check_output(output.record, step.backend.stages[-1], output.space, taken)
+    return Ran(step, candidate, output, (*held.bridges, *bridges), seconds, ended)
+
+
+def _whole(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
+    """Run on all of it at once."""
+    data = worker.takes(held.record, job.network.way(held.space, worker.consumes))
+    return Held(worker.call(data, task), worker.produces)
+
+
+def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
+    """Transform a long song, or long stems, while its files are read."""
+    there = job.network.way(HOST, worker.consumes)
+
+    def transform(block: Mix | Stems) -> LogSpectrogram:
+        frames: LogSpectrogram = worker.call(worker.takes(block, there), task)
+        check_output(frames, "spectrogram", worker.produces, block)
+        return bring_home(frames, worker.produces, job.network)
+
+    def blocks() -> Iterator[Mix | Stems]:
+        read_s = 0.0
+        reading = read_in_blocks(held.record, BLOCK_FRAMES)
+        while True:
+            try:
+                block = next(reading)
+            except StopIteration as end:
+                job.was_read(end.value)
+                return
+            yield block
+            read_s += block.duration_s
+            task.progress(min(1.0, read_s / (held.record.duration_s or math.inf)))
+
+    return Held(spectrogram_in_blocks(blocks(), transform), HOST)
+
+
+def _network_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
+    """Run the network on one block after the other, each with the context that its logits depend on."""
+    # Cut in NumPy: not every library's arrays can be.
+    spectrogram = bring_home(held.record, held.space, job.network)
+    there = job.network.way(HOST, worker.consumes)
+    frames = length_of(spectrogram)
+    done = 0
+
+    def network(span: slice) -> Logits:
+        nonlocal done
+        first, done = done, span.stop
+        part = Task(
+            embeddings=task.embeddings,
+            progress=lambda f: task.progress((first + f * (span.stop - first)) / frames),
+        )
+        block = worker.takes(part_of(spectrogram, span.start, span.stop), there)
+        logits: Logits = worker.call(block, part)
+        check_output(logits, "nn", worker.produces, block)
+        return bring_home(logits, worker.produces, job.network)
+
+    context = job.engine.card.context_frames or 0
+    logits = logits_in_blocks(frames, network, context=context, length=NETWORK_BLOCK_FRAMES)
+    return Held(logits, HOST)
+
+
+def stream_steps(
+    job: Job,
+    steps: list[Step],
+    candidates: list[Candidate],
+    held: Held,
+    work: Work[Candidate | None],
+) -> list[Ran]:
+    """Separate and transform a long song block by block; `work` is told who is at it."""
+    engine, network = job.engine, job.network
+    (first, second), (separator, transformer) = steps, candidates
+    with work.of(separator):
+        separate = engine.backends.callable_of(separator)
+    with work.of(transformer):
+        transform = engine.backends.callable_of(transformer)
+    work.seconds.clear()
+    reader = reader_of(held.record)
+    # Stems are cut into blocks, and may be kept, in NumPy arrays.
+    home = network.way(first.backend.produces, HOST)
+    on = network.way(HOST, second.backend.consumes)
+    devices = [engine.devices.of(candidate) for candidate in candidates]
+    done = 0.0
+
+    def report(stage: Stage, fraction: float) -> None:
+        nonlocal done
+        done = max(done, fraction)
+        job.progress(stage, (first.cost_s + second.cost_s) * done)
+
+    def separated(blocks: Callable[[], Iterator[Mix]]) -> Iterator[Stems]:
+        def brought() -> Iterator[Mix]:
+            for mix in blocks():
+                report("demix", done)
+                yield read_only(cross(mix, first.bridges, devices[0]))
+
+        for stems in separate.stream(brought, Task(progress=lambda f: report("demix", f))):
+            wait_for(separate)
+            check_output(stems, "demix", first.backend.produces)
+            yield cross(stems, home, HOST.device)
+
+    def transformed(stems: Stems) -> LogSpectrogram:
+        report("spectrogram", done)
+        if engine.guard.must_check(transformer):
+            engine.guard.check(transformer, transform, cut(stems, GUARD_S), network, job.track)
+        frames = transform(read_only(cross(stems, on, devices[1])), Task())
+        wait_for(transform)
+        check_output(frames, "spectrogram", second.backend.produces, stems)
+        brought: LogSpectrogram = bring_home(frames, second.backend.produces, network)
+        return brought.validate()
+
+    report("demix", 0.0)
+    with ExitStack() as stack:
+        write = None
+        if job.keep is not None:
+            writing = job.keep.writing(lambda: reader.samples, author_of(separator))
+            write = stack.enter_context(writing)
+        who = (None, separator, transformer)
+        spectrogram = stream(reader, separated, transformed, work, who, write)
+    if reader.info is not None:
+        job.was_read(FilesRead("mix", (reader.info,), tuple(reader.info.warnings)))
+    now, seconds = time.time(), work.seconds
+    return [
+        Ran(first, separator, None, first.bridges, seconds[separator], now),
+        Ran(second, transformer, Held(spectrogram, HOST), (*home, *on), seconds[transformer], now),
+    ]

@@ -1,0 +1,51 @@
+"""That no route was found, explained like one that was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from allin1_core.contracts.route import RouteRequest
+from allin1_core.contracts.stages import Stage
+from allin1_core.errors import SelectionError
+from allin1_core.selection.candidate import Candidate
+from allin1_core.selection.describing import (
+    candidates_lines,
+    candidates_values,
+    request_lines,
+    request_values,
+)
+
+
+class NoRouteError(SelectionError):
+    """No route leads through the stages of a request.
+
+    Attributes
+    ----------
+    explanation
+        What was asked for, and every backend that was considered, with its refusal: as the text of a decision.
+    values
+        The same as values that JSON has. Both are empty in another process.
+    """
+
+    explanation: str = ""
+    values: Mapping[str, Any] = {}
+
+    @classmethod
+    def of(
+        cls,
+        error: SelectionError,
+        request: RouteRequest,
+        candidates: Mapping[Stage, Sequence[Candidate]],
+    ) -> NoRouteError:
+        """Add to `error` what was asked for, and what was considered."""
+        new = cls(error.message, remedy=error.remedy)
+        lines = [*request_lines(request), "route      none", "", *candidates_lines(candidates, ())]
+        new.explanation = "\n".join(lines)
+        new.values = {
+            **request_values(request),
+            "route": None,
+            "trouble": {"message": error.message, "remedy": error.remedy},
+            "stages": candidates_values(candidates, ()),
+        }
+        return new

@@ -1,0 +1,1 @@
+"""Trains models for allin1 on composed or annotated music."""

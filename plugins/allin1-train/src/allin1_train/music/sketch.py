@@ -1,0 +1,53 @@
+"""A song in the making."""
+
+from dataclasses import dataclass, field
+
+from allin1_train.music.chance import Chance
+from allin1_train.music.genres import Genre
+from allin1_train.music.score import Bar, Section, Track
+
+
+@dataclass
+class Sketch:
+    """What the steps of composing share.
+
+    Attributes
+    ----------
+    chance
+        The song's random streams.
+    name, genre
+        The genre.
+    n, div
+        Beats of a bar, steps of a beat.
+    bpm
+        Tempo of the beat.
+    clear
+        Whether the song keeps to the conventions by which its sections are told apart.
+    sections, bars
+        The form.
+    tracks
+        The instruments, added one by one.
+    gated
+        For roles whose sound a gate chops: the sections in which it does.
+    """
+
+    chance: Chance
+    name: str
+    genre: Genre
+    n: int
+    div: int
+    bpm: float
+    clear: bool
+    sections: list[Section]
+    bars: list[Bar]
+    tracks: list[Track] = field(default_factory=list)
+    gated: dict[str, set[int]] = field(default_factory=dict)
+
+    def track(self, role: str, sound: str, pan: float, gain: float) -> Track:
+        """Add a track."""
+        self.tracks.append(Track(role, sound, pan, gain))
+        return self.tracks[-1]
+
+    def find(self, role: str) -> Track | None:
+        """The first track of a role, if there is one."""
+        return next((t for t in self.tracks if t.role == role), None)

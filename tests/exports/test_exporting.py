@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from allin1_core import hookimpl
+from allin1_core.cli.main import cli
+from allin1_core.contracts.backend import Needs
+from allin1_core.contracts.export import Exporter
+from allin1_core.errors import OutputError, PluginError, SelectionError
+from allin1_core.io.results import save_result
+from allin1_core.plugins.collecting import Offers, collect_offers
+from allin1_core.plugins.loading import load_plugins
+from allin1_core.runtime.exporting import export_songs, find_exporter, song_of
+
+from .conftest import EXPORTERS, a_song
+
+
+def write_path(songs: list[object], file: object) -> None:
+    file.write(songs[0].source.name.encode())  # type: ignore[attr-defined]
+
+
+def write_half_and_fail(songs: list[object], file: object) -> None:
+    file.write(b"half")  # type: ignore[attr-defined]
+    raise ValueError("no idea")
+
+
+class _Plugin:
+    @hookimpl
+    def allin1_exporters(self) -> Iterator[Exporter]:
+        here = __name__
+        yield Exporter("third", ".third", "From elsewhere", f"{here}:write_path")
+        yield Exporter("bad", ".bad", "Fails", f"{here}:write_half_and_fail")
+        yield Exporter("poor", ".x", "Lacks", f"{here}:write_path", Needs(("no-such-package>=2",)))
+
+
+@pytest.fixture
+def offers() -> Offers:
+    return collect_offers(load_plugins(extra={"elsewhere": _Plugin()}, autoload=False))
+
+
+def test_the_formats_of_a_plugin_stand_beside_the_cores(offers: Offers, tmp_path: Path) -> None:
+    assert set(offers.exporters) == {*EXPORTERS, "third", "bad", "poor"}
+    (path,) = export_songs(find_exporter(offers, "third"), [a_song(name="s")], tmp_path)
+    assert path == tmp_path / "s.third"
+    assert path.read_text("utf-8") == "Café #1.mp3"
+
+
+def test_an_exporter_that_fails_is_named_and_leaves_nothing(offers: Offers, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="exporter bad of plugin elsewhere failed.*no idea"):
+        export_songs(find_exporter(offers, "bad"), [a_song()], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_that_cannot_be_written_says_why(offers: Offers) -> None:
+    with pytest.raises(SelectionError, match="no-such-package is not installed"):
+        find_exporter(offers, "poor")
+    with pytest.raises(SelectionError, match="Did you mean rekordbox"):
+        find_exporter(offers, "recordbox")
+
+
+def test_an_export_is_not_overwritten_unasked(offers: Offers, tmp_path: Path) -> None:
+    lab = find_exporter(offers, "lab")
+    (path,) = export_songs(lab, [a_song()], tmp_path)
+    path.write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        export_songs(lab, [a_song()], tmp_path)
+    assert path.read_text() == "mine"
+    export_songs(lab, [a_song()], tmp_path, overwrite=True)
+    assert path.read_text("utf-8").startswith("0.0\t")
+
+
+def test_length_and_rate_come_from_the_audio_where_it_is_there(tmp_path: Path) -> None:
+    audio = tmp_path / "a.wav"
+    soundfile.write(audio, np.zeros(80 * 22_050), 22_050)
+    song = song_of(a_song().result, "a", source=audio)
+    assert (song.duration_s, song.sample_rate) == (80.0, 22_050)
+    missing = song_of(a_song().result, "a", source=tmp_path / "b.wav")
+    assert missing.duration_s == a_song().result.segments[-1].end
+
+
+def test_an_offset_moves_every_time_and_none_before_the_start(tmp_path: Path) -> None:
+    result = a_song().result
+    moved = song_of(result, "a", offset_s=-0.75).result
+    assert moved.beats[0] == pytest.approx(max(0.0, result.beats[0] - 0.75))
+    assert moved.downbeats[0] == pytest.approx(result.downbeats[0] - 0.75)
+    assert moved.segments[0].start == 0.0
+    assert moved.segments[1].end == pytest.approx(result.segments[1].end - 0.75)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> SimpleNamespace:
+    folder = tmp_path / "struct"
+    paths = [save_result(a_song(i).result, folder, f"song{i}") for i in range(2)]
+    return SimpleNamespace(folder=folder, paths=paths, out=tmp_path / "out")
+
+
+def test_the_command_exports_a_folder_of_results(results: SimpleNamespace) -> None:
+    arguments = ["export", str(results.folder), "--to", "lab", "--to", "rekordbox"]
+    done = CliRunner().invoke(cli, [*arguments, "-o", str(results.out)])
+    assert done.exit_code == 0, done.output
+    names = sorted(path.name for path in results.out.iterdir())
+    assert names == ["allin1.rekordbox.xml", "song0.lab", "song1.lab"]
+    assert done.output.split() == [
+        str(results.out / name) for name in ("song0.lab", "song1.lab", "allin1.rekordbox.xml")
+    ]
+
+
+def test_the_command_writes_beside_the_results_by_default(results: SimpleNamespace) -> None:
+    done = CliRunner().invoke(cli, ["export", str(results.paths[0]), "--to", "beats"])
+    assert done.exit_code == 0, done.output
+    assert (results.folder / "song0.beats").is_file()
+
+
+def test_the_command_lists_the_formats() -> None:
+    done = CliRunner().invoke(cli, ["export", "--list"])
+    assert done.exit_code == 0
+    assert {line.split()[0] for line in done.output.splitlines()} >= set(EXPORTERS)
+
+
+def test_the_command_needs_a_result_and_a_format(results: SimpleNamespace) -> None:
+    assert CliRunner().invoke(cli, ["export", str(results.folder)]).exit_code == 2
+    assert CliRunner().invoke(cli, ["export", "--to", "lab"]).exit_code == 2
+    bad = ["export", str(results.folder), "--to", "rekordbox", "--collection", "../x"]
+    assert CliRunner().invoke(cli, bad).exit_code == 2
+
+
+def test_a_json_that_is_no_result_is_an_error_and_writes_nothing(results: SimpleNamespace) -> None:
+    (results.folder / "other.json").write_text(json.dumps({"a": 1}))
+    arguments = ["export", str(results.folder), "--to", "lab", "-o", str(results.out)]
+    done = CliRunner().invoke(cli, arguments)
+    assert isinstance(done.exception, OutputError)
+    assert not results.out.exists()
