@@ -36,10 +36,11 @@ from allin1_core.io.atomic import (
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
 from allin1_core.io.leftovers import Part, exists, flush_file, new_folder
-from allin1_core.io.names import expanded, portable_name
+from allin1_core.io.names import portable_name
 from allin1_core.io.replacing import replace_together, restore, tidy
 from allin1_core.io.stems import StemFiles
 from allin1_core.io.wav import StereoWriter
+from allin1_core.paths import expanded
 from allin1_core.text import shown
 
 #: Folder of stems where none is named.

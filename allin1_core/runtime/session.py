@@ -78,6 +78,9 @@ class Session:
         are used again if song and parameters are still the same.
     overwrite_stems
         Whether kept stems of another song may be replaced.
+    cache
+        Keep the logits of each song in the user's cache folder, so that it needs no network where only parameters of the
+        decoder, or what the result holds, change. ``ALLIN1_CACHE_LIMIT`` bounds it.
     plugins
         Loaded plugins; None loads those that are installed.
 
