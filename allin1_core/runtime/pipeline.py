@@ -110,7 +110,10 @@ class Pipeline:
             A record is not what its contract says.
         InputError
             Files cannot be read.
+        BackendError
+            Backends were set up before this process was forked.
         """
+        self._engine.backends.check_process()
         self._run.input = {"kind": type(start).__name__.lower()}
         self._holdings.start(start, self._network)
         self._kind = type(start)

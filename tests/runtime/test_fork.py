@@ -1,0 +1,88 @@
+"""A session that was used before a fork says in the child that it cannot go on; one that was not works there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from allin1_core.testing.models import write_random_model
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+SCRIPT = """
+import os, sys, threading
+from allin1_core.plugins.loading import load_plugins
+from allin1_core.runtime.session import Session
+from allin1_core.testing.models import model_plugin
+from allin1_core.testing.signals import random_spectrogram
+from allin1_core.contracts.model import ModelCard, WeightsFile
+
+folder, is_used, *_ = sys.argv[1:]
+card = {card}
+plugins = load_plugins(extra={{"model": model_plugin(card)}}, autoload=False)
+session = Session("random", weights_dir=folder, plugins=plugins, threads=2)
+if is_used == "used":
+    session.run(random_spectrogram(1000), outputs=["logits"])
+# Another thread is telling observers while the process is forked.
+held, free = threading.Event(), threading.Event()
+
+def hold():
+    with session.engine.observers._one_at_a_time:
+        held.set()
+        free.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    status = 1
+    try:
+        run = session.run(random_spectrogram(1000), outputs=["logits"])
+        print("ran", run.products.logits.beat.shape, flush=True)
+        status = 0
+    except Exception as error:
+        print(f"{{type(error).__name__}}: {{error}}", flush=True)
+        status = 3
+    finally:
+        session.close()
+        os._exit(status)
+_, status = os.waitpid(child, 0)
+free.set()
+thread.join()
+print("parent", session.run(random_spectrogram(1000), outputs=["logits"]).products.logits.beat.shape)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.parametrize("is_used", ["used", "unused"])
+def test_a_fork_does_not_hang(tmp_path, is_used):
+    card = write_random_model(tmp_path)
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            SCRIPT.format(card=repr(card)),
+            str(tmp_path),
+            is_used,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    child, parent = ran.stdout.splitlines()
+    assert parent == "parent (1000,)", ran.stderr
+    if is_used == "unused":
+        assert (child, ran.returncode) == ("ran (1000,)", 0)
+    else:
+        assert ran.returncode == 3
+        assert child.startswith(
+            "BackendError: This session set up backends before the process was forked"
+        )
+        assert "spawn" in child
