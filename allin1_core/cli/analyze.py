@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.output import echo
 from allin1_core.cli.parameters import (
     backend_option,
     by_plugin,
@@ -18,8 +17,11 @@ from allin1_core.cli.parameters import (
     plugin_option,
     show_calibration,
     tempo_prior_option,
+    validated,
 )
+from allin1_core.cli.printing import say, say_error, say_json
 from allin1_core.errors import Allin1Error
+from allin1_core.text import shown
 
 if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
@@ -298,7 +300,8 @@ def _demix(options: dict[str, Any]) -> Any:
     from allin1_core.contracts.demix import DemixParameters
 
     given = {name: options.pop(option) for name, option in _DEMIX_OPTIONS.items()}
-    return DemixParameters(**{k: v for k, v in given.items() if v is not None}).validate()
+    parameters = DemixParameters(**{k: v for k, v in given.items() if v is not None})
+    return validated(parameters, _DEMIX_OPTIONS)
 
 
 def _metre(options: dict[str, Any]) -> Any:
@@ -309,7 +312,7 @@ def _metre(options: dict[str, Any]) -> Any:
     given = {name: value for name, value in options.items() if value is not None}
     if given.get("num_tempi") == 0:
         given["num_tempi"] = None
-    return replace(MetreParameters(), **given).validate()
+    return validated(replace(MetreParameters(), **given), {})
 
 
 def _report(
@@ -321,35 +324,30 @@ def _report(
         if traceback:
             import traceback as tb
 
-            click.echo("".join(tb.format_exception(error)), err=True, nl=False)
+            say("".join(tb.format_exception(error)).rstrip("\n"), err=True)
         # The same backend fails for every track in the same way: that is read once.
         first = outcome.track if error.path else told.setdefault(str(error), outcome.track)
         if first is outcome.track:
-            click.echo(f"allin1: error: {_named(error, outcome.track)}", err=True)
+            say_error(_named(error, outcome.track))
         else:
-            text = f"{outcome.track.source}: failed as {first.source} did"
-            click.echo(f"allin1: error: {text}", err=True)
+            say_error(f"{shown(outcome.track.source)}: failed as {shown(first.source)} did")
         if as_json:
-            import json
-
-            echo(json.dumps({"path": str(outcome.track.source), "error": str(error)}))
+            say_json({"path": str(outcome.track.source), "error": str(error)})
         return
     if result is None:
         return
     if not quiet:
         for warning in result.warnings:
-            click.echo(f"allin1: {outcome.track.name}: {warning}", err=True)
+            say(f"allin1: {shown(outcome.track.name)}: {shown(warning)}", err=True)
     if as_json:
-        import json
-
         from allin1_core.io.results import to_json
 
-        echo(json.dumps({**to_json(result), "written": str(outcome.written)}))
+        say_json({**to_json(result), "written": str(outcome.written)})
     elif not quiet:
         bpm = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
         labels = " ".join(segment.label for segment in result.segments)
-        echo(
-            f"{outcome.written}: {bpm}, {len(result.beats)} beats,"
+        say(
+            f"{shown(outcome.written)}: {bpm}, {len(result.beats)} beats,"
             f" {len(result.downbeats)} downbeats, {len(result.segments)} segments: {labels}"
         )
 
@@ -357,4 +355,5 @@ def _report(
 def _named(error: Allin1Error, track: Track) -> str:
     """Give the error with the track in front, unless it names a file of it already."""
     text = str(error)
-    return text if str(track.source) in text else f"{track.source}: {text}"
+    source = shown(track.source)
+    return text if source in text else f"{source}: {text}"

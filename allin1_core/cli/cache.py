@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from allin1_core.cli.output import echo
+from allin1_core.cli.printing import say, say_json
 
 
 @click.group("cache")
@@ -30,14 +28,12 @@ def info(as_json: bool) -> None:
             "limit": found.limit,
             "kinds": kinds,
         }
-        echo(json.dumps(record, indent=2))
+        say_json(record, indent=2)
         return
-    echo(f"{found.folder}")
-    echo(
-        f"{found.entries} entries, {found.size / 1e6:.1f} MB of at most {found.limit / 1e6:.0f} MB"
-    )
+    say(f"{found.folder}")
+    say(f"{found.entries} entries, {found.size / 1e6:.1f} MB of at most {found.limit / 1e6:.0f} MB")
     for kind, (count, size) in found.kinds.items():
-        echo(f"  {kind}: {count} entries, {size / 1e6:.1f} MB")
+        say(f"  {kind}: {count} entries, {size / 1e6:.1f} MB")
 
 
 @command.command()
@@ -46,7 +42,7 @@ def clear() -> None:
     from allin1_core.io.cache import ArrayCache
 
     cache = ArrayCache()
-    echo(f"Removed {cache.clear() / 1e6:.1f} MB from {cache.folder}.")
+    say(f"Removed {cache.clear() / 1e6:.1f} MB from {cache.folder}.")
 
 
 @command.command()
@@ -54,4 +50,4 @@ def path() -> None:
     """Print the folder of the cache."""
     from allin1_core.io.cache import default_cache_folder
 
-    echo(default_cache_folder())
+    say(default_cache_folder())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from allin1_core.cli.output import echo
+from allin1_core.cli.printing import say
 
 
 @click.command("demo")
@@ -22,5 +22,5 @@ def command(folder: Path, overwrite: bool) -> None:
 
     write_demo(folder, overwrite=overwrite)
     for path in demo_files(folder):
-        echo(path)
-    echo(f"\nNext: allin1 analyze --stems-dir {shlex.quote(str(folder / 'stems'))}")
+        say(path)
+    say(f"\nNext: allin1 analyze --stems-dir {shlex.quote(str(folder / 'stems'))}")

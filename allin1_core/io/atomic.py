@@ -21,9 +21,6 @@ _FULL = {errno.ENOSPC: "the disk is full"}
 if hasattr(errno, "EDQUOT"):
     _FULL[errno.EDQUOT] = "the disk quota is used up"
 
-#: Bytes that a file system gives at once.
-_BLOCK = 4096
-
 
 @contextmanager
 def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
@@ -148,14 +145,14 @@ def telling(path: Path) -> Iterator[None]:
 
 
 def write_error(
-    error: Exception, path: Path, what: str = "cannot be written", option: str = ""
+    error: OSError, path: Path, what: str = "cannot be written", option: str = ""
 ) -> OutputError:
     """Say that `path` cannot be written, why, and what to do.
 
     Parameters
     ----------
     error
-        What a library or the system raised.
+        What the system raised.
     path
         The destination.
     what
@@ -163,17 +160,18 @@ def write_error(
     option
         Option of the command line that names another folder, if there is one.
     """
-    number = getattr(error, "errno", None)
-    reason = str(getattr(error, "strerror", None) or error).rstrip(".")
     other = f" ({option})" if option else ""
     remedy = f"Check the permissions of its folder, or name another folder{other}."
-    # Libraries of audio do not pass on why.
-    if number is None and free_bytes(path) < _BLOCK:
-        number = errno.ENOSPC
-    if number in _FULL:
-        reason = f"{_FULL[number]} ({reason})"
+    if error.errno in _FULL:
         remedy = f"Free some space, or name a folder on another disk{other}."
-    return OutputError(f"{what}: {reason}.", remedy=remedy, path=path)
+    return OutputError(f"{what}: {reason_of(error)}.", remedy=remedy, path=path)
+
+
+def reason_of(error: OSError) -> str:
+    """Why something cannot be written, as the end of a sentence; a full disk is said in those words."""
+    reason = str(error.strerror or error).rstrip(".")
+    full = _FULL.get(error.errno or 0)
+    return f"{full} ({reason})" if full else reason
 
 
 def free_bytes(path: Path) -> float:
