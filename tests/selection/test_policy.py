@@ -18,6 +18,7 @@ from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
 from allin1_core.errors import SelectionError
+from allin1_core.hookspecs import SelectionSpecs
 from allin1_core.markers import API_LEVEL
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.selection.candidate import Gate
@@ -25,6 +26,7 @@ from allin1_core.selection.cost import Priors
 from allin1_core.selection.no_route import NoRouteError
 from allin1_core.selection.policy import decide
 from allin1_core.selection.probing import Probes
+from allin1_core.selection.routing import KEPT
 
 NPU = Space("arrays", "npu")
 PRIOR = "a test"
@@ -641,3 +643,7 @@ def test_in_a_tie_a_backend_without_a_reference_comes_last(choose):
     named = (("spectrogram", "mine"),)
     decision = choose(fast("a", rate=1.0, parity=None), fast("z", rate=1.01), choices=named)
     assert str(decision.chosen) == "spectrogram=z"
+
+
+def test_authors_are_told_how_many_routes_they_are_offered():
+    assert f"at most {KEPT} routes" in SelectionSpecs.allin1_select_route.__doc__
