@@ -17,7 +17,14 @@ from typing import Any
 
 import click
 
-from allin1_core.cli.printing import say, say_error, status_of, tolerant_streams
+from allin1_core.cli.printing import (
+    own_process,
+    reserve_stdout,
+    say,
+    say_error,
+    status_of,
+    tolerant_streams,
+)
 from allin1_core.cli.signals import interrupting_signals
 from allin1_core.errors import Allin1Error
 from allin1_core.text import shown
@@ -154,9 +161,10 @@ class _ToStderr(logging.Handler):
 
 
 def load_plugins(ctx: click.Context) -> Any:
-    """Load the plugins as the options of the group say."""
+    """Load the plugins as the options of the group say; what they print from now on goes to stderr."""
     from allin1_core.plugins.loading import load_plugins
 
+    reserve_stdout(ctx)
     options = ctx.find_root().obj or {}
     return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
@@ -169,6 +177,7 @@ def leave_problems_to_the_table(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line, and exit."""
+    own_process()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -2,6 +2,8 @@
 
 A terminal that cannot show a character, a full disk behind ``>``, or a reader that has gone (``| head``) costs the rest of
 the output, and not the analysis: that goes on, and the exit status tells at the end.
+
+stdout belongs to results: once plugins are loaded, whatever else is printed there goes to stderr, from C too.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
+
+import click
 
 from allin1_core.text import shown
 
@@ -52,6 +56,11 @@ class Tolerant:
             except OSError as error:
                 self._fail(error)
 
+    def move_to(self, stream: TextIO) -> None:
+        """Go on with another stream."""
+        self.flush()
+        self._stream = stream
+
     def _fail(self, error: OSError) -> None:
         self.failure = error
         # What is still in its buffer would fail again when the program ends.
@@ -64,6 +73,50 @@ class Tolerant:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+#: Where results are printed; None where stdout is still what it was.
+_results: TextIO | None = None
+
+_owns_process = False
+
+
+def own_process() -> None:
+    """Say that this process is the command's alone, so that its file descriptors may be changed."""
+    global _owns_process
+    _owns_process = True
+
+
+def reserve_stdout(ctx: click.Context) -> None:
+    """Leave stdout to :func:`say` and :func:`say_json` from now on; what else is printed there goes to stderr.
+
+    In a process of its own this holds for the file descriptor, up to the end. Elsewhere, as in tests, for
+    ``sys.stdout``, up to the end of the command.
+    """
+    global _results
+    own = sys.stdout
+    if _results is not None or own is None:
+        return
+    if _owns_process and isinstance(own, Tolerant) and _is_descriptor_1(own):
+        own.move_to(os.fdopen(os.dup(1), "w", encoding=own.encoding, errors="backslashreplace"))
+        try:
+            os.dup2(2, 1)
+        except OSError:  # stderr is closed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    def restore() -> None:
+        global _results
+        sys.stdout, _results = own, None
+
+    _results, sys.stdout = cast(TextIO, own), sys.stderr
+    ctx.find_root().call_on_close(restore)
+
+
+def _is_descriptor_1(stream: Any) -> bool:
+    try:
+        return bool(stream.fileno() == 1)
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 @contextmanager
@@ -105,7 +158,7 @@ def say(message: object = "", *, err: bool = False) -> None:
     Control characters but newlines are escaped (:func:`~allin1_core.text.shown`), and newlines too where
     `message` is a path: put names into texts by ``shown``.
     """
-    stream = sys.stderr if err else sys.stdout
+    stream = sys.stderr if err else _results or sys.stdout
     if stream is not None:
         keep = "" if isinstance(message, os.PathLike) else "\n\t"
         stream.write(f"{shown(message, keep=keep)}\n")
@@ -121,6 +174,7 @@ def say_json(content: object, *, indent: int | None = None) -> None:
     """Print a JSON document on stdout, in ASCII."""
     import json
 
-    if sys.stdout is not None:
-        sys.stdout.write(json.dumps(content, indent=indent).replace("\x7f", "\\u007f") + "\n")
-        sys.stdout.flush()
+    stream = _results or sys.stdout
+    if stream is not None:
+        stream.write(json.dumps(content, indent=indent).replace("\x7f", "\\u007f") + "\n")
+        stream.flush()

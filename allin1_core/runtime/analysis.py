@@ -14,6 +14,7 @@ from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.result import (
     AnalysisResult,
     Confidence,
+    Identity,
     Provenance,
     SegmentConfidence,
 )
@@ -23,7 +24,9 @@ from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.identity import Source, identity_of, source_of
 from allin1_core.runtime.keeping import Keeping
+from allin1_core.runtime.logits_cache import CachedLogits
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
@@ -91,6 +94,33 @@ class Analysis:
         self._pipeline = Pipeline(engine)
         self._keep: StemsToKeep | None = None
         self._is_kept = False
+        self._source: Source | None = None
+        self._cached: CachedLogits | None = None
+        self._earlier: AnalysisResult | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What the result would be a result of; the files are read for it once.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        """
+        if self._source is None:
+            self._source = source_of(self.track, self._engine.card)
+        return identity_of(self._engine, self._source)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What is looked for: what was asked for, and what the result of an earlier run has."""
+        asked = outputs_of(self._engine.card, self._options.get("only"))
+        has = () if self._earlier is None else _outputs_in(self._earlier)
+        return tuple(name for name in self._engine.card.outputs if name in {*asked, *has})
+
+    def add_to(self, earlier: AnalysisResult) -> None:
+        """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
+        self._earlier = earlier
 
     def read(self) -> None:
         """Read the song or its stems, unless they are so long that they are to be read in blocks.
@@ -99,7 +129,12 @@ class Analysis:
         """
         track = self.track
         with self._reporting_failure():
-            wanted = self._wanted()
+            wanted, identity = self._wanted(), self.identity  # before the files are read
+            if self._may_use_cache():
+                self._cached = self._engine.cache.find(identity)
+            if self._cached is not None:
+                self._pipeline.read(self._cached.logits)
+                return
             files = track.find_stems()
             if files is None:
                 kept = self._keeping.place_of(track)
@@ -135,17 +170,39 @@ class Analysis:
         self._engine.observers.track_finished(self.track.name, result)
         return result
 
-    def _outputs(self) -> tuple[str, ...]:
-        return outputs_of(self._engine.card, self._options.get("only"))
+    @property
+    def _wants_activations(self) -> bool:
+        has = self._earlier is not None and self._earlier.activations is not None
+        return has or self._options.get("include_activations", False)
+
+    def _may_use_cache(self) -> bool:
+        """Whether logits of an earlier run would do: not where it is asked how, or for what lies before them."""
+        engine = self._engine
+        return (
+            engine.cache.is_used
+            and not self._options.get("include_embeddings")
+            and not engine.guard.is_on
+            and engine.measure is None
+            and not self._keeping.keeps_new
+            and not {"demix", "spectrogram", "nn"}
+            & {c.stage for c in engine.chooser.wishes.choices}
+        )
 
     def _wanted(self) -> Wanted:
-        activations = ["logits"] if self._options.get("include_activations") else []
-        outputs = frozenset([*self._outputs(), *activations])
+        logits = self._wants_activations or self._engine.cache.is_used
+        outputs = frozenset([*self.outputs, *(["logits"] if logits else [])])
         return Wanted(outputs, self._options.get("include_embeddings", False))
 
     def _result(self, run: Run) -> AnalysisResult:
-        card, outputs = self._engine.card, self._outputs()
+        card, outputs = self._engine.card, self.outputs
         source, warnings = run.input, [*run.warnings]
+        identity = self._checked_identity(warnings)
+        logits = run.products.logits
+        if self._cached is not None:
+            source = {**self._cached.input, "cached": "logits"}
+            warnings = [*self._cached.warnings, *warnings]
+        elif logits is not None and identity is not None:
+            self._engine.cache.keep(identity, logits, run.input, run.warnings)
         parameters = self._keeping.parameters
         if self._is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
@@ -164,9 +221,10 @@ class Analysis:
         if self._options.get("only") is None and "sections" not in outputs:
             warnings.append(f"The model {card.name} finds no sections.")
         metre, sections = run.products.metre, run.products.sections
-        logits = run.products.logits
-        with_activations = self._options.get("include_activations")
-        with_embeddings = self._options.get("include_embeddings")
+        with_activations = self._wants_activations
+        embeddings = logits.embeddings if logits is not None else None
+        if not self._options.get("include_embeddings"):
+            embeddings = None if self._earlier is None else self._earlier.embeddings
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -180,7 +238,7 @@ class Analysis:
             beat_positions=[] if metre is None else metre.beat_positions.tolist(),
             segments=[] if sections is None else list(sections.segments),
             activations=probabilities(logits) if with_activations and logits else None,
-            embeddings=logits.embeddings if with_embeddings and logits else None,
+            embeddings=embeddings,
             confidence=_confidence(metre, sections),
             tempo=None if metre is None else fit_tempo(metre.beat_times_s),
             alternatives=[] if metre is None else list(metre.alternatives),
@@ -192,9 +250,18 @@ class Analysis:
                 stages=tuple(run.records),
                 fallbacks=tuple(run.fallbacks),
                 outputs=outputs,
+                identity=identity,
                 model_version=card.version,
             ),
         )
+
+    def _checked_identity(self, warnings: list[str]) -> Identity | None:
+        """What the result is a result of; None where the files were replaced while they were read."""
+        identity = self.identity
+        if self._source is not None and self._source.still_holds():
+            return identity
+        warnings.append("The audio changed while it was analysed; analyse it again.")
+        return None
 
     @contextmanager
     def _reporting_failure(self) -> Iterator[None]:
@@ -204,6 +271,10 @@ class Analysis:
         except Exception as error:
             self._engine.observers.track_finished(self.track.name, error=error)
             raise
+
+
+def _outputs_in(result: AnalysisResult) -> tuple[str, ...]:
+    return () if result.provenance is None else result.provenance.outputs
 
 
 def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from allin1_core.contracts.model import DEFAULT_MODEL
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
+from allin1_core.io.cache import ArrayCache
 from allin1_core.measuring.on_demand import MeasureOnDemand
 from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
@@ -23,6 +24,7 @@ from allin1_core.plugins.options import GivenOptions, check_options
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import Guard
+from allin1_core.runtime.logits_cache import LogitsCache
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.settings import AUTO, choices_of, parity_named, read_settings
 from allin1_core.selection.chooser import Chooser, Wishes
@@ -49,6 +51,7 @@ class SessionOptions(TypedDict, total=False):
     keep_stems: bool
     demix_dir: str | PathLike[str] | None
     overwrite_stems: bool
+    cache: bool
 
 
 def build_engine(
@@ -101,6 +104,7 @@ def build_engine(
             path_of(options.get("timings_viz_path")),
         ),
         MeasureOnDemand() if (settings.calibrate if calibrate is None else calibrate) else None,
+        LogitsCache(ArrayCache() if options.get("cache", True) else None),
     )
 
 

@@ -78,6 +78,9 @@ class Session:
         are used again if song and parameters are still the same.
     overwrite_stems
         Whether kept stems of another song may be replaced.
+    cache
+        Keep the logits of each song in the user's cache folder, so that it needs no network where only parameters of the
+        decoder, or what the result holds, change. ``ALLIN1_CACHE_LIMIT`` bounds it.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -112,6 +115,7 @@ class Session:
             options.get("keep_stems", False),
             path_of(options.get("demix_dir")),
             options.get("overwrite_stems", False),
+            self.engine.backends.options,
         )
 
     def __enter__(self) -> Session:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 import allin1_core as allin1
 from allin1_core.cli.main import run
@@ -49,6 +50,9 @@ def test_names_are_shown_escaped_and_results_have_them_as_they_are(
     # For another input of the same name too, and in JSON as JSON has it.
     other = tmp_path / "other" / STRANGE
     shutil.copytree(strange, other)
+    bass = next(other.glob("bass*"))
+    samples, rate = soundfile.read(bass)
+    soundfile.write(bass, samples / 2, rate)
     command = ["analyze", *random_model, "--stems-dir", str(other), "-o", str(out)]
     assert run(command) == 6
     printed = capsys.readouterr()

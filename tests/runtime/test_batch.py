@@ -92,10 +92,13 @@ def test_ctrl_c_leaves_what_is_finished_and_nothing_half_written(make_session, a
     assert [path.name for path in out.iterdir()] == ["b.json"]
 
 
-def test_a_result_of_another_input_is_kept_unless_told_otherwise(make_session, album, tmp_path):
+def test_a_result_of_another_input_is_kept_unless_told_otherwise(
+    make_session, album, tmp_path, write_stems
+):
     out = tmp_path / "out"
     one = make_tracks([empty_file(album.parent / "x" / "b.mp3")], [album])
-    other = make_tracks([empty_file(album.parent / "y" / "b.mp3")], [album])
+    write_stems(tmp_path / "others" / "b", 3.0, 7)
+    other = make_tracks([empty_file(album.parent / "y" / "b.mp3")], [tmp_path / "others"])
     with make_session() as session:
         assert next(iter(run_batch(session, one, out_dir=out))).error is None
         before = (out / "b.json").read_bytes()

@@ -458,7 +458,9 @@ def test_what_was_named_and_no_bridge_leads_to_is_an_error_that_explains_everyth
     assert values["named"] == {"spectrogram": {"name": "lonely", "source": "argument"}}
     assert "No bridge leads" in values["trouble"]["message"]
     gates = {c["name"]: c["refusal"]["gate"] for c in values["stages"]["spectrogram"]}
-    assert gates == {"lonely": "bridge", "fast": "choice", "reference": "choice"}
+    assert gates.pop("lonely") == "bridge"
+    assert set(gates) >= {"fast", "reference"}
+    assert set(gates.values()) == {"choice"}
     json.dumps(values)
 
 
