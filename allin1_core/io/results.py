@@ -78,7 +78,8 @@ def save_result(
     """
     check_destination(out_dir, name, result.path, overwrite=overwrite)
     json_path = _paths(Path(out_dir) / f"{name}.json")[0]
-    is_first = _mode(json_path) is None
+    with telling(json_path):
+        is_first = _mode(json_path) is None
     try:
         _save(result, json_path)
     except OutputError as error:
