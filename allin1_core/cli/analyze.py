@@ -228,6 +228,7 @@ def command(
     ) as session:
         failed: list[Outcome] = []
         told: dict[str, Track] = {}
+        models: set[str] = set()
         with show_progress(tracks, enabled=not (quiet or as_json)) as progress:
             for outcome in run_batch(
                 session,
@@ -241,6 +242,8 @@ def command(
             ):
                 if outcome.error is not None:
                     failed.append(outcome)
+                if not quiet:
+                    _tell_model(outcome, models)
                 _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]), told)
     if failed:
         first = failed[0].error
@@ -309,6 +312,15 @@ def _metre(options: dict[str, Any]) -> Any:
     if given.get("num_tempi") == 0:
         given["num_tempi"] = None
     return replace(MetreParameters(), **given).validate()
+
+
+def _tell_model(outcome: Outcome, told: set[str]) -> None:
+    """Say which model was chosen where none was named, and how to get the other; once for each."""
+    provenance = None if outcome.result is None else outcome.result.provenance
+    if provenance is None or not provenance.model_reason or provenance.model in told:
+        return
+    told.add(provenance.model)
+    click.echo(f"allin1: model {provenance.model}. {provenance.model_reason}", err=True)
 
 
 def _report(

@@ -66,6 +66,8 @@ class Provenance:
         Version of the model's parameters; empty for a model without versions.
     postprocessors
         Plugins that changed the result after the last stage, in order.
+    model_reason
+        Why this model was chosen, and how to get the other; empty where it was named.
     """
 
     version: str
@@ -76,6 +78,7 @@ class Provenance:
     outputs: tuple[str, ...] = ("beats", "sections")
     model_version: str = ""
     postprocessors: tuple[str, ...] = ()
+    model_reason: str = ""
 
 
 @dataclass(frozen=True)

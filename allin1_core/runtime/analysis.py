@@ -20,14 +20,15 @@ from allin1_core.contracts.result import (
 from allin1_core.contracts.sections import Sections
 from allin1_core.errors import InputError
 from allin1_core.io.kept_stems import StemsToKeep
-from allin1_core.io.mix import MixFile
 from allin1_core.runtime.activations import probabilities
-from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.keeping import Keeping
+from allin1_core.runtime.model_choice import Models
+from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
+from allin1_core.runtime.track_start import TrackStart, begin_track
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -58,8 +59,10 @@ class Analysis:
 
     Parameters
     ----------
-    engine
-        What it runs on.
+    models
+        Choose what it runs on.
+    observers
+        Are told what becomes of it.
     keeping
         Where stems are kept.
     track
@@ -74,7 +77,8 @@ class Analysis:
 
     def __init__(
         self,
-        engine: Engine,
+        models: Models,
+        observers: Observers,
         keeping: Keeping,
         track: Track,
         *,
@@ -83,32 +87,32 @@ class Analysis:
         **options: Unpack[ResultOptions],
     ) -> None:
         self.track = track
-        self._engine = engine
+        self._models = models
+        self._observers = observers
         self._keeping = keeping
         self._options = options
         self._progress = progress
         self._songs = songs
-        self._pipeline = Pipeline(engine)
+        # Known when the track is read.
+        self._start: TrackStart
+        self._pipeline: Pipeline
         self._keep: StemsToKeep | None = None
-        self._is_kept = False
 
     def read(self) -> None:
-        """Read the song or its stems, unless they are so long that they are to be read in blocks.
+        """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
 
         Stems that an earlier run kept are used where they are what this one would make.
         """
-        track = self.track
+        only = self._options.get("only")
         with self._reporting_failure():
-            wanted = self._wanted()
-            files = track.find_stems()
-            if files is None:
-                kept = self._keeping.place_of(track)
-                files = None if kept is None else self._keeping.find(kept, wanted, self._engine)
-                self._is_kept = files is not None
-                if kept is not None and files is None and self._keeping.keeps_new:
-                    kept.check(overwrite=self._keeping.overwrite)
-                    self._keep = kept
-            self._pipeline.read(files or MixFile(track.source))
+            outputs = None if only is None else (only,)
+            self._start = start = begin_track(self.track, self._models, self._keeping, outputs)
+            outputs_of(self._card, only)
+            if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
+                start.kept.check(overwrite=self._keeping.overwrite)
+                self._keep = start.kept
+            self._pipeline = Pipeline(start.choice.engine)
+            self._pipeline.read(start.start)
 
     def begin(self) -> None:
         """Run the stages, up to what may be left for :meth:`finish`."""
@@ -130,12 +134,16 @@ class Analysis:
         """Run what is left, and put the result together."""
         with self._reporting_failure():
             result = self._result(self._pipeline.finish())
-            result = self._engine.observers.postprocess(self.track.name, result)
-        self._engine.observers.track_finished(self.track.name, result)
+            result = self._observers.postprocess(self.track.name, result)
+        self._observers.track_finished(self.track.name, result)
         return result
 
+    @property
+    def _card(self) -> ModelCard:
+        return self._start.choice.card
+
     def _outputs(self) -> tuple[str, ...]:
-        return outputs_of(self._engine.card, self._options.get("only"))
+        return outputs_of(self._card, self._options.get("only"))
 
     def _wanted(self) -> Wanted:
         activations = ["logits"] if self._options.get("include_activations") else []
@@ -143,11 +151,11 @@ class Analysis:
         return Wanted(outputs, self._options.get("include_embeddings", False))
 
     def _result(self, run: Run) -> AnalysisResult:
-        card, outputs = self._engine.card, self._outputs()
+        card, outputs = self._card, self._outputs()
         source, warnings = run.input, [*run.warnings]
-        if self._is_kept or any(record.stages == ("demix",) for record in run.records):
+        if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(self._keeping.parameters)
-        if self._is_kept:
+        if self._start.is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
             name = run.records[0].backend
@@ -182,6 +190,7 @@ class Analysis:
                 fallbacks=tuple(run.fallbacks),
                 outputs=outputs,
                 model_version=card.version,
+                model_reason=str(self._start.choice),
             ),
         )
 
@@ -191,7 +200,7 @@ class Analysis:
         try:
             yield
         except Exception as error:
-            self._engine.observers.track_finished(self.track.name, error=error)
+            self._observers.track_finished(self.track.name, error=error)
             raise
 
 
