@@ -54,8 +54,18 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
-class _Obstacles:
-    """What keeps a model from being used: weights that are not here, by model, and else what, with the way out."""
+class Obstacles:
+    """What keeps a model from analysing without a download; false where nothing does.
+
+    Attributes
+    ----------
+    weights
+        Models whose weights are missing: the model itself, the one that separates songs.
+    other
+        What else does, as words in a sentence.
+    remedy
+        Command that removes that; empty where there is none.
+    """
 
     weights: tuple[str, ...] = ()
     other: str = ""
@@ -151,7 +161,7 @@ class Models:
         if not is_audio:
             return ModelChoice(better, "The run starts behind the audio.", f"Or: -m {other}")
         separates = record_of(start, better.card) is takes("demix", better.card)
-        obstacles = _obstacles(better, start, outputs)
+        obstacles = find_obstacles(better, start, outputs)
         if separates and self._separation:
             reason = f"Separation was asked for ({self._separation})."
             if obstacles.weights:
@@ -161,7 +171,7 @@ class Models:
             way = "songs can be separated here" if separates else "the stems were given"
             reason = f"Its weights are on this machine, and {way}."
             return ModelChoice(better, reason, f"From the mix, and faster: -m {other}")
-        if obstacles.weights and (excluded := _obstacles(usual, start, outputs)):
+        if obstacles.weights and (excluded := find_obstacles(usual, start, outputs)):
             raise _missing(f"{other} cannot be used: {excluded}.", obstacles, name)
         way_out = obstacles.way_out
         return ModelChoice(
@@ -176,7 +186,7 @@ class Models:
         return self._engines[card.name]
 
 
-def _missing(reason: str, obstacles: _Obstacles, name: str) -> WeightsError:
+def _missing(reason: str, obstacles: Obstacles, name: str) -> WeightsError:
     """That what was asked for leaves one model, and weights that it needs are not here."""
     run = f"Run {obstacles.way_out}" if obstacles.way_out else ""
     return WeightsError(
@@ -187,8 +197,10 @@ def _missing(reason: str, obstacles: _Obstacles, name: str) -> WeightsError:
     )
 
 
-def _obstacles(engine: Engine, start: type[Any], outputs: tuple[str, ...] | None) -> _Obstacles:
-    """What keeps a model from analysing this start without a download."""
+def find_obstacles(
+    engine: Engine, start: type[Any], outputs: tuple[str, ...] | None = None
+) -> Obstacles:
+    """What keeps the model of `engine` from analysing such a start; `outputs` as for :meth:`Models.choose`."""
     card, backends = engine.card, engine.backends
     folders = find_folders(backends.weights_dir)
     weights = () if is_here(card, folders) else (card.name,)
@@ -200,7 +212,7 @@ def _obstacles(engine: Engine, start: type[Any], outputs: tuple[str, ...] | None
     except SelectionError as error:
         separators = engine.chooser.candidates(request).get("demix", ())
         if "demix" not in request.stages or any(c.is_eligible for c in separators):
-            return _Obstacles(weights, error.message.rstrip("."))
+            return Obstacles(weights, error.message.rstrip("."))
         separator = backends.separators.get(demix.model)
         if demix.weights is None and not (separator and is_here(separator, folders)):
             weights = (*weights, demix.model)
@@ -210,18 +222,18 @@ def _obstacles(engine: Engine, start: type[Any], outputs: tuple[str, ...] | None
             step.backend, demix, backends.separators, backends.weights_dir
         ):
             if demix.weights is not None:
-                return _Obstacles(weights, f"there is no folder {demix.weights}")
+                return Obstacles(weights, f"there is no folder {demix.weights}")
             weights = (*weights, demix.model)
-    return _Obstacles(weights)
+    return Obstacles(weights)
 
 
-def _no_separation(candidates: tuple[Candidate, ...], weights: tuple[str, ...]) -> _Obstacles:
+def _no_separation(candidates: tuple[Candidate, ...], weights: tuple[str, ...]) -> Obstacles:
     """That no backend can separate, and what to install where that is what is missing."""
     refused = [(c.backend.name, c.refusal) for c in candidates if c.refusal is not None]
     lacking = [refusal for _, refusal in refused if refusal.gate == "needs"]
     if not refused or lacking:
         reason = f" ({lacking[0].reason.rstrip('.')})" if lacking else ""
         install = install_command("allin1-torch", "demucs")
-        return _Obstacles(weights, f"nothing that separates songs is installed{reason}", install)
+        return Obstacles(weights, f"nothing that separates songs is installed{reason}", install)
     name, refusal = refused[0]
-    return _Obstacles(weights, f"songs cannot be separated ({name}: {refusal.reason.rstrip('.')})")
+    return Obstacles(weights, f"songs cannot be separated ({name}: {refusal.reason.rstrip('.')})")

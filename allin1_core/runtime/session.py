@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
@@ -149,7 +149,10 @@ class Session:
         return self.engine.card
 
     def choose_model(
-        self, what: Track | Start | float | None = None, *, outputs: Iterable[str] | None = None
+        self,
+        what: Track | Start | type[Any] | float | None = None,
+        *,
+        outputs: Iterable[str] | None = None,
     ) -> ModelChoice:
         """Choose the model as :meth:`run` and :meth:`analyze` do; parameters and errors as for :meth:`explain`."""
         return self._start_of(what, outputs)[0]
@@ -185,15 +188,18 @@ class Session:
         return self.engine.decide(request)
 
     def explain(
-        self, what: Track | Start | float | None = None, *, outputs: Iterable[str] | None = None
+        self,
+        what: Track | Start | type[Any] | float | None = None,
+        *,
+        outputs: Iterable[str] | None = None,
     ) -> Decision:
         """Choose the route as :meth:`run` would, and run nothing. ``str()`` of the decision tells the reasons.
 
         Parameters
         ----------
         what
-            A track, what a run can start from, or seconds of audio, which are taken as a mix where something can
-            separate it, else as stems. None for three minutes.
+            A track, what a run can start from or its type, or seconds of audio, which are taken as a mix where something
+            can separate it, else as stems. None for three minutes.
         outputs
             As for :meth:`run`; None for all that the model can give.
 
@@ -204,30 +210,30 @@ class Session:
         InputError
             If the file cannot be read.
         """
-        choice, start = self._start_of(what, outputs)
-        card, engine = choice.card, choice.engine
+        choice, kind, seconds, space = self._start_of(what, outputs)
+        card, chooser = choice.card, choice.engine.chooser
+        if kind is None:
+            candidates = chooser.candidates(chooser.request(("demix",), seconds))["demix"]
+            kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
         wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))
-        if isinstance(start, float):
-            candidates = engine.chooser.candidates(engine.chooser.request(("demix",), start))
-            has_demix = any(candidate.is_eligible for candidate in candidates["demix"])
-            stages = stages_from(Mix if has_demix else Stems, wanted, card)
-            return engine.decide(engine.chooser.request(stages, start))
-        stages = stages_from(type(start), wanted, card)
-        request = engine.chooser.request(stages, seconds_of(start), space_of_start(start))
-        return engine.decide(request)
+        stages = stages_from(kind, wanted, card)
+        return choice.engine.decide(chooser.request(stages, seconds, space))
 
     def _start_of(
-        self, what: Track | Start | float | None, outputs: Iterable[str] | None
-    ) -> tuple[ModelChoice, Start | float]:
-        """The model for `what`, and what a run starts from: seconds where only those were given."""
+        self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None
+    ) -> tuple[ModelChoice, type[Any] | None, float, Space]:
+        """The model for `what`; type, length and place of what a run starts from, no type where only seconds were given."""
         asked = None if outputs is None else tuple(outputs)
         if what is None or isinstance(what, (int, float)):
             seconds = USUAL_AUDIO_S if what is None else float(what)
-            return self._models.choose(Mix, asked), seconds
+            return self._models.choose(Mix, asked), None, seconds, HOST
+        if isinstance(what, type):
+            return self._models.choose(what, asked), what, USUAL_AUDIO_S, HOST
         if isinstance(what, Track):
             begun = begin_track(what, self._models, self._keeping, asked)
-            return begun.choice, begun.start
-        return self._models.choose(type(what), asked), what
+            return begun.choice, type(begun.start), seconds_of(begun.start), HOST
+        choice = self._models.choose(type(what), asked)
+        return choice, type(what), seconds_of(what), space_of_start(what)
 
     def run(
         self,
