@@ -22,7 +22,7 @@ def test_the_route_and_the_reasons_are_printed(capsys, song):
     out = capsys.readouterr().out
     assert "asked for  3 s of audio" in out
     assert "route      spectrogram=reference, nn=reference" in out
-    assert run(["explain", "--seconds", "3600", "--json"]) == 0
+    assert run(["explain", "-m", "harmonix-all", "--seconds", "3600", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["audio_s"] == 3600
     assert {step["backend"] for step in told["route"]} == {"reference"}
