@@ -17,13 +17,11 @@ memory of a session are made once). Both give the same path, which is asserted.
 from __future__ import annotations
 
 import argparse
-import collections
-import collections.abc
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +33,12 @@ from numpy.typing import NDArray
 from allin1_core.contracts.logits import Activations
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.stages import Task
+from allin1_core.testing.madmom import as_madmom_expects
 
 PARAMETERS = MetreParameters(threshold=0.24)
+
+#: For the rest of the process, what madmom expects.
+_MADMOM = ExitStack()
 
 
 def song(seconds: int) -> NDArray[np.float32]:
@@ -63,18 +65,10 @@ def song(seconds: int) -> NDArray[np.float32]:
 
 def madmom_searches() -> list[Any]:
     """Hidden Markov models of madmom, one a metre; 0.16.1 runs once the names it misses are back."""
-    warnings.simplefilter("ignore")
-    for name in collections.abc.__all__:
-        setattr(collections, name, getattr(collections.abc, name))
-    for kind in (bool, int, float, complex, object, str):
-        if kind.__name__ not in vars(np):
-            setattr(np, kind.__name__, kind)
+    _MADMOM.enter_context(as_madmom_expects())
     from madmom.features.downbeats import DBNDownBeatTrackingProcessor
 
-    processor = DBNDownBeatTrackingProcessor(
-        beats_per_bar=list(PARAMETERS.beats_per_bar), fps=100, threshold=PARAMETERS.threshold
-    )
-    return list(processor.hmms)
+    return list(DBNDownBeatTrackingProcessor(**PARAMETERS.madmom_arguments(100)).hmms)
 
 
 def reached(values: NDArray[Any]) -> NDArray[Any]:

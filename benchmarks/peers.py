@@ -140,17 +140,7 @@ def _madmom_infer(metre: MetreParameters) -> list[Peer] | str:
             LogarithmicSpectrogramProcessor(mul=1, add=1),
         ]
     )
-    decode = DBNDownBeatTrackingProcessor(
-        beats_per_bar=list(metre.beats_per_bar),
-        min_bpm=metre.min_bpm,
-        max_bpm=metre.max_bpm,
-        num_tempi=metre.num_tempi,
-        transition_lambda=metre.transition_lambda,
-        observation_lambda=metre.observation_lambda,
-        threshold=metre.threshold,
-        correct=metre.correct,
-        fps=FRAMES_PER_SECOND,
-    )
+    decode = DBNDownBeatTrackingProcessor(**metre.madmom_arguments(FRAMES_PER_SECOND))
 
     def spectrogram(stems: Stems) -> NDArray[np.float32]:
         return np.stack(

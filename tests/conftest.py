@@ -21,4 +21,6 @@ def _own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("ALLIN1_CONFIG", "")
         patch.delenv("ALLIN1_BACKEND", raising=False)
         patch.setenv("ALLIN1_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        # Most tests are about what is computed; those of the cache set a limit.
+        patch.setenv("ALLIN1_CACHE_LIMIT", "0")
         yield

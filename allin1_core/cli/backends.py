@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.parameters import model_option
+from allin1_core.cli.parameters import SECONDS, model_option
+from allin1_core.cli.printing import say, say_json
 from allin1_core.contracts.route import USUAL_AUDIO_S
 
 
@@ -16,7 +17,7 @@ from allin1_core.contracts.route import USUAL_AUDIO_S
 @click.option("-d", "--device", help="Device to choose for.  [default: auto]")
 @click.option(
     "--seconds",
-    type=float,
+    type=SECONDS,
     default=USUAL_AUDIO_S,
     show_default=True,
     help="Length of audio to choose for.",
@@ -27,8 +28,6 @@ def command(
     ctx: click.Context, model: str | None, device: str | None, seconds: float, as_json: bool
 ) -> None:
     """List the backends of each stage: which auto would take, which others could run, and why the rest cannot."""
-    import json
-
     from allin1_core.contracts.stages import STAGES
     from allin1_core.errors import SelectionError
     from allin1_core.runtime.session import Session
@@ -44,9 +43,9 @@ def command(
         trouble = str(error)
     if as_json:
         content = {"stages": candidates_values(candidates, chosen), "trouble": trouble or None}
-        click.echo(json.dumps(content, indent=2))
+        say_json(content, indent=2)
         return
-    click.echo("\n".join(candidates_lines(candidates, chosen)))
-    click.echo(f"\n* what would run for {seconds:g} s of audio; why: allin1 explain")
+    say("\n".join(candidates_lines(candidates, chosen)))
+    say(f"\n* what would run for {seconds:g} s of audio; why: allin1 explain")
     if trouble:
-        click.echo(f"allin1: {trouble}", err=True)
+        say(f"allin1: {trouble}", err=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.parameters import by_plugin, model_option, plugin_option
+from allin1_core.cli.parameters import by_plugin, model_option, plugin_option, validated
+from allin1_core.cli.printing import say, say_json
 
 if TYPE_CHECKING:
     from allin1_core.measuring.backends import BackendRow
@@ -30,6 +31,8 @@ class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of c
             short, long = (float(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not of the form 4,16", param, ctx)
+        if not 0 < short < long < 86400:
+            self.fail(f"{value!r} is no shorter and longer length of audio", param, ctx)
         return short, long
 
 
@@ -89,7 +92,6 @@ def command(
     With --stage demix it separates, for which weights may be fetched. Exit status 1 if a backend fails, or differs more than it promises.
     """
     import dataclasses
-    import json
 
     from allin1_core.calibration.store import Calibration, save_calibration
     from allin1_core.contracts.demix import DemixParameters
@@ -103,13 +105,14 @@ def command(
         raise click.UsageError(f"There is no stage {unknown[0]}. Stages are {', '.join(STAGES)}.")
     if stages and demix_error is not None:
         raise click.UsageError("--demix-error is of separation alone; leave --stage out.")
-    demix = {"model": demucs_model, "weights": demucs_weights}
+    given = {"model": demucs_model, "weights": demucs_weights}
+    demix = DemixParameters(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     session = Session(
         model,
         device=device,
         threads=threads,
         weights_dir=None if weights_dir is None else str(weights_dir),
-        demix=DemixParameters(**{k: v for k, v in demix.items() if v is not None}),  # type: ignore[arg-type]
+        demix=validated(demix, {"model": "demucs_model", "weights": "demucs_weights"}),
         plugin_options=by_plugin(plugin_options),
         plugins=load_plugins(ctx),
     )
@@ -123,30 +126,30 @@ def command(
         return
     rows = []
     if not as_json:
-        click.echo(_HEAD)
+        say(_HEAD)
     for row in measure_backends(session.engine, stages or USUAL_STAGES, seconds):
         rows.append(row)
         if not as_json:
-            click.echo(_line(row))
+            say(_line(row))
     bridges: list[BridgeRow] = []
     for bridge_row in measure_bridges(session.engine):
         if not bridges and not as_json:
-            click.echo(_BRIDGE_HEAD)
+            say(_BRIDGE_HEAD)
         bridges.append(bridge_row)
         if not as_json:
-            click.echo(_bridge_line(bridge_row))
+            say(_bridge_line(bridge_row))
     if as_json:
         content = {
             "backends": [_finite(dataclasses.asdict(row)) for row in rows],
             "bridges": [_bridge_values(row) for row in bridges],
         }
-        click.echo(json.dumps(content, indent=2))
+        say_json(content, indent=2)
     if save:
         new = Calibration(
             tuple(row.measurement for row in rows if row.measurement is not None),
             tuple(row.measurement for row in bridges if row.measurement is not None),
         )
-        click.echo(f"Saved to {save_calibration(new)}", err=as_json)
+        say(f"Saved to {save_calibration(new)}", err=as_json)
     if any([row.trouble for row in rows] + [row.trouble for row in bridges]):
         ctx.exit(1)
 

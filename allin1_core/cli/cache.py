@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from allin1_core.cli.printing import say, say_json
 
 
 @click.group("cache")
@@ -28,14 +28,12 @@ def info(as_json: bool) -> None:
             "limit": found.limit,
             "kinds": kinds,
         }
-        click.echo(json.dumps(record, indent=2))
+        say_json(record, indent=2)
         return
-    click.echo(f"{found.folder}")
-    click.echo(
-        f"{found.entries} entries, {found.size / 1e6:.1f} MB of at most {found.limit / 1e6:.0f} MB"
-    )
+    say(f"{found.folder}")
+    say(f"{found.entries} entries, {found.size / 1e6:.1f} MB of at most {found.limit / 1e6:.0f} MB")
     for kind, (count, size) in found.kinds.items():
-        click.echo(f"  {kind}: {count} entries, {size / 1e6:.1f} MB")
+        say(f"  {kind}: {count} entries, {size / 1e6:.1f} MB")
 
 
 @command.command()
@@ -44,7 +42,7 @@ def clear() -> None:
     from allin1_core.io.cache import ArrayCache
 
     cache = ArrayCache()
-    click.echo(f"Removed {cache.clear() / 1e6:.1f} MB from {cache.folder}.")
+    say(f"Removed {cache.clear() / 1e6:.1f} MB from {cache.folder}.")
 
 
 @command.command()
@@ -52,4 +50,4 @@ def path() -> None:
     """Print the folder of the cache."""
     from allin1_core.io.cache import default_cache_folder
 
-    click.echo(default_cache_folder())
+    say(default_cache_folder())

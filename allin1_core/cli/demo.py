@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from allin1_core.cli.printing import say
+
 
 @click.command("demo")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"))
@@ -20,5 +22,5 @@ def command(folder: Path, overwrite: bool) -> None:
 
     write_demo(folder, overwrite=overwrite)
     for path in demo_files(folder):
-        click.echo(path)
-    click.echo(f"\nNext: allin1 analyze --stems-dir {shlex.quote(str(folder / 'stems'))}")
+        say(path)
+    say(f"\nNext: allin1 analyze --stems-dir {shlex.quote(str(folder / 'stems'))}")

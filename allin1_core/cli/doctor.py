@@ -11,6 +11,7 @@ import click
 
 from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
 from allin1_core.cli.parameters import model_option
+from allin1_core.cli.printing import say, say_json
 from allin1_core.contracts.model import AUTO_MODEL, AUTO_MODELS
 from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.installing import install_command
@@ -37,8 +38,6 @@ class _Check:
 @click.pass_context
 def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_json: bool) -> None:
     """Check this installation: plugins, backends, weights, audio. Exit status 1 if nothing can be analysed."""
-    import json
-
     checks = [
         *_surviving("machine", _machine),
         *_surviving("plugin", lambda: _plugins(ctx)),
@@ -47,13 +46,13 @@ def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_j
         *_surviving("audio", _audio),
     ]
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        say_json([asdict(check) for check in checks], indent=2)
     else:
         marks = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
         for check in checks:
-            click.echo(f"{marks[check.state]}  {check.name:<12} {check.text}")
+            say(f"{marks[check.state]}  {check.name:<12} {check.text}")
             if check.remedy:
-                click.echo(f"{'':<20} {check.remedy}")
+                say(f"{'':<20} {check.remedy}")
     if any(check.state == "wrong" for check in checks):
         ctx.exit(1)
 

@@ -9,6 +9,7 @@ import click
 
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
+    SECONDS,
     backend_option,
     by_plugin,
     calibrate_option,
@@ -17,6 +18,7 @@ from allin1_core.cli.parameters import (
     plugin_option,
     show_calibration,
 )
+from allin1_core.cli.printing import say, say_json
 
 
 @click.command()
@@ -27,7 +29,7 @@ from allin1_core.cli.parameters import (
     metavar="FOLDER",
     help="Ready-made stems of the song.",
 )
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Length of audio.")
+@click.option("--seconds", type=SECONDS, help="Length of audio.")
 @model_option
 @click.option("-d", "--device", help="Device to choose for.  [default: auto]")
 @backend_option
@@ -54,8 +56,6 @@ def command(
     Prints the model, the route, each candidate with its cost and what that rests on, and for each that is refused the gate,
     the reason and the remedy. Nothing is run, but for what --calibrate measures.
     """
-    import json
-
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import make_tracks
     from allin1_core.selection.no_route import NoRouteError
@@ -84,7 +84,14 @@ def command(
     except NoRouteError as error:
         # The error itself follows on stderr.
         values = {"model": chosen, **error.values}
-        click.echo(json.dumps(values, indent=2) if as_json else f"{line}\n{error.explanation}")
+        _print(values if as_json else f"{line}\n{error.explanation}")
         raise
     values = {"model": chosen, **decision.to_json()}
-    click.echo(json.dumps(values, indent=2) if as_json else f"{line}\n{decision}")
+    _print(values if as_json else f"{line}\n{decision}")
+
+
+def _print(content: Any) -> None:
+    if isinstance(content, str):
+        say(content)
+    else:
+        say_json(content, indent=2)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from allin1_core.cli.main import load_plugins
-from allin1_core.cli.parameters import overwrite_option, result_files
+from allin1_core.cli.parameters import Number, overwrite_option, result_files
+from allin1_core.cli.printing import say
 
 if TYPE_CHECKING:
     from allin1_core.plugins.collecting import Offers
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--offset",
     "offset_ms",
-    type=float,
+    type=Number(-1e7, 1e7),
     default=0.0,
     metavar="MS",
     help="Milliseconds to add to every time, for programs that count MP3s from another sample.",
@@ -87,7 +88,7 @@ def command(
                 offered, group, folder, collection=collection, overwrite=overwrite
             )
             for path in written:
-                click.echo(path)
+                say(path)
 
 
 def _print_formats(offers: Offers) -> None:
@@ -99,4 +100,4 @@ def _print_formats(offers: Offers) -> None:
     for one in exporters:
         missing = check_needs(one.needs)
         note = "" if missing is None else f"  ({missing.reason} {missing.remedy})"
-        click.echo(f"{one.name:<{width}}  {one.suffix:<{suffixes}}  {one.summary}{note}")
+        say(f"{one.name:<{width}}  {one.suffix:<{suffixes}}  {one.summary}{note}")

@@ -1,13 +1,14 @@
 """The command ``allin1``: finds the subcommand, prints errors for people, and sets the exit status.
 
 Exit status: 0 done; 1 something failed, or some tracks of a batch; 2 wrong use of the command line, or settings that cannot be understood; 3 input that
-cannot be analysed; 4 weights missing or damaged; 5 no backend can do it; 6 a result cannot be written;
-130 interrupted.
+cannot be analysed; 4 weights missing or damaged; 5 no backend can do it; 6 a result, or standard output, cannot be written;
+129, 130 and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the output has gone.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import itertools
 import logging
 import os
@@ -16,7 +17,17 @@ from typing import Any
 
 import click
 
+from allin1_core.cli.printing import (
+    own_process,
+    reserve_stdout,
+    say,
+    say_error,
+    status_of,
+    tolerant_streams,
+)
+from allin1_core.cli.signals import interrupting_signals
 from allin1_core.errors import Allin1Error
+from allin1_core.text import shown
 
 #: Name of each command, the module that holds it as ``command``, and one line of help.
 COMMANDS = {
@@ -100,7 +111,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         import allin1_core
 
-        click.echo(f"allin1 {allin1_core.__version__}")
+        say(f"allin1 {allin1_core.__version__}")
         ctx.exit()
 
 
@@ -139,18 +150,21 @@ class _ToStderr(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         self.addFilter(lambda record: record.name.startswith("allin1"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print `record`."""
-        click.echo(self.format(record), err=True)
+        """Print `record`; the message in one line, and a traceback in as many as it has."""
+        text = shown(record.getMessage())
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
+        say(f"{record.levelname}: {text}", err=True)
 
 
 def load_plugins(ctx: click.Context) -> Any:
-    """Load the plugins as the options of the group say."""
+    """Load the plugins as the options of the group say; what they print from now on goes to stderr."""
     from allin1_core.plugins.loading import load_plugins
 
+    reserve_stdout(ctx)
     options = ctx.find_root().obj or {}
     return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
@@ -163,11 +177,23 @@ def leave_problems_to_the_table(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line, and exit."""
+    own_process()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit status."""
+    with tolerant_streams() as out, interrupting_signals() as interrupts:
+        try:
+            status = _run(arguments)
+        except (KeyboardInterrupt, click.exceptions.Abort):
+            say("allin1: interrupted", err=True)
+            status = interrupts.status
+        # It may have been swallowed on its way.
+        return status_of(out, interrupts.status if interrupts.received else status)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         # Out of standalone mode click gives the status of ctx.exit(), or what the command returned.
         status = cli.main(args=arguments, prog_name="allin1", standalone_mode=False)
@@ -178,20 +204,15 @@ def run(arguments: list[str]) -> int:
             traceback.print_exc()
         if isinstance(error, SystemExit):
             # Nothing here does that: code of a plugin did where nobody looked, and would end the program in silence.
-            click.echo(f"allin1: error: A plugin called sys.exit({error.code!r}).", err=True)
+            say_error(f"A plugin called sys.exit({error.code!r}).")
             return 1
-        click.echo(f"allin1: error: {error}", err=True)
+        say_error(error)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        say(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("allin1: interrupted", err=True)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone (allin1 … | head); Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     return status if isinstance(status, int) else 0
 
 

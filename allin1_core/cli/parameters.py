@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
@@ -15,10 +15,69 @@ if TYPE_CHECKING:
     from allin1_core.contracts.metre import TempoPrior
 
 
+class _Parameters(Protocol):
+    def validate(self) -> Any: ...
+
+
+T = TypeVar("T", bound=_Parameters)
+
+
 def show_calibration(is_shown: bool = True) -> None:
     """Let the measurements of a run be told of on stderr as they are made, or not."""
     level = logging.INFO if is_shown else logging.NOTSET
     logging.getLogger("allin1_core.measuring.on_demand").setLevel(level)
+
+
+def validated(parameters: T, options: Mapping[str, str]) -> T:
+    """Validate parameters that options were given for; a value out of range is wrong use of the command line.
+
+    Parameters
+    ----------
+    parameters
+        What the options make.
+    options
+        Option for each field that is called otherwise.
+
+    Raises
+    ------
+    click.UsageError
+        A value is out of range.
+    """
+    from allin1_core.errors import ContractError
+
+    try:
+        parameters.validate()
+    except ContractError as error:
+        field, verb, rest = error.message.partition(" is ")
+        if verb and field.isidentifier():
+            field = f"--{options.get(field, field).replace('_', '-')}"
+        raise click.UsageError(f"{field}{verb}{rest}") from error
+    return parameters
+
+
+class Number(click.ParamType):  # type: ignore[type-arg]
+    """A finite number within bounds, which count as good; click's own ranges let NaN pass."""
+
+    name = "float"
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Take a number."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number", param, ctx)
+        if not self._low <= number <= self._high:
+            self.fail(f"{value} is not within {self._low:g} and {self._high:g}", param, ctx)
+        return number
+
+
+#: A length of audio, from a frame of the spectrogram to a day.
+SECONDS = Number(0.01, 86_400)
 
 
 class StageAndName(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
+from allin1_core.cli.printing import say, say_json
 
 
 @click.command()
@@ -13,7 +14,6 @@ from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
 def command(ctx: click.Context, as_json: bool) -> None:
     """List the plugins that were found, and what became of each."""
     import dataclasses
-    import json
 
     from allin1_core.plugins.collecting import collect_offers
     from allin1_core.plugins.options import declared_options
@@ -39,14 +39,14 @@ def command(ctx: click.Context, as_json: bool) -> None:
                 if record.status == "loaded"
             },
         }
-        click.echo(json.dumps(content, indent=2))
+        say_json(content, indent=2)
         return
     for record in plugins.records:
         source = f"{record.distribution} {record.version}".strip()
-        click.echo(f"{record.name:<14} {record.status:<13} {source}")
+        say(f"{record.name:<14} {record.status:<13} {source}")
         for line in (record.reason, record.remedy):
             if line:
-                click.echo(f"{'':<14} {line}")
+                say(f"{'':<14} {line}")
         if record.status == "loaded":
             own = [o.item for o in offers.backends if o.plugin is record]
             names = ", ".join(f"{'+'.join(b.stages)}={b.name}" for b in own)
@@ -57,6 +57,6 @@ def command(ctx: click.Context, as_json: bool) -> None:
             ]
             for line in (names, models and f"models: {models}", *options):
                 if line:
-                    click.echo(f"{'':<14} {line}")
+                    say(f"{'':<14} {line}")
     for problem in offers.problems:
-        click.echo(f"left out: {problem}")
+        say(f"left out: {problem}")

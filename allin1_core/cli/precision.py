@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
+from allin1_core.cli.printing import say, say_json
 
 if TYPE_CHECKING:
     from allin1_core.contracts.audio import Mix
@@ -31,8 +31,6 @@ def report_precision(
     save, as_json
         Whether to keep what was measured, and to print JSON.
     """
-    import json
-
     from allin1_core.calibration.precision import save_errors
     from allin1_core.contracts.audio import STEMS
     from allin1_core.measuring.precision import measure_precision
@@ -40,21 +38,21 @@ def report_precision(
     mix = _mix(file, seconds)
     rows = []
     if not as_json:
-        click.echo(
+        say(
             f"{'backend':<14}{'device':<9}{'precision':<11}"
             + "".join(f"{stem:>12}" for stem in STEMS)
         )
     for row in measure_precision(engine, mix):
         rows.append(row)
         if not as_json:
-            click.echo(_lines(row))
+            say(_lines(row))
     if as_json:
-        click.echo(json.dumps([_json(row) for row in rows], indent=2))
+        say_json([_json(row) for row in rows], indent=2)
     elif not rows:
-        click.echo("No separator can run here; 'allin1 backends' says why.")
+        say("No separator can run here; 'allin1 backends' says why.")
     if save:
         path = save_errors(error for row in rows for error in row.errors)
-        click.echo(f"Saved to {path}", err=as_json)
+        say(f"Saved to {path}", err=as_json)
     return bool(rows) and not any(row.trouble for row in rows)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from allin1_core.text import shown
+
 if TYPE_CHECKING:
     from allin1_core.runtime.track import Track
 
@@ -44,7 +46,7 @@ def show_progress(
                 task,
                 completed=furthest,
                 stage=stage,
-                description=f"{index + 1}/{len(tracks)} {tracks[index].name}",
+                description=f"{index + 1}/{len(tracks)} {shown(tracks[index].name)}",
             )
 
         yield tell

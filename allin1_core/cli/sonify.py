@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from allin1_core.cli.parameters import overwrite_option, result_files, results_argument
+from allin1_core.cli.printing import say
 
 
 @click.command()
@@ -46,4 +47,4 @@ def command(
         sound = out_dir / f"{path.stem}.sonif.{suffix}"
         refuse_to_replace(sound, overwrite=overwrite)
         write_sonification(load_result(path), sound, clicks_only=clicks_only)
-        click.echo(sound)
+        say(sound)

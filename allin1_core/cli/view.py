@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from allin1_core.cli.parameters import Number
+from allin1_core.cli.printing import say
 from allin1_core.errors import InputError
 
 
@@ -20,7 +22,7 @@ from allin1_core.errors import InputError
 )
 @click.option(
     "--embed-limit",
-    type=click.FloatRange(min=0),
+    type=Number(0, 1e6),
     default=50.0,
     show_default=True,
     metavar="MB",
@@ -60,7 +62,7 @@ def command(
         refuse_to_replace(out, overwrite=overwrite)
         limit = round(embed_limit * 1e6)
         write_page(out, entries[0].name, entries[0].versions(), embed_limit=limit)
-        click.echo(out)
+        say(out)
         return
     for entry in entries:
         entry.versions()  # what cannot be read is told now, not in the browser
@@ -71,10 +73,10 @@ def command(
             f"Port {port} cannot be used: {error.strerror}.", remedy="Leave --port out."
         ) from error
     with server:
-        click.echo(f"{server.url}  (Ctrl-C ends the server)")
+        say(f"{server.url}  (Ctrl-C ends the server)")
         if is_opened:
             webbrowser.open(server.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            click.echo("allin1: the server has ended", err=True)
+            say("allin1: the server has ended", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from allin1_core.cli.parameters import overwrite_option, result_files, results_argument
+from allin1_core.cli.printing import say
 
 
 @click.command()
@@ -43,4 +44,4 @@ def command(results: tuple[Path, ...], out_dir: Path, suffix: str, overwrite: bo
         picture = out_dir / f"{path.stem}.{suffix}"
         refuse_to_replace(picture, overwrite=overwrite)
         write_picture(load_result(path), picture, name=path.stem)
-        click.echo(picture)
+        say(picture)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from allin1_core.cli.main import load_plugins
+from allin1_core.cli.printing import say, say_json
 from allin1_core.contracts.model import AUTO_MODELS
 from allin1_core.errors import WeightsError
 
@@ -48,7 +48,7 @@ def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> 
     paths = [[locate(file, folders) for file in card.files] for card in cards]
     if as_json:
         models = [_as_record(card, found) for card, found in zip(cards, paths, strict=True)]
-        click.echo(json.dumps(models, indent=2))
+        say_json(models, indent=2)
         return
     rows = [("MODEL", "FILES", "SIZE", "WHERE", "WHAT")]
     for card, found in zip(cards, paths, strict=True):
@@ -59,10 +59,10 @@ def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> 
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, count, text, where, what in rows:
         line = f"{name:<{widths[0]}}  {count:>{widths[1]}}  {text:>{widths[2]}}"
-        click.echo(f"{line}  {where:<{widths[3]}}  {what}")
+        say(f"{line}  {where:<{widths[3]}}  {what}")
     for source, licence in dict.fromkeys((card.source, card.licence) for card in cards):
         of = [card.name for card in cards if (card.source, card.licence) == (source, licence)]
-        click.echo(f"\n{', '.join(of)}\n  Source: {source}\n  Licence: {licence}")
+        say(f"\n{', '.join(of)}\n  Source: {source}\n  Licence: {licence}")
 
 
 @command.command()
@@ -87,7 +87,7 @@ def fetch(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None)
         with _progress_bar(card.name) as progress:
             files = read_weights(card, folders, progress=progress)
         for file in files:
-            click.echo(file.path)
+            say(file.path)
 
 
 @command.command()
@@ -108,11 +108,11 @@ def verify(
     files = dict.fromkeys(file for card in _chosen_models(ctx, models) for file in card.files)
     records = [_verify(file, folders) for file in files]
     if as_json:
-        click.echo(json.dumps(records, indent=2))
+        say_json(records, indent=2)
     else:
         for record in records:
             detail = f": {record['problem']}" if record["problem"] else ""
-            click.echo(f"{record['status']:<8} {record['path'] or record['name']}{detail}")
+            say(f"{record['status']:<8} {record['path'] or record['name']}{detail}")
     bad = [record["name"] for record in records if record["status"] != "ok"]
     if bad:
         raise WeightsError(
@@ -132,7 +132,7 @@ def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) 
 
     folders = find_folders(weights_dir)
     if not models:
-        click.echo((*folders.named, folders.downloads)[0])
+        say((*folders.named, folders.downloads)[0])
     for card in _chosen_models(ctx, models) if models else ():
         for file in card.files:
             found = locate(file, folders)
@@ -143,7 +143,7 @@ def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) 
                     if file.package is None
                     else f"It comes with {file.package}: install that again.",
                 )
-            click.echo(found)
+            say(found)
 
 
 def _known_models(ctx: click.Context) -> list[ModelCard | SeparatorCard]:

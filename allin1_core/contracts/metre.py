@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from allin1_core.contracts.arrays import Array, check_array
 from allin1_core.errors import ContractError
@@ -86,6 +86,26 @@ class MetreParameters:
     threshold: float | None = None
     correct: bool = True
     tempo_prior: TempoPrior | None = None
+
+    def madmom_arguments(self, frames_per_second: float) -> dict[str, Any]:
+        """Keyword arguments of madmom's ``DBNDownBeatTrackingProcessor`` for these parameters.
+
+        Raises
+        ------
+        ContractError
+            With a prior over tempo, which madmom does not know.
+        """
+        if self.has_tempo_prior:
+            raise ContractError(
+                "madmom's decoder knows no prior over tempo.",
+                remedy="Decode without one: --tempo-prior none",
+            )
+        names = ("min_bpm", "max_bpm", "num_tempi", "transition_lambda", "observation_lambda")
+        return {
+            "beats_per_bar": list(self.beats_per_bar),
+            **{name: getattr(self, name) for name in (*names, "threshold", "correct")},
+            "fps": frames_per_second,
+        }
 
     @property
     def has_tempo_prior(self) -> bool:

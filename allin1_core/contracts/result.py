@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Version of the JSON's own keys. Files without one are the original package's.
 SCHEMA = 1
 
+#: Raised whenever the same input, model and options would give another result.
+RESULT_VERSION = 1
+
 
 @dataclass(frozen=True)
 class StageRecord:
@@ -45,6 +48,36 @@ class StageRecord:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What decides whether a result is still the one that would be found.
+
+    Device, threads and backends do not belong to it: they keep their promises of parity.
+
+    Attributes
+    ----------
+    audio
+        Digest of the bytes of the song, or of those of its stems.
+    model
+        Name of the model.
+    weights
+        Digest of its parameters.
+    parity
+        Weakest promise that was accepted: ``identical``, ``close`` or ``lossy``, and its tolerance, None for any.
+    options
+        Every option that changes what is found, as plain values.
+    version
+        Of the way in which results are found; see :data:`RESULT_VERSION`.
+    """
+
+    audio: str
+    model: str
+    weights: str
+    parity: tuple[str, float | None]
+    options: dict[str, Any]
+    version: int
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a result came from.
 
@@ -68,6 +101,8 @@ class Provenance:
         Plugins that changed the result after the last stage, in order.
     model_reason
         Why this model was chosen, and how to get the other; empty where it was named.
+    identity
+        What decides whether the result is up to date; None where the input was no file.
     """
 
     version: str
@@ -79,6 +114,7 @@ class Provenance:
     model_version: str = ""
     postprocessors: tuple[str, ...] = ()
     model_reason: str = ""
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,11 @@ from pathlib import Path
 
 from allin1_core.errors import OutputError
 from allin1_core.io.leftovers import Part, exists, flush_folder, new_file
-from allin1_core.io.replacing import replace_together
+from allin1_core.io.replacing import replace_together, tidy
 
 _FULL = {errno.ENOSPC: "the disk is full"}
 if hasattr(errno, "EDQUOT"):
     _FULL[errno.EDQUOT] = "the disk quota is used up"
-
-#: Bytes that a file system gives at once.
-_BLOCK = 4096
 
 
 @contextmanager
@@ -91,6 +88,7 @@ def atomic_files(
     folder = Path(folder)
     written: dict[str, Part] = {}
     made: list[Path] = []
+    tidy(folder)
     with telling(folder / names[-1]), ExitStack() as stack:
         stack.callback(remove_empty, made)
         make_folders(folder, made)
@@ -148,14 +146,14 @@ def telling(path: Path) -> Iterator[None]:
 
 
 def write_error(
-    error: Exception, path: Path, what: str = "cannot be written", option: str = ""
+    error: OSError, path: Path, what: str = "cannot be written", option: str = ""
 ) -> OutputError:
     """Say that `path` cannot be written, why, and what to do.
 
     Parameters
     ----------
     error
-        What a library or the system raised.
+        What the system raised.
     path
         The destination.
     what
@@ -163,17 +161,23 @@ def write_error(
     option
         Option of the command line that names another folder, if there is one.
     """
-    number = getattr(error, "errno", None)
-    reason = str(getattr(error, "strerror", None) or error).rstrip(".")
     other = f" ({option})" if option else ""
     remedy = f"Check the permissions of its folder, or name another folder{other}."
-    # Libraries of audio do not pass on why.
-    if number is None and free_bytes(path) < _BLOCK:
-        number = errno.ENOSPC
-    if number in _FULL:
-        reason = f"{_FULL[number]} ({reason})"
+    if error.errno in _FULL:
         remedy = f"Free some space, or name a folder on another disk{other}."
-    return OutputError(f"{what}: {reason}.", remedy=remedy, path=path)
+    return OutputError(f"{what}: {reason_of(error)}.", remedy=remedy, path=path)
+
+
+def is_full(error: OutputError) -> bool:
+    """Whether something could not be written because there is no space left."""
+    return getattr(error.__cause__, "errno", None) in _FULL
+
+
+def reason_of(error: OSError) -> str:
+    """Why something cannot be written, as the end of a sentence; a full disk is said in those words."""
+    reason = str(error.strerror or error).rstrip(".")
+    full = _FULL.get(error.errno or 0)
+    return f"{full} ({reason})" if full else reason
 
 
 def free_bytes(path: Path) -> float:

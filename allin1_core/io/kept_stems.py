@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
 from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.options import OptionValue
 from allin1_core.errors import AudioError, OutputError
 from allin1_core.io import documents
 from allin1_core.io.atomic import (
@@ -35,10 +36,11 @@ from allin1_core.io.atomic import (
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
 from allin1_core.io.leftovers import Part, exists, flush_file, new_folder
-from allin1_core.io.names import expanded, portable_name
+from allin1_core.io.names import portable_name
 from allin1_core.io.replacing import replace_together, restore, tidy
 from allin1_core.io.stems import StemFiles
 from allin1_core.io.wav import StereoWriter
+from allin1_core.paths import expanded
 from allin1_core.text import shown
 
 #: Folder of stems where none is named.
@@ -73,6 +75,8 @@ class StemsToKeep:
         How it is separated.
     taken
         The song's content before it was read; None where it cannot be read.
+    options
+        For each plugin, what the user set of the options that it declares.
     problem
         Why the stems could not be kept, once they have been written in vain.
     """
@@ -81,6 +85,7 @@ class StemsToKeep:
     source: Path
     parameters: DemixParameters
     taken: Fingerprint | None
+    options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
     problem: OutputError | None = field(default=None, init=False)
 
     def find(self, backend: str | None = None) -> StemFiles | None:
@@ -89,7 +94,7 @@ class StemsToKeep:
         Parameters
         ----------
         backend
-            The backend or plugin that must have separated them; None for any.
+            The backend or plugin, or ``plugin/backend``, that must have separated them; None for any.
         """
         tidy(self.folder.parent)
         restore(self.folder)
@@ -98,7 +103,9 @@ class StemsToKeep:
             return None
         if note.separation != dataclasses.asdict(self.parameters):
             return None
-        if backend is not None and backend not in note.by:
+        if backend is not None and backend not in (*note.by, "/".join(reversed(note.by[:2]))):
+            return None
+        if note.options != self._options_of(note.by):
             return None
         files = _files(self.folder)
         try:
@@ -106,6 +113,14 @@ class StemsToKeep:
         except OSError:
             return None
         return files if sizes == note.sizes else None
+
+    def _options_of(self, by: tuple[str, ...]) -> dict[str, OptionValue]:
+        """What was set for the plugin among backend, plugin and version."""
+        return {
+            name: value
+            for plugin in by[1:2]
+            for name, value in self.options.get(plugin, {}).items()
+        }
 
     def check(self, *, overwrite: bool = False, seconds: float | None = None) -> None:
         """Find out before a separation whether its stems can be written. Nothing is made.
@@ -234,6 +249,7 @@ class _Writer:
                 separation=dataclasses.asdict(kept.parameters),
                 by=by,
                 sizes={file.name: file.stat().st_size for file in _files(part.path).paths},
+                options=kept._options_of(by),
             )
             note.write(part.path)
             for name in _OWN_FILES:
@@ -276,6 +292,7 @@ class _Note:
     separation: dict[str, Any]
     by: tuple[str, ...]
     sizes: dict[str, int]
+    options: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         content = {"schema": _SCHEMA, **dataclasses.asdict(self)}
@@ -309,7 +326,11 @@ def _strange_file(folder: Path) -> Path | None:
 
 
 def stems_to_keep(
-    folder: Path | None, track: str, source: Path, parameters: DemixParameters
+    folder: Path | None,
+    track: str,
+    source: Path,
+    parameters: DemixParameters,
+    options: Mapping[str, Mapping[str, OptionValue]] | None = None,
 ) -> StemsToKeep:
     """Say where the stems of a track are kept: ``<folder>/<model>/<track>``.
 
@@ -321,7 +342,7 @@ def stems_to_keep(
     except AudioError:  # told by what reads the song
         taken = None
     path = expanded(root) / portable_name(parameters.model) / portable_name(track)
-    return StemsToKeep(path, source, parameters, taken)
+    return StemsToKeep(path, source, parameters, taken, options or {})
 
 
 def _files(folder: Path) -> StemFiles:

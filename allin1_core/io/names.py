@@ -44,14 +44,6 @@ def portable_name(name: str, suffix: str = "") -> str:
     return name + suffix
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
-    """Put the home folder in the place of a leading ``~``; ``~song.wav`` names no user's home, and stays."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
-
-
 def folded(name: str) -> str:
     """Give what two names have in common that a file system may take for one.
 

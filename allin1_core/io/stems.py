@@ -84,7 +84,11 @@ class StemFiles:
     @property
     def name(self) -> str:
         """Name of that folder."""
-        return self.source.resolve().name
+        try:
+            return self.source.resolve().name
+        # A loop of links, or a name that no file can have; reading will say so.
+        except (OSError, RuntimeError, ValueError):
+            return self.source.name
 
 
 def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
@@ -109,6 +113,10 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
         ) from error
     except OSError as error:
         raise StemsError(f"cannot be read: {error.strerror or error}.", path=folder) from error
+    except ValueError as error:
+        raise StemsError(
+            "is not a name that a folder can have.", remedy="Check its name.", path=folder
+        ) from error
     audio = [entry for entry in entries if entry.suffix.lower() in AUDIO_EXTENSIONS]
     candidates = {
         name: [file for file in audio if file.stem.lower() == name]

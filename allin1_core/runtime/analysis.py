@@ -14,14 +14,19 @@ from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.result import (
     AnalysisResult,
     Confidence,
+    Identity,
     Provenance,
     SegmentConfidence,
 )
 from allin1_core.contracts.sections import Sections
 from allin1_core.errors import InputError
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
+from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.identity import Source, identity_of, source_of
 from allin1_core.runtime.keeping import Keeping
+from allin1_core.runtime.logits_cache import CachedLogits
 from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
@@ -93,25 +98,90 @@ class Analysis:
         self._options = options
         self._progress = progress
         self._songs = songs
-        # Known when the track is read.
-        self._start: TrackStart
+        self._begun: TrackStart | None = None
         self._pipeline: Pipeline
         self._keep: StemsToKeep | None = None
+        self._sources: dict[bool, Source] = {}
+        self._cached: CachedLogits | None = None
+        self._earlier: AnalysisResult | None = None
+
+    @property
+    def _start(self) -> TrackStart:
+        """What is read, and the model that was chosen for it, at the first question."""
+        if self._begun is None:
+            only = self._options.get("only")
+            outputs = None if only is None else (only,)
+            self._begun = begin_track(self.track, self._models, self._keeping, outputs)
+        return self._begun
+
+    @property
+    def _engine(self) -> Engine:
+        return self._start.choice.engine
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """What the result would be a result of, and then what would do as well, with another model that may be chosen.
+
+        The files are read for it once.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        """
+        chosen = self._engine
+        others = [engine for engine in self._models.engines if engine is not chosen]
+        return tuple(identity_of(engine, self._source(engine.card)) for engine in (chosen, *others))
+
+    def _source(self, card: ModelCard) -> Source:
+        """The files that count for a model."""
+        # Where no stems were given they are the same for all.
+        has_stems = isinstance(self._start.start, StemFiles) and not self._start.is_kept
+        reads_stems = has_stems and card.takes == "stems"
+        if reads_stems not in self._sources:
+            self._sources[reads_stems] = source_of(self.track, card)
+        return self._sources[reads_stems]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What is looked for: what was asked for, and what the result of an earlier run has."""
+        card = self._engine.card
+        asked = outputs_of(card, self._options.get("only"))
+        has = () if self._earlier is None else _outputs_in(self._earlier)
+        return tuple(name for name in card.outputs if name in {*asked, *has})
+
+    def lacks_kept_stems(self) -> bool:
+        """Whether the stems of the song are to be kept, and are not yet."""
+        if not self._keeping.keeps_new or self._engine.card.takes == "mix":
+            return False
+        return self._start.kept is not None and not self._start.is_kept
+
+    def add_to(self, earlier: AnalysisResult) -> None:
+        """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
+        self._earlier = earlier
 
     def read(self) -> None:
         """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
 
         Stems that an earlier run kept are used where they are what this one would make.
         """
-        only = self._options.get("only")
         with self._reporting_failure():
-            outputs = None if only is None else (only,)
-            self._start = start = begin_track(self.track, self._models, self._keeping, outputs)
-            outputs_of(self._card, only)
+            start, engine, identity = (
+                self._start,
+                self._engine,
+                self.identities[0],
+            )  # before reading
+            self._wanted()  # which the model may not find
+            self._pipeline = Pipeline(engine)
+            if self._may_use_cache():
+                self._cached = engine.cache.find(identity)
+            if self._cached is not None:
+                self._pipeline.read(self._cached.logits)
+                return
             if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-                start.kept.check(overwrite=self._keeping.overwrite)
+                length = start.start.duration_s
+                start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
                 self._keep = start.kept
-            self._pipeline = Pipeline(start.choice.engine)
             self._pipeline.read(start.start)
 
     def begin(self) -> None:
@@ -139,22 +209,59 @@ class Analysis:
         return result
 
     @property
-    def _card(self) -> ModelCard:
-        return self._start.choice.card
+    def _wants_activations(self) -> bool:
+        has = self._earlier is not None and self._earlier.activations is not None
+        return has or self._options.get("include_activations", False)
 
-    def _outputs(self) -> tuple[str, ...]:
-        return outputs_of(self._card, self._options.get("only"))
+    @property
+    def _wants_embeddings(self) -> bool:
+        """Whether embeddings are to be found: those of an earlier result are kept where they are of the same model."""
+        earlier = self._earlier
+        is_lost = (
+            earlier is not None
+            and earlier.embeddings is not None
+            and (earlier.provenance is None or earlier.provenance.model != self._engine.card.name)
+        )
+        return is_lost or self._options.get("include_embeddings", False)
+
+    def _may_use_cache(self) -> bool:
+        """Whether logits of an earlier run would do: not where it is asked how, or for what lies before them."""
+        engine = self._engine
+        return (
+            engine.cache.is_used
+            and not self._wants_embeddings
+            and not engine.guard.is_on
+            and engine.measure is None
+            and not self._keeping.keeps_new
+            and not {"demix", "spectrogram", "nn"}
+            & {c.stage for c in engine.chooser.wishes.choices}
+        )
 
     def _wanted(self) -> Wanted:
-        activations = ["logits"] if self._options.get("include_activations") else []
-        outputs = frozenset([*self._outputs(), *activations])
-        return Wanted(outputs, self._options.get("include_embeddings", False))
+        logits = self._wants_activations or self._engine.cache.is_used
+        outputs = frozenset([*self.outputs, *(["logits"] if logits else [])])
+        return Wanted(outputs, self._wants_embeddings)
 
     def _result(self, run: Run) -> AnalysisResult:
-        card, outputs = self._card, self._outputs()
+        card, outputs = self._engine.card, self.outputs
         source, warnings = run.input, [*run.warnings]
+        identity = self._checked_identity(warnings)
+        logits = run.products.logits
+        if self._cached is not None:
+            source = {**self._cached.input, "cached": "logits"}
+            warnings = [*self._cached.warnings, *warnings]
+        elif logits is not None and identity is not None:
+            self._engine.cache.keep(identity, logits, run.input, run.warnings)
+        parameters = self._keeping.parameters
         if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
-            source["separation"] = dataclasses.asdict(self._keeping.parameters)
+            source["separation"] = dataclasses.asdict(parameters)
+            if parameters.random_seed is not None:
+                warnings.append(
+                    f"The song was separated with random weights ({parameters.weights}):"
+                    " what is found in it means nothing."
+                )
+        if self._keep is not None and self._keep.problem is not None:
+            warnings.append(str(self._keep.problem))
         if self._start.is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
@@ -163,12 +270,15 @@ class Analysis:
         if self._options.get("only") is None and "sections" not in outputs:
             warnings.append(f"The model {card.name} finds no sections.")
         metre, sections = run.products.metre, run.products.sections
-        logits = run.products.logits
-        with_activations = self._options.get("include_activations")
-        with_embeddings = self._options.get("include_embeddings")
+        with_activations = self._wants_activations
+        embeddings = logits.embeddings if logits is not None else None
+        if not self._wants_embeddings:
+            embeddings = None if self._earlier is None else self._earlier.embeddings
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
+        if metre is not None and not beats:
+            warnings.append("No beats were found.")
         return AnalysisResult(
             path=self.track.source,
             bpm=None if metre is None else estimate_bpm(metre.beat_times_s),
@@ -177,7 +287,7 @@ class Analysis:
             beat_positions=[] if metre is None else metre.beat_positions.tolist(),
             segments=[] if sections is None else list(sections.segments),
             activations=probabilities(logits) if with_activations and logits else None,
-            embeddings=logits.embeddings if with_embeddings and logits else None,
+            embeddings=embeddings,
             confidence=_confidence(metre, sections),
             tempo=None if metre is None else fit_tempo(metre.beat_times_s),
             alternatives=[] if metre is None else list(metre.alternatives),
@@ -189,10 +299,18 @@ class Analysis:
                 stages=tuple(run.records),
                 fallbacks=tuple(run.fallbacks),
                 outputs=outputs,
+                identity=identity,
                 model_version=card.version,
                 model_reason=str(self._start.choice),
             ),
         )
+
+    def _checked_identity(self, warnings: list[str]) -> Identity | None:
+        """What the result is a result of; None where the files were replaced while they were read."""
+        if self._source(self._engine.card).still_holds():
+            return self.identities[0]
+        warnings.append("The audio changed while it was analysed; analyse it again.")
+        return None
 
     @contextmanager
     def _reporting_failure(self) -> Iterator[None]:
@@ -202,6 +320,10 @@ class Analysis:
         except Exception as error:
             self._observers.track_finished(self.track.name, error=error)
             raise
+
+
+def _outputs_in(result: AnalysisResult) -> tuple[str, ...]:
+    return () if result.provenance is None else result.provenance.outputs
 
 
 def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:

@@ -15,13 +15,16 @@ from allin1_core.contracts.model import AUTO_MODEL, ModelCard
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
+from allin1_core.io.cache import ArrayCache
 from allin1_core.measuring.on_demand import MeasureOnDemand
+from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins
 from allin1_core.plugins.options import GivenOptions, check_options
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import Guard
+from allin1_core.runtime.logits_cache import LogitsCache
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.settings import AUTO, choices_of, parity_named, read_settings
 from allin1_core.selection.chooser import Chooser, Wishes
@@ -47,6 +50,7 @@ class SessionOptions(TypedDict, total=False):
     keep_stems: bool
     demix_dir: str | PathLike[str] | None
     overwrite_stems: bool
+    cache: bool
 
 
 class Assembly:
@@ -58,6 +62,8 @@ class Assembly:
         The model to use, by name; ``auto`` where neither argument nor settings name one.
     observers
         Those who are told about all runs.
+    plugin_options
+        What the user set of the options of plugins.
 
     Raises
     ------
@@ -78,6 +84,7 @@ class Assembly:
         self._demix = demix
         self._metre = options.get("metre") or MetreParameters()
         self._threads = options.get("threads") or settings.threads
+        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         self._has_guard = options.get("guard", False)
         weights_dir = options.get("weights_dir") or settings.weights_dir
         self._weights_dir = None if weights_dir is None else str(weights_dir)
@@ -88,7 +95,7 @@ class Assembly:
         self._probes = Probes()
         self._devices = Devices(self._wishes.device, self._offers, self._probes)
         given = _given_options(options, settings.options)
-        self._values = check_options(self._offers, plugins, given)
+        self.plugin_options = check_options(self._offers, plugins, given)
 
     @property
     def cards(self) -> list[ModelCard]:
@@ -106,7 +113,7 @@ class Assembly:
             "metre": metre,
             "demix": self._demix,
             "threads": self._threads,
-            "options": self._values,
+            "options": self.plugin_options,
         }
         prices = MeasuredPrices(offers, devices, card=card, **parameters)
         backends = Backends(
@@ -128,6 +135,7 @@ class Assembly:
             Guard(self._has_guard, offers, backends, devices),
             self.observers,
             None if self._measure is None else self._measure(),
+            self._cache,
         )
 
 
@@ -161,4 +169,4 @@ def _given_options(options: SessionOptions, of_file: GivenOptions) -> GivenOptio
 
 def path_of(path: str | PathLike[str] | None) -> Path | None:
     """The path, with a tilde expanded."""
-    return None if path is None else Path(path).expanduser()
+    return None if path is None else expanded(path)

@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from allin1_core.contracts.result import AnalysisResult
-from allin1_core.errors import Allin1Error, BackendError, WeightsError, is_out_of_memory
-from allin1_core.io.results import check_destination, save_result
+from allin1_core.errors import (
+    Allin1Error,
+    BackendError,
+    OutputError,
+    WeightsError,
+    is_out_of_memory,
+)
+from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
+from allin1_core.runtime.identity import find_earlier, refuse_other
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
 
@@ -44,13 +52,20 @@ class Outcome:
     result, error
         One of the two is None.
     written
-        The result's JSON, if one was written.
+        The result's JSON, if one was written or is up to date.
+    status
+        ``done``; ``skipped``: the result of an earlier run is up to date, and is given without its arrays; ``kept``: there
+        is a result that does not say what it is a result of, and it was left alone; ``failed``.
+    seconds
+        From the moment when the track was looked at.
     """
 
     track: Track
     result: AnalysisResult | None = None
     error: Allin1Error | None = None
     written: Path | None = None
+    status: Literal["done", "skipped", "kept", "failed"] = "done"
+    seconds: float = 0.0
 
 
 def run_batch(
@@ -64,7 +79,8 @@ def run_batch(
 ) -> Iterator[Outcome]:
     """Analyse `tracks` and give their outcomes in order.
 
-    Each result is written as soon as it is there, so that nothing finished is lost to a later failure.
+    Each result is written as soon as it is there, so that nothing finished is lost to a later failure. Where `out_dir`
+    has a result of an earlier run that is up to date, it is left as it is; what it lacks is added.
 
     Parameters
     ----------
@@ -75,7 +91,8 @@ def run_batch(
     out_dir
         Where results are written; None writes none.
     overwrite
-        Whether a result of another input may be replaced.
+        Analyse every track anew, and replace whatever result has its name; else the result of another input, another
+        model or other options is an error.
     progress
         Told the track's index, the running stage, and the fraction of the track that is done; by one thread at a
         time, not always the same.
@@ -88,6 +105,10 @@ def run_batch(
         If the model's weights are missing or damaged, which ends the batch.
     """
     telling = threading.Lock()
+    began: dict[int, float] = {}
+
+    def timed(index: int, outcome: Outcome) -> Outcome:
+        return replace(outcome, seconds=round(time.perf_counter() - began.pop(index), 3))
 
     def opened(index: int) -> Analysis | Outcome:
         track = tracks[index]
@@ -97,9 +118,14 @@ def run_batch(
                 with telling:
                     progress(index, stage, fraction)
 
+        began[index] = time.perf_counter()
         analysis = session.analysis(track, progress=tell, songs=len(tracks), **options)
         try:
             if out_dir is not None:
+                if not overwrite:
+                    done = _done_before(analysis, out_dir / f"{track.name}.json", options)
+                    if done is not None:
+                        return done
                 check_destination(out_dir, track.name, track.source, overwrite=overwrite)
             analysis.read()
         except Exception as error:
@@ -122,7 +148,7 @@ def run_batch(
     ):
         ahead: deque[Future[Analysis | Outcome]] = deque()
         most = 1
-        left: Future[Outcome] | None = None
+        left: tuple[int, Future[Outcome]] | None = None
         for index in range(len(tracks)):
             # Nothing is computed while the first is read, and in this thread Ctrl-C ends that at once.
             current = ahead.popleft().result() if ahead else opened(index)
@@ -131,17 +157,44 @@ def run_batch(
             if isinstance(current, Analysis):
                 current = _begun(current)
             if left is not None:
-                yield left.result()
+                yield timed(left[0], left[1].result())
                 left = None
             if isinstance(current, Outcome):
-                yield current
+                yield timed(index, current)
             elif current.is_paused:
                 most = MOST_AHEAD
-                left = finisher.submit(finished, current)
+                left = index, finisher.submit(finished, current)
             else:
-                yield finished(current)
+                yield timed(index, finished(current))
         if left is not None:
-            yield left.result()
+            yield timed(left[0], left[1].result())
+
+
+def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:
+    """Outcome of a track whose result an earlier run has left; None where it has to be analysed.
+
+    What of an earlier result is to be kept is given to `analysis`.
+    """
+    if not json_path.exists():
+        return None
+    try:
+        earlier = find_earlier(
+            json_path,
+            analysis.identities,
+            analysis.outputs,
+            activations=options.get("include_activations", False),
+            embeddings=options.get("include_embeddings", False),
+        )
+    except OutputError:
+        return None  # whether it may be replaced is decided for anything that has the name
+    refuse_other(json_path, earlier)
+    if earlier.state == "current" and not analysis.lacks_kept_stems():
+        return Outcome(analysis.track, earlier.result, written=json_path, status="skipped")
+    if earlier.state == "foreign":
+        return Outcome(analysis.track, earlier.result, written=json_path, status="kept")
+    if earlier.state in ("current", "incomplete"):
+        analysis.add_to(load_result(json_path))
+    return None
 
 
 def _begun(analysis: Analysis) -> Analysis | Outcome:
@@ -158,7 +211,7 @@ def _failed(track: Track, error: Exception) -> Outcome:
         # Without weights no track can be analysed: told once, not once a track.
         raise error
     if isinstance(error, Allin1Error):
-        return Outcome(track, error=error)
+        return Outcome(track, error=error, status="failed")
     # A bug, ours or a library's, or no memory left: this track is lost, the others need not be.
     log.debug("unexpected error on %s", track.source, exc_info=error)
     wrapped = (
@@ -175,4 +228,4 @@ def _failed(track: Track, error: Exception) -> Outcome:
         )
     )
     wrapped.__cause__ = error
-    return Outcome(track, error=wrapped)
+    return Outcome(track, error=wrapped, status="failed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from allin1_core.calibration.prices import MeasuredPrices
@@ -12,6 +12,7 @@ from allin1_core.contracts.route import RouteRequest
 from allin1_core.plugins.collecting import Offers
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.guard import Guard
+from allin1_core.runtime.logits_cache import LogitsCache
 from allin1_core.runtime.observers import Observers
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.chooser import Chooser
@@ -44,6 +45,8 @@ class Engine:
         Are told about stages and tracks.
     measure
         Measures what a decision lacks, and tells whether it is to be made again; None to measure nothing.
+    cache
+        Logits of earlier runs.
     """
 
     card: ModelCard
@@ -55,6 +58,7 @@ class Engine:
     guard: Guard
     observers: Observers
     measure: Callable[[Engine, Decision], bool] | None = None
+    cache: LogitsCache = field(default_factory=lambda: LogitsCache(None))
 
     def decide(self, request: RouteRequest, failures: Failures = MappingProxyType({})) -> Decision:
         """Choose the route for `request`, without running anything but measurements that were asked for.

@@ -39,7 +39,7 @@ class Guard:
     """Checks backends, each once, where that was asked for."""
 
     def __init__(self, is_on: bool, offers: Offers, backends: Backends, devices: Devices) -> None:
-        self._is_on = is_on
+        self.is_on = is_on
         self._offers = offers
         self._backends = backends
         self._devices = devices
@@ -49,7 +49,7 @@ class Guard:
         """Whether `candidate` has yet to be compared with the reference."""
         backend = candidate.backend
         return (
-            self._is_on
+            self.is_on
             and backend.parity is not None
             and backend.parity.level != "lossy"
             and candidate.plugin.name != "reference"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.audio import Mix, Stems
@@ -20,7 +21,14 @@ from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.model_choice import ModelChoice, Models
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
-from allin1_core.runtime.plan import Start, Wanted, seconds_of, space_of_start, stages_from
+from allin1_core.runtime.plan import (
+    Start,
+    Wanted,
+    seconds_of,
+    space_of_start,
+    stages_from,
+    stages_in_blocks,
+)
 from allin1_core.runtime.settings import AUTO
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import begin_track
@@ -83,6 +91,9 @@ class Session:
         are used again if song and parameters are still the same.
     overwrite_stems
         Whether kept stems of another song may be replaced.
+    cache
+        Keep the logits of each song in the user's cache folder, so that it needs no network where only parameters of the
+        decoder, or what the result holds, change. ``ALLIN1_CACHE_LIMIT`` bounds it.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -121,6 +132,7 @@ class Session:
             options.get("keep_stems", False),
             path_of(options.get("demix_dir")),
             options.get("overwrite_stems", False),
+            assembly.plugin_options,
         )
 
     def __enter__(self) -> Session:
@@ -210,30 +222,35 @@ class Session:
         InputError
             If the file cannot be read.
         """
-        choice, kind, seconds, space = self._start_of(what, outputs)
+        choice, start = self._start_of(what, outputs)
         card, chooser = choice.card, choice.engine.chooser
-        if kind is None:
-            candidates = chooser.candidates(chooser.request(("demix",), seconds))["demix"]
-            kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
         wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))
-        stages = stages_from(kind, wanted, card)
-        return choice.engine.decide(chooser.request(stages, seconds, space))
+        if isinstance(start, float):
+            kind = what if isinstance(what, type) else None
+            if kind is None:
+                candidates = chooser.candidates(chooser.request(("demix",), start))["demix"]
+                kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
+            return choice.engine.decide(chooser.request(stages_from(kind, wanted, card), start))
+        seconds = seconds_of(start)
+        stages = stages_from(type(start), wanted, card)
+        request = chooser.request(stages, seconds, space_of_start(start))
+        in_blocks = stages_in_blocks(start, seconds, card)
+        return choice.engine.decide(replace(request, in_blocks=in_blocks))
 
     def _start_of(
         self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None
-    ) -> tuple[ModelChoice, type[Any] | None, float, Space]:
-        """The model for `what`; type, length and place of what a run starts from, no type where only seconds were given."""
+    ) -> tuple[ModelChoice, Start | float]:
+        """The model for `what`, and what a run starts from: seconds where only a type or a length was given."""
         asked = None if outputs is None else tuple(outputs)
         if what is None or isinstance(what, (int, float)):
             seconds = USUAL_AUDIO_S if what is None else float(what)
-            return self._models.choose(Mix, asked), None, seconds, HOST
+            return self._models.choose(Mix, asked), seconds
         if isinstance(what, type):
-            return self._models.choose(what, asked), what, USUAL_AUDIO_S, HOST
+            return self._models.choose(what, asked), USUAL_AUDIO_S
         if isinstance(what, Track):
             begun = begin_track(what, self._models, self._keeping, asked)
-            return begun.choice, type(begun.start), seconds_of(begun.start), HOST
-        choice = self._models.choose(type(what), asked)
-        return choice, type(what), seconds_of(what), space_of_start(what)
+            return begun.choice, begun.start
+        return self._models.choose(type(what), asked), what
 
     def run(
         self,

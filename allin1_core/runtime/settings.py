@@ -31,7 +31,7 @@ from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.errors import SettingsError
 from allin1_core.io.documents import DocumentError, read_toml
-from allin1_core.io.names import expanded
+from allin1_core.paths import expanded
 from allin1_core.plugins.options import GivenOptions
 
 #: Parities that a user can ask for by name.

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from allin1_core.errors import InputError
-from allin1_core.io.names import expanded, portable_name, unique_names
+from allin1_core.io.names import portable_name, unique_names
 from allin1_core.io.stems import StemFiles, find_stems
+from allin1_core.paths import expanded
 from allin1_core.text import shown
 
 

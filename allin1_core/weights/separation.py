@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.model import SeparatorCard, WeightsContent
 from allin1_core.errors import InputError, WeightsError
+from allin1_core.paths import expanded
 from allin1_core.weights.store import Progress, find_folders, is_here, read_weights
 
 _WAY_OUT = "To go on without separation, give separated stems (--stems-dir)."
@@ -40,7 +40,7 @@ def has_separator_weights(
     if not backend.separators or parameters.random_seed is not None:
         return True
     if parameters.weights is not None:
-        return Path(parameters.weights).expanduser().is_dir()
+        return expanded(parameters.weights).is_dir()
     card = separators.get(parameters.model)
     return (
         card is not None

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
 from allin1_core.errors import WeightsError
+from allin1_core.paths import expanded
 from allin1_core.weights.check import find_damage
 from allin1_core.weights.download import DownloadError, download
 from allin1_core.weights.first_seen import keep_digest, with_digest
@@ -71,13 +72,13 @@ def cache_folder() -> Path:
     import platformdirs
 
     root = os.environ.get("ALLIN1_CACHE_DIR") or platformdirs.user_cache_dir("allin1")
-    return Path(root).expanduser() / "weights"
+    return expanded(root) / "weights"
 
 
 def find_folders(weights_dir: str | os.PathLike[str] | None = None) -> Folders:
     """Folders to look in: `weights_dir`, that of ``ALLIN1_WEIGHTS_DIR``, then the cache."""
     named = (weights_dir, os.environ.get("ALLIN1_WEIGHTS_DIR"))
-    return Folders(tuple(Path(folder).expanduser() for folder in named if folder), cache_folder())
+    return Folders(tuple(expanded(folder) for folder in named if folder), cache_folder())
 
 
 def locate(file: WeightsFile, folders: Folders) -> Path | None:

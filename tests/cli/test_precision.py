@@ -21,7 +21,17 @@ from allin1_core.runtime.session import Session
 COMMAND = ["bench", "--demix-error"]
 
 
-class Measuring:
+class Separator:
+    """One that never separates here."""
+
+    def __init__(self, setup):
+        pass
+
+    def __call__(self, mix, task):
+        raise AssertionError("nothing is to be separated")
+
+
+class Measuring(Separator):
     """A separator whose half precision is bad."""
 
     told: list[float]
@@ -38,17 +48,13 @@ class Measuring:
         }
 
 
-class Exact:
-    def __init__(self, setup):
-        pass
-
+class Exact(Separator):
     def precision_errors(self, mix, task):
         return {}
 
 
-class Silent:
-    def __init__(self, setup):
-        pass
+class Silent(Separator):
+    pass
 
 
 class Failing(Silent):

@@ -135,6 +135,23 @@ def test_errors_survive_a_trip_to_another_process():
     assert str(batch.errors["a.wav"]) == str(error)
 
 
+def test_madmoms_decoder_is_called_by_its_own_names():
+    parameters = MetreParameters((3,), 60, 180, None, 50.0, 8, 0.1, correct=False)
+    assert parameters.madmom_arguments(50.0) == {
+        "beats_per_bar": [3],
+        "min_bpm": 60,
+        "max_bpm": 180,
+        "num_tempi": None,
+        "transition_lambda": 50.0,
+        "observation_lambda": 8,
+        "threshold": 0.1,
+        "correct": False,
+        "fps": 50.0,
+    }
+    with pytest.raises(ContractError, match="knows no prior over tempo"):
+        MetreParameters(tempo_prior=TempoPrior(120, 0.7)).madmom_arguments(100.0)
+
+
 def test_sections_must_have_a_strength_for_each_inner_boundary_and_labels_for_each_segment() -> (
     None
 ):

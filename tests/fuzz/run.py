@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 import audio
+import documents
 from runner import main
 
-TARGETS = (*audio.TARGETS,)
+TARGETS = (*audio.TARGETS, *documents.TARGETS)
 
 if __name__ == "__main__":
     sys.exit(main(TARGETS, [sys.executable, __file__], sys.argv[1:]))

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+HERE = Path(__file__).parent
+
 #: A command line with one target, whose original is all bytes in turns and whose reader is put in.
 SCRIPT = """
 import os, sys, time
+sys.path.insert(0, {folder!r})
 from runner import Target, main
 from allin1_core.errors import AudioError
 
@@ -30,7 +33,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def runner(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.syspath_prepend(str(HERE))
     import runner
 
     return runner
@@ -38,14 +41,13 @@ def runner(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def run(
-    runner: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    runner: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str]]:
     """Run a reader with this body over some mutations, and give the status and what was printed."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
 
     def run(body: str, *arguments: str) -> tuple[int, str]:
         script = tmp_path / "script.py"
-        script.write_text(SCRIPT.format(body=textwrap.indent(body, " " * 8)))
+        script.write_text(SCRIPT.format(folder=str(HERE), body=textwrap.indent(body, " " * 8)))
         target = runner.Target("letters", ".txt", lambda folder: [], lambda path: None)
         arguments = arguments or ("--mutations", "3")
         status = runner.main([target], [sys.executable, str(script)], list(arguments))

@@ -152,6 +152,7 @@ def test_a_limit_that_is_no_size_is_an_error(monkeypatch: pytest.MonkeyPatch, te
 
 def test_the_command_tells_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("ALLIN1_CACHE_LIMIT")
     folder = CliRunner().invoke(cli, ["cache", "path"]).output.strip()
     ArrayCache().put("logits-1", some_arrays())
     info = CliRunner().invoke(cli, ["cache", "info"]).output

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from allin1_core.errors import AudioError
+from allin1_core.io import audio
 from allin1_core.io.audio import AudioInfo, probe_audio, read_audio
 from allin1_core.io.decoding.opening import open_reader
 from allin1_core.io.decoding.source import Source
@@ -171,6 +172,26 @@ def test_what_stands_behind_damage_in_an_mp3_is_read_at_its_time(
     whole, _ = read(tmp_path / "song.mp3", content)
     samples, info = read(tmp_path / "song.mp3", replaced(content, len(content) // 2, filling))
     assert_damage_is_told(samples, info, whole)
+
+
+def test_bytes_put_into_an_mp3_of_one_rate_are_told_from_damage(tmp_path: Path) -> None:
+    # Without a note, the frames' length alone tells whether something was lost.
+    path = tmp_path / "song.mp3"
+    try:
+        soundfile.write(
+            path, noise(SECONDS), 44_100, bitrate_mode="CONSTANT", compression_level=0.5
+        )
+    except TypeError:
+        pytest.skip("needs soundfile 0.13 to choose how an MP3 is encoded")
+    content = without_note(path.read_bytes())
+    whole, _ = read(path, content)
+    middle = len(content) // 2
+    for changed in (
+        content[:middle] + garbage(3_000) + content[middle:],
+        replaced(content, middle, garbage(3_000)),
+    ):
+        samples, info = read(path, changed)
+        assert_damage_is_told(samples, info, whole)
 
 
 def test_bytes_put_into_an_mp3_do_not_move_what_follows(tmp_path: Path, mp3: bytes) -> None:
@@ -529,3 +550,15 @@ def test_packets_of_other_lengths_are_put_together(tmp_path: Path) -> None:
     reader.close()
     assert min(lengths[:-1]) >= 16_384
     assert sum(lengths) == pytest.approx(2 * 48_000, abs=1_024)
+
+
+def test_a_broken_pyav_is_said_to_be_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # None makes an import fail.
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr(audio, "has_pyav", lambda: True)
+    path = tmp_path / "song.m4a"
+    path.write_bytes(garbage(5_000))
+    with pytest.raises(AudioError, match="PyAV cannot be imported .* Reinstall it"):
+        read_audio(path)

@@ -86,7 +86,19 @@ def test_they_are_found_while_nothing_has_changed(kept):
     write(kept, noise_stems(2000))
     assert kept.find() == find_stems(kept.folder)
     assert kept.find("torch") == kept.find("torch-cpu") == kept.find()
+    assert kept.find("torch/torch-cpu") == kept.find()
     assert kept.find("mlx") is None
+    assert kept.find("mlx/torch-cpu") is None
+
+
+def test_they_are_found_under_the_same_options_of_their_plugin_alone(tmp_path, song):
+    def with_options(**options):
+        return stems_to_keep(tmp_path / "demix", "song", song, DemixParameters(), options)
+
+    write(with_options(torch={"fused": True}, other={"batch": 4}), noise_stems(2000))
+    assert with_options(torch={"fused": True}).find() is not None
+    assert with_options(torch={"fused": False}).find() is None
+    assert with_options(other={"batch": 4}).find() is None
 
 
 def rewrite(kept, **changes):

@@ -104,7 +104,7 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], float | None, str]] = {
     ),
     "halves swapped.flac": (swapped, 3, "damaged at 0.00-1."),
     "half zero.flac": (lambda f: put(f, len(f) // 4, bytes(len(f) // 2)), 3, "damaged at"),
-    "cut.flac": (lambda f: f[: len(f) // 2], 1.4, "damaged after"),
+    "cut.flac": (lambda f: f[: len(f) // 2], 1.4, "after 1."),
     "as a song.mp3.flac": (lambda f: f, 3, ""),
     "and zeros.flac": (lambda f: f + bytes(10_000), 3, ""),
     # OGG
@@ -126,6 +126,11 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], float | None, str]] = {
         "damaged at 0.00-0.97",
     ),
     "page lost.opus": (lambda f: b"".join(pages(f)[:3] + pages(f)[4:]), 3, "damaged at 0.97-"),
+    "last page but one lost.opus": (
+        lambda f: b"".join(pages(f)[:-2] + pages(f)[-1:]),
+        3,
+        "-3.00 s; silence",
+    ),
     "last page lost.opus": (lambda f: b"".join(pages(f)[:-1]), 2.9, ""),
     "headers alone.opus": (lambda f: b"".join(pages(f)[:2]), REFUSED, ""),
     "no tags.opus": (lambda f: b"".join(pages(f)[:1] + pages(f)[2:]), REFUSED, ""),

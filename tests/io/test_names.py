@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allin1_core.io.names import MOST_BYTES, expanded, folded, portable_name, unique_names
+from allin1_core.io.names import MOST_BYTES, folded, portable_name, unique_names
+from allin1_core.paths import expanded
 
 
 def named(*paths: str) -> list[str]:

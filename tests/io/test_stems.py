@@ -41,6 +41,16 @@ def write_stems(
     return find_stems(folder)
 
 
+def test_a_name_that_no_folder_can_have_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(StemsError, match="is not a name that a folder can have"):
+        find_stems(tmp_path / "ste\0ms")
+    lost = tmp_path / "ste\0ms" / "song.wav"
+    files = StemFiles(bass=lost, drums=lost, other=lost, vocals=lost)
+    assert files.name == "ste\0ms"
+    with pytest.raises(AudioError, match="is not a name that a file can have"):
+        read_stems(files)
+
+
 def collect(files: StemFiles, frames: int) -> tuple[list[np.ndarray], Any]:
     """All blocks, and what the generator returns at its end."""
     ending = None

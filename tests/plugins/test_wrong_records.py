@@ -13,7 +13,7 @@ import pytest
 from allin1_core.cli.main import run
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.export import Exporter
-from allin1_core.contracts.model import ModelCard, WeightsFile
+from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
 from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import Parity, close
 from allin1_core.contracts.rules import find_fault, show
@@ -28,12 +28,14 @@ GOOD = {
     Backend: Backend("mine", "spectrogram", "somewhere:create", speed=(SPEED,)),
     Bridge: Bridge(HOST, Space("arrays", "npu"), "somewhere:upload"),
     ModelCard: ModelCard("mine", "A model", (FILE,), 0.1, "MIT", "somewhere"),
+    SeparatorCard: SeparatorCard("mine", "A separator", (FILE,), "MIT", "somewhere"),
     Exporter: Exporter("mine", ".mine", "A format", "somewhere:write"),
 }
 HOOKS = {
     Backend: "allin1_spectrogram",
     Bridge: "allin1_bridges",
     ModelCard: "allin1_models",
+    SeparatorCard: "allin1_separators",
     Exporter: "allin1_exporters",
 }
 
@@ -167,6 +169,10 @@ WRONG = [
     (ModelCard, "outputs", ("chords",)),
     (ModelCard, "context_frames", -1),
     (ModelCard, "context_frames", 0.5),
+    (SeparatorCard, "name", ""),
+    (SeparatorCard, "files", ("mine.npz",), "files[0]"),
+    (SeparatorCard, "files", file(sha256="abc"), "files[0].sha256"),
+    (SeparatorCard, "licence", None),
     (Exporter, "name", "auto"),
     (Exporter, "suffix", "mine"),
     (Exporter, "suffix", None),
@@ -207,6 +213,7 @@ def names(offers, kind):
         Backend: offers.backends,
         Bridge: offers.offered_bridges,
         ModelCard: offers.models.values(),
+        SeparatorCard: offers.separators.values(),
         Exporter: offers.exporters.values(),
     }
     return [o.plugin.name for o in offered[kind] if o.plugin.name not in loading.BUILT_IN]
@@ -227,16 +234,22 @@ def test_a_wrong_field_costs_its_record_alone(load, capsys, kind, field, value, 
         if "name" in vars(wrong) and field != "name":
             assert " mine: " in problem.reason
 
-    for command in ("plugins", "backends", "doctor", "weights list"):
-        for options in ([], ["--json"]):
-            status = run([*command.split(), *options])
-            captured = capsys.readouterr()
-            assert status == 0, captured.err
-            assert "Traceback" not in captured.err
-            if options:
-                json.loads(captured.out)
-            elif command in ("plugins", "doctor"):
-                assert captured.out.count(f"{where} is ") == 2
+    for command in ("plugins", "doctor", "backends", "weights list"):
+        status = run(command.split())
+        captured = capsys.readouterr()
+        assert status == 0, captured.err
+        assert "Traceback" not in captured.err
+        if command in ("plugins", "doctor"):
+            assert captured.out.count(f"{where} is ") == 2
+
+
+@pytest.mark.parametrize("kind", GOOD)
+@pytest.mark.parametrize("command", ["plugins", "doctor", "backends", "weights list"])
+def test_all_wrong_records_at_once_leave_json_whole(load, capsys, kind, command):
+    wrong = [dataclasses.replace(GOOD[k], **{f: v}) for k, f, v, *_ in WRONG if k is kind]
+    load(kind, mine=[*wrong, GOOD[kind]])
+    assert run([*command.split(), "--json"]) == 0
+    json.loads(capsys.readouterr().out)
 
 
 def test_the_good_records_are_good():

@@ -5,7 +5,6 @@ import json
 import math
 import statistics
 import tracemalloc
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +24,7 @@ from allin1_core.reference.bar_pointer import (
     log_densities,
 )
 from allin1_core.reference.metrical_dbn import create
+from allin1_core.testing.madmom import madmom_decoder
 
 #: A model that is small enough for quick tests: beats of 4 to 10 frames at 10 frames per second.
 SMALL = MetreParameters(beats_per_bar=(2, 3), min_bpm=60, max_bpm=150, num_tempi=None)
@@ -310,38 +310,13 @@ def test_it_gives_the_beats_of_allin1(golden, name, model):
     assert found.downbeat_times_s.tolist() == expected["downbeats"]
 
 
-def madmom_beats(madmom, values, parameters, frames_per_second):
-    """Times and positions from madmom, or None where it finds no path and fails."""
-    processor = madmom.features.downbeats.DBNDownBeatTrackingProcessor(
-        beats_per_bar=list(parameters.beats_per_bar),
-        min_bpm=parameters.min_bpm,
-        max_bpm=parameters.max_bpm,
-        num_tempi=parameters.num_tempi,
-        transition_lambda=parameters.transition_lambda,
-        observation_lambda=parameters.observation_lambda,
-        threshold=parameters.threshold,
-        correct=parameters.correct,
-        fps=frames_per_second,
-    )
-
-    def each(function, arguments):
-        # It makes one array of pairs of different lengths, which NumPy refuses unless they are arrays of objects.
-        for argument in arguments:
-            result = np.empty(2, object)
-            result[:] = function(argument)
-            yield result
-
-    processor.map = each
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return processor.process(values)
-        except IndexError:
-            return None
+@pytest.fixture(scope="module")
+def decode_by_madmom():
+    return madmom_decoder()
 
 
-def assert_same_as_madmom(madmom, values, parameters, frames_per_second):
-    expected = madmom_beats(madmom, values, parameters, frames_per_second)
+def assert_same_as_madmom(decode_by_madmom, values, parameters, frames_per_second):
+    expected = decode_by_madmom(values, parameters, frames_per_second)
     found = decode(values, parameters, frames_per_second)
     if expected is None:
         assert pairs(found) == []
@@ -352,15 +327,15 @@ def assert_same_as_madmom(madmom, values, parameters, frames_per_second):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_it_equals_madmom_on_songs(madmom, seed):
+def test_it_equals_madmom_on_songs(decode_by_madmom, seed):
     rng = np.random.default_rng(1000 + seed)
     values = song(seed, int(rng.integers(1, 1500)))
     parameters = MetreParameters(threshold=float(rng.choice([0, 0.05, 0.24])))
-    assert_same_as_madmom(madmom, values, parameters, 100)
+    assert_same_as_madmom(decode_by_madmom, values, parameters, 100)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_it_equals_madmom_with_any_parameters(madmom, seed):
+def test_it_equals_madmom_with_any_parameters(decode_by_madmom, seed):
     rng = np.random.default_rng(2000 + seed)
     frames_per_second = float(rng.choice([20, 31.25, 43.07, 50, 86.13, 100]))
     low = float(rng.uniform(40, 90))
@@ -383,14 +358,14 @@ def test_it_equals_madmom_with_any_parameters(madmom, seed):
         values = rng.dirichlet([0.3, 0.2, 2], frames)[:, :2]
     else:
         values = (0.01 + 0.1 * rng.integers(0, 5, (frames, 2))).astype(np.float32)
-    assert_same_as_madmom(madmom, values, parameters, frames_per_second)
+    assert_same_as_madmom(decode_by_madmom, values, parameters, frames_per_second)
 
 
 @pytest.mark.parametrize("name", list(odd_activations()))
 @pytest.mark.parametrize("threshold", [None, 0.24])
-def test_it_equals_madmom_on_odd_activations(madmom, name, threshold):
+def test_it_equals_madmom_on_odd_activations(decode_by_madmom, name, threshold):
     parameters = MetreParameters(threshold=threshold)
-    assert_same_as_madmom(madmom, odd_activations()[name], parameters, 100)
+    assert_same_as_madmom(decode_by_madmom, odd_activations()[name], parameters, 100)
 
 
 @pytest.mark.parametrize("seed", range(4))

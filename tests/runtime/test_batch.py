@@ -15,6 +15,7 @@ import soundfile
 import allin1_core as allin1
 from allin1_core import api
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import BatchError, InputError, StemsError, WeightsError
 from allin1_core.reference import metrical_dbn, network
@@ -44,7 +45,14 @@ def use_session(make_session, monkeypatch):
 
 
 def songs(album):
-    return [album.parent / f"{name}.mp3" for name in ("b", "bad", "a")]
+    return [empty_file(album.parent / f"{name}.mp3") for name in ("b", "bad", "a")]
+
+
+def empty_file(path):
+    """What is not looked into, as there are stems."""
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path
 
 
 def test_a_bad_track_costs_itself_alone_and_the_order_is_kept(make_session, album, tmp_path):
@@ -84,10 +92,13 @@ def test_ctrl_c_leaves_what_is_finished_and_nothing_half_written(make_session, a
     assert [path.name for path in out.iterdir()] == ["b.json"]
 
 
-def test_a_result_of_another_input_is_kept_unless_told_otherwise(make_session, album, tmp_path):
+def test_a_result_of_another_input_is_kept_unless_told_otherwise(
+    make_session, album, tmp_path, write_stems
+):
     out = tmp_path / "out"
-    one = make_tracks([album.parent / "x" / "b.mp3"], [album])
-    other = make_tracks([album.parent / "y" / "b.mp3"], [album])
+    one = make_tracks([empty_file(album.parent / "x" / "b.mp3")], [album])
+    write_stems(tmp_path / "others" / "b", 3.0, 7)
+    other = make_tracks([empty_file(album.parent / "y" / "b.mp3")], [tmp_path / "others"])
     with make_session() as session:
         assert next(iter(run_batch(session, one, out_dir=out))).error is None
         before = (out / "b.json").read_bytes()
@@ -265,3 +276,15 @@ def test_a_backend_that_takes_long_to_set_up_is_worth_it_for_many_songs(
     with make_session(plugins={"two": plugin}) as session:
         for each in run_batch(session, [*tracks, *tracks]):
             assert each.result.provenance.stages[1].backend == "quick"
+
+
+def test_a_song_without_beats_is_told_of(make_session, stems):
+    (track,) = make_tracks(stems_dirs=[stems.source])
+    for threshold, told in ((1.0, ["No beats were found."]), (0.0, [])):
+        with make_session(metre=MetreParameters(threshold=threshold)) as session:
+            result = session.analyze(track)
+        assert [text for text in result.warnings if "beats" in text] == told
+        assert bool(result.beats) != bool(told)
+        # Nobody looked for beats.
+        with make_session(metre=MetreParameters(threshold=threshold)) as session:
+            assert session.analyze(track, only="sections").warnings == []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from allin1_core.errors import OutputError
 from allin1_core.io.kept_stems import NOTE
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import find_stems, read_stems
+from allin1_core.io.wav import StereoWriter
 from allin1_core.runtime import streaming
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.signals import song_logits
@@ -176,3 +178,58 @@ def test_the_function_keeps_them_too(start_session, write_song, tmp_path, monkey
     analyze(write_song(seconds=3.0), keep_stems=True, demix_dir=tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "htdemucs" / "song" / "vocals.wav").is_file()
     assert given[0]["overwrite_stems"] is True
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_where_stems_cannot_be_kept_the_result_is_and_says_so(
+    start_session, write_song, tmp_path, monkeypatch, streamed
+):
+    if streamed:
+        monkeypatch.setattr(streaming, "STREAMED_FROM_S", 1.0)
+        monkeypatch.setattr(streaming, "STREAM_FRAMES", FRAMES_PER_SECOND)
+
+    def full(self, samples):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(StereoWriter, "write", full)
+    result = analysed(start_session(keep_stems=True), write_song(seconds=4.0))
+    assert ran_demix(result)
+    assert any("cannot be written: the disk is full" in text for text in result.warnings)
+    assert not (tmp_path / "demix").exists()
+
+
+def test_a_song_replaced_while_it_is_separated_keeps_no_stems(
+    start_session, write_song, separator, monkeypatch
+):
+    path = write_song(seconds=3.0)
+    other = write_song("other.wav", 3.0, seed=1)
+    run = separator.__call__
+
+    def replace_the_song(self, mix, task):
+        if other.exists():
+            other.replace(path)
+        return run(self, mix, task)
+
+    monkeypatch.setattr(separator, "__call__", replace_the_song)
+    result = analysed(start_session(keep_stems=True), path)
+    assert any("the song changed while it was separated" in text for text in result.warnings)
+    assert ran_demix(analysed(start_session(keep_stems=True), path))
+    assert not ran_demix(analysed(start_session(), path))
+
+
+def test_a_disk_without_room_is_told_before_a_song_is_separated(
+    start_session, write_song, monkeypatch
+):
+    path = write_song(seconds=4.0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5_000_000))
+    with pytest.raises(OutputError, match="the disk is full"):
+        analysed(start_session(keep_stems=True), path)
+
+
+def test_random_weights_are_told_of(start_session, write_song):
+    path = write_song(seconds=3.0)
+    random = DemixParameters(weights="random:3")
+    for _ in range(2):  # stems that were kept are no better
+        result = analysed(start_session(keep_stems=True, demix=random), path)
+        assert any("with random weights (random:3)" in text for text in result.warnings)
+    assert not any("random" in text for text in analysed(start_session(), path).warnings)

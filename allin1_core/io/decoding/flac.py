@@ -274,28 +274,32 @@ class _Part:
         while True:
             while at < len(frames) and frames[at].end <= self.done:
                 at += 1
-            bad = at
-            if at < len(frames) and frames[at].position <= self.done:
-                bad = self._first(frames, at, whole=False)
-                yield from self._decoded(frames, at, bad)
-            good = self._first(frames, bad, whole=True)
-            if good == len(frames):
-                break
-            begins = frames[good].position
-            if begins > self.done:
-                self.gaps.append((self.done, begins))
-                for block in silence(begins - self.done, self.channels, self.rate):
-                    self.done += len(block.samples)
-                    yield block.samples
-            trouble = None
+            before = self.done
             try:
+                bad = at
+                if at < len(frames) and frames[at].position <= self.done:
+                    bad = self._first(frames, at, whole=False)
+                    yield from self._decoded(frames, at, bad)
+                good = self._first(frames, bad, whole=True)
+                if good == len(frames):
+                    break
+                yield from self._silence(frames[good].position)
+                trouble = None
                 yield from self._decoded(frames, good, len(frames))
             except DecodingError as error:
                 trouble = error
-                if self.done < frames[good].end:
-                    at = good + 1
+            if self.done == before:
+                at += 1
         if trouble is not None:
             raise trouble
+
+    def _silence(self, end: int) -> Iterator[Samples]:
+        """Give silence up to a position, and note the gap."""
+        if end > self.done:
+            self.gaps.append((self.done, end))
+            for block in silence(end - self.done, self.channels, self.rate):
+                self.done += len(block.samples)
+                yield block.samples
 
     def _first(self, frames: list[Frame], start: int, *, whole: bool) -> int:
         """Index of the first frame from `start` on that is whole, or is not; their number if there is none."""

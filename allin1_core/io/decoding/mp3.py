@@ -88,7 +88,7 @@ class Mp3Reader:
             if not stream.runs:
                 continue
             check_shape(self.source.path, kind.rate, kind.channels)
-            missing = _missing_frames(stream)
+            missing = _missing_frames(self.source, stream)
             total = stream.frames + sum(missing)
             counts = _counts(stream)
             promised_s += _trimmed_s(stream, max(total, counts[0] if counts else 0))
@@ -144,7 +144,7 @@ def _trimmed_s(stream: Stream, frames: int) -> float:
     return samples / kind.rate
 
 
-def _missing_frames(stream: Stream) -> list[int]:
+def _missing_frames(source: Source, stream: Stream) -> list[int]:
     """How many frames were where other bytes are now, for each place between two runs.
 
     By the number of frames that are noted, if that can be; else by the bytes. Bytes that were put between frames
@@ -155,7 +155,8 @@ def _missing_frames(stream: Stream) -> list[int]:
     if not gaps:
         return []
     mean = sum(run.end - run.start for run in runs) / stream.frames
-    by_bytes = [_frames_in(gap, mean, before) for gap, before in zip(gaps, runs, strict=False)]
+    has_one_rate = all(_has_one_rate(source, kind, run) for run in runs)
+    by_bytes = [_frames_in(gap, mean, has_one_rate=has_one_rate) for gap in gaps]
     counts = _counts(stream)
     if counts is None:
         return by_bytes
@@ -168,20 +169,23 @@ def _missing_frames(stream: Stream) -> list[int]:
     return _shared(min(lost, sum(gaps) // shortest), gaps)
 
 
-def _frames_in(gap: int, mean: float, before: Run) -> int:
+def _has_one_rate(source: Source, kind: FrameKind, run: Run) -> bool:
+    """Whether all frames are as long as the first, give or take a byte of padding."""
+    shortest = kind.lengths[source.read_at(run.start, 4)[2] & ~2]
+    return run.frames * shortest <= run.end - run.start <= run.frames * (shortest + 1)
+
+
+def _frames_in(gap: int, mean: float, *, has_one_rate: bool) -> int:
     count = round(gap / mean)
-    in_run = (before.end - before.start) / before.frames
-    has_one_rate = abs(in_run - mean) < 0.6
-    # Frames of one rate differ by a byte of padding each.
-    return 0 if has_one_rate and abs(gap - count * mean) > count + 2 else count
+    is_whole = abs(gap - count * mean) <= count + 2
+    return count if is_whole or not has_one_rate else 0
 
 
 def _shared(count: int, gaps: list[int]) -> list[int]:
     """Share out `count` in proportion to the lengths of the gaps."""
-    shares, done, total = [], 0, 0
-    for gap in gaps:
-        total += gap
-        upto = round(count * total / sum(gaps))
+    shares, done, total = [], 0, sum(gaps)
+    for sofar in itertools.accumulate(gaps):
+        upto = round(count * sofar / total)
         shares.append(upto - done)
         done = upto
     return shares
@@ -218,10 +222,9 @@ def _whole_stream(
             done += missing[index - 1]
         if index + 1 < len(stream.runs):
             # The last frame before damage has a good header and, likely, damaged content.
-            last = _last_frame(source, kind, Run(start, end, run.frames - muted_start))
-            if last is not None:
+            if run.frames > muted_start:
                 muted_end = 1
-                end = last
+                end = run.last
             silent.append((done + run.frames - muted_end, 0))
         frames.append(range(start, end))
         if muted_end:
@@ -264,16 +267,6 @@ def _without_reservoir(source: Source, kind: FrameKind, run: Run) -> tuple[list[
         held += len(frame) - side - kind.side_bytes
         at += len(frame)
     return muted, at
-
-
-def _last_frame(source: Source, kind: FrameKind, run: Run) -> int | None:
-    """Offset of the last frame of a run."""
-    if not run.frames:
-        return None
-    at = run.start
-    for _ in range(run.frames - 1):
-        at += kind.lengths[source.read_at(at, 4)[2]]
-    return at
 
 
 def _side_at(frame: bytes) -> int:

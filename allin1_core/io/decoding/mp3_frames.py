@@ -161,9 +161,10 @@ def read_note(kind: FrameKind, frame: bytes) -> Note | None:
 
 @dataclass
 class Run:
-    """Consecutive frames without anything between them: bytes `start` to `end`."""
+    """Consecutive frames without anything between them: bytes `start` to `end`, the last from `last` on."""
 
     start: int
+    last: int
     end: int
     frames: int
 
@@ -192,7 +193,7 @@ class Stream:
 
 def follow(source: Source, start: int, kind: FrameKind, most: int | None = None) -> Run:
     """Give the consecutive frames of a kind from `start` on, up to `most`, and up to the next that is a note."""
-    at, frames = start, 0
+    at, last, frames = start, start, 0
     data, base = b"", start
     second, lengths, mono = kind.second, kind.lengths, kind.channels == 1
     note = 4 + kind.side_bytes
@@ -210,9 +211,10 @@ def follow(source: Source, start: int, kind: FrameKind, most: int | None = None)
         words = data[i + note : i + note + 6]
         if frames and (b"Xing" in words or b"Info" in words):
             break
+        last = at
         at += length
         frames += 1
-    return Run(start, at, frames)
+    return Run(start, last, at, frames)
 
 
 def find_frames(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from allin1_core.io.decoding import libsndfile
-from allin1_core.io.decoding.reader import Block, DecodingError, silence
+from allin1_core.io.decoding.reader import Block, silence
 from allin1_core.io.decoding.source import Piece, Source
 from allin1_core.io.decoding.tags import skip_tags
 
@@ -223,36 +223,36 @@ class OggReader:
 
     def _link_blocks(self, link: Link, start_s: float) -> Iterator[Block]:
         done = origin = skipped = 0
-        trouble: Exception | None = None
+        rate, channels = self.info.sample_rate, self.info.channels
         for index, run in enumerate(link.runs):
             is_first = not index and not run.missing
             try:
-                decoder = libsndfile.Decoder(
-                    self.source, _pieces(self.source, link, run, is_first=is_first)
-                )
-            except libsndfile.NotReadableError as error:
-                trouble = error
+                pieces = _pieces(self.source, link, run, is_first=is_first)
+                decoder = libsndfile.Decoder(self.source, pieces)
+            except libsndfile.NotReadableError:
+                # Such as a last page alone; libsndfile wants another before it.
+                decoder = None
+            frames: int | None = 0
+            if decoder is not None:
+                rate, channels, frames = decoder.rate, decoder.channels, decoder.frames
+            begins = None if frames is None or run.position < 0 else run.position - frames
+            if is_first:
+                # A stream that was cut out of a longer one does not begin at zero.
+                origin = begins if decoder is not None and begins is not None else 0
+            else:
+                origin = origin if index else _pre_skip(self.source, link)
+                gap = 0 if begins is None else begins - origin - done
+                # Pages may be there twice.
+                skipped = max(0, -gap)
+                if not 0 < gap <= (run.missing + len(run.pages)) * _PAGE_S * rate:
+                    gap = 0
+                if gap or run.missing:
+                    self.gaps.append((start_s + done / rate, start_s + (done + gap) / rate))
+                yield from silence(gap, channels, rate)
+                done += gap
+            if decoder is None:
                 continue
-            rate, channels = decoder.rate, decoder.channels
-            begins = None
-            if decoder.frames is not None and run.position >= 0:
-                begins = run.position - decoder.frames
             try:
-                if is_first:
-                    # A stream that was cut out of a longer one does not begin at zero.
-                    origin = begins or 0
-                else:
-                    origin = origin if index else _pre_skip(self.source, link)
-                    gap = 0 if begins is None else begins - origin - done
-                    # Pages may be there twice.
-                    skipped = max(0, -gap)
-                    if not 0 < gap <= (run.missing + 1) * _PAGE_S * rate:
-                        gap = 0
-                    if gap or run.missing:
-                        self.gaps.append((start_s + done / rate, start_s + (done + gap) / rate))
-                    yield from silence(gap, channels, rate)
-                    done += gap
-                    trouble = None
                 for samples in decoder.blocks():
                     new = samples[skipped:]
                     skipped -= len(samples) - len(new)
@@ -261,8 +261,6 @@ class OggReader:
                         yield Block(new, rate)
             finally:
                 decoder.close()
-        if trouble is not None:
-            raise DecodingError(str(trouble)) from trouble
 
     def close(self) -> None:
         """Close the file."""

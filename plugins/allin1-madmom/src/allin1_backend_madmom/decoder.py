@@ -33,17 +33,7 @@ def create(setup: Setup) -> MetricalDbn:
 
     @lru_cache(maxsize=4)
     def tracker_at(frames_per_second: float) -> Any:
-        return tracker(
-            beats_per_bar=list(parameters.beats_per_bar),
-            min_bpm=parameters.min_bpm,
-            max_bpm=parameters.max_bpm,
-            num_tempi=parameters.num_tempi,
-            transition_lambda=parameters.transition_lambda,
-            observation_lambda=parameters.observation_lambda,
-            threshold=parameters.threshold,
-            correct=parameters.correct,
-            fps=frames_per_second,
-        )
+        return tracker(**parameters.madmom_arguments(frames_per_second))
 
     def metrical_dbn(activations: Activations, task: Task, /) -> Metre:
         processor = tracker_at(activations.frames_per_second)

@@ -1,0 +1,228 @@
+"""Readers of annotations: JAMS, ``.beats``, tables of text, ``.lab`` and Harmonix' sections."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from allin1_core.contracts.sections import Segment
+from allin1_core.errors import InputError
+from allin1_core.evaluation.reference import Reference
+
+SUFFIXES = (".jams", ".beats", ".lab", ".txt", ".csv", ".tsv")
+
+
+def read_reference(path: Path | str) -> Reference:
+    """Read the annotations in a file, or in all files of the name that differ only in their suffix.
+
+    ========== ==============================================================================
+    JAMS       namespaces ``beat``, ``beat_position``, ``segment_*`` and ``multi_segment`` (its
+               coarsest level)
+    ``.beats`` a time and, where known, the place in the bar
+    ``.lab``   start, end, label
+    text, CSV, times alone or with the place in the bar are beats; a time and a label begin a
+    TSV        section, as Harmonix has it (a label ``end`` ends the last); start, end and
+               label are a section
+    ========== ==============================================================================
+
+    Parameters
+    ----------
+    path
+        A file; or a path without suffix, as ``song`` for ``song.beats`` and ``song.lab``.
+
+    Returns
+    -------
+    Reference
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it cannot be understood.
+    """
+    path = Path(path)
+    if path.is_file():
+        return _read(path)
+    found = [p for s in SUFFIXES if (p := path.with_name(path.name + s)).is_file()]
+    if not found:
+        raise InputError(
+            "There are no annotations.",
+            path=path,
+            remedy=f"Give a file that ends in one of {', '.join(SUFFIXES)}.",
+        )
+    reference = Reference()
+    for each in found:
+        reference = reference.merged(_read(each))
+    return reference
+
+
+def _read(path: Path) -> Reference:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return _from_jams(text) if path.suffix.lower() == ".jams" else from_table(text)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The annotations cannot be read: {error}.", path=path) from error
+
+
+def from_table(text: str) -> Reference:
+    """Read rows of beats or of sections, separated by tabs, commas, semicolons or blanks.
+
+    Raises
+    ------
+    ValueError
+        If a row is neither.
+    """
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            rows.append((number, _cells(line)))
+    if rows and _number(rows[0][1][0]) is None:
+        rows = rows[1:]  # a header
+    if not rows:
+        return Reference()
+    first = rows[0][1]
+    if len(first) == 1 or (len(first) == 2 and _number(first[1]) is not None):
+        return _beats(rows)
+    return _sections(rows)
+
+
+def _cells(line: str) -> list[str]:
+    for separator in ("\t", ",", ";"):
+        if separator in line:
+            return [c.strip() for c in next(csv.reader([line], delimiter=separator))]
+    # Labels may hold blanks; times do not.
+    match = re.match(r"(\S+)(?:\s+([-+\d.eE]+))?(?:\s+(.*))?$", line)
+    return [c.strip() for c in match.groups() if c] if match else [line]
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _time(cell: str, line: int) -> float:
+    value = _number(cell)
+    if value is None:
+        raise ValueError(f"line {line} has {cell!r} where a time in seconds is wanted")
+    return value
+
+
+def _beats(rows: Sequence[tuple[int, list[str]]]) -> Reference:
+    times = np.array([_time(cells[0], line) for line, cells in rows])
+    if (np.diff(times) <= 0).any():
+        raise ValueError("beats do not rise")
+    if any(len(cells) < 2 for _, cells in rows):
+        return Reference(beats=times)
+    # Places may be written as bar.beat.
+    places = [
+        cells[1].rpartition(".")[2] if cells[1].count(".") == 1 else cells[1] for _, cells in rows
+    ]
+    if all(_is_whole(cells[1]) for _, cells in rows):
+        places = [str(round(float(cells[1]))) for _, cells in rows]
+    return Reference(beats=times, downbeats=times[[p == "1" for p in places]])
+
+
+def _is_whole(cell: str) -> bool:
+    value = _number(cell)
+    return value is not None and value == round(value)
+
+
+def _sections(rows: Sequence[tuple[int, list[str]]]) -> Reference:
+    if len(rows[0][1]) >= 3:
+        parts = [
+            Segment(_time(cells[0], line), _time(cells[1], line), " ".join(cells[2:]))
+            for line, cells in rows
+            if _enough(cells, 3, line)
+        ]
+        return Reference(segments=_ordered(parts))
+    starts = [(_time(cells[0], line), cells[1]) for line, cells in rows if _enough(cells, 2, line)]
+    parts = [Segment(start, end, label) for (start, label), (end, _) in itertools.pairwise(starts)]
+    if starts[-1][1] != "end":
+        raise ValueError('the last section has no end: a last line with the label "end" is wanted')
+    return Reference(segments=_ordered(parts))
+
+
+def _enough(cells: list[str], count: int, line: int) -> bool:
+    if len(cells) < count:
+        raise ValueError(f"line {line} has {len(cells)} columns where {count} are wanted")
+    return True
+
+
+def _ordered(segments: Iterable[Segment]) -> tuple[Segment, ...]:
+    ordered = tuple(s for s in sorted(segments, key=lambda s: s.start) if s.end > s.start)
+    if not ordered:
+        raise ValueError("there is no section that lasts")
+    return ordered
+
+
+def _from_jams(text: str) -> Reference:
+    content = json.loads(text)
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise ValueError('it is not JAMS: there are no "annotations"')
+    readers: tuple[
+        tuple[Callable[[str], bool], Callable[[list[dict[str, Any]]], Reference]], ...
+    ] = (
+        (lambda space: space == "beat_position", _jams_positions),
+        (lambda space: space == "beat", _jams_beats),
+        (lambda space: space.startswith("segment"), _jams_segments),
+        (lambda space: space == "multi_segment", _jams_levels),
+    )
+    reference = Reference()
+    try:
+        for wanted, reader in readers:
+            for annotation in content["annotations"]:
+                if wanted(str(annotation.get("namespace", ""))) and annotation.get("data"):
+                    reference = reference.merged(reader(_observations(annotation["data"])))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"an observation lacks {error}") from error
+    return reference
+
+
+def _observations(data: Any) -> list[dict[str, Any]]:
+    """Observations in time order; sparse ones are a list, dense ones a table of columns."""
+    if isinstance(data, dict):
+        names = list(data)
+        data = [dict(zip(names, row, strict=True)) for row in zip(*data.values(), strict=True)]
+    return sorted(data, key=lambda o: float(o["time"]))
+
+
+def _jams_positions(data: list[dict[str, Any]]) -> Reference:
+    times = np.array([float(o["time"]) for o in data])
+    return Reference(times, times[[int(o["value"]["position"]) == 1 for o in data]])
+
+
+def _jams_beats(data: list[dict[str, Any]]) -> Reference:
+    times = np.array([float(o["time"]) for o in data])
+    places = [o.get("value") for o in data]
+    if any(p is None for p in places) or 1 not in places:
+        return Reference(times)
+    return Reference(times, times[[p == 1 for p in places]])
+
+
+def _jams_segments(data: list[dict[str, Any]]) -> Reference:
+    return Reference(
+        segments=_ordered(
+            Segment(
+                float(o["time"]),
+                float(o["time"]) + float(o["duration"]),
+                str(o["value"]["label"] if isinstance(o["value"], dict) else o["value"]),
+            )
+            for o in data
+        )
+    )
+
+
+def _jams_levels(data: list[dict[str, Any]]) -> Reference:
+    coarsest = min(o["value"]["level"] for o in data)
+    return _jams_segments([o for o in data if o["value"]["level"] == coarsest])

@@ -1,0 +1,124 @@
+"""Agreement of beats, downbeats and sections with a reference, by mir_eval."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from allin1_core.contracts.sections import Segment
+from allin1_core.errors import PluginError
+from allin1_core.evaluation.reference import Reference
+
+#: Scores by name, from 0 to 1; those that a reference does not allow are absent.
+Scores = dict[str, float]
+
+
+def score(
+    reference: Reference,
+    beats: ArrayLike | None = None,
+    downbeats: ArrayLike | None = None,
+    segments: Sequence[Segment] | None = None,
+) -> Scores:
+    """Score what was found in a song.
+
+    Parameters
+    ----------
+    reference
+    beats, downbeats
+        Seconds.
+    segments
+        Sections in time order.
+
+    Returns
+    -------
+    Scores
+        ``beat_f`` and ``downbeat_f`` (within 70 ms), ``beat_cmlt`` and ``beat_amlt`` (the longest
+        correct parts, at the annotated tempo or also at half, double and the off-beat),
+        ``boundary_hr_05`` and ``boundary_hr_3`` (F within 0.5 and 3 seconds), ``label_accuracy``
+        (part of the annotated time that has the same label).
+
+    Raises
+    ------
+    PluginError
+        If mir_eval is not installed.
+    """
+    found: Scores = {}
+    if reference.beats is not None and beats is not None:
+        found |= beat_scores(reference.beats, np.asarray(beats, np.float64))
+    if reference.downbeats is not None and downbeats is not None:
+        with _mir_eval() as m:
+            found["downbeat_f"] = _f(m, reference.downbeats, np.asarray(downbeats, np.float64))
+    if reference.segments and segments:
+        found |= segment_scores(reference.segments, segments)
+    return found
+
+
+def beat_scores(reference: NDArray[np.float64], beats: NDArray[np.float64]) -> Scores:
+    """F-measure and continuity of beats in seconds; unlike mir_eval by itself, from the first second on."""
+    with _mir_eval() as m:
+        cmlt, amlt = (
+            m.beat.continuity(reference, beats)[1::2]
+            if min(len(reference), len(beats)) > 1
+            else (0, 0)
+        )
+        return {
+            "beat_f": _f(m, reference, beats),
+            "beat_cmlt": float(cmlt),
+            "beat_amlt": float(amlt),
+        }
+
+
+def segment_scores(reference: Sequence[Segment], segments: Sequence[Segment]) -> Scores:
+    """Boundaries and labels of sections."""
+    with _mir_eval() as m:
+        theirs, _labels = _adjusted(m, reference, None)
+        mine, _ = _adjusted(m, segments, float(theirs.max()))
+        return {
+            "boundary_hr_05": float(m.segment.detection(theirs, mine, window=0.5)[2]),
+            "boundary_hr_3": float(m.segment.detection(theirs, mine, window=3.0)[2]),
+            "label_accuracy": label_accuracy(reference, segments),
+        }
+
+
+def label_accuracy(reference: Sequence[Segment], segments: Sequence[Segment]) -> float:
+    """Part of the reference's time in which both have the same label."""
+    same = sum(
+        max(0.0, min(a.end, b.end) - max(a.start, b.start))
+        for a in reference
+        for b in segments
+        if a.label == b.label
+    )
+    return same / sum(a.end - a.start for a in reference)
+
+
+def _f(m: Any, reference: NDArray[np.float64], times: NDArray[np.float64]) -> float:
+    return float(m.beat.f_measure(reference, times)) if len(reference) and len(times) else 0.0
+
+
+def _adjusted(
+    m: Any, segments: Sequence[Segment], end: float | None
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Intervals from 0 on, and until `end` where it is given."""
+    intervals = np.array([(s.start, s.end) for s in segments])
+    labels = [s.label for s in segments]
+    intervals, labels = m.util.adjust_intervals(intervals, labels, t_min=0.0, t_max=end)
+    return intervals, labels
+
+
+@contextmanager
+def _mir_eval() -> Iterator[Any]:
+    """Import mir_eval; what it warns of (no beats, say) the scores themselves say."""
+    try:
+        import mir_eval
+    except ImportError as error:
+        raise PluginError(
+            "Scoring needs the library mir_eval.", remedy="Run: pip install 'allin1-core[evaluate]'"
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield mir_eval

@@ -1,0 +1,211 @@
+"""What a result is a result of, and whether an earlier one is still up to date."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.parity import RANKS
+from allin1_core.contracts.result import RESULT_VERSION, AnalysisResult, Identity
+from allin1_core.errors import OutputError
+from allin1_core.io.fingerprint import Fingerprint, fingerprint
+from allin1_core.io.results import load_result
+from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.track import Track
+
+#: Parameters of separation that change its speed, and at most the rounding of stems.
+_SEPARATION_SPEED = frozenset({"batch_size", "trust_weights"})
+
+State = Literal["missing", "current", "incomplete", "stale", "other", "foreign"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a track, with what they held when they were looked at.
+
+    Attributes
+    ----------
+    is_stems
+        Whether they are ready-made stems.
+    files
+        Their fingerprints, in the order of the stems.
+    """
+
+    is_stems: bool
+    files: tuple[Fingerprint, ...]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the bytes of all of them."""
+        if not self.is_stems:
+            return self.files[0].content
+        text = "\n".join(file.content for file in self.files)
+        return f"stems-{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+    def still_holds(self) -> bool:
+        """Whether they hold the same now."""
+        return all(file.still_holds() for file in self.files)
+
+
+def source_of(track: Track, card: ModelCard) -> Source:
+    """Take the fingerprints of the files that an analysis of `track` reads.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read.
+    """
+    stems = track.find_stems()
+    if stems is None or (card.takes == "mix" and track.source.is_file()):
+        return Source(False, (fingerprint(track.source),))
+    return Source(True, tuple(fingerprint(path) for path in stems.paths))
+
+
+def identity_of(engine: Engine, source: Source) -> Identity:
+    """Say what the result of `source` would be a result of."""
+    card = engine.card
+    options: dict[str, Any] = {
+        "input": "stems" if source.is_stems else "mix",
+        "metre": dataclasses.asdict(engine.backends.metre),
+        "plugins": {plugin: dict(given) for plugin, given in engine.backends.options.items()},
+    }
+    if card.takes == "stems" and not source.is_stems:
+        separation = dataclasses.asdict(engine.backends.demix)
+        options["separation"] = {k: v for k, v in separation.items() if k not in _SEPARATION_SPEED}
+    parity = engine.chooser.wishes.parity
+    return Identity(
+        audio=source.digest,
+        model=card.name,
+        weights=weights_digest(card),
+        parity=(parity.level, parity.tolerance if math.isfinite(parity.tolerance) else None),
+        # As it comes back from a JSON.
+        options=json.loads(json.dumps(options, default=str)),
+        version=RESULT_VERSION,
+    )
+
+
+def weights_digest(card: ModelCard) -> str:
+    """Give a digest of a model's parameters: of the digests of its files, which are checked when they are read."""
+    files = "\n".join(file.sha256 for file in card.files) or f"{card.name} of its plugin"
+    return f"blake2b:{hashlib.blake2b(files.encode(), digest_size=16).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The result that an earlier run has left of a track.
+
+    Attributes
+    ----------
+    state
+        ``missing``: there is none. ``current``: it holds what is asked for. ``incomplete``: it is of the same song, model
+        and options, and lacks something. ``stale``: the song, the parameters of the model or this package have changed
+        since, or a stronger parity is asked for. ``other``: it is of another model or other options. ``foreign``: it
+        does not say what it is a result of, as those of the original package.
+    result
+        The result, without its arrays; None where there is none.
+    difference
+        What differs, for ``stale`` and ``other``, such as ``its model is harmonix-all, not builtin``.
+    """
+
+    state: State
+    result: AnalysisResult | None = None
+    difference: str = ""
+
+
+def find_earlier(
+    json_path: Path,
+    identities: Iterable[Identity],
+    outputs: Iterable[str],
+    *,
+    activations: bool = False,
+    embeddings: bool = False,
+) -> Earlier:
+    """Look at what an earlier run has left.
+
+    Parameters
+    ----------
+    json_path
+        Where its result would be.
+    identities
+        What would be a result of now; more than one where any of several models would do.
+    outputs
+        What is asked for: ``beats``, ``sections``.
+    activations, embeddings
+        Whether these arrays are asked for.
+
+    Raises
+    ------
+    OutputError
+        It is there, and cannot be read or is no result.
+    """
+    if not json_path.exists():
+        return Earlier("missing")
+    result = load_result(json_path, load_activations=False, load_embeddings=False)
+    provenance = result.provenance
+    if provenance is None or provenance.identity is None:
+        return Earlier("foreign", result)
+    found, differences = provenance.identity, list[tuple[State, str]]()
+    for wanted in identities:
+        difference = _difference(found, wanted)
+        if difference is None:
+            name = json_path.name.removesuffix(".json")
+            is_complete = (
+                set(outputs) <= set(provenance.outputs)
+                and (not activations or json_path.with_name(f"{name}.activ.npz").is_file())
+                and (not embeddings or json_path.with_name(f"{name}.embed.npy").is_file())
+            )
+            return Earlier("current" if is_complete else "incomplete", result)
+        differences.append(difference)
+    # That it is out of date for one says more than that it is none of another.
+    said = next((d for d in differences if d[0] == "stale"), differences[0])
+    return Earlier(said[0], result, said[1])
+
+
+def refuse_other(json_path: Path, earlier: Earlier) -> None:
+    """Raise :class:`~allin1_core.errors.OutputError` where an earlier result must not be replaced unasked."""
+    if earlier.state == "other":
+        raise OutputError(
+            f"holds a result of this song that differs from the one asked for: {earlier.difference}.",
+            remedy="Replace it (--overwrite), or name another folder (-o) or name"
+            ' (--name "{name}.{model}").',
+            path=json_path,
+        )
+
+
+def _difference(found: Identity, wanted: Identity) -> tuple[State, str] | None:
+    """Say what keeps a result from being the one that is wanted; None if nothing does."""
+    if found.audio != wanted.audio:
+        return "stale", "the audio has changed"
+    if found.model != wanted.model:
+        return "other", f"its model is {found.model}, not {wanted.model}"
+    for group in sorted({*found.options, *wanted.options}):
+        one, other = found.options.get(group), wanted.options.get(group)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            for name in sorted({*one, *other}):
+                if one.get(name) != other.get(name):
+                    return "other", f"its {name} is {one.get(name)}, not {other.get(name)}"
+        return "other", f"its {group} is {one}, not {other}"
+    if found.weights != wanted.weights:
+        return "stale", f"the parameters of the model {found.model} have changed"
+    if found.version != wanted.version:
+        return "stale", "it was found by another version of allin1"
+    if not _is_as_strong(found.parity, wanted.parity):
+        return "stale", f"its parity is {found.parity[0]}, and {wanted.parity[0]} is asked for"
+    return None
+
+
+def _is_as_strong(found: tuple[str, float | None], wanted: tuple[str, float | None]) -> bool:
+    if found[0] not in RANKS or wanted[0] not in RANKS:
+        return False
+    one, other = RANKS[found[0]], RANKS[wanted[0]]
+    tolerances = [math.inf if t is None else t for t in (found[1], wanted[1])]
+    return one < other or (one == other and tolerances[0] <= tolerances[1])

@@ -1,0 +1,47 @@
+"""All parameters of a network in one vector, so that an optimiser's step is a handful of kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+ALIGN = 64  # elements; views that begin at odd addresses are copied by some kernels
+
+
+class Layout:
+    """Where each parameter of a module lies in the vector."""
+
+    def __init__(self, module: nn.Module):
+        self.shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
+        self.sizes = [p.numel() for p in module.parameters()]
+        self.spans = [-(-n // ALIGN) * ALIGN for n in self.sizes]
+        self.total = sum(self.spans)
+
+    @torch.no_grad()
+    def pack(self, state: dict[str, Tensor], device=None) -> Tensor:
+        """Vector float32 [total] of named parameters."""
+        flat = torch.zeros(self.total, device=device)
+        for (name, shape), part, n in zip(
+            self.shapes.items(), flat.split(self.spans), self.sizes, strict=True
+        ):
+            if tuple(state[name].shape) != shape:
+                raise ValueError(f"{name} has shape {tuple(state[name].shape)}, not {shape}")
+            part[:n] = state[name].flatten()
+        return flat
+
+    def views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Named parameters as views of the vector; their gradients come back to it in one piece."""
+        return {
+            name: part[:n].view(shape)
+            for (name, shape), part, n in zip(
+                self.shapes.items(), flat.split(self.spans), self.sizes, strict=True
+            )
+        }
+
+    def decayed(self, device=None) -> Tensor:
+        """1 where weight decay applies: matrices and kernels, but not position biases."""
+        ones = {
+            name: torch.full(shape, float(len(shape) > 1 and "rpb" not in name))
+            for name, shape in self.shapes.items()
+        }
+        return self.pack(ones, device)

@@ -1,0 +1,51 @@
+"""Scores of what is right, and of what is wrong in a known way."""
+
+import numpy as np
+import pytest
+
+from allin1_core.contracts.sections import Segment
+from allin1_core.evaluation import Reference, score
+
+pytest.importorskip("mir_eval", reason="scoring needs the extra [evaluate]")
+
+BEATS = np.arange(0.3, 60, 0.5)
+SECTIONS = (Segment(0, 20, "intro"), Segment(20, 40, "verse"), Segment(40, 60, "chorus"))
+REFERENCE = Reference(BEATS, BEATS[::4], SECTIONS)
+
+
+def test_the_reference_itself_scores_one_everywhere():
+    found = score(REFERENCE, BEATS, BEATS[::4], SECTIONS)
+    assert set(found) == {
+        *("beat_f", "downbeat_f", "beat_cmlt", "beat_amlt"),
+        *("boundary_hr_05", "boundary_hr_3", "label_accuracy"),
+    }
+    assert found == pytest.approx(dict.fromkeys(found, 1.0))
+
+
+def test_double_tempo_is_wrong_but_for_amlt():
+    double = np.arange(0.3, 60, 0.25)
+    found = score(REFERENCE, double)
+    assert found["beat_f"] == pytest.approx(2 / 3, abs=0.01)
+    assert found["beat_cmlt"] == 0
+    assert found["beat_amlt"] == 1
+
+
+def test_boundaries_two_seconds_off_count_within_three():
+    moved = (Segment(0, 22, "intro"), Segment(22, 42, "verse"), Segment(42, 60, "verse"))
+    found = score(REFERENCE, segments=moved)
+    assert found["boundary_hr_05"] == pytest.approx(0.5)
+    assert found["boundary_hr_3"] == 1
+    assert found["label_accuracy"] == pytest.approx(38 / 60)
+
+
+def test_nothing_found_scores_nought_without_a_warning():
+    found = score(REFERENCE, [], [])
+    assert found == dict.fromkeys(("beat_f", "beat_cmlt", "beat_amlt", "downbeat_f"), 0.0)
+
+
+def test_what_was_not_annotated_is_not_scored():
+    assert set(score(Reference(beats=BEATS), BEATS, BEATS[::4], SECTIONS)) == {
+        "beat_f",
+        "beat_cmlt",
+        "beat_amlt",
+    }
