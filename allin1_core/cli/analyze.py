@@ -419,6 +419,16 @@ def _song(path: Path) -> Iterator[Path]:
         yield song
 
 
+def _model_of(track: Track, session: Session) -> str:
+    """Name of the model for a track; where its files cannot be read, as its analysis will say, that for any song."""
+    from allin1_core.errors import Allin1Error
+
+    try:
+        return session.choose_model(track).card.name
+    except Allin1Error:
+        return session.card.name
+
+
 def _renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
     """Name results by a pattern."""
     from dataclasses import replace
@@ -427,15 +437,17 @@ def _renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]
 
     if pattern == "{name}":
         return tracks
-    names = []
-    for track in tracks:
-        model = session.choose_model(track).card.name if "{model" in pattern else ""
-        try:
-            names.append(portable_name(pattern.format(name=track.name, model=model)))
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise click.BadParameter(
-                "wanted a text with {name} and {model}", param_hint="--name"
-            ) from error
+    try:
+        pattern.format(name="", model="")
+        models = [_model_of(t, session) if "{model" in pattern else "" for t in tracks]
+        names = [
+            portable_name(pattern.format(name=track.name, model=model))
+            for track, model in zip(tracks, models, strict=True)
+        ]
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise click.BadParameter(
+            "wanted a text with {name} and {model}", param_hint="--name"
+        ) from error
     if len(set(names)) < len({track.name for track in tracks}):
         raise click.BadParameter("several songs would have one name", param_hint="--name")
     return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]

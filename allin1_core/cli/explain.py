@@ -83,9 +83,11 @@ def command(
         decision = session.explain(start)
     except NoRouteError as error:
         # The error itself follows on stderr.
-        _print({"model": chosen, **error.values} if as_json else f"{line}\n{error.explanation}")
+        values = {"model": chosen, **error.values}
+        _print(values if as_json else f"{line}\n{error.explanation}")
         raise
-    _print({"model": chosen, **decision.to_json()} if as_json else f"{line}\n{decision}")
+    values = {"model": chosen, **decision.to_json()}
+    _print(values if as_json else f"{line}\n{decision}")
 
 
 def _print(content: Any) -> None:

@@ -59,8 +59,8 @@ class Reporter:
         self._report: IO[str] | None = None
         self._statuses: Counter[str] = Counter()
         self._codes: set[int] = set()
+        self._models_told: set[str] = set()
         self._first_of: dict[str, Track] = {}
-        self._models: set[str] = set()
         if report is not None:
             try:
                 report.parent.mkdir(parents=True, exist_ok=True)
@@ -149,12 +149,11 @@ class Reporter:
             )
 
     def _tell_model(self, result: AnalysisResult) -> None:
-        """Say which model was chosen where none was named, and how to get the other; once for each."""
+        """Say once which model was chosen where none was named, and how to get the other."""
         provenance = result.provenance
-        if provenance is None or not provenance.model_reason or provenance.model in self._models:
-            return
-        self._models.add(provenance.model)
-        say(f"allin1: model {provenance.model}. {provenance.model_reason}", err=True)
+        if provenance is not None and provenance.model_reason not in ("", *self._models_told):
+            self._models_told.add(provenance.model_reason)
+            say(f"allin1: model {provenance.model}. {provenance.model_reason}", err=True)
 
     def _write(self, outcome: Outcome) -> None:
         if self._report is None or self._path is None:

@@ -99,10 +99,10 @@ class Provenance:
         Version of the model's parameters; empty for a model without versions.
     postprocessors
         Plugins that changed the result after the last stage, in order.
-    identity
-        What decides whether the result is up to date; None where the input was no file.
     model_reason
         Why this model was chosen, and how to get the other; empty where it was named.
+    identity
+        What decides whether the result is up to date; None where the input was no file.
     """
 
     version: str
@@ -113,8 +113,8 @@ class Provenance:
     outputs: tuple[str, ...] = ("beats", "sections")
     model_version: str = ""
     postprocessors: tuple[str, ...] = ()
-    identity: Identity | None = None
     model_reason: str = ""
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True)

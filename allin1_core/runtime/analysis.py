@@ -21,7 +21,7 @@ from allin1_core.contracts.result import (
 from allin1_core.contracts.sections import Sections
 from allin1_core.errors import InputError
 from allin1_core.io.kept_stems import StemsToKeep
-from allin1_core.io.mix import MixFile
+from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.identity import Source, identity_of, source_of
@@ -36,8 +36,6 @@ from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from typing_extensions import Unpack
 
 
@@ -100,53 +98,67 @@ class Analysis:
         self._options = options
         self._progress = progress
         self._songs = songs
-        # Known when the track is read.
-        self._start: TrackStart | None = None
+        self._begun: TrackStart | None = None
         self._pipeline: Pipeline
         self._keep: StemsToKeep | None = None
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[bool, Source] = {}
         self._cached: CachedLogits | None = None
         self._earlier: AnalysisResult | None = None
 
     @property
-    def identities(self) -> list[Identity]:
-        """What the result may be a result of, one for each model that may be chosen; the files are read for it once.
+    def _start(self) -> TrackStart:
+        """What is read, and the model that was chosen for it, at the first question."""
+        if self._begun is None:
+            only = self._options.get("only")
+            outputs = None if only is None else (only,)
+            self._begun = begin_track(self.track, self._models, self._keeping, outputs)
+        return self._begun
+
+    @property
+    def _engine(self) -> Engine:
+        return self._start.choice.engine
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """What the result would be a result of, and then what would do as well, with another model that may be chosen.
+
+        The files are read for it once.
 
         Raises
         ------
         InputError
             A file cannot be read.
         """
-        engines = self._models.eligible
-        return [identity_of(engine, self._source(engine.card)) for engine in engines]
+        chosen = self._engine
+        others = [engine for engine in self._models.engines if engine is not chosen]
+        return tuple(identity_of(engine, self._source(engine.card)) for engine in (chosen, *others))
+
+    def _source(self, card: ModelCard) -> Source:
+        """The files that count for a model."""
+        # Where no stems were given they are the same for all.
+        has_stems = isinstance(self._start.start, StemFiles) and not self._start.is_kept
+        reads_stems = has_stems and card.takes == "stems"
+        if reads_stems not in self._sources:
+            self._sources[reads_stems] = source_of(self.track, card)
+        return self._sources[reads_stems]
 
     @property
-    def asked(self) -> tuple[str, ...]:
-        """What was asked for: ``beats``, ``sections``."""
-        return outputs_of(self._models.eligible[-1].card, self._options.get("only"))
+    def outputs(self) -> tuple[str, ...]:
+        """What is looked for: what was asked for, and what the result of an earlier run has."""
+        card = self._engine.card
+        asked = outputs_of(card, self._options.get("only"))
+        has = () if self._earlier is None else _outputs_in(self._earlier)
+        return tuple(name for name in card.outputs if name in {*asked, *has})
 
     def lacks_kept_stems(self) -> bool:
         """Whether the stems of the song are to be kept, and are not yet."""
-        if not self._keeping.keeps_new or self.track.find_stems() is not None:
+        if not self._keeping.keeps_new or self._engine.card.takes == "mix":
             return False
-        start = self._begun()
-        return start.choice.card.takes == "stems" and start.kept is not None and not start.is_kept
+        return self._start.kept is not None and not self._start.is_kept
 
     def add_to(self, earlier: AnalysisResult) -> None:
         """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
         self._earlier = earlier
-
-    def _source(self, card: ModelCard) -> Source:
-        if card.takes not in self._sources:
-            self._sources[card.takes] = source_of(self.track, card)
-        return self._sources[card.takes]
-
-    def _begun(self) -> TrackStart:
-        if self._start is None:
-            only = self._options.get("only")
-            outputs = None if only is None else (only,)
-            self._start = begin_track(self.track, self._models, self._keeping, outputs)
-        return self._start
 
     def read(self) -> None:
         """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
@@ -154,19 +166,20 @@ class Analysis:
         Stems that an earlier run kept are used where they are what this one would make.
         """
         with self._reporting_failure():
-            start = self._begun()
-            engine = start.choice.engine
-            outputs_of(engine.card, self._options.get("only"))
-            # Before the files are read: they may change meanwhile.
-            identity = identity_of(engine, self._source(engine.card))
+            start, engine, identity = (
+                self._start,
+                self._engine,
+                self.identities[0],
+            )  # before reading
+            self._wanted()  # which the model may not find
             self._pipeline = Pipeline(engine)
-            if self._may_use_cache(engine):
+            if self._may_use_cache():
                 self._cached = engine.cache.find(identity)
             if self._cached is not None:
                 self._pipeline.read(self._cached.logits)
                 return
             if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-                length = MixFile(self.track.source).duration_s
+                length = start.start.duration_s
                 start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
                 self._keep = start.kept
             self._pipeline.read(start.start)
@@ -196,26 +209,27 @@ class Analysis:
         return result
 
     @property
-    def _card(self) -> ModelCard:
-        return self._begun().choice.card
-
-    @property
-    def _outputs(self) -> tuple[str, ...]:
-        """What is looked for: what was asked for, and what the result of an earlier run has."""
-        asked = outputs_of(self._card, self._options.get("only"))
-        has = () if self._earlier is None else _outputs_in(self._earlier)
-        return tuple(name for name in self._card.outputs if name in {*asked, *has})
-
-    @property
     def _wants_activations(self) -> bool:
         has = self._earlier is not None and self._earlier.activations is not None
         return has or self._options.get("include_activations", False)
 
-    def _may_use_cache(self, engine: Engine) -> bool:
+    @property
+    def _wants_embeddings(self) -> bool:
+        """Whether embeddings are to be found: those of an earlier result are kept where they are of the same model."""
+        earlier = self._earlier
+        is_lost = (
+            earlier is not None
+            and earlier.embeddings is not None
+            and (earlier.provenance is None or earlier.provenance.model != self._engine.card.name)
+        )
+        return is_lost or self._options.get("include_embeddings", False)
+
+    def _may_use_cache(self) -> bool:
         """Whether logits of an earlier run would do: not where it is asked how, or for what lies before them."""
+        engine = self._engine
         return (
             engine.cache.is_used
-            and not self._options.get("include_embeddings")
+            and not self._wants_embeddings
             and not engine.guard.is_on
             and engine.measure is None
             and not self._keeping.keeps_new
@@ -224,23 +238,22 @@ class Analysis:
         )
 
     def _wanted(self) -> Wanted:
-        logits = self._wants_activations or self._begun().choice.engine.cache.is_used
-        outputs = frozenset([*self._outputs, *(["logits"] if logits else [])])
-        return Wanted(outputs, self._options.get("include_embeddings", False))
+        logits = self._wants_activations or self._engine.cache.is_used
+        outputs = frozenset([*self.outputs, *(["logits"] if logits else [])])
+        return Wanted(outputs, self._wants_embeddings)
 
     def _result(self, run: Run) -> AnalysisResult:
-        start = self._begun()
-        engine, card, outputs = start.choice.engine, start.choice.card, self._outputs
+        card, outputs = self._engine.card, self.outputs
         source, warnings = run.input, [*run.warnings]
-        identity = self._checked_identity(engine, warnings)
+        identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
             source = {**self._cached.input, "cached": "logits"}
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
-            engine.cache.keep(identity, logits, run.input, run.warnings)
+            self._engine.cache.keep(identity, logits, run.input, run.warnings)
         parameters = self._keeping.parameters
-        if start.is_kept or any(record.stages == ("demix",) for record in run.records):
+        if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
             if parameters.random_seed is not None:
                 warnings.append(
@@ -249,7 +262,7 @@ class Analysis:
                 )
         if self._keep is not None and self._keep.problem is not None:
             warnings.append(str(self._keep.problem))
-        if start.is_kept:
+        if self._start.is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
             name = run.records[0].backend
@@ -259,8 +272,8 @@ class Analysis:
         metre, sections = run.products.metre, run.products.sections
         with_activations = self._wants_activations
         embeddings = logits.embeddings if logits is not None else None
-        if not self._options.get("include_embeddings"):
-            embeddings = self._kept_embeddings(card)
+        if not self._wants_embeddings:
+            embeddings = None if self._earlier is None else self._earlier.embeddings
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -288,22 +301,14 @@ class Analysis:
                 outputs=outputs,
                 identity=identity,
                 model_version=card.version,
-                model_reason=str(start.choice),
+                model_reason=str(self._start.choice),
             ),
         )
 
-    def _kept_embeddings(self, card: ModelCard) -> NDArray[np.float32] | None:
-        """Embeddings of an earlier result, where they are of the same model."""
-        earlier = self._earlier
-        if earlier is None or earlier.provenance is None or earlier.provenance.model != card.name:
-            return None
-        return earlier.embeddings
-
-    def _checked_identity(self, engine: Engine, warnings: list[str]) -> Identity | None:
+    def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
-        source = self._source(engine.card)
-        if source.still_holds():
-            return identity_of(engine, source)
+        if self._source(self._engine.card).still_holds():
+            return self.identities[0]
         warnings.append("The audio changed while it was analysed; analyse it again.")
         return None
 

@@ -62,6 +62,8 @@ class Assembly:
         The model to use, by name; ``auto`` where neither argument nor settings name one.
     observers
         Those who are told about all runs.
+    plugin_options
+        What the user set of the options of plugins.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Assembly:
         self._demix = demix
         self._metre = options.get("metre") or MetreParameters()
         self._threads = options.get("threads") or settings.threads
+        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         self._has_guard = options.get("guard", False)
         weights_dir = options.get("weights_dir") or settings.weights_dir
         self._weights_dir = None if weights_dir is None else str(weights_dir)
@@ -93,7 +96,7 @@ class Assembly:
         self._devices = Devices(self._wishes.device, self._offers, self._probes)
         self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         given = _given_options(options, settings.options)
-        self._values = check_options(self._offers, plugins, given)
+        self.plugin_options = check_options(self._offers, plugins, given)
 
     @property
     def cards(self) -> list[ModelCard]:
@@ -111,7 +114,7 @@ class Assembly:
             "metre": metre,
             "demix": self._demix,
             "threads": self._threads,
-            "options": self._values,
+            "options": self.plugin_options,
         }
         prices = MeasuredPrices(offers, devices, card=card, **parameters)
         backends = Backends(

@@ -181,7 +181,7 @@ def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) ->
         earlier = find_earlier(
             json_path,
             analysis.identities,
-            analysis.asked,
+            analysis.outputs,
             activations=options.get("include_activations", False),
             embeddings=options.get("include_embeddings", False),
         )

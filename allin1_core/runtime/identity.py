@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -121,7 +121,7 @@ class Earlier:
 
 def find_earlier(
     json_path: Path,
-    identities: Sequence[Identity],
+    identities: Iterable[Identity],
     outputs: Iterable[str],
     *,
     activations: bool = False,
@@ -163,10 +163,9 @@ def find_earlier(
             )
             return Earlier("current" if is_complete else "incomplete", result)
         differences.append(difference)
-    # What it differs in from a result of its own model says more than that another model might be taken.
-    same = [d for i, d in zip(identities, differences, strict=True) if i.model == found.model]
-    state, reason = (same or differences)[0]
-    return Earlier(state, result, reason)
+    # That it is out of date for one says more than that it is none of another.
+    said = next((d for d in differences if d[0] == "stale"), differences[0])
+    return Earlier(said[0], result, said[1])
 
 
 def refuse_other(json_path: Path, earlier: Earlier) -> None:

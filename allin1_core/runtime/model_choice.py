@@ -116,6 +116,7 @@ class Models:
         self._build = build
         self._separation = separation
         self._engines: dict[str, Engine] = {}
+        self._choices: dict[tuple[type[Any], tuple[str, ...] | None, int], ModelChoice] = {}
         self._lock = threading.RLock()
         self._named = None if named == AUTO_MODEL else find_card(named, cards)
         # Where auto chooses: the model that is better, and the one that can always run.
@@ -129,7 +130,7 @@ class Models:
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """Those that were built."""
+        """Those of the models that may be chosen, as far as they were built."""
         return tuple(self._engines.values())
 
     @property
@@ -158,7 +159,13 @@ class Models:
             usual = self._engine(self._usual)
             if self._better is None:
                 return ModelChoice(usual)
-            return self._choose(self._engine(self._better), usual, start, outputs)
+            better = self._engine(self._better)
+            # What failed since then may decide otherwise.
+            failures = len(better.chooser.failures) + len(usual.chooser.failures)
+            question = (start, outputs, failures)
+            if question not in self._choices:
+                self._choices[question] = self._choose(better, usual, start, outputs)
+            return self._choices[question]
 
     def _choose(
         self, better: Engine, usual: Engine, start: type[Any], outputs: tuple[str, ...] | None
@@ -178,7 +185,8 @@ class Models:
             way = "songs can be separated here" if separates else "the stems were given"
             reason = f"Its weights are on this machine, and {way}."
             return ModelChoice(better, reason, f"From the mix, and faster: -m {other}")
-        if obstacles.weights and (excluded := find_obstacles(usual, start, outputs)):
+        only_weights = bool(obstacles.weights) and not obstacles.other
+        if only_weights and (excluded := find_obstacles(usual, start, outputs)):
             raise _missing(f"{other} cannot be used: {excluded}.", obstacles, name)
         way_out = obstacles.way_out
         return ModelChoice(

@@ -132,7 +132,7 @@ class Session:
             options.get("keep_stems", False),
             path_of(options.get("demix_dir")),
             options.get("overwrite_stems", False),
-            self.engine.backends.options,
+            assembly.plugin_options,
         )
 
     def __enter__(self) -> Session:
@@ -222,32 +222,37 @@ class Session:
         InputError
             If the file cannot be read.
         """
-        choice, start, seconds, space = self._start_of(what, outputs)
+        choice, start = self._start_of(what, outputs)
         card, chooser = choice.card, choice.engine.chooser
-        kind = start if isinstance(start, type) else type(start)
-        if start is None:
-            candidates = chooser.candidates(chooser.request(("demix",), seconds))["demix"]
-            kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
         wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))
-        request = chooser.request(stages_from(kind, wanted, card), seconds, space)
+        if isinstance(start, float):
+            kind = what if isinstance(what, type) else None
+            if kind is None:
+                candidates = chooser.candidates(chooser.request(("demix",), start))["demix"]
+                kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
+            request = chooser.request(stages_from(kind, wanted, card), start)
+            in_blocks = stages_in_blocks(None, start, card)
+            return choice.engine.decide(replace(request, in_blocks=in_blocks))
+        seconds = seconds_of(start)
+        stages = stages_from(type(start), wanted, card)
+        request = chooser.request(stages, seconds, space_of_start(start))
         in_blocks = stages_in_blocks(start, seconds, card)
         return choice.engine.decide(replace(request, in_blocks=in_blocks))
 
     def _start_of(
         self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None
-    ) -> tuple[ModelChoice, Start | type[Any] | None, float, Space]:
-        """The model for `what`; what a run starts from, or its type, or None where only seconds were given; length, place."""
+    ) -> tuple[ModelChoice, Start | float]:
+        """The model for `what`, and what a run starts from: seconds where only a type or a length was given."""
         asked = None if outputs is None else tuple(outputs)
         if what is None or isinstance(what, (int, float)):
             seconds = USUAL_AUDIO_S if what is None else float(what)
-            return self._models.choose(Mix, asked), None, seconds, HOST
+            return self._models.choose(Mix, asked), seconds
         if isinstance(what, type):
-            return self._models.choose(what, asked), what, USUAL_AUDIO_S, HOST
+            return self._models.choose(what, asked), USUAL_AUDIO_S
         if isinstance(what, Track):
             begun = begin_track(what, self._models, self._keeping, asked)
-            return begun.choice, begun.start, seconds_of(begun.start), HOST
-        choice = self._models.choose(type(what), asked)
-        return choice, what, seconds_of(what), space_of_start(what)
+            return begun.choice, begun.start
+        return self._models.choose(type(what), asked), what
 
     def run(
         self,
