@@ -12,10 +12,11 @@ once after an error, or when the next process looks (:func:`restore`, :func:`tid
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from allin1_core.io.leftovers import (
 )
 
 
-def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path] = ()) -> None:
+def replace_together(parts: Sequence[tuple[Part, Path]], removed: Sequence[Path] = ()) -> None:
     """Give each part its final name, the last one last, and remove files that are not to stay beside them.
 
     Parameters
@@ -54,6 +55,10 @@ def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path]
     done = temporary_path(journal)
     with folder_lock(folder):
         _undo(journal)
+        for part, target in parts:
+            _check_kind(target, is_folder=part.path.is_dir())
+        for path in removed:
+            _check_kind(path, is_folder=False)
         try:
             _write_journal(journal, [*targets, *removed])
             for part, target in parts:
@@ -97,6 +102,13 @@ def tidy(folder: Path) -> None:
                         _undo(journal)
         for path in parts:
             remove(path)
+
+
+def _check_kind(target: Path, *, is_folder: bool) -> None:
+    """Refuse to let a file take the place of a folder, or a folder that of a file, as ``rename`` does."""
+    if exists(target) and stat.S_ISDIR(target.lstat().st_mode) != is_folder:
+        number = errno.ENOTDIR if is_folder else errno.EISDIR
+        raise OSError(number, os.strerror(number), str(target))
 
 
 def _write_journal(journal: Path, targets: Sequence[Path]) -> None:
