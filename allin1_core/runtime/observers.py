@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,15 @@ class Observers:
         self._timings_path = timings_path
         self._picture = picture
         self._timings: list[Timing] = []
-        self._one_at_a_time = threading.RLock()
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+
+    @property
+    def _one_at_a_time(self) -> threading.RLock:
+        if self._process != os.getpid():
+            # Another thread may have held the lock when this process was forked; it will never let go of it here.
+            self._lock, self._process = threading.RLock(), os.getpid()
+        return self._lock
 
     def stage_finished(self, track: str, record: StageRecord, ended: float) -> None:
         """A stage of a track has run; it ended at `ended`, in seconds since 1970."""

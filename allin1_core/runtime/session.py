@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from allin1_core.contracts.audio import Mix, Stems
@@ -19,7 +20,14 @@ from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.assembly import SessionOptions, build_engine, path_of
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
-from allin1_core.runtime.plan import Start, Wanted, seconds_of, space_of_start, stages_from
+from allin1_core.runtime.plan import (
+    Start,
+    Wanted,
+    seconds_of,
+    space_of_start,
+    stages_from,
+    stages_in_blocks,
+)
 from allin1_core.runtime.track import Track
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.decision import Decision
@@ -200,7 +208,10 @@ class Session:
                 files = self._keeping.find(kept, wanted, self.engine)
             what = files or MixFile(what.source)
         stages = stages_from(type(what), wanted, self.card)
-        return self.decide(self.request(stages, seconds_of(what), space_of_start(what)))
+        seconds = seconds_of(what)
+        request = self.request(stages, seconds, space_of_start(what))
+        in_blocks = stages_in_blocks(what, seconds, self.card)
+        return self.decide(replace(request, in_blocks=in_blocks))
 
     def run(
         self,
