@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from allin1_core.calibration.precision import (
@@ -168,7 +169,7 @@ class Backends:
 
 
 def create(backend: Backend[Any], setup: Setup) -> Any:
-    """Call the factory of a backend.
+    """Call the factory of a backend, with the defaults of the options that `setup` has no value for.
 
     Raises
     ------
@@ -178,7 +179,8 @@ def create(backend: Backend[Any], setup: Setup) -> Any:
     factory = load_target(backend.target)
     if not callable(factory):
         raise ContractError(f"Its factory {backend.target} is {show(factory)}; wanted a function.")
-    call = factory(setup)
+    defaults = {option.name: option.value for option in backend.options}
+    call = factory(replace(setup, options={**defaults, **setup.options}))
     if not callable(call):
         raise ContractError(
             f"Its factory {backend.target} gave {show(call)}; wanted what can be called."
