@@ -24,6 +24,7 @@ from allin1_core.cli.parameters import (
 
 if TYPE_CHECKING:
     from allin1_core.cli.extras import Extras
+    from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import Track
 
 STEM_OPTIONS = ("bass", "drums", "other", "vocals")
@@ -335,7 +336,7 @@ def command(
                 plugins=plugins,
             )
         )
-        tracks = _renamed(tracks, pattern, session.card.name)
+        tracks = _renamed(tracks, pattern, session)
         reporter = Reporter(
             len(tracks),
             as_json=as_json,
@@ -418,7 +419,7 @@ def _song(path: Path) -> Iterator[Path]:
         yield song
 
 
-def _renamed(tracks: list[Track], pattern: str, model: str) -> list[Track]:
+def _renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
     """Name results by a pattern."""
     from dataclasses import replace
 
@@ -426,12 +427,15 @@ def _renamed(tracks: list[Track], pattern: str, model: str) -> list[Track]:
 
     if pattern == "{name}":
         return tracks
-    try:
-        names = [portable_name(pattern.format(name=t.name, model=model)) for t in tracks]
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise click.BadParameter(
-            "wanted a text with {name} and {model}", param_hint="--name"
-        ) from error
+    names = []
+    for track in tracks:
+        model = session.choose_model(track).card.name if "{model" in pattern else ""
+        try:
+            names.append(portable_name(pattern.format(name=track.name, model=model)))
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise click.BadParameter(
+                "wanted a text with {name} and {model}", param_hint="--name"
+            ) from error
     if len(set(names)) < len({track.name for track in tracks}):
         raise click.BadParameter("several songs would have one name", param_hint="--name")
     return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]

@@ -12,6 +12,7 @@ from allin1_core.errors import Allin1Error, OutputError
 from allin1_core.text import shown
 
 if TYPE_CHECKING:
+    from allin1_core.contracts.result import AnalysisResult
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
@@ -59,6 +60,7 @@ class Reporter:
         self._statuses: Counter[str] = Counter()
         self._codes: set[int] = set()
         self._first_of: dict[str, Track] = {}
+        self._models: set[str] = set()
         if report is not None:
             try:
                 report.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +122,7 @@ class Reporter:
         if result is None:
             return
         if not self._quiet and outcome.status == "done":
+            self._tell_model(result)
             for warning in result.warnings:
                 say(f"allin1: {shown(track.name)}: {shown(warning)}", err=True)
         if self._as_json:
@@ -144,6 +147,14 @@ class Reporter:
                 f"{shown(outcome.written or track.name)}: {bpm}, {len(result.beats)} beats,"
                 f" {len(result.downbeats)} downbeats, {len(result.segments)} segments: {labels}"
             )
+
+    def _tell_model(self, result: AnalysisResult) -> None:
+        """Say which model was chosen where none was named, and how to get the other; once for each."""
+        provenance = result.provenance
+        if provenance is None or not provenance.model_reason or provenance.model in self._models:
+            return
+        self._models.add(provenance.model)
+        say(f"allin1: model {provenance.model}. {provenance.model_reason}", err=True)
 
     def _write(self, outcome: Outcome) -> None:
         if self._report is None or self._path is None:

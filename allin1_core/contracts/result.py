@@ -101,6 +101,8 @@ class Provenance:
         Plugins that changed the result after the last stage, in order.
     identity
         What decides whether the result is up to date; None where the input was no file.
+    model_reason
+        Why this model was chosen, and how to get the other; empty where it was named.
     """
 
     version: str
@@ -112,6 +114,7 @@ class Provenance:
     model_version: str = ""
     postprocessors: tuple[str, ...] = ()
     identity: Identity | None = None
+    model_reason: str = ""
 
 
 @dataclass(frozen=True)

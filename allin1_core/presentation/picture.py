@@ -14,6 +14,7 @@ from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.errors import AudioError, OutputError
+from allin1_core.installing import install_command
 from allin1_core.io.atomic import atomic_path
 from allin1_core.presentation.source import mix_blocks, peaks_of, stem_peak_blocks, stems_of
 
@@ -68,7 +69,7 @@ def check_picture(path: Path) -> None:
     except ImportError as error:
         raise OutputError(
             f"Matplotlib, which draws pictures, cannot be imported ({error}).",
-            remedy='Install it: pip install "allin1-core[viz]"',
+            remedy=f"Install it: {install_command('allin1-core', 'viz')}",
             path=path,
         ) from error
 

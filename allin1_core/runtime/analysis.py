@@ -27,12 +27,17 @@ from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.identity import Source, identity_of, source_of
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.logits_cache import CachedLogits
+from allin1_core.runtime.model_choice import Models
+from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
+from allin1_core.runtime.track_start import TrackStart, begin_track
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from typing_extensions import Unpack
 
 
@@ -61,8 +66,10 @@ class Analysis:
 
     Parameters
     ----------
-    engine
-        What it runs on.
+    models
+        Choose what it runs on.
+    observers
+        Are told what becomes of it.
     keeping
         Where stems are kept.
     track
@@ -77,7 +84,8 @@ class Analysis:
 
     def __init__(
         self,
-        engine: Engine,
+        models: Models,
+        observers: Observers,
         keeping: Keeping,
         track: Track,
         *,
@@ -86,74 +94,82 @@ class Analysis:
         **options: Unpack[ResultOptions],
     ) -> None:
         self.track = track
-        self._engine = engine
+        self._models = models
+        self._observers = observers
         self._keeping = keeping
         self._options = options
         self._progress = progress
         self._songs = songs
-        self._pipeline = Pipeline(engine)
+        # Known when the track is read.
+        self._start: TrackStart | None = None
+        self._pipeline: Pipeline
         self._keep: StemsToKeep | None = None
-        self._is_kept = False
-        self._source: Source | None = None
+        self._sources: dict[str, Source] = {}
         self._cached: CachedLogits | None = None
         self._earlier: AnalysisResult | None = None
 
     @property
-    def identity(self) -> Identity:
-        """What the result would be a result of; the files are read for it once.
+    def identities(self) -> list[Identity]:
+        """What the result may be a result of, one for each model that may be chosen; the files are read for it once.
 
         Raises
         ------
         InputError
             A file cannot be read.
         """
-        if self._source is None:
-            self._source = source_of(self.track, self._engine.card)
-        return identity_of(self._engine, self._source)
+        engines = self._models.eligible
+        return [identity_of(engine, self._source(engine.card)) for engine in engines]
 
     @property
-    def outputs(self) -> tuple[str, ...]:
-        """What is looked for: what was asked for, and what the result of an earlier run has."""
-        asked = outputs_of(self._engine.card, self._options.get("only"))
-        has = () if self._earlier is None else _outputs_in(self._earlier)
-        return tuple(name for name in self._engine.card.outputs if name in {*asked, *has})
+    def asked(self) -> tuple[str, ...]:
+        """What was asked for: ``beats``, ``sections``."""
+        return outputs_of(self._models.eligible[-1].card, self._options.get("only"))
 
     def lacks_kept_stems(self) -> bool:
         """Whether the stems of the song are to be kept, and are not yet."""
-        if not self._keeping.keeps_new or self._engine.card.takes == "mix":
+        if not self._keeping.keeps_new or self.track.find_stems() is not None:
             return False
-        kept = self._keeping.place_of(self.track)
-        if kept is None or self.track.find_stems() is not None:
-            return False
-        return self._keeping.find(kept, self._wanted(), self._engine) is None
+        start = self._begun()
+        return start.choice.card.takes == "stems" and start.kept is not None and not start.is_kept
 
     def add_to(self, earlier: AnalysisResult) -> None:
         """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
         self._earlier = earlier
 
+    def _source(self, card: ModelCard) -> Source:
+        if card.takes not in self._sources:
+            self._sources[card.takes] = source_of(self.track, card)
+        return self._sources[card.takes]
+
+    def _begun(self) -> TrackStart:
+        if self._start is None:
+            only = self._options.get("only")
+            outputs = None if only is None else (only,)
+            self._start = begin_track(self.track, self._models, self._keeping, outputs)
+        return self._start
+
     def read(self) -> None:
-        """Read the song or its stems, unless they are so long that they are to be read in blocks.
+        """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
 
         Stems that an earlier run kept are used where they are what this one would make.
         """
-        track = self.track
         with self._reporting_failure():
-            wanted, identity = self._wanted(), self.identity  # before the files are read
-            if self._may_use_cache():
-                self._cached = self._engine.cache.find(identity)
+            start = self._begun()
+            engine = start.choice.engine
+            outputs_of(engine.card, self._options.get("only"))
+            # Before the files are read: they may change meanwhile.
+            identity = identity_of(engine, self._source(engine.card))
+            self._pipeline = Pipeline(engine)
+            if self._may_use_cache(engine):
+                self._cached = engine.cache.find(identity)
             if self._cached is not None:
                 self._pipeline.read(self._cached.logits)
                 return
-            files = track.find_stems()
-            if files is None:
-                kept = self._keeping.place_of(track)
-                files = None if kept is None else self._keeping.find(kept, wanted, self._engine)
-                self._is_kept = files is not None
-                if kept is not None and files is None and self._keeping.keeps_new:
-                    length = MixFile(track.source).duration_s
-                    kept.check(overwrite=self._keeping.overwrite, seconds=length)
-                    self._keep = kept
-            self._pipeline.read(files or MixFile(track.source))
+            if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
+                length = MixFile(self.track.source).duration_s
+                start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
+                self._keep = start.kept
+            self._pipeline.read(start.start)
 
     def begin(self) -> None:
         """Run the stages, up to what may be left for :meth:`finish`."""
@@ -175,18 +191,28 @@ class Analysis:
         """Run what is left, and put the result together."""
         with self._reporting_failure():
             result = self._result(self._pipeline.finish())
-            result = self._engine.observers.postprocess(self.track.name, result)
-        self._engine.observers.track_finished(self.track.name, result)
+            result = self._observers.postprocess(self.track.name, result)
+        self._observers.track_finished(self.track.name, result)
         return result
+
+    @property
+    def _card(self) -> ModelCard:
+        return self._begun().choice.card
+
+    @property
+    def _outputs(self) -> tuple[str, ...]:
+        """What is looked for: what was asked for, and what the result of an earlier run has."""
+        asked = outputs_of(self._card, self._options.get("only"))
+        has = () if self._earlier is None else _outputs_in(self._earlier)
+        return tuple(name for name in self._card.outputs if name in {*asked, *has})
 
     @property
     def _wants_activations(self) -> bool:
         has = self._earlier is not None and self._earlier.activations is not None
         return has or self._options.get("include_activations", False)
 
-    def _may_use_cache(self) -> bool:
+    def _may_use_cache(self, engine: Engine) -> bool:
         """Whether logits of an earlier run would do: not where it is asked how, or for what lies before them."""
-        engine = self._engine
         return (
             engine.cache.is_used
             and not self._options.get("include_embeddings")
@@ -198,22 +224,23 @@ class Analysis:
         )
 
     def _wanted(self) -> Wanted:
-        logits = self._wants_activations or self._engine.cache.is_used
-        outputs = frozenset([*self.outputs, *(["logits"] if logits else [])])
+        logits = self._wants_activations or self._begun().choice.engine.cache.is_used
+        outputs = frozenset([*self._outputs, *(["logits"] if logits else [])])
         return Wanted(outputs, self._options.get("include_embeddings", False))
 
     def _result(self, run: Run) -> AnalysisResult:
-        card, outputs = self._engine.card, self.outputs
+        start = self._begun()
+        engine, card, outputs = start.choice.engine, start.choice.card, self._outputs
         source, warnings = run.input, [*run.warnings]
-        identity = self._checked_identity(warnings)
+        identity = self._checked_identity(engine, warnings)
         logits = run.products.logits
         if self._cached is not None:
             source = {**self._cached.input, "cached": "logits"}
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
-            self._engine.cache.keep(identity, logits, run.input, run.warnings)
+            engine.cache.keep(identity, logits, run.input, run.warnings)
         parameters = self._keeping.parameters
-        if self._is_kept or any(record.stages == ("demix",) for record in run.records):
+        if start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
             if parameters.random_seed is not None:
                 warnings.append(
@@ -222,7 +249,7 @@ class Analysis:
                 )
         if self._keep is not None and self._keep.problem is not None:
             warnings.append(str(self._keep.problem))
-        if self._is_kept:
+        if start.is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
             name = run.records[0].backend
@@ -233,7 +260,7 @@ class Analysis:
         with_activations = self._wants_activations
         embeddings = logits.embeddings if logits is not None else None
         if not self._options.get("include_embeddings"):
-            embeddings = None if self._earlier is None else self._earlier.embeddings
+            embeddings = self._kept_embeddings(card)
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -261,14 +288,22 @@ class Analysis:
                 outputs=outputs,
                 identity=identity,
                 model_version=card.version,
+                model_reason=str(start.choice),
             ),
         )
 
-    def _checked_identity(self, warnings: list[str]) -> Identity | None:
+    def _kept_embeddings(self, card: ModelCard) -> NDArray[np.float32] | None:
+        """Embeddings of an earlier result, where they are of the same model."""
+        earlier = self._earlier
+        if earlier is None or earlier.provenance is None or earlier.provenance.model != card.name:
+            return None
+        return earlier.embeddings
+
+    def _checked_identity(self, engine: Engine, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
-        identity = self.identity
-        if self._source is not None and self._source.still_holds():
-            return identity
+        source = self._source(engine.card)
+        if source.still_holds():
+            return identity_of(engine, source)
         warnings.append("The audio changed while it was analysed; analyse it again.")
         return None
 
@@ -278,7 +313,7 @@ class Analysis:
         try:
             yield
         except Exception as error:
-            self._engine.observers.track_finished(self.track.name, error=error)
+            self._observers.track_finished(self.track.name, error=error)
             raise
 
 

@@ -46,6 +46,8 @@ class Backends:
         Folder to look for weights in first.
     separators
         Separation models whose files the core finds, by name.
+    may_download
+        Whether files of weights that are not here are fetched.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Backends:
         options: OptionValues,
         weights_dir: str | None,
         separators: Mapping[str, SeparatorCard],
+        may_download: bool = True,
     ) -> None:
         self.card = card
         self.metre = metre
@@ -67,7 +70,8 @@ class Backends:
         self.threads = threads
         self.options = options
         self.weights_dir = weights_dir
-        self._separators = separators
+        self.separators = separators
+        self.may_download = may_download
         self._devices = devices
         self._prices = prices
         self._callables: dict[tuple[Stage, str], Any] = {}
@@ -120,7 +124,12 @@ class Backends:
         )
 
     def _separator_files(self) -> tuple[WeightsContent, ...]:
-        return read_separator(self.demix.model, self._separators, weights_dir=self.weights_dir)
+        return read_separator(
+            self.demix.model,
+            self.separators,
+            weights_dir=self.weights_dir,
+            download=self.may_download,
+        )
 
     def model(self) -> Model:
         """The model with its parameters, loaded at the first call.
@@ -131,7 +140,9 @@ class Backends:
             If they are missing, damaged, or cannot be fetched.
         """
         if self._model is None:
-            self._model = load_model(self.card, weights_dir=self.weights_dir)
+            self._model = load_model(
+                self.card, weights_dir=self.weights_dir, download=self.may_download
+            )
         return self._model
 
     def drop(self, candidate: Candidate) -> None:

@@ -180,8 +180,8 @@ def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) ->
     try:
         earlier = find_earlier(
             json_path,
-            [analysis.identity],
-            analysis.outputs,
+            analysis.identities,
+            analysis.asked,
             activations=options.get("include_activations", False),
             embeddings=options.get("include_embeddings", False),
         )

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -121,7 +121,7 @@ class Earlier:
 
 def find_earlier(
     json_path: Path,
-    identities: Iterable[Identity],
+    identities: Sequence[Identity],
     outputs: Iterable[str],
     *,
     activations: bool = False,
@@ -163,7 +163,10 @@ def find_earlier(
             )
             return Earlier("current" if is_complete else "incomplete", result)
         differences.append(difference)
-    return Earlier(differences[0][0], result, differences[0][1])
+    # What it differs in from a result of its own model says more than that another model might be taken.
+    same = [d for i, d in zip(identities, differences, strict=True) if i.model == found.model]
+    state, reason = (same or differences)[0]
+    return Earlier(state, result, reason)
 
 
 def refuse_other(json_path: Path, earlier: Earlier) -> None:

@@ -30,8 +30,6 @@ class Observers:
     ----------
     plugins
         Whose hooks are called.
-    model
-        Name of the model, for the timings.
     timings_path, picture
         Files for the timings, as lines of JSON and as a picture; None for none.
 
@@ -44,14 +42,12 @@ class Observers:
     def __init__(
         self,
         plugins: Plugins,
-        model: str,
         timings_path: Path | None = None,
         picture: Path | None = None,
     ) -> None:
         if picture is not None:
             check_picture(picture)
         self._plugins = plugins
-        self._model = model
         self._timings_path = timings_path
         self._picture = picture
         self._timings: list[Timing] = []
@@ -65,9 +61,9 @@ class Observers:
             self._lock, self._process = threading.RLock(), os.getpid()
         return self._lock
 
-    def stage_finished(self, track: str, record: StageRecord, ended: float) -> None:
-        """A stage of a track has run; it ended at `ended`, in seconds since 1970."""
-        timing = timing_of(record, ended=ended, model=self._model, track=track)
+    def stage_finished(self, track: str, record: StageRecord, ended: float, model: str) -> None:
+        """A stage of a track has run, with that model; it ended at `ended`, in seconds since 1970."""
+        timing = timing_of(record, ended=ended, model=model, track=track)
         with self._one_at_a_time:
             if self._picture is not None:
                 self._timings.append(timing)

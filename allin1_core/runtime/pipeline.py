@@ -280,7 +280,9 @@ class Pipeline:
             copies=tuple(f"{b.source} to {b.destination}" for b in ran.bridges),
         )
         self._run.records.append(record)
-        self._engine.observers.stage_finished(self._track, record, ran.ended)
+        self._engine.observers.stage_finished(
+            self._track, record, ran.ended, self._engine.card.name
+        )
 
     def _hand_over(self, candidate: Candidate, error: BaseException) -> None:
         """Exclude a backend that failed, and say so once; raise if the user had named it.

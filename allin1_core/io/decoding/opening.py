@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from allin1_core.errors import AudioError, brief
+from allin1_core.installing import install_command
 from allin1_core.io.decoding import flac, libsndfile, mp3, ogg
 from allin1_core.io.decoding.reader import Reader
 from allin1_core.io.decoding.source import Source
@@ -38,8 +39,8 @@ def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool
         source.close()
         raise AudioError(
             f"is not audio that {libsndfile.version()} can read.",
-            remedy="If it is audio, 'pip install allin1-core[av]' to read more formats,"
-            " or convert it to WAV or FLAC.",
+            remedy="If it is audio, convert it to WAV or FLAC, or install PyAV to read more formats:"
+            f" {install_command('allin1-core', 'av')}",
             path=source.path,
         )
     return reader
