@@ -12,6 +12,7 @@ once after an error, or when the next process looks (:func:`restore`, :func:`tid
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -48,6 +49,10 @@ def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path]
     OSError
         It could not be done, and the earlier state is back. Where even that failed, it is put back at the next start.
     """
+    for part, target in parts:
+        # Renaming says so by itself; here the earlier one is put aside first, and would be gone.
+        if target.is_dir() and not target.is_symlink() and not part.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(target))
     main = parts[-1][1]
     folder, journal = main.parent, journal_path(main)
     targets = [target for _, target in parts]

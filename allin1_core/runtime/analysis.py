@@ -118,6 +118,15 @@ class Analysis:
         has = () if self._earlier is None else _outputs_in(self._earlier)
         return tuple(name for name in self._engine.card.outputs if name in {*asked, *has})
 
+    def lacks_kept_stems(self) -> bool:
+        """Whether the stems of the song are to be kept, and are not yet."""
+        if not self._keeping.keeps_new or self._engine.card.takes == "mix":
+            return False
+        kept = self._keeping.place_of(self.track)
+        if kept is None or self.track.find_stems() is not None:
+            return False
+        return self._keeping.find(kept, self._wanted(), self._engine) is None
+
     def add_to(self, earlier: AnalysisResult) -> None:
         """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
         self._earlier = earlier

@@ -191,11 +191,11 @@ def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) ->
     except OutputError:
         return None  # whether it may be replaced is decided for anything that has the name
     refuse_other(json_path, earlier)
-    if earlier.state == "current":
+    if earlier.state == "current" and not analysis.lacks_kept_stems():
         return Outcome(analysis.track, earlier.result, written=json_path, status="skipped")
     if earlier.state == "foreign":
         return Outcome(analysis.track, earlier.result, written=json_path, status="kept")
-    if earlier.state == "incomplete":
+    if earlier.state in ("current", "incomplete"):
         analysis.add_to(load_result(json_path))
     return None
 

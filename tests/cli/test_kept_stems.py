@@ -56,7 +56,8 @@ def test_stems_are_kept_where_said_and_used_again(command, tmp_path):
     assert run([*words, "--demix-dir", "mine"]) == 0
     assert run([*words, "-k"]) == 0
     assert len(calls) == 3
-    assert run([*words, "-k", "--demix-seed", "3"]) == 0
+    assert run([*words, "-k", "--demix-seed", "3"]) == 6  # other options, the same name
+    assert run([*words, "-k", "--demix-seed", "3", "-o", "other"]) == 0
     assert len(calls) == 4
 
 

@@ -106,3 +106,13 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "notes.txt").stat().st_mode) == 0o640
+
+
+def test_a_folder_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    folder = tmp_path / "a.pdf"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="directory"), atomic_path(folder) as path:
+        path.write_text("new")
+    assert (folder / "mine.txt").read_text() == "mine"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.pdf"]
