@@ -155,12 +155,7 @@ class WorkerProcess:
                 process.terminate()
         deadline = time.monotonic() + _GRACE_S
         for process in processes:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-        for process in processes:
-            _release(process)
+            _release(process, max(0.0, deadline - time.monotonic()))
 
     def _stopped(self) -> subprocess.Popen[bytes] | None:
         with self._starting:
@@ -184,7 +179,7 @@ class WorkerProcess:
         assert process.stdout is not None
         while True:
             try:
-                kind, content = pickle.load(process.stdout)  # noqa: S301 - our own process
+                kind, content = pickle.load(process.stdout)
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
                 raise self._ended(process) from error
             if kind == "done":
@@ -204,15 +199,15 @@ class WorkerProcess:
 
     def _ended(self, process: subprocess.Popen[bytes]) -> WorkerEnded:
         # It may still be in the middle of dying, or may have closed its output alone.
-        try:
-            process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        _release(process)
+        _release(process, _GRACE_S)
         return WorkerEnded(process.returncode)
 
 
-def _release(process: subprocess.Popen[bytes]) -> None:
+def _release(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
     process.wait()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
@@ -256,14 +251,21 @@ class _ToParent(logging.handlers.QueueHandler):
 def main() -> None:
     """Be a worker: make a session, and analyse tracks until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _work()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _work() -> None:
     jobs_in = sys.stdin.buffer
     channel = _Channel(_reserved_stdout())
     from allin1_core.plugins.loading import load_plugins
     from allin1_core.runtime.batch import run_batch
     from allin1_core.runtime.session import Session
 
-    recipe, level = pickle.load(jobs_in)  # noqa: S301 - from the parent
+    recipe, level = pickle.load(jobs_in)
     logger = logging.getLogger()
     logger.handlers = [_ToParent(channel)]
     logger.setLevel(level)
@@ -297,14 +299,12 @@ def _jobs(stream: IO[bytes]) -> Iterable[tuple[Track, dict[str, Any]]]:
     is_busy = False
 
     def read() -> None:
-        while True:
-            try:
-                came.put(pickle.load(stream))  # noqa: S301 - from the parent
-            except (EOFError, OSError, pickle.UnpicklingError):
-                came.put(None)
-                if is_busy:
-                    _thread.interrupt_main(signal.SIGTERM)
-                return
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                came.put(pickle.load(stream))
+        came.put(None)
+        if is_busy:
+            _interrupt_main_thread()
 
     threading.Thread(target=read, daemon=True).start()
     while (job := came.get()) is not None:
@@ -313,8 +313,17 @@ def _jobs(stream: IO[bytes]) -> Iterable[tuple[Track, dict[str, Any]]]:
         is_busy = False
 
 
-def _leave(number: int, frame: Any) -> None:
-    raise SystemExit(128 + number)
+def _interrupt_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):
+        # It wakes the thread where it waits, too.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    else:
+        _thread.interrupt_main(signal.SIGTERM)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    # As Ctrl-C: SystemExit would be taken for a failure of a plugin.
+    raise KeyboardInterrupt
 
 
 def _reserved_stdout() -> IO[bytes]:
