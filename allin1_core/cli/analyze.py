@@ -344,7 +344,7 @@ def command(
         jobs = rest.pop("jobs") or max(1, len(devices))
         options["metre"] = _metre(rest)
         session = stack.enter_context(Session(**options, plugins=plugins))
-        tracks = _renamed(tracks, pattern, session.card.name)
+        tracks = _renamed(tracks, pattern, session)
         reporter = Reporter(
             len(tracks),
             as_json=as_json,
@@ -443,7 +443,17 @@ def _song(path: Path) -> Iterator[Path]:
         yield song
 
 
-def _renamed(tracks: list[Track], pattern: str, model: str) -> list[Track]:
+def _model_of(track: Track, session: Session) -> str:
+    """Name of the model for a track; where its files cannot be read, as its analysis will say, that for any song."""
+    from allin1_core.errors import Allin1Error
+
+    try:
+        return session.choose_model(track).card.name
+    except Allin1Error:
+        return session.card.name
+
+
+def _renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
     """Name results by a pattern."""
     from dataclasses import replace
 
@@ -452,7 +462,12 @@ def _renamed(tracks: list[Track], pattern: str, model: str) -> list[Track]:
     if pattern == "{name}":
         return tracks
     try:
-        names = [portable_name(pattern.format(name=t.name, model=model)) for t in tracks]
+        pattern.format(name="", model="")
+        models = [_model_of(t, session) if "{model" in pattern else "" for t in tracks]
+        names = [
+            portable_name(pattern.format(name=track.name, model=model))
+            for track, model in zip(tracks, models, strict=True)
+        ]
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise click.BadParameter(
             "wanted a text with {name} and {model}", param_hint="--name"

@@ -12,6 +12,7 @@ from allin1_core.errors import Allin1Error, OutputError
 from allin1_core.text import shown
 
 if TYPE_CHECKING:
+    from allin1_core.contracts.result import AnalysisResult
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
@@ -58,6 +59,7 @@ class Reporter:
         self._report: IO[str] | None = None
         self._statuses: Counter[str] = Counter()
         self._codes: set[int] = set()
+        self._models_told: set[str] = set()
         self._first_of: dict[str, Track] = {}
         if report is not None:
             try:
@@ -120,6 +122,7 @@ class Reporter:
         if result is None:
             return
         if not self._quiet and outcome.status == "done":
+            self._tell_model(result)
             for warning in result.warnings:
                 say(f"allin1: {shown(track.name)}: {shown(warning)}", err=True)
         if self._as_json:
@@ -144,6 +147,13 @@ class Reporter:
                 f"{shown(outcome.written or track.name)}: {bpm}, {len(result.beats)} beats,"
                 f" {len(result.downbeats)} downbeats, {len(result.segments)} segments: {labels}"
             )
+
+    def _tell_model(self, result: AnalysisResult) -> None:
+        """Say once which model was chosen where none was named, and how to get the other."""
+        provenance = result.provenance
+        if provenance is not None and provenance.model_reason not in ("", *self._models_told):
+            self._models_told.add(provenance.model_reason)
+            say(f"allin1: model {provenance.model}. {provenance.model_reason}", err=True)
 
     def _write(self, outcome: Outcome) -> None:
         if self._report is None or self._path is None:

@@ -230,7 +230,7 @@ def _up_to_date(analysis: Analysis, json_path: Path, options: ResultOptions) -> 
 def _find_earlier(analysis: Analysis, json_path: Path, options: ResultOptions) -> Earlier:
     return find_earlier(
         json_path,
-        [analysis.identity],
+        analysis.identities,
         analysis.outputs,
         activations=options.get("include_activations", False),
         embeddings=options.get("include_embeddings", False),
