@@ -24,6 +24,7 @@ from allin1_core.cli.parameters import (
 
 if TYPE_CHECKING:
     from allin1_core.cli.extras import Extras
+    from allin1_core.runtime.executors import Executor
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import Track
 
@@ -134,7 +135,7 @@ def _stem_options(function: Any) -> Any:
 @click.option(
     "-d",
     "--device",
-    help="cpu, cuda, cuda:1, mps … for the stages that can run there.  [default: auto]",
+    help="cpu, cuda, cuda:1, mps … for the stages that can run there; cuda:0,1 for a process on each.  [default: auto]",
 )
 @backend_option
 @plugin_option
@@ -254,6 +255,13 @@ def _stem_options(function: Any) -> Any:
     help="Folder of kept stems; those of the same song and parameters are used again, with or without -k."
     "  [default with -k: demix]",
 )
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that share the songs, and the threads of the CPU.  [default: one a device]",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
 @click.option(
     "--guard",
@@ -312,7 +320,7 @@ def command(
     from allin1_core.api import spectrogram_choice
     from allin1_core.cli.progress import show_progress
     from allin1_core.cli.reporting import Reporter
-    from allin1_core.runtime.batch import run_batch
+    from allin1_core.runtime.executors import parse_devices
     from allin1_core.runtime.session import Session
 
     stems = {name: rest.pop(f"stems_{name}") for name in STEM_OPTIONS}
@@ -324,18 +332,18 @@ def command(
     with ExitStack() as stack:
         songs = [stack.enter_context(_song(path)) for path in _songs(paths, lists, include)]
         tracks = _tracks(ctx, songs, stems_dirs, stems)
-        options: dict[str, Any] = {name: rest.pop(name) for name in _SESSION_OPTIONS}
-        session = stack.enter_context(
-            Session(
-                **options,
-                backends=spectrogram_choice(dict(backends), spec_backend),
-                plugin_options=by_plugin(plugin_options),
-                demix=_demix(rest),
-                metre=_metre(rest),
-                overwrite_stems="demix" in overwrite,
-                plugins=plugins,
-            )
-        )
+        options: dict[str, Any] = {
+            **{name: rest.pop(name) for name in _SESSION_OPTIONS},
+            "backends": spectrogram_choice(dict(backends), spec_backend),
+            "plugin_options": by_plugin(plugin_options),
+            "demix": _demix(rest),
+            "overwrite_stems": "demix" in overwrite,
+        }
+        devices = parse_devices(options["device"]) if options["device"] else ()
+        options["device"] = devices[0] if devices else None
+        jobs = rest.pop("jobs") or max(1, len(devices))
+        options["metre"] = _metre(rest)
+        session = stack.enter_context(Session(**options, plugins=plugins))
         tracks = _renamed(tracks, pattern, session)
         reporter = Reporter(
             len(tracks),
@@ -345,8 +353,7 @@ def command(
             report=report,
         )
         with show_progress(tracks, enabled=not (quiet or as_json)) as progress:
-            outcomes = run_batch(
-                session,
+            outcomes = _executor(ctx, session, options, jobs, devices).run(
                 tracks,
                 out_dir=out_dir,
                 overwrite="json" in overwrite,
@@ -363,6 +370,23 @@ def command(
             reporter.add_error(error, tracks[-1])
         reporter.finish()
     ctx.exit(reporter.exit_status)
+
+
+def _executor(
+    ctx: click.Context, session: Session, options: dict[str, Any], jobs: int, devices: Sequence[str]
+) -> Executor:
+    """Who runs the batch. Processes make sessions like `session`, which is not used then."""
+    from allin1_core.runtime.executors import InProcess, InWorkers
+    from allin1_core.runtime.worker_process import SessionRecipe
+
+    if jobs == 1:
+        return InProcess(session)
+    group = ctx.find_root().obj or {}
+    named = dict(options)
+    recipe = SessionRecipe(
+        named.pop("model"), named, tuple(group.get("block", ())), group.get("strict")
+    )
+    return InWorkers(recipe, jobs, devices)
 
 
 def _extras(

@@ -228,3 +228,9 @@ class AnalysisResult:
     provenance: Provenance | None = None
     alternatives: list[TempoAlternative] = field(default_factory=list)
     tempo: Tempo | None = None
+
+    def _repr_html_(self) -> str:
+        """Show the result in a notebook."""
+        from allin1_core.contracts.notebook import html_of
+
+        return html_of(self)

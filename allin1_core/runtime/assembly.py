@@ -94,6 +94,7 @@ class Assembly:
         self._wishes = _wishes(options, settings.device, settings.parity, settings.choices)
         self._probes = Probes()
         self._devices = Devices(self._wishes.device, self._offers, self._probes)
+        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         given = _given_options(options, settings.options)
         self.plugin_options = check_options(self._offers, plugins, given)
 

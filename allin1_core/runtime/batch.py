@@ -75,6 +75,7 @@ def run_batch(
     out_dir: Path | None = None,
     overwrite: bool = False,
     progress: Callable[[int, str, float], None] | None = None,
+    songs: int | None = None,
     **options: Unpack[ResultOptions],
 ) -> Iterator[Outcome]:
     """Analyse `tracks` and give their outcomes in order.
@@ -96,6 +97,8 @@ def run_batch(
     progress
         Told the track's index, the running stage, and the fraction of the track that is done; by one thread at a
         time, not always the same.
+    songs
+        Songs that the session will analyse in all, as far as is known, for the price of its set-up; None for `tracks`.
     options
         What the results shall hold, as in :class:`~allin1_core.runtime.analysis.ResultOptions`.
 
@@ -119,7 +122,7 @@ def run_batch(
                     progress(index, stage, fraction)
 
         began[index] = time.perf_counter()
-        analysis = session.analysis(track, progress=tell, songs=len(tracks), **options)
+        analysis = session.analysis(track, progress=tell, songs=songs or len(tracks), **options)
         try:
             if out_dir is not None:
                 if not overwrite:

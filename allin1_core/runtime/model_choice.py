@@ -133,6 +133,13 @@ class Models:
         """Those of the models that may be chosen, as far as they were built."""
         return tuple(self._engines.values())
 
+    @property
+    def eligible(self) -> tuple[Engine, ...]:
+        """Those of the models that may be chosen, the better first."""
+        with self._lock:
+            cards = [self._usual] if self._better is None else [self._better, self._usual]
+            return tuple(self._engine(card) for card in cards)
+
     def choose(self, start: type[Any], outputs: tuple[str, ...] | None = None) -> ModelChoice:
         """Choose the model for a run.
 

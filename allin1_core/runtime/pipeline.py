@@ -246,7 +246,8 @@ class Pipeline:
         if is_streamed(held.record, steps):
             return stream_steps(job, steps, candidates, held, work)
         if held.is_file and not is_in_blocks(held.record, step, self._engine.card):
-            held = self._holdings.read(takes(step.backend.stage, self._engine.card))
+            with work.of(None):  # reading is no backend's work
+                held = self._holdings.read(takes(step.backend.stage, self._engine.card))
         return [run_step(job, step, candidates[0], held)]
 
     def _take(self, ran: Ran) -> None:

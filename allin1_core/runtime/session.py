@@ -230,7 +230,9 @@ class Session:
             if kind is None:
                 candidates = chooser.candidates(chooser.request(("demix",), start))["demix"]
                 kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
-            return choice.engine.decide(chooser.request(stages_from(kind, wanted, card), start))
+            request = chooser.request(stages_from(kind, wanted, card), start)
+            in_blocks = stages_in_blocks(None, start, card)
+            return choice.engine.decide(replace(request, in_blocks=in_blocks))
         seconds = seconds_of(start)
         stages = stages_from(type(start), wanted, card)
         request = chooser.request(stages, seconds, space_of_start(start))

@@ -70,6 +70,19 @@ def test_a_journal_that_was_hardly_begun_changes_nothing(tmp_path: Path) -> None
         assert target.read_text() == "old"
 
 
+def test_a_folder_that_somebody_made_since_is_not_removed(tmp_path: Path) -> None:
+    journal = journal_path(tmp_path / "song")
+    for part in ("was", "new"):
+        for kind in ("was", "new"):
+            (journal / kind).mkdir(parents=True)
+        (journal / part / "song").mkdir()
+        (tmp_path / "song").mkdir(exist_ok=True)
+        (tmp_path / "song" / "mine.txt").write_text("mine")
+        tidy(tmp_path)
+        assert names(tmp_path) == ["song"]
+        assert (tmp_path / "song" / "mine.txt").read_text() == "mine"
+
+
 def test_without_locks_only_what_is_old_is_taken_for_left_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

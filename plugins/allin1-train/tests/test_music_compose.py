@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from allin1_train.music import Song, compose
 from allin1_train.music.arrangement import Arrangement
 from allin1_train.music.chance import Chance

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from allin1_train.music import Song, SoundFont, compose, render
 from allin1_train.music.audio import RATE, one_pole, steps
 from allin1_train.music.drumkit import Kit

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from allin1_train import songs
 from allin1_train.songs import LABELS, main, write_songs
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from allin1_train.views import BANDS, log_bands, running_median, views
 
 

@@ -1,23 +1,28 @@
 """Neighbourhood attention in plain PyTorch: along time by shifted slices, across instruments by blocks of frames."""
 
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 CHANNELS, HEADS, KEYS = 24, 2, 5
 
 
-def projected(own: nn.Module, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def projected(own: Any, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries (scaled), keys and values, [..., 2, 12] each, by one product."""
     maps = own.query, own.key, own.value
-    qkv = F.linear(y, torch.cat([m.weight for m in maps]), torch.cat([m.bias for m in maps]))
+    qkv = functional.linear(
+        y, torch.cat([m.weight for m in maps]), torch.cat([m.bias for m in maps])
+    )
     q, k, v = qkv.unflatten(-1, (3, HEADS, CHANNELS // HEADS)).unbind(-3)
     return q * (CHANNELS // HEADS) ** -0.5, k, v
 
 
-def along_time(own: nn.Module, y: Tensor, dilation: int, length: int) -> Tensor:
+def along_time(own: Any, y: Tensor, dilation: int, length: int) -> Tensor:
     """Attention of every instrument along time.
 
     Parameters
@@ -35,11 +40,13 @@ def along_time(own: nn.Module, y: Tensor, dilation: int, length: int) -> Tensor:
     Tensor [B, 4, T, 24]
     """
     total = y.shape[2]
-    q, k, v = projected(own, F.pad(y, (0, 0, 0, length - total)) if length > total else y)
-    return ShiftedSlices.apply(q, k, v, own.rpb.T.to(q.dtype), dilation)[:, :, :total].flatten(-2)
+    q, k, v = projected(own, functional.pad(y, (0, 0, 0, length - total)) if length > total else y)
+    attend: Any = ShiftedSlices.apply
+    out: Tensor = attend(q, k, v, own.rpb.T.to(q.dtype), dilation)[:, :, :total].flatten(-2)
+    return out
 
 
-def regions(d: int, x: Tensor, queries: bool):
+def regions(d: int, x: Tensor, queries: bool) -> tuple[Any, Any, Any]:
     """Views of x [B, 4, T, heads, 12] for the three groups of queries that share the form of their window.
 
     The middle: windows centred. The first and the last 2d queries, as two rows of d, which see the same five rows of keys.
@@ -55,7 +62,7 @@ def regions(d: int, x: Tensor, queries: bool):
     return [x[:, :, j * d : j * d + m] for j in range(KEYS)], first, last
 
 
-def bias_rows(j: int):
+def bias_rows(j: int) -> tuple[Any, Any, Any]:
     """Row(s) of the bias [9, heads] for key j of each region."""
     return slice(j + 2, j + 3), [4 + j, 3 + j], [1 + j, j]
 
@@ -64,9 +71,13 @@ class ShiftedSlices(torch.autograd.Function):
     """Attention along time; its own gradient, as that of a slice would fill a whole tensor with zeros every time."""
 
     @staticmethod
-    def forward(ctx, q, k, v, bias, d):
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, d: int) -> Tensor:
+        """Attend; biases are [9, heads]."""
         out, weights = torch.empty_like(q, memory_format=torch.contiguous_format), []
-        each = (regions(d, x, queries) for x, queries in ((q, True), (k, False), (v, False), (out, True)))
+        each = (
+            regions(d, x, queries)
+            for x, queries in ((q, True), (k, False), (v, False), (out, True))
+        )
         for i, (query, keys, values, o) in enumerate(zip(*each, strict=True)):
             scores = []
             for j in range(KEYS):
@@ -82,7 +93,8 @@ class ShiftedSlices(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        """Give the gradients of queries, keys, values and biases."""
         q, k, v, bias, *weights = ctx.saved_tensors
         d = ctx.d
         dq, dk, dv = (torch.zeros(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
@@ -111,7 +123,7 @@ class ShiftedSlices(torch.autograd.Function):
         return dq, dk, dv, dbias.to(bias.dtype), None
 
 
-def across_instruments(own: nn.Module, y: Tensor) -> Tensor:
+def across_instruments(own: Any, y: Tensor) -> Tensor:
     """Attention over five instruments, the fifth all zeros, and five frames, in blocks of four frames.
 
     Parameters
@@ -126,17 +138,21 @@ def across_instruments(own: nn.Module, y: Tensor) -> Tensor:
     Tensor [B, 4, T, 24]
     """
     batch, insts, total, _ = y.shape
-    q, k, v = projected(own, F.pad(y, (0, 0, 0, 0, 0, 1)))
+    q, k, v = projected(own, functional.pad(y, (0, 0, 0, 0, 0, 1)))
     blocks = total // 4
     q = q[:, :insts].reshape(batch, insts, blocks, 4, HEADS, -1).permute(0, 2, 4, 1, 3, 5)
     q = q.flatten(3, 4)  # [B, blocks, heads, 16, 12]
     k, v = (
-        F.pad(x, (0, 0, 0, 0, 2, 2)).unfold(2, 8, 4).permute(0, 2, 3, 1, 5, 4).flatten(3, 4)
+        functional.pad(x, (0, 0, 0, 0, 2, 2))
+        .unfold(2, 8, 4)
+        .permute(0, 2, 3, 1, 5, 4)
+        .flatten(3, 4)
         for x in (k, v)
     )
     scores = q @ k.transpose(-1, -2) + block_bias(own.rpb, blocks, insts)
     out = scores.softmax(-1).to(v.dtype) @ v
-    return out.unflatten(3, (insts, 4)).permute(0, 3, 1, 4, 2, 5).reshape(y.shape)
+    joined: Tensor = out.unflatten(3, (insts, 4)).permute(0, 3, 1, 4, 2, 5).reshape(y.shape)
+    return joined
 
 
 def block_bias(rpb: Tensor, blocks: int, insts: int) -> Tensor:

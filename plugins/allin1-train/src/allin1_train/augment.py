@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from allin1_train.songs_in_memory import Crops
 
 LN10 = math.log(10)
 MISSING = (0.03, 0.3, 0.05, 0.05)  # how often each view is; without the side, a song is mono
@@ -14,18 +17,40 @@ NOISE = (1.0, 0.5, 0.5, 1.0)  # how much of a noise each view shows
 
 
 @functools.cache
-def constant(values: tuple[float, ...], device) -> Tensor:
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Give a tensor that is copied to the device once, as nothing may be copied while a graph is captured."""
     return torch.tensor(values, device=device)
 
 
-def draw(batch: int, frames: int, bands: int, device) -> tuple[Tensor, ...]:
-    """Draw what `apply` needs for a batch: small tensors, one row a crop."""
+class Changes(NamedTuple):
+    """What is done to the crops of a batch, a row each.
 
-    def rand(*shape):
+    Attributes
+    ----------
+    shift
+        Bands up, int64 [B].
+    gain, noise
+        Factor, and level of what is added, of each band [B, 81].
+    gaps
+        First frames, lengths and depths of two gaps [B, 6].
+    keep
+        0 for views that are missing [B, 4].
+    """
+
+    shift: Tensor
+    gain: Tensor
+    noise: Tensor
+    gaps: Tensor
+    keep: Tensor
+
+
+def draw(batch: int, frames: int, bands: int, device: torch.device) -> Changes:
+    """Draw changes for a batch."""
+
+    def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, device=device)
 
-    def randn(*shape):
+    def randn(*shape: int) -> Tensor:
         return torch.randn(*shape, device=device)
 
     b = batch
@@ -39,36 +64,33 @@ def draw(batch: int, frames: int, bands: int, device) -> tuple[Tensor, ...]:
     gain = 10 ** ((curve + 4 - 22 * rand(b, 1)) / 20)
     colour = 10 ** ((randn(b, 1) * 6 * f + 3 * randn(b, 1)) / 20)
     noise = 10 ** (-2.5 + 2.3 * rand(b, 1)) * (rand(b, 1) < 0.4) * colour
-    gaps = torch.cat([rand(b, 2) * frames, 10 + 140 * rand(b, 2), rand(b, 2) * (rand(b, 2) < 0.15)], 1)
+    gaps = torch.cat(
+        [rand(b, 2) * frames, 10 + 140 * rand(b, 2), rand(b, 2) * (rand(b, 2) < 0.15)], 1
+    )
     keep = (rand(b, 4) >= constant(MISSING, device)).float()
-    return shift, gain, noise, gaps, keep, constant(NOISE, device)
+    return Changes(shift, gain, noise, gaps, keep)
 
 
-def apply(
-    earlier: Tensor, later: Tensor, fraction: Tensor, inside: Tensor,
-    shift: Tensor, gain: Tensor, noise: Tensor, gaps: Tensor, keep: Tensor, spread: Tensor,
-    dtype: torch.dtype,
-) -> Tensor:  # fmt: skip
-    """Views [B, 4, T, 81] in `dtype` of crops as `SongRing.crops` cuts them, changed as `draw` says."""
-    b, frames, _, bands = earlier.shape
-    band = torch.arange(bands, device=earlier.device) - shift[:, None]
+def apply(crops: Crops, changes: Changes, dtype: torch.dtype) -> Tensor:
+    """Views [B, 4, T, 81] of crops, changed."""
+    b, frames, _, bands = crops.earlier.shape
+    dev = crops.earlier.device
+    band = torch.arange(bands, device=dev) - changes.shift[:, None]
     known = (band >= 0) & (band < bands)
-    band = band.clamp(0, bands - 1)
-    song = torch.arange(b, device=earlier.device)[:, None, None, None]
-    time = torch.arange(frames, device=earlier.device)[None, :, None, None]
-    view = torch.arange(4, device=earlier.device)[None, None, :, None]
-    index = (song, time, view, band[:, None, None, :])
-    low, high = earlier[index].float(), later[index].float()
-    x = low + (high - low) * fraction[:, :, None, None]
-    x = x * (inside[:, :, None, None] & known[:, None, None])
-    lin = torch.exp(x * LN10) - 1
-    lin = lin * gain[:, None, None]
-    field = 0.5 + torch.rand(b, frames, 1, bands, device=earlier.device)
-    lin = lin + noise[:, None, None] * field * spread[:, None]
-    t = torch.arange(frames, device=earlier.device)
-    level = torch.ones_like(fraction)
+    song = torch.arange(b, device=dev)[:, None, None, None]
+    time = torch.arange(frames, device=dev)[None, :, None, None]
+    view = torch.arange(4, device=dev)[None, None, :, None]
+    index = (song, time, view, band.clamp(0, bands - 1)[:, None, None, :])
+    low, high = crops.earlier[index].float(), crops.later[index].float()
+    x = low + (high - low) * crops.fraction[:, :, None, None]
+    x = x * (crops.inside[:, :, None, None] & known[:, None, None])
+    lin = (torch.exp(x * LN10) - 1) * changes.gain[:, None, None]
+    field = 0.5 + torch.rand(b, frames, 1, bands, device=dev)
+    lin = lin + changes.noise[:, None, None] * field * constant(NOISE, dev)[:, None]
+    t = torch.arange(frames, device=dev)
+    level = torch.ones_like(crops.fraction)
     for i in range(2):
-        first, length, depth = (gaps[:, i + j, None] for j in (0, 2, 4))
+        first, length, depth = (changes.gaps[:, i + j, None] for j in (0, 2, 4))
         level = level * (1 - depth * ((t >= first) & (t < first + length)))
-    lin = lin * level[:, :, None, None] * keep[:, None, :, None]
+    lin = lin * level[:, :, None, None] * changes.keep[:, None, :, None]
     return (torch.log1p(lin.clamp(min=0)) / LN10).to(dtype).transpose(1, 2).contiguous()

@@ -7,13 +7,19 @@ and the instrument that do not exist have the keys and values of silence: the bi
 Nothing but the logarithms of the softmaxes' denominators is kept for the gradient; weights are computed again.
 """
 
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
-SLOTS = 64  # partial sums of what is summed over all tokens, so that fewer programs add to one address
+SLOTS = (
+    64  # partial sums of what is summed over all tokens, so that fewer programs add to one address
+)
 
 
 @triton.jit
@@ -34,14 +40,18 @@ def key_rows(QKV, SILENCE, row, column, frame, exists, c):
 
 
 @triton.jit
-def attend_forward(QKV, SILENCE, BIAS, OUT, LSE, T, length, d, ACROSS: tl.constexpr, BLOCK: tl.constexpr):
+def attend_forward(
+    QKV, SILENCE, BIAS, OUT, LSE, T, length, d, ACROSS: tl.constexpr, BLOCK: tl.constexpr
+):
     """A block of queries of one instrument and one head."""
     block, row, head = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
     c = tl.arange(0, 16)
     t = block * BLOCK + tl.arange(0, BLOCK)
     there = t < T
     q = tl.load(
-        QKV + (row * T + t)[:, None] * 72 + head * 12 + c[None, :], mask=there[:, None] & (c < 12)[None, :], other=0.0
+        QKV + (row * T + t)[:, None] * 72 + head * 12 + c[None, :],
+        mask=there[:, None] & (c < 12)[None, :],
+        other=0.0,
     ).to(tl.float32) * (12**-0.5)
     first = window_start(t, length, d) + 4
     edge = (block * BLOCK < 2 * d) | ((block + 1) * BLOCK > length - 2 * d)
@@ -73,7 +83,20 @@ def attend_forward(QKV, SILENCE, BIAS, OUT, LSE, T, length, d, ACROSS: tl.conste
 
 @triton.jit
 def attend_backward_queries(
-    QKV, SILENCE, BIAS, OUT, LSE, GO, DQKV, DELTA, DBIAS, T, length, d, ACROSS: tl.constexpr, BLOCK: tl.constexpr
+    QKV,
+    SILENCE,
+    BIAS,
+    OUT,
+    LSE,
+    GO,
+    DQKV,
+    DELTA,
+    DBIAS,
+    T,
+    length,
+    d,
+    ACROSS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     """Gradients of a block of queries, and its share of those of the position biases."""
     block, row, head = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
@@ -81,7 +104,9 @@ def attend_backward_queries(
     t = block * BLOCK + tl.arange(0, BLOCK)
     there = t < T
     mask = there[:, None] & (c < 12)[None, :]
-    q = tl.load(QKV + (row * T + t)[:, None] * 72 + head * 12 + c[None, :], mask=mask, other=0.0).to(tl.float32)
+    q = tl.load(
+        QKV + (row * T + t)[:, None] * 72 + head * 12 + c[None, :], mask=mask, other=0.0
+    ).to(tl.float32)
     q = q * (12**-0.5)
     at = (row * T + t)[:, None] * 24 + head * 12 + c[None, :]
     go = tl.load(GO + at, mask=mask, other=0.0).to(tl.float32)
@@ -113,7 +138,19 @@ def attend_backward_queries(
 
 @triton.jit
 def attend_backward_keys(
-    QKV, SILENCE, BIAS, LSE, GO, DELTA, DQKV, DSILENCE, T, length, d, ACROSS: tl.constexpr, BLOCK: tl.constexpr
+    QKV,
+    SILENCE,
+    BIAS,
+    LSE,
+    GO,
+    DELTA,
+    DQKV,
+    DSILENCE,
+    T,
+    length,
+    d,
+    ACROSS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     """Gradients of a block of keys and values of one instrument, also of those of silence."""
     block, row, head = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
@@ -136,9 +173,13 @@ def attend_backward_keys(
             first = window_start(frame, length, d) + 4
             valid = (frame >= 0) & (frame < T) & (r >= first) & (r <= first + 4) & (t < length)
             mask = valid[:, None] & (c < 12)[None, :]
-            q = tl.load(QKV + (other + frame)[:, None] * 72 + head * 12 + c[None, :], mask=mask, other=0.0)
+            q = tl.load(
+                QKV + (other + frame)[:, None] * 72 + head * 12 + c[None, :], mask=mask, other=0.0
+            )
             q = q.to(tl.float32) * (12**-0.5)
-            go = tl.load(GO + (other + frame)[:, None] * 24 + head * 12 + c[None, :], mask=mask, other=0.0)
+            go = tl.load(
+                GO + (other + frame)[:, None] * 24 + head * 12 + c[None, :], mask=mask, other=0.0
+            )
             go = go.to(tl.float32)
             lse = tl.load(LSE + (other + frame) * 2 + head, mask=valid, other=0.0)
             delta = tl.load(DELTA + (other + frame) * 2 + head, mask=valid, other=0.0)
@@ -161,7 +202,10 @@ class Attend(torch.autograd.Function):
     """Neighbourhood attention [B, 4, T, 72] → [B, 4, T, 24]; use `attend`."""
 
     @staticmethod
-    def forward(ctx, qkv, silence, bias, dilation, length, block):
+    def forward(
+        ctx: Any, qkv: Tensor, silence: Tensor, bias: Tensor, dilation: int, length: int, block: int
+    ) -> Tensor:
+        """Attend, and keep the logarithms of the denominators."""
         batch, insts, frames, _ = qkv.shape
         across = bias.ndim == 3
         length = frames if across else max(frames, length, 5 * dilation)
@@ -174,7 +218,8 @@ class Attend(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, go):
+    def backward(ctx: Any, go: Tensor) -> tuple[Tensor | None, ...]:
+        """Give the gradients of tokens, of silence and of the biases."""
         qkv, silence, bias, out, lse = ctx.saved_tensors
         frames, length, _, across, block = sizes = ctx.sizes
         batch, insts = qkv.shape[:2]
@@ -186,10 +231,19 @@ class Attend(torch.autograd.Function):
         attend_backward_queries[grid](qkv, silence, bias, out, lse, go, dqkv, delta, dbias, *sizes)
         grid = (triton.cdiv(length, block), batch * (5 if across else insts), 2)
         attend_backward_keys[grid](qkv, silence, bias, lse, go, delta, dqkv, dsilence, *sizes)
-        return dqkv, dsilence.sum(0).to(silence.dtype), dbias.sum(0).to(bias.dtype), None, None, None
+        return (
+            dqkv,
+            dsilence.sum(0).to(silence.dtype),
+            dbias.sum(0).to(bias.dtype),
+            None,
+            None,
+            None,
+        )
 
 
-def attend(qkv, silence, bias, dilation=1, length=0, block=128):
+def attend(
+    qkv: Tensor, silence: Tensor, bias: Tensor, dilation: int = 1, length: int = 0, block: int = 128
+) -> Tensor:
     """Neighbourhood attention along time (biases [2, 9]) or across instruments ([2, 9, 9]).
 
     Parameters
@@ -207,4 +261,6 @@ def attend(qkv, silence, bias, dilation=1, length=0, block=128):
     block : int
         Frames that a program works on.
     """
-    return Attend.apply(qkv, silence, bias, dilation, length, block)
+    apply: Any = Attend.apply
+    out: Tensor = apply(qkv, silence, bias, dilation, length, block)
+    return out

@@ -3,20 +3,23 @@
 It is the plain version: right on every device, and what the fast one (`fast`) is checked against.
 """
 
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
-from .attention import CHANNELS, HEADS, KEYS, across_instruments, along_time
+from allin1_train.attention import CHANNELS, HEADS, KEYS, across_instruments, along_time
 
-LABELS = tuple("start end intro outro break bridge inst solo verse chorus".split())
+LABELS = ("start", "end", "intro", "outro", "break", "bridge", "inst", "solo", "verse", "chorus")
 DEPTH = 11
 HEADS_OUT = ("beat", "downbeat", "section", "function")
 
 
-def holder(**modules: nn.Module) -> nn.Module:
+def holder(**modules: nn.Module) -> Any:
     """Give a module that does nothing but hold others under their names."""
     m = nn.Module()
     for name, module in modules.items():
@@ -24,7 +27,7 @@ def holder(**modules: nn.Module) -> nn.Module:
     return m
 
 
-def attention_parameters(axes: int) -> nn.Module:
+def attention_parameters(axes: int) -> Any:
     """Parameters of one attention; its position biases have one axis (time) or two (instruments, time)."""
     own = holder(**{name: nn.Linear(CHANNELS, CHANNELS) for name in ("query", "key", "value")})
     own.rpb = nn.Parameter(torch.zeros(HEADS, *(2 * KEYS - 1,) * axes))
@@ -34,7 +37,12 @@ def attention_parameters(axes: int) -> nn.Module:
 class Layer(nn.Module):
     """Attention and MLP; the layer along time has two attentions side by side, of dilations d and 2d."""
 
-    def __init__(self, in_time: bool, dilation: int):
+    attention: Any
+    attention2: Any
+    intermediate: Any
+    output: Any
+
+    def __init__(self, in_time: bool, dilation: int) -> None:
         super().__init__()
         width = 2 * CHANNELS if in_time else CHANNELS
         self.in_time, self.dilation = in_time, dilation
@@ -46,19 +54,22 @@ class Layer(nn.Module):
         self.output = holder(dense=nn.Linear(4 * width, CHANNELS))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Give the state [B, 4, T, 24] after the layer."""
         y = self.layernorm_before(x)
         if self.in_time:
             parts = (self.attention, self.attention2)
             length = max(x.shape[-2], 10 * self.dilation)
             a, b = (
-                x + p.output.dense(along_time(getattr(p, "self"), y, d, length))
+                x + p.output.dense(along_time(p.self, y, d, length))
                 for p, d in zip(parts, (self.dilation, 2 * self.dilation), strict=True)
             )
             x, h = (a + b) / 2, torch.cat([a, b], -1)
         else:
-            attended = across_instruments(getattr(self.attention, "self"), y)
+            attended = across_instruments(self.attention.self, y)
             x = h = x + self.attention.output.dense(attended)
-        return x + self.output.dense(F.gelu(self.intermediate.dense(self.layernorm_after(h))))
+        h = functional.gelu(self.intermediate.dense(self.layernorm_after(h)))
+        made: Tensor = x + self.output.dense(h)
+        return made
 
 
 class Net(nn.Module):
@@ -72,7 +83,7 @@ class Net(nn.Module):
         Pairs of layers; the shipped network has 11.
     """
 
-    def __init__(self, depth: int = DEPTH):
+    def __init__(self, depth: int = DEPTH) -> None:
         super().__init__()
         self.embeddings = holder(
             conv0=nn.Conv2d(1, 12, 3, padding=(1, 0)),
@@ -80,7 +91,9 @@ class Net(nn.Module):
             conv2=nn.Conv2d(CHANNELS, CHANNELS, 3, padding=(1, 0)),
             norm=nn.LayerNorm(CHANNELS),
         )
-        layers = [holder(timelayer=Layer(True, 2**i), instlayer=Layer(False, 1)) for i in range(depth)]
+        layers = [
+            holder(timelayer=Layer(True, 2**i), instlayer=Layer(False, 1)) for i in range(depth)
+        ]
         self.encoder = holder(layers=nn.ModuleList(layers))
         self.norm = nn.LayerNorm(CHANNELS)
         for name, n in zip(HEADS_OUT, (1, 1, 1, 10), strict=True):
@@ -88,21 +101,28 @@ class Net(nn.Module):
         for name, p in self.named_parameters():
             if name.endswith(".weight") and p.ndim == 2 and "classifier" not in name:
                 # Branches begin small, so that the deep network begins as a shallow one.
-                nn.init.trunc_normal_(p, std=(0.2 if "output.dense" in name else 0.8) * p.shape[1] ** -0.5)
+                nn.init.trunc_normal_(
+                    p, std=(0.2 if "output.dense" in name else 0.8) * p.shape[1] ** -0.5
+                )
             elif name.endswith("rpb"):
                 nn.init.trunc_normal_(p, std=0.02)
             elif name.endswith("classifier.bias") and p.numel() == 1:
                 nn.init.constant_(p, -3.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        e, batch = self.embeddings, x.shape[0]
+        """Give the logits."""
+        e: Any = self.embeddings
+        batch = x.shape[0]
         x = x.flatten(0, 1).unsqueeze(1)
         for conv in (e.conv0, e.conv1, e.conv2):
-            x = F.elu(F.max_pool2d(conv(x), (1, 3)))
+            x = functional.elu(functional.max_pool2d(conv(x), (1, 3)))
         x = e.norm(x[..., 0].transpose(1, 2)).unflatten(0, (batch, -1))  # [B, 4, T, 24]
-        for block in self.encoder.layers:
+        blocks: Any = self.encoder
+        for block in blocks.layers:
             x = block.instlayer(block.timelayer(x))
         x = self.norm(x).transpose(1, 2).flatten(2)
-        heads = [getattr(self, f"{n}_classifier").classifier for n in HEADS_OUT]
-        y = F.linear(x, torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads]))
+        heads: list[Any] = [getattr(self, f"{n}_classifier").classifier for n in HEADS_OUT]
+        y = functional.linear(
+            x, torch.cat([h.weight for h in heads]), torch.cat([h.bias for h in heads])
+        )
         return y.transpose(1, 2).float()

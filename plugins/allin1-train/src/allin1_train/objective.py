@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
-from .augment import constant
+from allin1_train.augment import constant
 
 PARTS = ("beat", "downbeat", "section", "function")
 WEIGHTS = (1.0, 2.0, 1.5, 0.4)
@@ -15,19 +15,29 @@ POSITIVE = (2.0, 3.0, 4.0)  # how much more an event's frame counts than one wit
 
 
 def losses(y: Tensor, targets: Tensor, labels: Tensor, label_weights: Tensor) -> Tensor:
-    """Losses [4] of beats, downbeats, boundaries and labels, for logits [B, 13, T]."""
+    """Losses [4] of beats, downbeats, boundaries and labels, for logits [B, 13, T].
+
+    Targets that are not a number, and labels below 0, do not count.
+    """
     rare = constant(POSITIVE, y.device)[:, None]
-    curves = F.binary_cross_entropy_with_logits(y[:, :3], targets, reduction="none", pos_weight=rare)
-    return torch.cat([curves.mean((0, 2)), cross_entropy(y[:, 3:], labels, label_weights)[None]])
+    known = ~torch.isnan(targets)
+    curves = functional.binary_cross_entropy_with_logits(
+        y[:, :3], targets.nan_to_num(), reduction="none", pos_weight=rare
+    )
+    curves = (curves * known).sum((0, 2)) / known.sum((0, 2)).clamp(min=1)
+    return torch.cat([curves, cross_entropy(y[:, 3:], labels, label_weights)[None]])
 
 
-def cross_entropy(y: Tensor, labels: Tensor, weights: Tensor, smoothing: float = SMOOTHING) -> Tensor:
+def cross_entropy(
+    y: Tensor, labels: Tensor, weights: Tensor, smoothing: float = SMOOTHING
+) -> Tensor:
     """PyTorch's, for logits [B, 10, T]; its own waits for the device where labels have weights and are smoothed."""
-    logs = F.log_softmax(y, 1)
-    share = weights[labels]
+    logs = functional.log_softmax(y, 1)
+    known, labels = labels >= 0, labels.clamp(min=0)
+    share = weights[labels] * known
     right = (logs.gather(1, labels[:, None])[:, 0] * share).sum()
-    every = (logs * weights[:, None]).sum()
-    return -((1 - smoothing) * right + smoothing / y.shape[1] * every) / share.sum()
+    every = (logs * weights[:, None] * known[:, None]).sum()
+    return -((1 - smoothing) * right + smoothing / y.shape[1] * every) / share.sum().clamp(min=1e-6)
 
 
 def weights_of_labels(counts: Tensor, power: float = 0.15) -> Tensor:

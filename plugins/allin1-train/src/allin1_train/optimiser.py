@@ -21,7 +21,7 @@ class Optimiser:
 
     betas, epsilon, decay, clip = (0.9, 0.98), 1e-8, 0.01, 1.0
 
-    def __init__(self, weights: Tensor, decayed: Tensor):
+    def __init__(self, weights: Tensor, decayed: Tensor) -> None:
         self.weights, self.decayed = weights, decayed
         self.first, self.second = torch.zeros_like(weights), torch.zeros_like(weights)
         self.average = weights.detach().clone()
@@ -42,7 +42,10 @@ class Optimiser:
         self.second.mul_(b2).addcmul_(g, g, value=1 - b2)
         count = self.steps.clamp(min=1)
         spread = (self.second / (1 - torch.exp(count * math.log(b2)))).sqrt() + self.epsilon
-        update = self.first / (1 - torch.exp(count * math.log(b1))) / spread + self.decay * self.decayed * self.weights
+        update = (
+            self.first / (1 - torch.exp(count * math.log(b1))) / spread
+            + self.decay * self.decayed * self.weights
+        )
         self.weights.sub_(update * (self.rate * fine))
         self.average.lerp_(self.weights, self.average_rate)
 

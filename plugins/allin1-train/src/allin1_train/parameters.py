@@ -1,6 +1,9 @@
 """All parameters of a network in one vector, so that an optimiser's step is a handful of kernels."""
 
+# mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +14,23 @@ ALIGN = 64  # elements; views that begin at odd addresses are copied by some ker
 class Layout:
     """Where each parameter of a module lies in the vector."""
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module) -> None:
         self.shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
         self.sizes = [p.numel() for p in module.parameters()]
         self.spans = [-(-n // ALIGN) * ALIGN for n in self.sizes]
         self.total = sum(self.spans)
 
     @torch.no_grad()
-    def pack(self, state: dict[str, Tensor], device=None) -> Tensor:
-        """Vector float32 [total] of named parameters."""
+    def pack(self, state: Mapping[str, Tensor], device: torch.device | None = None) -> Tensor:
+        """Vector float32 [total] of named parameters.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is missing, or has another shape.
+        """
+        if missing := self.shapes.keys() - state.keys():
+            raise ValueError(f"there are no parameters {', '.join(sorted(missing)[:3])}")
         flat = torch.zeros(self.total, device=device)
         for (name, shape), part, n in zip(
             self.shapes.items(), flat.split(self.spans), self.sizes, strict=True
@@ -38,7 +49,7 @@ class Layout:
             )
         }
 
-    def decayed(self, device=None) -> Tensor:
+    def decayed(self, device: torch.device | None = None) -> Tensor:
         """1 where weight decay applies: matrices and kernels, but not position biases."""
         ones = {
             name: torch.full(shape, float(len(shape) > 1 and "rpb" not in name))

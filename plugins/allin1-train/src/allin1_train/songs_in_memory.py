@@ -3,34 +3,72 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 BANDS, VIEWS, FPS = 81, 4, 100
+KINDS = ("beats", "downbeats", "boundaries")
+
+
+class Crops(NamedTuple):
+    """Pieces of songs as they are in memory, and their truth.
+
+    Attributes
+    ----------
+    earlier, later
+        float16 [B, T, 4, 81] twice: the frames that each wanted one lies between.
+    fraction
+        How far between them, [B, T].
+    inside
+        Where the song is, [B, T].
+    targets
+        Beats, downbeats, boundaries, from 0 to 1, [B, 3, T]; not a number where nobody annotated them.
+    labels
+        int64 [B, T], indices of the labels; -1 where nobody knows.
+    """
+
+    earlier: Tensor
+    later: Tensor
+    fraction: Tensor
+    inside: Tensor
+    targets: Tensor
+    labels: Tensor
+
+
+#: What `read_song` gives.
+Song = dict[str, Any]
 
 
 def distance(times: np.ndarray, frames: int) -> np.ndarray:
-    """Frames from the nearest of `times` (seconds, rising) to every frame, signed, at most 1000; float32 [frames]."""
+    """Frames from the nearest of `times` (seconds, rising) to every frame, signed, at most 1000; float32 [frames].
+
+    Not a number anywhere, where `times` is not a number, for what nobody annotated.
+    """
+    if np.isnan(times).any():
+        return np.full(frames, np.nan, np.float32)
     at = np.arange(frames, dtype=np.float64)
     marks = np.concatenate([[-1e9], np.asarray(times, np.float64) * FPS, [1e9]])
     i = np.searchsorted(marks, at)
     before, after = at - marks[i - 1], at - marks[np.minimum(i, len(marks) - 1)]
-    return np.clip(np.where(before < -after, before, after), -1000, 1000).astype(np.float32)
+    near = np.where(before < -after, before, after)
+    return np.asarray(np.clip(near, -1000, 1000), np.float32)
 
 
-def read_song(path: Path) -> dict[str, np.ndarray]:
+def read_song(path: Path) -> Song:
     """Read a shard: views float16 [T, 324], distances float32 [3, T], labels int8 [T], and the lists of times."""
     with np.load(path) as z:
         x, labels = z["x"], z["labels"].astype(np.int8)
-        times = {k: z[k].astype(np.float64) for k in ("beats", "downbeats", "boundaries")}
+        times = {k: z[k].astype(np.float64) for k in KINDS}
         drums = bool(z["drums"]) if "drums" in z.files else True
     frames = x.shape[1]
     rows = np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(frames, VIEWS * BANDS)
     near = np.stack([distance(t, frames) for t in times.values()])
-    return dict(x=rows, near=near, labels=labels, drums=drums, **times)
+    return {"x": rows, "near": near, "labels": labels, "drums": drums, **times}
 
 
 class SongRing:
@@ -45,7 +83,7 @@ class SongRing:
         Most songs at a time.
     """
 
-    def __init__(self, device, frames: int, most: int = 20000):
+    def __init__(self, device: torch.device, frames: int, most: int = 20000) -> None:
         self.room, self.device = frames, device
         self.x = torch.zeros(frames + 1, VIEWS * BANDS, dtype=torch.float16, device=device)
         self.near = torch.zeros(3, frames + 1, device=device)
@@ -56,7 +94,7 @@ class SongRing:
         self.held: deque[tuple[int, int]] = deque()
         self.head = self.added = 0
 
-    def add(self, songs: list[dict]) -> None:
+    def add(self, songs: Sequence[Song]) -> None:
         """Add songs as `read_song` gives them, over the oldest if need be."""
         for song in songs:
             n = len(song["labels"])
@@ -66,11 +104,17 @@ class SongRing:
                 while self.held and self.held[0][0] >= self.head:
                     self.held.popleft()
                 self.head = 0
-            while self.held and self.head <= self.held[0][0] < self.head + n or len(self.held) == len(self.offsets):
+            while self.held and self.head <= self.held[0][0] < self.head + n:
+                self.held.popleft()
+            if len(self.held) == len(self.offsets):
                 self.held.popleft()
             part = slice(self.head, self.head + n)
-            for mine, theirs in ((self.x[part], "x"), (self.near[:, part], "near"), (self.labels[part], "labels")):
-                mine.copy_(torch.as_tensor(song[theirs]), non_blocking=True)
+            for mine, name in (
+                (self.x[part], "x"),
+                (self.near[:, part], "near"),
+                (self.labels[part], "labels"),
+            ):
+                mine.copy_(torch.as_tensor(song[name]), non_blocking=True)
             self.held.append((self.head, n))
             self.head, self.added = self.head + n, self.added + 1
         if songs:
@@ -84,23 +128,17 @@ class SongRing:
         """Hours of music that are held."""
         return sum(n for _, n in self.held) / FPS / 3600
 
-    def crops(self, batch: int, frames: int, stretch: float = 0.06) -> tuple[Tensor, ...]:
+    def crops(self, batch: int, frames: int, stretch: float = 0.06) -> Crops:
         """Cut random crops; a song shorter than the crop is surrounded by silence.
 
         Half of them are played up to `stretch` faster or slower, and their truth with them.
-
-        Returns
-        -------
-        earlier, later, fraction, inside : Tensor
-            float16 [B, T, 4, 81] twice, and how far between them [B, T] each frame is; where the song is.
-        targets : Tensor [B, 3, T]
-            Beats, downbeats, boundaries, from 0 to 1.
-        labels : Tensor int64 [B, T]
         """
         dev = self.device
         song = (torch.rand(batch, device=dev) * self.count).long()
         n = self.lengths[song].float()
-        rate = 1 + (torch.rand(batch, device=dev) * 2 - 1) * stretch * (torch.rand(batch, device=dev) < 0.5)
+        rate = 1 + (torch.rand(batch, device=dev) * 2 - 1) * stretch * (
+            torch.rand(batch, device=dev) < 0.5
+        )
         span = frames * rate
         room = (n - span).abs() + 200  # a second of silence may show at either end
         start = (torch.rand(batch, device=dev) * room).floor() - 100
@@ -115,8 +153,10 @@ class SongRing:
         later = self.x.index_select(0, at + 1).view(batch, frames, VIEWS, BANDS)
         near = self.near.index_select(1, at).view(3, batch, frames).transpose(0, 1)
         near = ((near + fraction[:, None]) / rate[:, None, None]).abs()
-        beats = 0.25 * (near[:, :2] <= 2.5) + 0.25 * (near[:, :2] <= 1.5) + 0.5 * (near[:, :2] <= 0.5)
+        close = near[:, :2]
+        beats = 0.25 * (close <= 2.5) + 0.25 * (close <= 1.5) + 0.5 * (close <= 0.5)
         edges = torch.exp(-0.5 * (near[:, 2:] / 15) ** 2) * (near[:, 2:] <= 45)
-        targets = torch.cat([beats, edges], 1) * inside[:, None]
+        unknown = near * 0  # 0, or not a number
+        targets = torch.cat([beats, edges], 1) * inside[:, None] + unknown
         labels = torch.where(inside, self.labels[at].view(batch, frames).long(), (place > 0).long())
-        return earlier, later, fraction, inside, targets, labels
+        return Crops(earlier, later, fraction, inside, targets, labels)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from .songs_in_memory import read_song
+from allin1_train.songs_in_memory import Song, read_song
 
 
 def shards(folder: Path) -> list[Path]:
@@ -32,11 +32,17 @@ class Supply:
         Give arrays as tensors that a GPU fetches by itself.
     """
 
-    def __init__(self, folders: Sequence[Path], leave_out: tuple[int, int] | None = None, watch: bool = False, threads: int = 4,
-                 pinned: bool = False):  # fmt: skip
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        leave_out: tuple[int, int] | None = None,
+        watch: bool = False,
+        threads: int = 4,
+        pinned: bool = False,
+    ) -> None:
         self.folders, self.leave_out, self.watch, self.pinned = folders, leave_out, watch, pinned
-        self.paths: queue.Queue = queue.Queue()
-        self.ready: queue.Queue = queue.Queue(32)
+        self.paths: queue.Queue[Path] = queue.Queue()
+        self.ready: queue.Queue[Song | None] = queue.Queue(32)
         self.stop = threading.Event()
         self.seen: set[Path] = set()
         self.look()
@@ -79,7 +85,9 @@ class Supply:
             try:
                 song = read_song(path)
                 if self.pinned:
-                    song |= {k: torch.from_numpy(song[k]).pin_memory() for k in ("x", "near", "labels")}
+                    song |= {
+                        k: torch.from_numpy(song[k]).pin_memory() for k in ("x", "near", "labels")
+                    }
             except FileNotFoundError:  # tidied away by who wrote it
                 song = None
             except Exception as error:
@@ -93,9 +101,9 @@ class Supply:
                     continue
             self.paths.task_done()
 
-    def take(self, most: int) -> list[dict]:
+    def take(self, most: int) -> list[Song]:
         """Songs that are ready, at most so many, without waiting."""
-        songs: list[dict] = []
+        songs: list[Song] = []
         while len(songs) < most:
             try:
                 song = self.ready.get_nowait()

@@ -1,4 +1,4 @@
-"""Trains one member: legs of steps or minutes, resumable, with a log.
+"""Trains one member: a leg of steps or minutes, resumable, with a log.
 
 ``OUT/NAME.npz`` holds the moving average of the weights, ``OUT/NAME.json`` the log, ``OUT/NAME.state.npz`` what a
 later run needs to go on.
@@ -12,61 +12,64 @@ import json
 import math
 import os
 import random
+import sys
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import torch
 
-from .export import load_weights, save_weights
-from .network import DEPTH, LABELS, Net
-from .objective import PARTS, weights_of_labels
-from .optimiser import Optimiser
-from .parameters import Layout
-from .songs_in_memory import FPS, SongRing, read_song
-from .step import Accelerated, PlainNet, Step, captured, check_fast
-from .supply import Supply, shards
-from .validate import validate
+from allin1_train.export import load_weights, save_weights
+from allin1_train.network import DEPTH, LABELS, Net
+from allin1_train.objective import PARTS, weights_of_labels
+from allin1_train.optimiser import Optimiser
+from allin1_train.parameters import Layout
+from allin1_train.songs_in_memory import FPS, Song, SongRing, read_song
+from allin1_train.step import Accelerated, Network, PlainNet, Step, captured, check_fast
+from allin1_train.supply import Supply, shards
+from allin1_train.validate import validate
+
+FRAME_BYTES = 661  # of a song in memory
+
+
+def described(default: Any, text: str) -> Any:
+    """Give a field whose metadata is its help."""
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass
 class Options:
     """What one run of the trainer does."""
 
-    songs: list[str]
-    held: list[str] = field(default_factory=list)
-    out: str = "."
-    name: str = "member"
-    seed: int = 0
-    steps: int = 0
-    minutes: float = 0.0
-    until: str = ""
-    batch: int = 16
-    frames: int = 4800
-    long_batch: int = 6
-    long_frames: int = 12800
-    rate: float = 4e-3
-    average: float = 0.001
-    depth: int = DEPTH
-    init: str = ""
-    resume: bool = False
-    device: str = "auto"
-    memory_gb: float = 20.0
-    watch: bool = False
-    leave_out: str = ""
-    every: float = 3.0
-    held_songs: int = 32
-    path: str = "auto"
-    first_songs: int = 1
-
-
-def atomically(write, path: Path) -> None:
-    """Let `write` make a file beside `path`, and move it there."""
-    temporary = path.with_name(f".{path.name}")
-    with open(temporary, "wb") as f:
-        write(f)
-    os.replace(temporary, path)
+    songs: Sequence[str]
+    held: Sequence[str] = ()
+    out: str = described(".", "folder of weights, log and state")
+    name: str = described("member", "of the member's files")
+    seed: int = described(0, "of weights, crops and augmentation")
+    steps: int = described(0, "length of the training, in all its runs")
+    minutes: float = described(0.0, "the same by the clock, without validation of the last check")
+    batch: int = described(16, "short crops in a step")
+    frames: int = described(4800, "length of short crops, a hundredth of a second each")
+    long_batch: int = described(6, "long crops in a step")
+    long_frames: int = described(12800, "length of long crops")
+    rate: float = described(4e-3, "highest learning rate")
+    average: float = described(0.001, "share of a step's weights in the moving average")
+    depth: int = described(DEPTH, "pairs of layers; the core runs networks of 11")
+    init: str = described("", "weights to start from, .npz")
+    resume: bool = described(False, "go on from the state in OUT, if there is one")
+    device: str = described("auto", "cpu or cuda")
+    memory_gb: float = described(
+        20.0, "room for songs on the device; newer ones replace the oldest"
+    )
+    watch: bool = described(False, "take songs that appear in the folders during the training")
+    first_songs: int = described(1, "songs to wait for before the first step")
+    leave_out: str = described("", "K/N: do not hear songs whose number modulo N is K")
+    every: float = described(3.0, "minutes between checks")
+    held_songs: int = described(32, "songs of each folder for validation")
+    path: str = described("auto", "auto (fast on CUDA if it computes the same), fast or plain")
 
 
 def schedule(done: float, step: int, rate: float) -> float:
@@ -75,43 +78,67 @@ def schedule(done: float, step: int, rate: float) -> float:
     return rate * rise * (0.5 * (1 + math.cos(math.pi * min(1.0, done))) + 0.002)
 
 
-class Training:
-    """One member in the making."""
+def atomically(write: Callable[[IO[bytes]], object], path: Path) -> None:
+    """Let `write` make a file beside `path`, and move it there."""
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as f:
+        write(f)
+    temporary.replace(path)
 
-    def __init__(self, options: Options):
+
+def sha256(path: Path | str) -> str:
+    """Digest of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+class Training:
+    """One member in the making.
+
+    Parameters
+    ----------
+    options : Options
+
+    Raises
+    ------
+    ValueError
+        If the starting weights are of another network.
+    """
+
+    def __init__(self, options: Options) -> None:
         self.options = o = options
         self.born = time.time()
         name = o.device if o.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = device = torch.device(name)
+        self.device = torch.device(name)
+        self.gpu = self.device.type == "cuda"
+        self.low = torch.bfloat16 if self.gpu else torch.float32
         torch.set_float32_matmul_precision("high")
         torch.manual_seed(o.seed)
         self.out = Path(o.out)
         self.out.mkdir(parents=True, exist_ok=True)
-        self.net = Net(o.depth).to(device)
-        if o.init:
-            self.net.load_state_dict(load_weights(o.init))
+        self.net = Net(o.depth).to(self.device)
         self.layout = Layout(self.net)
-        weights = self.layout.pack(self.net.state_dict(), device).requires_grad_()
-        self.optimiser = Optimiser(weights, self.layout.decayed(device))
-        self.step = 0
-        self.seconds = 0.0
-        self.log: list[dict] = []
+        state = load_weights(o.init) if o.init else self.net.state_dict()
+        weights = self.layout.pack(state, self.device).requires_grad_()
+        self.optimiser = Optimiser(weights, self.layout.decayed(self.device))
+        self.step, self.seconds = 0, 0.0
+        self.log: list[dict[str, Any]] = []
+        self.sums, self.counted = np.zeros(len(PARTS)), 0
         if o.resume and self.state_path.exists():
             self.restore()
-        self.gpu = device.type == "cuda"
-        self.low = torch.bfloat16 if self.gpu else torch.float32
-        self.ring = SongRing(device, int(o.memory_gb * 1e9 / 661))
-        leave_out = tuple(map(int, o.leave_out.split("/"))) if o.leave_out else None
+        self.ring = SongRing(self.device, int(o.memory_gb * 1e9 / FRAME_BYTES))
+        rest, _, of = o.leave_out.partition("/")
+        leave_out = (int(rest), int(of)) if of else None
         self.supply = Supply([Path(p) for p in o.songs], leave_out, o.watch, pinned=self.gpu)
-        self.held = {
+        self.held: dict[str, list[Song]] = {
             Path(p).name: [read_song(s) for s in shards(Path(p))[: o.held_songs]] for p in o.held
         }
 
     @property
     def state_path(self) -> Path:
+        """File of what a later run needs."""
         return self.out / f"{self.options.name}.state.npz"
 
-    def say(self, *words) -> None:
+    def say(self, *words: object) -> None:
         """Print a line of progress."""
         print(f"[{self.options.name} {time.time() - self.born:6.0f}s]", *words, flush=True)
 
@@ -122,23 +149,23 @@ class Training:
             progress = json.loads(str(z["progress"]))
         self.step, self.seconds, self.log = progress["step"], progress["seconds"], progress["log"]
         torch.manual_seed(self.options.seed + 1000003 * (self.step + 1))
-        self.say(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes")
+        self.say(f"goes on at step {self.step}, after {self.seconds / 60:.1f} minutes")
 
     def save(self) -> None:
         """Write weights, log and state."""
         o, state = self.options, self.optimiser.state()
-        average = self.layout.views(state["average"])
-        atomically(lambda f: save_weights(average, f), self.out / f"{o.name}.npz")
-        sha = hashlib.sha256((self.out / f"{o.name}.npz").read_bytes()).hexdigest()
-        record = dict(options=asdict(o), sha256=sha, log=self.log)
+        weights = self.out / f"{o.name}.npz"
+        atomically(lambda f: save_weights(self.layout.views(state["average"]), f), weights)
+        record = {"options": asdict(o), "sha256": sha256(weights), "log": self.log}
         if o.init:
-            record["init_sha256"] = hashlib.sha256(Path(o.init).read_bytes()).hexdigest()
-        atomically(lambda f: f.write(json.dumps(record, indent=1).encode()), self.out / f"{o.name}.json")
-        progress = json.dumps(dict(step=self.step, seconds=self.seconds, log=self.log))
-        arrays = {n: v.numpy() for n, v in state.items()}
-        atomically(lambda f: np.savez(f, progress=progress, **arrays), self.state_path)
+            record["init_sha256"] = sha256(o.init)
+        text = json.dumps(record, indent=1).encode()
+        atomically(lambda f: f.write(text), self.out / f"{o.name}.json")
+        progress = json.dumps({"step": self.step, "seconds": self.seconds, "log": self.log})
+        arrays: dict[str, Any] = {n: v.numpy() for n, v in state.items()}
+        atomically(lambda f: np.savez(f, progress=np.array(progress), **arrays), self.state_path)
 
-    def network(self):
+    def network(self) -> Network:
         """Choose the way to compute."""
         o = self.options
         plain = PlainNet(self.net, self.layout, self.low)
@@ -146,36 +173,32 @@ class Training:
             return plain
         wrong = check_fast(self.device, o.depth) if o.path == "auto" else []
         if wrong:
-            self.say("the fast way is wrong, going on plainly:", "; ".join(wrong))
+            self.say("the fast network computes something else, so the plain one is used:", *wrong)
             return plain
         return Accelerated(self.layout, o.depth, self.low)
 
-    def steps(self, network, label_weights):
-        """Give two steps, on short and on long crops, and their crops' frames."""
+    def make_steps(self, network: Network) -> list[tuple[Callable[[], None], Step]]:
+        """Give what computes a step on short crops and on long ones; on a GPU, replays of a CUDA graph."""
         o = self.options
-        made, pool = [], None
+        counts = torch.bincount(
+            self.ring.labels[: self.ring.head].long().clamp(min=0), minlength=10
+        )
+        shares = (counts / counts.sum()).tolist()
+        self.say("labels", {k: round(v, 3) for k, v in zip(LABELS, shares, strict=True)})
+        label_weights = weights_of_labels(counts)
+        made: list[tuple[Callable[[], None], Step]] = []
+        pool = None
         for batch, frames in ((o.batch, o.frames), (o.long_batch, o.long_frames)):
             step = Step(network, self.ring, self.optimiser, label_weights, batch, frames)
-            run = step
-            if network.name == "fast" and o.path != "uncaptured":
-                # The three steps before the capture change nothing.
-                self.optimiser.rate.fill_(0)
-                self.optimiser.average_rate.fill_(0)
+            run: Callable[[], None] = step
+            if isinstance(network, Accelerated):
+                # The steps before the capture shall change nothing.
                 before = self.optimiser.state()
                 run, pool = captured(step, pool)
                 self.optimiser.restore(before)
-                self.say(f"captured {batch} x {frames}")
-            step.sums.zero_()
-            made.append((run, step, batch * frames / FPS))
+                step.sums.zero_()
+            made.append((run, step))
         return made
-
-    def prepared(self):
-        """Network, and steps on short and on long crops."""
-        counts = torch.bincount(self.ring.labels[: self.ring.head].long(), minlength=10)
-        shares = (counts / counts.sum()).tolist()
-        self.say("labels", {k: round(v, 3) for k, v in zip(LABELS, shares, strict=True)})
-        network = self.network()
-        return network, self.steps(network, weights_of_labels(counts))
 
     def done(self) -> float:
         """Part of the training that is behind, from 0 to 1."""
@@ -184,85 +207,112 @@ class Training:
             parts.append(self.seconds / 60 / o.minutes)
         if o.steps:
             parts.append(self.step / o.steps)
-        if o.until:
-            left = float(Path(o.until).read_text()) - time.time()
-            parts.append(self.seconds / (self.seconds + left) if left > 0 else 1.0)
         return max(parts)
 
-    def check(self, whole, sums, steps, begin) -> None:
+    def check(self, network: Network) -> None:
         """Validate, log, save."""
         average = self.optimiser.average
-        row = dict(
-            minutes=round(self.seconds / 60, 2),
-            step=self.step,
-            songs=self.ring.added,
-            hours_held=round(self.ring.hours(), 1),
-            loss={k: round(v / max(1, steps), 4) for k, v in zip(PARTS, sums, strict=True)},
-        )
-        for folder, songs in self.held.items():
-            row[folder] = validate(lambda x: whole(average, x), songs, self.device)
+        means = self.sums / max(1, self.counted)
+        row: dict[str, Any] = {
+            "minutes": round(self.seconds / 60, 2),
+            "step": self.step,
+            "songs": self.ring.added,
+            "hours_held": round(self.ring.hours(), 1),
+            "loss": {k: round(float(v), 4) for k, v in zip(PARTS, means, strict=True)},
+        }
+        for name, songs in self.held.items():
+            if songs:
+                row[name] = validate(lambda x: network(average, x), songs, self.device)
+        self.sums, self.counted = np.zeros(len(PARTS)), 0
         self.log.append(row)
         self.say(json.dumps(row))
         self.save()
 
-    def run(self) -> None:
-        """Train to the end of the leg."""
+    def fill(self) -> None:
+        """Read songs until all are there, or, in folders that grow, enough for a start."""
         o = self.options
         while self.supply.busy() and not (o.watch and len(self.ring.held) >= o.first_songs):
             self.ring.add(self.supply.take(16))
             time.sleep(0.01)
         if len(self.ring.held) < o.first_songs:
-            raise SystemExit(f"fewer than {o.first_songs} songs in {', '.join(o.songs)}")
+            raise SystemExit(f"There are fewer than {o.first_songs} songs in {', '.join(o.songs)}.")
         self.say(f"{len(self.ring.held)} songs, {self.ring.hours():.2f} h on {self.device}")
-        whole, (short, long) = self.prepared()
-        chance = random.Random(f"{o.seed} {self.step}")
-        optimiser = self.optimiser
-        begin, before, checked = time.time(), self.seconds, self.seconds
-        heard, totals, counted = 0.0, np.zeros(len(PARTS)), 0
-        while True:
-            done = self.done()
-            if done >= 1:
-                break
-            optimiser.rate.fill_(schedule(done, self.step, o.rate))
-            optimiser.average_rate.fill_(max(o.average, 4 / (self.step + 1)) if self.step > 20 else 1.0)
-            run, _, seconds = long if chance.random() < 0.25 + 0.35 * done else short
-            run()
-            self.step, heard, counted = self.step + 1, heard + seconds, counted + 1
-            if self.step % 10 == 0:
-                self.ring.add(self.supply.take(12))
-            if self.step % 20 == 0 or not self.gpu:
-                for _, step, _ in (short, long):
-                    totals += step.sums.cpu().numpy()
-                    step.sums.zero_()
-                self.seconds = before + time.time() - begin
-            if self.step in (20, 100) or self.step % 1000 == 0:
-                speed = heard / (time.time() - begin)
-                self.say(f"step {self.step}, {speed:.0f}x real time, {self.ring.hours():.0f} h held, loss", (totals / counted).round(4).tolist())
-            if self.seconds - checked > 60 * o.every:
-                self.check(whole, totals, counted, begin)
-                totals, counted = np.zeros(len(PARTS)), 0
-                checked = self.seconds = before + time.time() - begin
-        self.check(whole, totals, counted, begin)
-        self.supply.close()
+
+    def run(self) -> None:
+        """Train to the end of the leg."""
+        o, optimiser = self.options, self.optimiser
+        try:
+            self.fill()
+            network = self.network()
+            short, long = self.make_steps(network)
+            chance = random.Random(f"{o.seed} {self.step}")
+            begin, before, checked, heard = time.time(), self.seconds, self.seconds, 0
+            while (done := self.done()) < 1:
+                optimiser.rate.fill_(schedule(done, self.step, o.rate))
+                average = max(o.average, 4 / (self.step + 1)) if self.step > 20 else 1.0
+                optimiser.average_rate.fill_(average)
+                # Labels want more context at the end.
+                run, step = long if chance.random() < 0.25 + 0.35 * done else short
+                run()
+                heard += step.batch * step.frames
+                self.step, self.counted = self.step + 1, self.counted + 1
+                if self.step % 10 == 0:
+                    self.ring.add(self.supply.take(12))
+                if self.step % 20 == 0 or not self.gpu:
+                    for _, step in (short, long):
+                        self.sums += step.sums.cpu().numpy()
+                        step.sums.zero_()
+                    self.seconds = before + time.time() - begin
+                if self.step in (20, 100) or self.step % 1000 == 0:
+                    speed = heard / FPS / (time.time() - begin)
+                    losses = (self.sums / self.counted).round(4).tolist()
+                    self.say(f"step {self.step}, {speed:.0f}x real time, losses {losses}")
+                if self.seconds - checked > 60 * o.every:
+                    self.check(network)
+                    checked = self.seconds = before + time.time() - begin
+            self.check(network)
+        finally:
+            self.supply.close()
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Train from the command line."""
-    p = argparse.ArgumentParser(description=__doc__)
+def parse(arguments: Sequence[str] | None) -> Options:
+    """Options of a command line."""
+    p = argparse.ArgumentParser(prog="allin1-train train", description=__doc__)
     p.add_argument("songs", nargs="+", help="folders of shards")
     p.add_argument("--held", nargs="*", default=[], help="folders of shards for validation alone")
-    for name, value in asdict(Options([])).items():
-        if name in ("songs", "held"):
+    for f in fields(Options):
+        flag, text = "--" + f.name.replace("_", "-"), f.metadata.get("help")
+        if text is None:
             continue
-        flag = "--" + name.replace("_", "-")
-        if isinstance(value, bool):
-            p.add_argument(flag, action="store_true")
+        if isinstance(f.default, bool):
+            p.add_argument(flag, action="store_true", help=text)
         else:
-            p.add_argument(flag, type=type(value), default=value)
+            p.add_argument(
+                flag, type=type(f.default), default=f.default, help=f"{text} (%(default)s)"
+            )
     options = Options(**vars(p.parse_args(arguments)))
-    if not (options.steps or options.minutes or options.until):
-        p.error("say how long: --steps or --minutes")
-    Training(options).run()
+    if not (options.steps or options.minutes):
+        p.error("say how long to train: --steps or --minutes")
+    if options.path not in ("auto", "fast", "plain"):
+        p.error("--path is auto, fast or plain")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, as a command line says; plainly, if the device refuses the fast way."""
+    options = parse(arguments)
+    try:
+        Training(options).run()
+    except (RuntimeError, ImportError) as error:
+        if options.path != "auto" or options.device == "cpu" or not torch.cuda.is_available():
+            raise
+        # After a failed capture nothing more can be computed in this process.
+        print(
+            f"The fast way fails, so the plain one is taken: {error!r}", file=sys.stderr, flush=True
+        )
+        words = list(arguments if arguments is not None else sys.argv[1:])
+        command = [sys.executable, "-m", "allin1_train.trainer", *words, "--path", "plain"]
+        os.execv(sys.executable, command)
 
 
 if __name__ == "__main__":
