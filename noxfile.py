@@ -204,11 +204,12 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """The example distribution passes its own tests, and every example script runs."""
+    """The example distributions pass their own tests, and every example script runs."""
     install_built(session, *PLUGINS)
-    example = ROOT / "examples" / "allin1-scipy"
-    constrained(session, wheel(session, example))
-    run_pytest(session, example / "tests")
+    for name in ("allin1-scipy", "allin1-podlove"):
+        example = ROOT / "examples" / name
+        constrained(session, wheel(session, example))
+        run_pytest(session, example / "tests")
     if not (os.environ.get("ALLIN1_WEIGHTS_DIR") or (ROOT.parent / "shared").is_dir()):
         session.warn("The example scripts need trained weights: set ALLIN1_WEIGHTS_DIR.")
         return

@@ -186,7 +186,8 @@ class SelectionSpecs:
     def allin1_select_route(self, request: RouteRequest, routes: Sequence[Route]) -> Route | None:
         """Choose one of `routes`, best first, or None to leave it to the next plugin and to ``auto``.
 
-        It is not asked about what the user has chosen by name.
+        It is not asked about what the user has chosen by name. There are at most 8 routes. What it returns may be one of
+        them or a copy that is equal to one.
 
         >>> from allin1_core import hookimpl
         >>> @hookimpl

@@ -31,7 +31,10 @@ def level_problem(level: int) -> tuple[str, str] | None:
     levels = " and ".join(map(str, SUPPORTED_LEVELS))
     reason = f"It was written for level {level} of the plugin contract; this core has {levels}."
     if level > API_LEVEL:
-        return reason, "Upgrade the core: pip install --upgrade allin1-core"
+        from allin1_core.installing import install_command
+
+        upgrade = install_command("allin1-core", options="--upgrade")
+        return reason, f"Upgrade the core: {upgrade}"
     return reason, "Upgrade the plugin."
 
 

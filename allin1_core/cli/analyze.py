@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +21,45 @@ from allin1_core.cli.parameters import (
     tempo_prior_option,
     validated,
 )
-from allin1_core.cli.printing import say, say_error, say_json
-from allin1_core.errors import Allin1Error
-from allin1_core.text import shown
 
 if TYPE_CHECKING:
-    from allin1_core.runtime.batch import Outcome
+    from allin1_core.cli.extras import Extras
+    from allin1_core.runtime.executors import Executor
+    from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import Track
 
 STEM_OPTIONS = ("bass", "drums", "other", "vocals")
+
+#: What ``--overwrite`` may name, as upstream's does; ``spec`` is that of the cache here.
+OVERWRITABLE = ("all", "demix", "spec", "json", "viz", "sonify", "export")
+
+
+class AnalyzeCommand(click.Command):
+    """A command whose ``--overwrite`` may stand alone, for all, also in front of a song."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Tell ``--overwrite song.wav`` from ``--overwrite demix,json``."""
+        filled: list[str] = []
+        for i, arg in enumerate(args):
+            if arg == "--":
+                filled += args[i:]
+                break
+            filled.append(arg)
+            if arg == "--overwrite":
+                following = args[i + 1].split(",") if i + 1 < len(args) else []
+                if not following or not set(following) <= set(OVERWRITABLE):
+                    filled.append("all")
+        return super().parse_args(ctx, filled)
+
+
+def _overwrite_parts(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> frozenset[str]:
+    parts = frozenset(value.split(",")) if value else frozenset[str]()
+    unknown = parts - set(OVERWRITABLE)
+    if unknown:
+        raise click.BadParameter(f"wanted any of {', '.join(OVERWRITABLE)}", ctx, param)
+    return frozenset(OVERWRITABLE) if "all" in parts else parts
 
 
 class Metres(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
@@ -59,15 +91,35 @@ def _stem_options(function: Any) -> Any:
     return function
 
 
-@click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.command(cls=AnalyzeCommand)
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "-o",
     "--out-dir",
     type=click.Path(path_type=Path),
-    default=Path("struct"),
+    help="Where results are written.  [default: struct; with --json nowhere]",
+)
+@click.option(
+    "--from-list",
+    "lists",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Also analyse the songs that a text file or an M3U playlist names; may be repeated.",
+)
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="What to take from folders, such as '*.mp3', instead of all audio; may be repeated.",
+)
+@click.option(
+    "--name",
+    "pattern",
+    default="{name}",
     show_default=True,
-    help="Where results are written.",
+    metavar="PATTERN",
+    help="What results are called; {name} is the song's, {model} the model's.",
 )
 @model_option
 @click.option(
@@ -83,7 +135,7 @@ def _stem_options(function: Any) -> Any:
 @click.option(
     "-d",
     "--device",
-    help="cpu, cuda, cuda:1, mps … for the stages that can run there.  [default: auto]",
+    help="cpu, cuda, cuda:1, mps … for the stages that can run there; cuda:0,1 for a process on each.  [default: auto]",
 )
 @backend_option
 @plugin_option
@@ -102,8 +154,46 @@ def _stem_options(function: Any) -> Any:
     help="Find these, and spend no time on the rest.",
 )
 @click.option(
-    "--overwrite", is_flag=True, help="Replace results and kept stems that belong to other inputs."
+    "--overwrite",
+    callback=_overwrite_parts,
+    metavar="[WHAT]",
+    help="Make again what is up to date, and replace what belongs to other inputs, models or options: all, or any of"
+    " json, demix, viz, sonify, export, separated by commas.",
 )
+@click.option("-v", "--visualize", is_flag=True, help="Also draw each result.")
+@click.option(
+    "--viz-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("viz"),
+    show_default=True,
+    help="Folder of the pictures.",
+)
+@click.option("--viz-format", type=click.Choice(["pdf", "png", "svg"]), default="pdf")
+@click.option("-s", "--sonify", is_flag=True, help="Also write each song with clicks on its beats.")
+@click.option(
+    "--sonif-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("sonif"),
+    show_default=True,
+    help="Folder of the songs with clicks.",
+)
+@click.option(
+    "--sonif-format", type=click.Choice(["wav", "flac", "ogg", "opus", "mp3"]), default="wav"
+)
+@click.option(
+    "--export",
+    "exports",
+    multiple=True,
+    metavar="FORMAT",
+    help="Also write each result in this format (allin1 export --list); may be repeated.",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a line of JSON for each song: input, output, status, seconds, error.",
+)
+@click.option("--cache/--no-cache", default=True, help="Keep and use logits of earlier runs.")
 @click.option(
     "--beats-per-bar",
     type=Metres(),
@@ -165,6 +255,13 @@ def _stem_options(function: Any) -> Any:
     help="Folder of kept stems; those of the same song and parameters are used again, with or without -k."
     "  [default with -k: demix]",
 )
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that share the songs, and the threads of the CPU.  [default: one a device]",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
 @click.option(
     "--guard",
@@ -192,7 +289,10 @@ def command(
     ctx: click.Context,
     /,
     paths: tuple[Path, ...],
-    out_dir: Path,
+    out_dir: Path | None,
+    lists: tuple[Path, ...],
+    include: tuple[str, ...],
+    pattern: str,
     stems_dirs: tuple[Path, ...],
     backends: tuple[tuple[Any, str], ...],
     plugin_options: tuple[tuple[str, str, str], ...],
@@ -200,61 +300,186 @@ def command(
     activ: bool,
     embed: bool,
     only: str | None,
-    overwrite: bool,
+    overwrite: frozenset[str],
+    report: Path | None,
     as_json: bool,
     quiet: bool,
     **rest: Any,
 ) -> None:
     """Analyse songs, or their ready-made stems, and write one JSON for each.
 
+    PATHS are files, folders (searched for audio), patterns in quotes, and - for audio on stdin. What is up to date is
+    skipped; what is asked for beyond it is added.
+
     \b
     allin1 analyze song.wav --stems-dir song/stems
     allin1 analyze --stems-dir song/stems -o struct
     """  # noqa: D301 - click reads the backspace
-    stems = {name: rest.pop(f"stems_{name}") for name in STEM_OPTIONS}
-    tracks = _tracks(ctx, paths, stems_dirs, stems)
+    from contextlib import ExitStack
+
     from allin1_core.api import spectrogram_choice
     from allin1_core.cli.progress import show_progress
-    from allin1_core.runtime.batch import run_batch
+    from allin1_core.cli.reporting import Reporter
+    from allin1_core.runtime.executors import parse_devices
     from allin1_core.runtime.session import Session
 
+    stems = {name: rest.pop(f"stems_{name}") for name in STEM_OPTIONS}
+    if out_dir is None and not as_json:
+        out_dir = Path("struct")
     show_calibration(not quiet)
-    options: dict[str, Any] = {name: rest.pop(name) for name in _SESSION_OPTIONS}
-    with Session(
-        **options,
-        backends=spectrogram_choice(dict(backends), spec_backend),
-        plugin_options=by_plugin(plugin_options),
-        demix=_demix(rest),
-        metre=_metre(rest),
-        overwrite_stems=overwrite,
-        plugins=load_plugins(ctx),
-    ) as session:
-        failed: list[Outcome] = []
-        told: dict[str, Track] = {}
+    plugins = load_plugins(ctx)
+    extras = _extras(rest, plugins, out_dir, overwrite)
+    with ExitStack() as stack:
+        songs = [stack.enter_context(_song(path)) for path in _songs(paths, lists, include)]
+        tracks = _tracks(ctx, songs, stems_dirs, stems)
+        options: dict[str, Any] = {
+            **{name: rest.pop(name) for name in _SESSION_OPTIONS},
+            "backends": spectrogram_choice(dict(backends), spec_backend),
+            "plugin_options": by_plugin(plugin_options),
+            "demix": _demix(rest),
+            "overwrite_stems": "demix" in overwrite,
+        }
+        devices = parse_devices(options["device"]) if options["device"] else ()
+        options["device"] = devices[0] if devices else None
+        jobs = rest.pop("jobs") or max(1, len(devices))
+        options["metre"] = _metre(rest)
+        session = stack.enter_context(Session(**options, plugins=plugins))
+        tracks = _renamed(tracks, pattern, session)
+        reporter = Reporter(
+            len(tracks),
+            as_json=as_json,
+            quiet=quiet,
+            traceback=bool(ctx.find_root().obj["traceback"]),
+            report=report,
+        )
         with show_progress(tracks, enabled=not (quiet or as_json)) as progress:
-            for outcome in run_batch(
-                session,
+            outcomes = _executor(ctx, session, options, jobs, devices).run(
                 tracks,
                 out_dir=out_dir,
-                overwrite=overwrite,
+                overwrite="json" in overwrite,
                 include_activations=activ,
                 include_embeddings=embed,
                 only=only,
                 progress=progress,
-            ):
-                if outcome.error is not None:
-                    failed.append(outcome)
-                _report(outcome, as_json, quiet, bool(ctx.find_root().obj["traceback"]), told)
-    if failed:
-        first = failed[0].error
-        # One exit status for one kind of failure; a mixture is 1.
-        codes = {outcome.error.exit_code for outcome in failed if outcome.error is not None}
-        ctx.exit(first.exit_code if first is not None and len(codes) == 1 else 1)
+            )
+            for outcome in outcomes:
+                reporter.add(outcome)
+                for error in extras.make(outcome):
+                    reporter.add_error(error, outcome.track)
+        for error in extras.finish():
+            reporter.add_error(error, tracks[-1])
+        reporter.finish()
+    ctx.exit(reporter.exit_status)
+
+
+def _executor(
+    ctx: click.Context, session: Session, options: dict[str, Any], jobs: int, devices: Sequence[str]
+) -> Executor:
+    """Who runs the batch. Processes make sessions like `session`, which is not used then."""
+    from allin1_core.runtime.executors import InProcess, InWorkers
+    from allin1_core.runtime.worker_process import SessionRecipe
+
+    if jobs == 1:
+        return InProcess(session)
+    group = ctx.find_root().obj or {}
+    named = dict(options)
+    recipe = SessionRecipe(
+        named.pop("model"), named, tuple(group.get("block", ())), group.get("strict")
+    )
+    return InWorkers(recipe, jobs, devices)
+
+
+def _extras(
+    options: dict[str, Any], plugins: Any, out_dir: Path | None, overwrite: frozenset[str]
+) -> Extras:
+    """Take what is to be made of results out of `options`, and check that it can be made."""
+    from allin1_core.cli.extras import Extras
+
+    exporters = []
+    if names := options.pop("exports"):
+        from allin1_core.plugins.collecting import collect_offers
+        from allin1_core.runtime.exporting import find_exporter
+
+        offers = collect_offers(plugins)
+        exporters = [find_exporter(offers, name) for name in dict.fromkeys(names)]
+    viz_dir, sonif_dir = options.pop("viz_dir"), options.pop("sonif_dir")
+    extras = Extras(
+        viz_dir=viz_dir if options.pop("visualize") else None,
+        viz_format=options.pop("viz_format"),
+        sonif_dir=sonif_dir if options.pop("sonify") else None,
+        sonif_format=options.pop("sonif_format"),
+        exporters=tuple(exporters),
+        export_dir=out_dir or Path(),
+        overwrite=overwrite,
+    )
+    extras.check()
+    return extras
+
+
+def _songs(
+    paths: tuple[Path, ...], lists: tuple[Path, ...], include: tuple[str, ...]
+) -> list[Path]:
+    from allin1_core.io.inputs import find_songs, read_list
+
+    named = [*paths, *(song for path in lists for song in read_list(path))]
+    # Each once, where it was named first.
+    return list(dict.fromkeys(find_songs(named, include=include)))
+
+
+@contextmanager
+def _song(path: Path) -> Iterator[Path]:
+    """The path of a song; what comes on stdin is kept in a file as long as it is needed."""
+    if str(path) != "-":
+        yield path
+        return
+    import shutil
+    import sys
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="allin1-") as folder:
+        song = Path(folder) / "stdin"
+        with song.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield song
+
+
+def _model_of(track: Track, session: Session) -> str:
+    """Name of the model for a track; where its files cannot be read, as its analysis will say, that for any song."""
+    from allin1_core.errors import Allin1Error
+
+    try:
+        return session.choose_model(track).card.name
+    except Allin1Error:
+        return session.card.name
+
+
+def _renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
+    """Name results by a pattern."""
+    from dataclasses import replace
+
+    from allin1_core.io.names import portable_name
+
+    if pattern == "{name}":
+        return tracks
+    try:
+        pattern.format(name="", model="")
+        models = [_model_of(t, session) if "{model" in pattern else "" for t in tracks]
+        names = [
+            portable_name(pattern.format(name=track.name, model=model))
+            for track, model in zip(tracks, models, strict=True)
+        ]
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise click.BadParameter(
+            "wanted a text with {name} and {model}", param_hint="--name"
+        ) from error
+    if len(set(names)) < len({track.name for track in tracks}):
+        raise click.BadParameter("several songs would have one name", param_hint="--name")
+    return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]
 
 
 def _tracks(
     ctx: click.Context,
-    paths: tuple[Path, ...],
+    paths: Sequence[Path],
     stems_dirs: tuple[Path, ...],
     stems: dict[str, Path | None],
 ) -> list[Track]:
@@ -278,7 +503,7 @@ def _tracks(
 #: Options that a session has under the same names.
 _SESSION_OPTIONS = (
     *("model", "device", "parity", "weights_dir", "threads", "guard", "calibrate"),
-    *("timings_path", "timings_viz_path", "keep_stems", "demix_dir"),
+    *("timings_path", "timings_viz_path", "keep_stems", "demix_dir", "cache"),
 )
 
 #: Option of the command line for each parameter of separation.
@@ -313,47 +538,3 @@ def _metre(options: dict[str, Any]) -> Any:
     if given.get("num_tempi") == 0:
         given["num_tempi"] = None
     return validated(replace(MetreParameters(), **given), {})
-
-
-def _report(
-    outcome: Outcome, as_json: bool, quiet: bool, traceback: bool, told: dict[str, Track]
-) -> None:
-    """Print what became of a track; `told` has the first track of each error that concerns no file."""
-    error, result = outcome.error, outcome.result
-    if error is not None:
-        if traceback:
-            import traceback as tb
-
-            say("".join(tb.format_exception(error)).rstrip("\n"), err=True)
-        # The same backend fails for every track in the same way: that is read once.
-        first = outcome.track if error.path else told.setdefault(str(error), outcome.track)
-        if first is outcome.track:
-            say_error(_named(error, outcome.track))
-        else:
-            say_error(f"{shown(outcome.track.source)}: failed as {shown(first.source)} did")
-        if as_json:
-            say_json({"path": str(outcome.track.source), "error": str(error)})
-        return
-    if result is None:
-        return
-    if not quiet:
-        for warning in result.warnings:
-            say(f"allin1: {shown(outcome.track.name)}: {shown(warning)}", err=True)
-    if as_json:
-        from allin1_core.io.results import to_json
-
-        say_json({**to_json(result), "written": str(outcome.written)})
-    elif not quiet:
-        bpm = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
-        labels = " ".join(segment.label for segment in result.segments)
-        say(
-            f"{shown(outcome.written)}: {bpm}, {len(result.beats)} beats,"
-            f" {len(result.downbeats)} downbeats, {len(result.segments)} segments: {labels}"
-        )
-
-
-def _named(error: Allin1Error, track: Track) -> str:
-    """Give the error with the track in front, unless it names a file of it already."""
-    text = str(error)
-    source = shown(track.source)
-    return text if source in text else f"{source}: {text}"

@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import click
 
 from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
 from allin1_core.cli.parameters import model_option
 from allin1_core.cli.printing import say, say_json
+from allin1_core.contracts.model import AUTO_MODEL, AUTO_MODELS
 from allin1_core.contracts.route import USUAL_AUDIO_S
+from allin1_core.installing import install_command
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.model import ModelCard
+    from allin1_core.runtime.session import Session
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_j
     checks = [
         *_surviving("machine", _machine),
         *_surviving("plugin", lambda: _plugins(ctx)),
-        *_surviving("route", lambda: _routes(ctx, model)),
+        *_surviving("route", lambda: _routes(ctx, model, weights_dir)),
         *_surviving("weights", lambda: _weights(model, weights_dir, ctx)),
         *_surviving("audio", _audio),
     ]
@@ -94,15 +101,16 @@ def _plugins(ctx: click.Context) -> list[_Check]:
     return checks + [_Check("plugin", "note", f"Left out: {problem}") for problem in problems]
 
 
-def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
+def _routes(ctx: click.Context, model: str | None, weights_dir: str | None) -> list[_Check]:
     from allin1_core.contracts.audio import Mix, Stems
     from allin1_core.contracts.stages import STAGES
     from allin1_core.errors import Allin1Error
-    from allin1_core.runtime.plan import Wanted, stages_from
     from allin1_core.runtime.session import Session
 
     try:
-        session = Session(model, calibrate=False, plugins=load_plugins(ctx))
+        session = Session(
+            model, calibrate=False, weights_dir=weights_dir, plugins=load_plugins(ctx)
+        )
     except Allin1Error as error:
         return [_Check("model", "wrong", error.message, error.remedy or "")]
     details: dict[str, None] = {}
@@ -112,51 +120,72 @@ def _routes(ctx: click.Context, model: str | None) -> list[_Check]:
                 details[f"{candidate.plugin.name}: {candidate.ready.detail}"] = None
     checks = [_Check("library", "ok", detail) for detail in details]
 
-    failures: list[_Check] = []
-    for name, kind in (("from stems", Stems), ("from a mix", Mix)):
-        stages = stages_from(kind, Wanted(frozenset(session.card.outputs)), session.card)
-        try:
-            route = session.decide(session.request(stages, USUAL_AUDIO_S)).chosen
-        except Allin1Error as error:
-            failures.append(_Check(name, "note", error.message, error.remedy or ""))
-        else:
-            checks.append(_Check(name, "ok", str(route)))
-    if len(failures) == 2:
+    ways = [_way(session, "from stems", Stems), _way(session, "from a mix", Mix)]
+    if any(way.state != "wrong" for way in ways):
         # One way in is enough; some models read only mixes.
-        failures = [replace(failure, state="wrong") for failure in failures]
-    return checks + failures
+        ways = [replace(way, state="note") if way.state == "wrong" else way for way in ways]
+    return checks + ways
+
+
+def _way(session: Session, name: str, kind: type[object]) -> _Check:
+    """Whether there is a way from such a start, by which model, and what would be better."""
+    from allin1_core.errors import Allin1Error
+    from allin1_core.runtime.model_choice import find_obstacles
+
+    try:
+        choice = session.choose_model(kind)
+        route = session.explain(kind).chosen
+    except Allin1Error as error:
+        return _Check(name, "wrong", error.message, error.remedy or "")
+    text = f"{choice.card.name}: {route}"
+    if choice.reason:
+        return _Check(name, "ok", text, str(choice))
+    missing = find_obstacles(choice.engine, kind).weights
+    if not missing:
+        return _Check(name, "ok", text)
+    text += f"; the weights of {' and '.join(missing)} are not here yet."
+    fetch = f"allin1 weights fetch {' '.join(missing)}"
+    return _Check(name, "note", text, f"They are fetched on first use; or now: {fetch}")
 
 
 def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> list[_Check]:
     from allin1_core.errors import Allin1Error
-    from allin1_core.runtime.session import Session
+    from allin1_core.plugins.collecting import collect_offers
+    from allin1_core.runtime.settings import read_settings
+    from allin1_core.weights.find import find_card
+
+    named = model or read_settings().model or AUTO_MODEL
+    offers = collect_offers(load_plugins(ctx))
+    cards = [offered.item for offered in offers.models.values()]
+
+    def look(name: str) -> list[_Check]:
+        try:
+            return _weights_of(find_card(name, cards), weights_dir, is_named=name == named)
+        except Allin1Error as error:
+            return [_Check("weights", "wrong", error.message, error.remedy or "")]
+
+    names = AUTO_MODELS if named == AUTO_MODEL else (named,)
+    return [check for name in names for check in look(name)]
+
+
+def _weights_of(card: ModelCard, weights_dir: str | None, *, is_named: bool) -> list[_Check]:
     from allin1_core.weights.load import load_model
     from allin1_core.weights.store import cache_folder, find_folders, locate
 
-    try:
-        card = Session(model, plugins=load_plugins(ctx)).card
-    except Allin1Error as error:
-        return [_Check("weights", "wrong", error.message, error.remedy or "")]
-    licence = _Check("licence", "note", card.licence)
+    licence = _Check("licence", "note", f"{card.name}: {card.licence}")
     if not card.files:
         return [_Check("weights", "ok", f"{card.name}: they come with its plugin"), licence]
     folders = find_folders(weights_dir)
     # What should have come with a package is no download: reading the model tells of it.
     missing = [f.name for f in card.files if f.package is None and locate(f, folders) is None]
     if missing:
-        text = f"{card.name}: {len(missing)} of {len(card.files)} files are not here yet."
-        remedy = f"They are fetched into {cache_folder()} on first use; or now: allin1 weights fetch {card.name}"
-        return [_Check("weights", "note", text, remedy)]
-    try:
-        load_model(card, weights_dir=weights_dir, download=False)
-    except Allin1Error as error:
-        return [_Check("weights", "wrong", error.message, error.remedy or "")]
-    return [
-        _Check(
-            "weights", "ok", f"{card.name}: {len(card.files)} files, digests as in the catalogue"
-        ),
-        licence,
-    ]
+        text = f"{card.name}: {len(missing)} of {len(card.files)} files are not here."
+        fetch = f"allin1 weights fetch {card.name}"
+        where = f"They are fetched into {cache_folder()} on first use; or now: {fetch}"
+        return [_Check("weights", "note", text, where if is_named else f"To have them: {fetch}")]
+    load_model(card, weights_dir=weights_dir, download=False)
+    text = f"{card.name}: {len(card.files)} files, digests as in the catalogue"
+    return [_Check("weights", "ok", text), licence]
 
 
 def _audio() -> list[_Check]:
@@ -176,7 +205,9 @@ def _pyav() -> _Check:
 
     text = "M4A and AAC cannot be read"
     if not has_pyav():
-        return _Check("audio", "note", f"{text}.", 'Install PyAV: pip install "allin1-core[av]"')
+        return _Check(
+            "audio", "note", f"{text}.", f"Install PyAV: {install_command('allin1-core', 'av')}"
+        )
     installed = version("av")
     try:
         import av
@@ -184,6 +215,7 @@ def _pyav() -> _Check:
         av.open  # noqa: B018 - a folder called av that hides it has none
     except Exception as error:  # such as a library that it was built against and is not here
         reason = f"PyAV {installed} cannot be imported ({brief(error)})."
-        remedy = 'Reinstall it: pip install --force-reinstall "allin1-core[av]"'
+        command = install_command("allin1-core", "av", options="--force-reinstall")
+        remedy = f"Reinstall it: {command}"
         return _Check("audio", "note", f"{text}: {reason}", remedy)
     return _Check("audio", "ok", f"PyAV {installed} (M4A, AAC and others)")

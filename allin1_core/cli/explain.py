@@ -51,9 +51,9 @@ def command(
     calibrate: bool | None,
     as_json: bool,
 ) -> None:
-    """Tell which backends would analyse SONG, its stems, or so many seconds of audio, and why.
+    """Tell which model and backends would analyse SONG, its stems, or so many seconds of audio, and why.
 
-    Prints the route, each candidate with its cost and what that rests on, and for each that is refused the gate,
+    Prints the model, the route, each candidate with its cost and what that rests on, and for each that is refused the gate,
     the reason and the remedy. Nothing is run, but for what --calibrate measures.
     """
     from allin1_core.runtime.session import Session
@@ -76,13 +76,18 @@ def command(
     if song is not None or stems_dir is not None:
         folders = [] if stems_dir is None else [stems_dir]
         (start,) = make_tracks([] if song is None else [song], folders)
+    choice = session.choose_model(start)
+    chosen = {"name": choice.card.name, "reason": choice.reason, "other": choice.other}
+    line = f"model      {choice.card.name}{f' ({choice})' if str(choice) else ''}"
     try:
         decision = session.explain(start)
     except NoRouteError as error:
         # The error itself follows on stderr.
-        _print(error.values if as_json else error.explanation)
+        values = {"model": chosen, **error.values}
+        _print(values if as_json else f"{line}\n{error.explanation}")
         raise
-    _print(decision.to_json() if as_json else str(decision))
+    values = {"model": chosen, **decision.to_json()}
+    _print(values if as_json else f"{line}\n{decision}")
 
 
 def _print(content: Any) -> None:

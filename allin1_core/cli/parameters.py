@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from allin1_core.contracts.model import DEFAULT_MODEL
+from allin1_core.contracts.model import AUTO_MODEL
 
 if TYPE_CHECKING:
     from allin1_core.contracts.metre import TempoPrior
@@ -164,7 +164,12 @@ plugin_option = click.option(
     type=PluginOption(),
     help="Set an option that a plugin declares, such as mine.batch=4; may be repeated. 'allin1 plugins' lists them.",
 )
-model_option = click.option("-m", "--model", help=f"Name of the model.  [default: {DEFAULT_MODEL}]")
+model_option = click.option(
+    "-m",
+    "--model",
+    help="Name of the model; 'allin1 weights list' lists them. auto takes harmonix-all where its weights are here, and"
+    f" stems are given or songs can be separated, else builtin.  [default: {AUTO_MODEL}]",
+)
 backend_option = click.option(
     "-b",
     "--backend",

@@ -11,12 +11,15 @@ import click
 
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.printing import say, say_json
-from allin1_core.contracts.model import DEFAULT_MODEL
+from allin1_core.contracts.model import AUTO_MODELS
 from allin1_core.errors import WeightsError
 
 if TYPE_CHECKING:
     from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
     from allin1_core.weights.store import Folders, Progress
+
+#: What is fetched and verified where nothing is named.
+DEFAULT_MODEL = AUTO_MODELS[0]
 
 _weights_dir = click.option(
     "--weights-dir",

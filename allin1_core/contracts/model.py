@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 #: What a model's spectrogram is made from: the four stems of a song, or its mix.
 Takes = Literal["stems", "mix"]
 
-#: The model where nothing names one.
-DEFAULT_MODEL = "harmonix-all"
+#: What names no model, and leaves it to :mod:`allin1_core.runtime.model_choice`.
+AUTO_MODEL = "auto"
+
+#: The models that ``auto`` may choose: the one that is better where it can run, and the one that always can.
+AUTO_MODELS = ("harmonix-all", "builtin")
 
 
 @dataclass(frozen=True)

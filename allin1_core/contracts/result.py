@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +102,8 @@ class Provenance:
         Version of the model's parameters; empty for a model without versions.
     postprocessors
         Plugins that changed the result after the last stage, in order.
+    model_reason
+        Why this model was chosen, and how to get the other; empty where it was named.
     identity
         What decides whether the result is up to date; None where the input was no file.
     """
@@ -111,6 +116,7 @@ class Provenance:
     outputs: tuple[str, ...] = ("beats", "sections")
     model_version: str = ""
     postprocessors: tuple[str, ...] = ()
+    model_reason: str = ""
     identity: Identity | None = None
 
 
@@ -225,3 +231,47 @@ class AnalysisResult:
     provenance: Provenance | None = None
     alternatives: list[TempoAlternative] = field(default_factory=list)
     tempo: Tempo | None = None
+
+    def _repr_html_(self) -> str:
+        """Show the result in a notebook."""
+        from allin1_core.contracts.notebook import html_of
+
+        return html_of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what the JSON of the result holds: plain numbers, strings, lists and dicts, without the arrays.
+
+        ``pandas.DataFrame(result.to_dict()["segments"])`` is a table of the segments.
+        """
+        return {
+            "path": os.fspath(self.path),
+            "bpm": None if self.bpm is None else int(self.bpm),
+            "beats": [float(time) for time in self.beats],
+            "downbeats": [float(time) for time in self.downbeats],
+            "beat_positions": [int(position) for position in self.beat_positions],
+            "segments": [
+                {"start": float(one.start), "end": float(one.end), "label": one.label}
+                for one in self.segments
+            ],
+            "schema": SCHEMA,
+            "tempo": None if self.tempo is None else dataclasses.asdict(self.tempo),
+            "confidence": None if self.confidence is None else _plain(self.confidence),
+            "alternatives": [dataclasses.asdict(one) for one in self.alternatives],
+            "warnings": list(self.warnings),
+            "provenance": None if self.provenance is None else dataclasses.asdict(self.provenance),
+        }
+
+
+def _plain(confidence: Confidence) -> dict[str, Any]:
+    # JSON knows no infinity: None stands for a metre of which no path was possible.
+    return {
+        "beats": [float(value) for value in confidence.beats],
+        "metre": None if confidence.metre is None else float(confidence.metre),
+        "metre_log_probabilities": {
+            str(beats): float(value) if math.isfinite(value) else None
+            for beats, value in confidence.metre_log_probabilities.items()
+        },
+        "segments": None
+        if confidence.segments is None
+        else [dataclasses.asdict(one) for one in confidence.segments],
+    }

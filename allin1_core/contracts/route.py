@@ -68,6 +68,9 @@ class RouteRequest:
         What the model's spectrogram is made from; backends of the stage ``spectrogram`` must take the same.
     features
         What the backend of a stage has to be able to do: ``(stage, feature)``, as in ``Backend.features``.
+    in_blocks
+        Stages in which what is long goes through a backend of that stage alone block by block, with NumPy arrays on
+        either side. Separation does so only where the backend streams and a spectrogram of its own follows.
     """
 
     stages: tuple[Stage, ...]
@@ -80,6 +83,7 @@ class RouteRequest:
     members: int | None = None
     takes: Takes = "stems"
     features: tuple[tuple[Stage, str], ...] = ()
+    in_blocks: tuple[Stage, ...] = ()
 
     def choice(self, stage: Stage) -> Choice | None:
         """What the user named for `stage`; None where that was left open."""

@@ -1,7 +1,18 @@
 """References that people annotated, and how well a result agrees with them."""
 
+from allin1_core.evaluation.dataset import SongScores, compare, evaluate, means
 from allin1_core.evaluation.readers import read_reference
 from allin1_core.evaluation.reference import Reference
-from allin1_core.evaluation.scoring import Scores, score
+from allin1_core.evaluation.scoring import MEASURES, Scores, score
 
-__all__ = ["Reference", "Scores", "read_reference", "score"]
+__all__ = [
+    "MEASURES",
+    "Reference",
+    "Scores",
+    "SongScores",
+    "compare",
+    "evaluate",
+    "means",
+    "read_reference",
+    "score",
+]

@@ -30,7 +30,8 @@ def read_reference(path: Path | str) -> Reference:
     ``.lab``   start, end, label
     text, CSV, times alone or with the place in the bar are beats; a time and a label begin a
     TSV        section, as Harmonix has it (a label ``end`` ends the last); start, end and
-               label are a section
+               label are a section, or a beat where start and end are the same (Audacity). All
+               tables that ``allin1 export`` writes are understood
     ========== ==============================================================================
 
     Parameters
@@ -57,9 +58,20 @@ def read_reference(path: Path | str) -> Reference:
             path=path,
             remedy=f"Give a file that ends in one of {', '.join(SUFFIXES)}.",
         )
+    return read_references(found)
+
+
+def read_references(paths: Iterable[Path]) -> Reference:
+    """Read several files about one song; what two of them have is that of the first.
+
+    Raises
+    ------
+    InputError
+        A file cannot be understood.
+    """
     reference = Reference()
-    for each in found:
-        reference = reference.merged(_read(each))
+    for path in paths:
+        reference = reference.merged(_read(path))
     return reference
 
 
@@ -85,10 +97,17 @@ def from_table(text: str) -> Reference:
         if line and not line.startswith("#"):
             rows.append((number, _cells(line)))
     if rows and _number(rows[0][1][0]) is None:
-        rows = rows[1:]  # a header
+        header, rows = [cell.lower() for cell in rows[0][1]], rows[1:]
+        if {"type", "start", "end"} <= set(header):
+            return _both(header, rows)
+        if {"time", "position"} <= set(header):
+            columns = header.index("time"), header.index("position")
+            rows = [(line, [cells[c] for c in columns]) for line, cells in rows]
     if not rows:
         return Reference()
     first = rows[0][1]
+    if len(first) >= 3 and all(cells[0] == cells[1] for _, cells in rows):
+        return _beats([(line, [cells[0], cells[2]]) for line, cells in rows])
     if len(first) == 1 or (len(first) == 2 and _number(first[1]) is not None):
         return _beats(rows)
     return _sections(rows)
@@ -116,6 +135,26 @@ def _time(cell: str, line: int) -> float:
     if value is None:
         raise ValueError(f"line {line} has {cell!r} where a time in seconds is wanted")
     return value
+
+
+def _both(header: list[str], rows: Sequence[tuple[int, list[str]]]) -> Reference:
+    """Read a table of beats and sections, whose column ``type`` tells them apart."""
+    # Empty cells at the end of a line may be missing.
+    rows = [(line, [*cells, *[""] * (len(header) - len(cells))]) for line, cells in rows]
+    reference = Reference()
+    for kind, names, read in (
+        ("beat", ("start", "position"), _beats),
+        ("segment", ("start", "end", "label"), _sections),
+    ):
+        columns = [header.index(name) for name in names if name in header]
+        chosen = [
+            (line, [cells[c] for c in columns])
+            for line, cells in rows
+            if cells[header.index("type")] == kind
+        ]
+        if chosen:
+            reference = reference.merged(read(chosen))
+    return reference
 
 
 def _beats(rows: Sequence[tuple[int, list[str]]]) -> Reference:

@@ -17,6 +17,18 @@ from allin1_core.evaluation.reference import Reference
 #: Scores by name, from 0 to 1; those that a reference does not allow are absent.
 Scores = dict[str, float]
 
+#: What each score is called in tables, in the order of their columns.
+MEASURES = {
+    "beat_f": "beats, F",
+    "beat_cmlt": "beats, CMLt",
+    "beat_amlt": "beats, AMLt",
+    "downbeat_f": "downbeats, F",
+    "boundary_hr_05": "boundaries, HR.5F",
+    "boundary_hr_3": "boundaries, HR3F",
+    "pairwise_f": "sections, pairwise F",
+    "label_accuracy": "labels, accuracy",
+}
+
 
 def score(
     reference: Reference,
@@ -39,8 +51,9 @@ def score(
     Scores
         ``beat_f`` and ``downbeat_f`` (within 70 ms), ``beat_cmlt`` and ``beat_amlt`` (the longest
         correct parts, at the annotated tempo or also at half, double and the off-beat),
-        ``boundary_hr_05`` and ``boundary_hr_3`` (F within 0.5 and 3 seconds), ``label_accuracy``
-        (part of the annotated time that has the same label).
+        ``boundary_hr_05`` and ``boundary_hr_3`` (F within 0.5 and 3 seconds), ``pairwise_f`` (F of pairs
+        of frames that have one label, whatever it is called), ``label_accuracy`` (part of the annotated
+        time that has the same label, see :func:`plain_label`).
 
     Raises
     ------
@@ -76,11 +89,12 @@ def beat_scores(reference: NDArray[np.float64], beats: NDArray[np.float64]) -> S
 def segment_scores(reference: Sequence[Segment], segments: Sequence[Segment]) -> Scores:
     """Boundaries and labels of sections."""
     with _mir_eval() as m:
-        theirs, _labels = _adjusted(m, reference, None)
-        mine, _ = _adjusted(m, segments, float(theirs.max()))
+        theirs, their_labels = _adjusted(m, reference, None)
+        mine, my_labels = _adjusted(m, segments, float(theirs.max()))
         return {
             "boundary_hr_05": float(m.segment.detection(theirs, mine, window=0.5)[2]),
             "boundary_hr_3": float(m.segment.detection(theirs, mine, window=3.0)[2]),
+            "pairwise_f": float(m.segment.pairwise(theirs, their_labels, mine, my_labels)[2]),
             "label_accuracy": label_accuracy(reference, segments),
         }
 
@@ -91,9 +105,18 @@ def label_accuracy(reference: Sequence[Segment], segments: Sequence[Segment]) ->
         max(0.0, min(a.end, b.end) - max(a.start, b.start))
         for a in reference
         for b in segments
-        if a.label == b.label
+        if plain_label(a.label) == plain_label(b.label)
     )
     return same / sum(a.end - a.start for a in reference)
+
+
+def plain_label(label: str) -> str:
+    """Make labels of several annotators comparable: no capitals, no numbers behind.
+
+    >>> plain_label("Verse 2")
+    'verse'
+    """
+    return label.strip().lower().rstrip(" 0123456789_-") or label.strip()
 
 
 def _f(m: Any, reference: NDArray[np.float64], times: NDArray[np.float64]) -> float:
@@ -105,7 +128,7 @@ def _adjusted(
 ) -> tuple[NDArray[np.float64], list[str]]:
     """Intervals from 0 on, and until `end` where it is given."""
     intervals = np.array([(s.start, s.end) for s in segments])
-    labels = [s.label for s in segments]
+    labels = [plain_label(s.label) for s in segments]
     intervals, labels = m.util.adjust_intervals(intervals, labels, t_min=0.0, t_max=end)
     return intervals, labels
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from allin1_core.errors import OutputError
 from allin1_core.io.leftovers import Part, exists, flush_folder, new_file
-from allin1_core.io.replacing import replace_together
+from allin1_core.io.replacing import replace_together, tidy
 
 _FULL = {errno.ENOSPC: "the disk is full"}
 if hasattr(errno, "EDQUOT"):
@@ -88,6 +88,7 @@ def atomic_files(
     folder = Path(folder)
     written: dict[str, Part] = {}
     made: list[Path] = []
+    tidy(folder)
     with telling(folder / names[-1]), ExitStack() as stack:
         stack.callback(remove_empty, made)
         make_folders(folder, made)
@@ -165,6 +166,11 @@ def write_error(
     if error.errno in _FULL:
         remedy = f"Free some space, or name a folder on another disk{other}."
     return OutputError(f"{what}: {reason_of(error)}.", remedy=remedy, path=path)
+
+
+def is_full(error: OutputError) -> bool:
+    """Whether something could not be written because there is no space left."""
+    return getattr(error.__cause__, "errno", None) in _FULL
 
 
 def reason_of(error: OSError) -> str:

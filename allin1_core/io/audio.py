@@ -27,6 +27,7 @@ import numpy as np
 from allin1_core.contracts.arrays import first_not_finite
 from allin1_core.contracts.audio import SAMPLE_RATE
 from allin1_core.errors import AudioError
+from allin1_core.installing import install_command
 from allin1_core.io.decoding.opening import open_reader
 from allin1_core.io.decoding.reader import AudioInfo, Block, DecodingError, Reader, Samples
 from allin1_core.io.decoding.source import Source
@@ -248,7 +249,7 @@ class AudioStream:
         if self.info.frames == self._reader.guessed_frames:
             return (
                 f"has no note of its length and was read up to {found_s:.2f} s, which is a guess from its"
-                " first frame; the rest, if there is one, needs 'pip install allin1-core[av]'."
+                f" first frame; the rest, if there is one, needs PyAV: {install_command('allin1-core', 'av')}"
             )
         return None
 

@@ -12,10 +12,11 @@ once after an error, or when the next process looks (:func:`restore`, :func:`tid
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from allin1_core.io.leftovers import (
 )
 
 
-def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path] = ()) -> None:
+def replace_together(parts: Sequence[tuple[Part, Path]], removed: Sequence[Path] = ()) -> None:
     """Give each part its final name, the last one last, and remove files that are not to stay beside them.
 
     Parameters
@@ -54,6 +55,10 @@ def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path]
     done = temporary_path(journal)
     with folder_lock(folder):
         _undo(journal)
+        for part, target in parts:
+            _check_kind(target, is_folder=part.path.is_dir())
+        for path in removed:
+            _check_kind(path, is_folder=False)
         try:
             _write_journal(journal, [*targets, *removed])
             for part, target in parts:
@@ -66,7 +71,7 @@ def replace_together(parts: Sequence[tuple[Part, Path]], removed: Iterable[Path]
             with suppress(OSError):
                 if exists(done):
                     done.rename(journal)
-                _undo(journal)
+                _undo(journal, is_own=True)
             raise
     remove(done)
 
@@ -99,6 +104,13 @@ def tidy(folder: Path) -> None:
             remove(path)
 
 
+def _check_kind(target: Path, *, is_folder: bool) -> None:
+    """Refuse to let a file take the place of a folder, or a folder that of a file, as ``rename`` does."""
+    if exists(target) and _is_folder(target) != is_folder:
+        number = errno.ENOTDIR if is_folder else errno.EISDIR
+        raise OSError(number, os.strerror(number), str(target))
+
+
 def _write_journal(journal: Path, targets: Sequence[Path]) -> None:
     for folder in (journal, journal / "was", journal / "new"):
         folder.mkdir()
@@ -112,7 +124,7 @@ def _write_journal(journal: Path, targets: Sequence[Path]) -> None:
 
 def _set_aside(target: Path, aside: Path) -> None:
     """Keep a file under a second name, so that its own never stops to exist; a folder moves."""
-    if stat.S_ISDIR(target.lstat().st_mode):
+    if _is_folder(target):
         target.rename(aside)
         return
     try:
@@ -121,18 +133,27 @@ def _set_aside(target: Path, aside: Path) -> None:
         shutil.copy2(target, aside, follow_symlinks=False)
 
 
-def _undo(journal: Path) -> None:
-    """Make everything as it was before `journal` was begun; may be repeated whenever it was interrupted."""
+def _undo(journal: Path, *, is_own: bool = False) -> None:
+    """Make everything as it was before `journal` was begun; may be repeated whenever it was interrupted.
+
+    Of a dead process (not `is_own`) a new folder stays where there is one: it is whole, and may be anybody's by now.
+    """
     if not exists(journal):
         return
     folder = journal.parent
     for name in _names(journal / "new"):
-        _drop(folder / name, journal)
+        target = folder / name
+        if not _is_folder(target):
+            target.unlink(missing_ok=True)
+        elif is_own:
+            target.rename(temporary_path(journal / "dropped"))
     for name in _names(journal / "was"):
         aside, target = journal / "was" / name, folder / name
-        if stat.S_ISDIR(aside.lstat().st_mode):
-            _drop(target, journal)
-            aside.rename(target)
+        if _is_folder(aside):
+            if is_own and exists(target):
+                target.rename(temporary_path(journal / "dropped"))
+            if not exists(target):
+                aside.rename(target)
             continue
         if exists(target) and os.path.samestat(aside.lstat(), target.lstat()):
             continue
@@ -149,14 +170,9 @@ def _undo(journal: Path) -> None:
     remove(done)
 
 
-def _drop(target: Path, journal: Path) -> None:
-    """Remove a file; move a folder out of the way, to be removed with the journal."""
-    if not exists(target):
-        return
-    if stat.S_ISDIR(target.lstat().st_mode):
-        target.rename(temporary_path(journal / "dropped"))
-    else:
-        target.unlink()
+def _is_folder(path: Path) -> bool:
+    """Whether there is a folder of this name, and no link to one."""
+    return exists(path) and stat.S_ISDIR(path.lstat().st_mode)
 
 
 def _names(folder: Path) -> list[str]:

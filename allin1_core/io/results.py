@@ -33,7 +33,7 @@ from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
 from allin1_core.io import documents
 from allin1_core.io.arrays import ArrayError, read_array, read_arrays, write_array
-from allin1_core.io.atomic import atomic_files, check_folder, telling
+from allin1_core.io.atomic import atomic_files, check_folder, is_full, telling
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.replacing import restore, tidy
 from allin1_core.text import shown
@@ -77,10 +77,37 @@ def save_result(
         A result of another input has this name, or a file cannot be written.
     """
     check_destination(out_dir, name, result.path, overwrite=overwrite)
-    json_path, activ_path, embed_path = _paths(Path(out_dir) / f"{name}.json")
+    json_path = _paths(Path(out_dir) / f"{name}.json")[0]
+    with telling(json_path):
+        is_first = _mode(json_path) is None
+    try:
+        _save(result, json_path)
+    except OutputError as error:
+        if not (is_first and is_full(error)) or not (
+            result.activations or result.embeddings is not None
+        ):
+            raise
+        # Arrays take a hundred times the space of the rest, which took long to compute.
+        remark = "The activations and embeddings were not saved: the disk was full."
+        bare = dataclasses.replace(
+            result, activations=None, embeddings=None, warnings=[*result.warnings, remark]
+        )
+        _save(bare, json_path)
+        raise OutputError(
+            f"{error.message} The result was saved without activations and embeddings.",
+            remedy=error.remedy,
+            path=error.path,
+        ) from error.__cause__
+    return json_path
+
+
+def _save(result: AnalysisResult, json_path: Path) -> None:
+    """Replace a result and its arrays."""
+    _, activ_path, embed_path = _paths(json_path)
     # ASCII, as the original writes: it also carries file names that are no valid Unicode.
     text = _one_line_arrays(json.dumps(to_json(result), indent=2)) + "\n"
-    with atomic_files(out_dir, [activ_path.name, embed_path.name, json_path.name]) as new:
+    names = [activ_path.name, embed_path.name, json_path.name]
+    with atomic_files(json_path.parent, names) as new:
         if result.activations is not None:
             with new(activ_path.name).open("wb") as file:
                 arrays: dict[str, Any] = {key: result.activations[key] for key in ACTIVATIONS}
@@ -89,7 +116,6 @@ def save_result(
             with new(embed_path.name).open("wb") as file:
                 write_array(file, np.asarray(result.embeddings))
         new(json_path.name).write_text(text, "ascii", newline="\n")
-    return json_path
 
 
 def check_destination(
@@ -225,39 +251,7 @@ def _result(
 
 def to_json(result: AnalysisResult) -> dict[str, Any]:
     """Give what ``<name>.json`` holds: plain numbers, strings, lists and dicts, without the arrays."""
-    provenance = result.provenance
-    return {
-        "path": os.fspath(result.path),
-        "bpm": None if result.bpm is None else int(result.bpm),
-        "beats": [float(time) for time in result.beats],
-        "downbeats": [float(time) for time in result.downbeats],
-        "beat_positions": [int(position) for position in result.beat_positions],
-        "segments": [
-            {"start": float(one.start), "end": float(one.end), "label": one.label}
-            for one in result.segments
-        ],
-        "schema": SCHEMA,
-        "tempo": None if result.tempo is None else dataclasses.asdict(result.tempo),
-        "confidence": None if result.confidence is None else _confidence_to_json(result.confidence),
-        "alternatives": [dataclasses.asdict(one) for one in result.alternatives],
-        "warnings": list(result.warnings),
-        "provenance": None if provenance is None else dataclasses.asdict(provenance),
-    }
-
-
-def _confidence_to_json(confidence: Confidence) -> dict[str, Any]:
-    # JSON knows no infinity: null stands for a metre of which no path was possible.
-    return {
-        "beats": [float(value) for value in confidence.beats],
-        "metre": None if confidence.metre is None else float(confidence.metre),
-        "metre_log_probabilities": {
-            str(beats): float(value) if math.isfinite(value) else None
-            for beats, value in confidence.metre_log_probabilities.items()
-        },
-        "segments": None
-        if confidence.segments is None
-        else [dataclasses.asdict(one) for one in confidence.segments],
-    }
+    return result.to_dict()
 
 
 def _confidence(content: Any) -> Confidence | None:

@@ -20,6 +20,7 @@ import pluggy
 from allin1_core.contracts.rules import is_name, show
 from allin1_core.errors import PLUGIN_FAILURES, PluginError, in_full
 from allin1_core.hookspecs import SPECS
+from allin1_core.installing import install_command
 from allin1_core.markers import FIRST_LEVEL, PROJECT, level_problem
 from allin1_core.plugins.record import PluginRecord
 
@@ -186,7 +187,7 @@ def _load_entry(
         return _broken(
             record,
             f"importing {entries[0].value} raised {in_full(error)}",
-            f"Reinstall it (pip install --force-reinstall {distribution}) or uninstall it.",
+            f"Uninstall it, or reinstall it: {install_command(distribution, options='--force-reinstall')}",
         )
     return _register(manager, name, plugin, record)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from allin1_core.contracts.audio import STEMS
-from allin1_core.contracts.logits import HARMONIX_LABELS
+from allin1_core.contracts.colours import colours_of
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.errors import AudioError, OutputError
+from allin1_core.installing import install_command
 from allin1_core.io.atomic import atomic_path
 from allin1_core.presentation.source import mix_blocks, peaks_of, stem_peak_blocks, stems_of
 
@@ -24,20 +25,6 @@ if TYPE_CHECKING:
 
 #: Endings of file names that say which format is meant.
 FORMATS = (".pdf", ".png", ".svg")
-
-#: Paul Tol's light qualitative scheme, told apart by colour-blind people, and black text is legible on each.
-_COLOURS = (
-    "#DDDDDD",
-    "#DDDDDD",
-    "#99DDFF",
-    "#AAAA00",
-    "#FFAABB",
-    "#44BB99",
-    "#BBCC33",
-    "#EEDD88",
-    "#77AADD",
-    "#EE8866",
-)
 
 #: Seconds in a row of the picture, and the most rows; longer songs have longer rows.
 _ROW_S, _MOST_ROWS = 300.0, 12
@@ -68,7 +55,7 @@ def check_picture(path: Path) -> None:
     except ImportError as error:
         raise OutputError(
             f"Matplotlib, which draws pictures, cannot be imported ({error}).",
-            remedy='Install it: pip install "allin1-core[viz]"',
+            remedy=f"Install it: {install_command('allin1-core', 'viz')}",
             path=path,
         ) from error
 
@@ -103,7 +90,7 @@ def draw_result(result: AnalysisResult, name: str | None = None) -> Figure:
     heights = [height for _, height in lanes] * rows
     figure = Figure(figsize=(14, 1.1 + 0.55 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-    colours = _colours(result)
+    colours = colours_of(one.label for one in result.segments)
     for row in range(rows):
         span = row * row_s, (row + 1) * row_s
         for lane, (kind, _) in enumerate(lanes):
@@ -168,13 +155,6 @@ def _peaks(result: AnalysisResult) -> NDArray[np.float32] | None:
         return np.asarray(peaks.max(axis=0, keepdims=True))
     except AudioError:
         return None
-
-
-def _colours(result: AnalysisResult) -> dict[str, str]:
-    known = dict(zip(HARMONIX_LABELS, _COLOURS, strict=True))
-    others = [one.label for one in result.segments if one.label not in known]
-    spare = _COLOURS[2:]
-    return known | {label: spare[i % len(spare)] for i, label in enumerate(dict.fromkeys(others))}
 
 
 def _draw_wave(

@@ -21,16 +21,19 @@ from allin1_core.contracts.result import (
 from allin1_core.contracts.sections import Sections
 from allin1_core.errors import InputError
 from allin1_core.io.kept_stems import StemsToKeep
-from allin1_core.io.mix import MixFile
+from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.identity import Source, identity_of, source_of
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.logits_cache import CachedLogits
+from allin1_core.runtime.model_choice import Models
+from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
+from allin1_core.runtime.track_start import TrackStart, begin_track
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -61,8 +64,10 @@ class Analysis:
 
     Parameters
     ----------
-    engine
-        What it runs on.
+    models
+        Choose what it runs on.
+    observers
+        Are told what becomes of it.
     keeping
         Where stems are kept.
     track
@@ -77,7 +82,8 @@ class Analysis:
 
     def __init__(
         self,
-        engine: Engine,
+        models: Models,
+        observers: Observers,
         keeping: Keeping,
         track: Track,
         *,
@@ -86,65 +92,97 @@ class Analysis:
         **options: Unpack[ResultOptions],
     ) -> None:
         self.track = track
-        self._engine = engine
+        self._models = models
+        self._observers = observers
         self._keeping = keeping
         self._options = options
         self._progress = progress
         self._songs = songs
-        self._pipeline = Pipeline(engine)
+        self._begun: TrackStart | None = None
+        self._pipeline: Pipeline
         self._keep: StemsToKeep | None = None
-        self._is_kept = False
-        self._source: Source | None = None
+        self._sources: dict[bool, Source] = {}
         self._cached: CachedLogits | None = None
         self._earlier: AnalysisResult | None = None
 
     @property
-    def identity(self) -> Identity:
-        """What the result would be a result of; the files are read for it once.
+    def _start(self) -> TrackStart:
+        """What is read, and the model that was chosen for it, at the first question."""
+        if self._begun is None:
+            only = self._options.get("only")
+            outputs = None if only is None else (only,)
+            self._begun = begin_track(self.track, self._models, self._keeping, outputs)
+        return self._begun
+
+    @property
+    def _engine(self) -> Engine:
+        return self._start.choice.engine
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """What the result would be a result of, and then what would do as well, with another model that may be chosen.
+
+        The files are read for it once.
 
         Raises
         ------
         InputError
             A file cannot be read.
         """
-        if self._source is None:
-            self._source = source_of(self.track, self._engine.card)
-        return identity_of(self._engine, self._source)
+        chosen = self._engine
+        others = [engine for engine in self._models.engines if engine is not chosen]
+        return tuple(identity_of(engine, self._source(engine.card)) for engine in (chosen, *others))
+
+    def _source(self, card: ModelCard) -> Source:
+        """The files that count for a model."""
+        # Where no stems were given they are the same for all.
+        has_stems = isinstance(self._start.start, StemFiles) and not self._start.is_kept
+        reads_stems = has_stems and card.takes == "stems"
+        if reads_stems not in self._sources:
+            self._sources[reads_stems] = source_of(self.track, card)
+        return self._sources[reads_stems]
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """What is looked for: what was asked for, and what the result of an earlier run has."""
-        asked = outputs_of(self._engine.card, self._options.get("only"))
+        card = self._engine.card
+        asked = outputs_of(card, self._options.get("only"))
         has = () if self._earlier is None else _outputs_in(self._earlier)
-        return tuple(name for name in self._engine.card.outputs if name in {*asked, *has})
+        return tuple(name for name in card.outputs if name in {*asked, *has})
+
+    def lacks_kept_stems(self) -> bool:
+        """Whether the stems of the song are to be kept, and are not yet."""
+        if not self._keeping.keeps_new or self._engine.card.takes == "mix":
+            return False
+        return self._start.kept is not None and not self._start.is_kept
 
     def add_to(self, earlier: AnalysisResult) -> None:
         """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
         self._earlier = earlier
 
     def read(self) -> None:
-        """Read the song or its stems, unless they are so long that they are to be read in blocks.
+        """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
 
         Stems that an earlier run kept are used where they are what this one would make.
         """
-        track = self.track
         with self._reporting_failure():
-            wanted, identity = self._wanted(), self.identity  # before the files are read
+            start, engine, identity = (
+                self._start,
+                self._engine,
+                self.identities[0],
+            )  # before reading
+            self._wanted()  # which the model may not find
+            self._pipeline = Pipeline(engine)
             if self._may_use_cache():
-                self._cached = self._engine.cache.find(identity)
+                self._cached = engine.cache.find(identity)
             if self._cached is not None:
                 self._pipeline.read(self._cached.logits)
                 return
-            files = track.find_stems()
-            if files is None:
-                kept = self._keeping.place_of(track)
-                files = None if kept is None else self._keeping.find(kept, wanted, self._engine)
-                self._is_kept = files is not None
-                if kept is not None and files is None and self._keeping.keeps_new:
-                    length = MixFile(track.source).duration_s
-                    kept.check(overwrite=self._keeping.overwrite, seconds=length)
-                    self._keep = kept
-            self._pipeline.read(files or MixFile(track.source))
+            if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
+                length = start.start.duration_s
+                start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
+                self._keep = start.kept
+            self._pipeline.read(start.start)
 
     def begin(self) -> None:
         """Run the stages, up to what may be left for :meth:`finish`."""
@@ -166,8 +204,8 @@ class Analysis:
         """Run what is left, and put the result together."""
         with self._reporting_failure():
             result = self._result(self._pipeline.finish())
-            result = self._engine.observers.postprocess(self.track.name, result)
-        self._engine.observers.track_finished(self.track.name, result)
+            result = self._observers.postprocess(self.track.name, result)
+        self._observers.track_finished(self.track.name, result)
         return result
 
     @property
@@ -175,12 +213,23 @@ class Analysis:
         has = self._earlier is not None and self._earlier.activations is not None
         return has or self._options.get("include_activations", False)
 
+    @property
+    def _wants_embeddings(self) -> bool:
+        """Whether embeddings are to be found: those of an earlier result are kept where they are of the same model."""
+        earlier = self._earlier
+        is_lost = (
+            earlier is not None
+            and earlier.embeddings is not None
+            and (earlier.provenance is None or earlier.provenance.model != self._engine.card.name)
+        )
+        return is_lost or self._options.get("include_embeddings", False)
+
     def _may_use_cache(self) -> bool:
         """Whether logits of an earlier run would do: not where it is asked how, or for what lies before them."""
         engine = self._engine
         return (
             engine.cache.is_used
-            and not self._options.get("include_embeddings")
+            and not self._wants_embeddings
             and not engine.guard.is_on
             and engine.measure is None
             and not self._keeping.keeps_new
@@ -191,7 +240,7 @@ class Analysis:
     def _wanted(self) -> Wanted:
         logits = self._wants_activations or self._engine.cache.is_used
         outputs = frozenset([*self.outputs, *(["logits"] if logits else [])])
-        return Wanted(outputs, self._options.get("include_embeddings", False))
+        return Wanted(outputs, self._wants_embeddings)
 
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
@@ -204,7 +253,7 @@ class Analysis:
         elif logits is not None and identity is not None:
             self._engine.cache.keep(identity, logits, run.input, run.warnings)
         parameters = self._keeping.parameters
-        if self._is_kept or any(record.stages == ("demix",) for record in run.records):
+        if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
             if parameters.random_seed is not None:
                 warnings.append(
@@ -213,7 +262,7 @@ class Analysis:
                 )
         if self._keep is not None and self._keep.problem is not None:
             warnings.append(str(self._keep.problem))
-        if self._is_kept:
+        if self._start.is_kept:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
             name = run.records[0].backend
@@ -223,7 +272,7 @@ class Analysis:
         metre, sections = run.products.metre, run.products.sections
         with_activations = self._wants_activations
         embeddings = logits.embeddings if logits is not None else None
-        if not self._options.get("include_embeddings"):
+        if not self._wants_embeddings:
             embeddings = None if self._earlier is None else self._earlier.embeddings
         if metre is not None:
             warnings += metre.warnings
@@ -252,14 +301,14 @@ class Analysis:
                 outputs=outputs,
                 identity=identity,
                 model_version=card.version,
+                model_reason=str(self._start.choice),
             ),
         )
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
-        identity = self.identity
-        if self._source is not None and self._source.still_holds():
-            return identity
+        if self._source(self._engine.card).still_holds():
+            return self.identities[0]
         warnings.append("The audio changed while it was analysed; analyse it again.")
         return None
 
@@ -269,7 +318,7 @@ class Analysis:
         try:
             yield
         except Exception as error:
-            self._engine.observers.track_finished(self.track.name, error=error)
+            self._observers.track_finished(self.track.name, error=error)
             raise
 
 

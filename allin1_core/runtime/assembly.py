@@ -1,4 +1,4 @@
-"""Putting an engine together, from the options of a session and the user's settings."""
+"""Putting engines together, from the options of a session and the user's settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
-from allin1_core.contracts.model import DEFAULT_MODEL
+from allin1_core.contracts.model import AUTO_MODEL, ModelCard
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
@@ -30,7 +30,6 @@ from allin1_core.runtime.settings import AUTO, choices_of, parity_named, read_se
 from allin1_core.selection.chooser import Chooser, Wishes
 from allin1_core.selection.devices import Devices
 from allin1_core.selection.probing import Probes
-from allin1_core.weights.find import find_card
 
 
 class SessionOptions(TypedDict, total=False):
@@ -54,58 +53,91 @@ class SessionOptions(TypedDict, total=False):
     cache: bool
 
 
-def build_engine(
-    plugins: Plugins, model: str | None, demix: DemixParameters, options: SessionOptions
-) -> Engine:
-    """Put together what a session runs on, from its options and the user's settings.
+class Assembly:
+    """What the engines of a session's models share, made once; :meth:`engine` makes the rest of one.
 
-    Errors are those of :class:`~allin1_core.runtime.session.Session`.
+    Attributes
+    ----------
+    model
+        The model to use, by name; ``auto`` where neither argument nor settings name one.
+    observers
+        Those who are told about all runs.
+    plugin_options
+        What the user set of the options of plugins.
+
+    Raises
+    ------
+    Allin1Error
+        As :class:`~allin1_core.runtime.session.Session`.
     """
-    settings = read_settings()
-    offers = collect_offers(plugins)
-    cards = [offered.item for offered in offers.models.values()]
-    card = find_card(model or settings.model or DEFAULT_MODEL, cards)
-    metre = card.complete(options.get("metre") or MetreParameters()).validate()
-    threads = options.get("threads") or settings.threads
-    weights_dir = options.get("weights_dir") or settings.weights_dir
-    calibrate = options.get("calibrate")
-    wishes = _wishes(options, settings.device, settings.parity, settings.choices)
-    if metre.has_tempo_prior:
-        wishes = replace(wishes, features=(("metrical_dbn", "tempo_prior"),))
-    probes = Probes()
-    devices = Devices(wishes.device, offers, probes)
-    values = check_options(offers, plugins, _given_options(options, settings.options))
-    prices = MeasuredPrices(
-        offers, devices, card=card, metre=metre, demix=demix, threads=threads, options=values
-    )
-    backends = Backends(
-        card,
-        devices,
-        prices,
-        metre=metre,
-        demix=demix,
-        threads=threads,
-        options=values,
-        weights_dir=None if weights_dir is None else str(weights_dir),
-        separators={name: offered.item for name, offered in offers.separators.items()},
-    )
-    return Engine(
-        card,
-        offers,
-        devices,
-        prices,
-        Chooser(plugins, offers, card, wishes, probes, prices),
-        backends,
-        Guard(options.get("guard", False), offers, backends, devices),
-        Observers(
-            plugins,
-            card.name,
-            path_of(options.get("timings_path")),
-            path_of(options.get("timings_viz_path")),
-        ),
-        MeasureOnDemand() if (settings.calibrate if calibrate is None else calibrate) else None,
-        LogitsCache(ArrayCache() if options.get("cache", True) else None),
-    )
+
+    def __init__(
+        self, plugins: Plugins, model: str | None, demix: DemixParameters, options: SessionOptions
+    ) -> None:
+        settings = read_settings()
+        self.model = model or settings.model or AUTO_MODEL
+        self.observers = Observers(
+            plugins, path_of(options.get("timings_path")), path_of(options.get("timings_viz_path"))
+        )
+        self._plugins = plugins
+        self._offers = collect_offers(plugins)
+        self._demix = demix
+        self._metre = options.get("metre") or MetreParameters()
+        self._threads = options.get("threads") or settings.threads
+        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
+        self._has_guard = options.get("guard", False)
+        weights_dir = options.get("weights_dir") or settings.weights_dir
+        self._weights_dir = None if weights_dir is None else str(weights_dir)
+        calibrate = options.get("calibrate")
+        is_measuring = settings.calibrate if calibrate is None else calibrate
+        self._measure = MeasureOnDemand if is_measuring else None
+        self._wishes = _wishes(options, settings.device, settings.parity, settings.choices)
+        self._probes = Probes()
+        self._devices = Devices(self._wishes.device, self._offers, self._probes)
+        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
+        given = _given_options(options, settings.options)
+        self.plugin_options = check_options(self._offers, plugins, given)
+
+    @property
+    def cards(self) -> list[ModelCard]:
+        """The models that the plugins offer."""
+        return [offered.item for offered in self._offers.models.values()]
+
+    def engine(self, card: ModelCard, may_download: bool = True) -> Engine:
+        """Make the engine of a model, which may download what is missing of its weights or not."""
+        metre = card.complete(self._metre).validate()
+        wishes = self._wishes
+        if metre.has_tempo_prior:
+            wishes = replace(wishes, features=(("metrical_dbn", "tempo_prior"),))
+        offers, devices = self._offers, self._devices
+        parameters: dict[str, Any] = {
+            "metre": metre,
+            "demix": self._demix,
+            "threads": self._threads,
+            "options": self.plugin_options,
+        }
+        prices = MeasuredPrices(offers, devices, card=card, **parameters)
+        backends = Backends(
+            card,
+            devices,
+            prices,
+            **parameters,
+            weights_dir=self._weights_dir,
+            separators={name: offered.item for name, offered in offers.separators.items()},
+            may_download=may_download,
+        )
+        return Engine(
+            card,
+            offers,
+            devices,
+            prices,
+            Chooser(self._plugins, offers, card, wishes, self._probes, prices),
+            backends,
+            Guard(self._has_guard, offers, backends, devices),
+            self.observers,
+            None if self._measure is None else self._measure(),
+            self._cache,
+        )
 
 
 def _wishes(

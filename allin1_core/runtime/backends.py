@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from allin1_core.calibration.precision import (
@@ -18,7 +20,7 @@ from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.model import Model, ModelCard, SeparatorCard, WeightsContent
 from allin1_core.contracts.rules import show
 from allin1_core.contracts.stages import Setup, Stage
-from allin1_core.errors import PLUGIN_FAILURES, ContractError, in_full
+from allin1_core.errors import PLUGIN_FAILURES, BackendError, ContractError, in_full
 from allin1_core.plugins.options import OptionValues, options_of
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.devices import Devices
@@ -44,6 +46,8 @@ class Backends:
         Folder to look for weights in first.
     separators
         Separation models whose files the core finds, by name.
+    may_download
+        Whether files of weights that are not here are fetched.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Backends:
         options: OptionValues,
         weights_dir: str | None,
         separators: Mapping[str, SeparatorCard],
+        may_download: bool = True,
     ) -> None:
         self.card = card
         self.metre = metre
@@ -65,13 +70,31 @@ class Backends:
         self.threads = threads
         self.options = options
         self.weights_dir = weights_dir
-        self._separators = separators
+        self.separators = separators
+        self.may_download = may_download
         self._devices = devices
         self._prices = prices
         self._callables: dict[tuple[Stage, str], Any] = {}
+        self._process = os.getpid()
         self._model: Model | None = None
         self._precision_errors: tuple[PrecisionError, ...] | None = None
         self._warned: set[str] = set()
+
+    def check_process(self) -> None:
+        """Find out, before anything could wait for ever, whether this process is a fork of the one that set up backends.
+
+        Raises
+        ------
+        BackendError
+            It is.
+        """
+        if not self._callables:
+            self._process = os.getpid()
+        if self._process != os.getpid():
+            raise BackendError(
+                "This session set up backends before the process was forked; their threads and devices are not in the fork.",
+                remedy="Make a session in each process, and start processes by the method 'spawn'.",
+            )
 
     def callable_of(self, candidate: Candidate) -> Any:
         """What runs `candidate`, set up at the first call."""
@@ -101,7 +124,12 @@ class Backends:
         )
 
     def _separator_files(self) -> tuple[WeightsContent, ...]:
-        return read_separator(self.demix.model, self._separators, weights_dir=self.weights_dir)
+        return read_separator(
+            self.demix.model,
+            self.separators,
+            weights_dir=self.weights_dir,
+            download=self.may_download,
+        )
 
     def model(self) -> Model:
         """The model with its parameters, loaded at the first call.
@@ -112,7 +140,9 @@ class Backends:
             If they are missing, damaged, or cannot be fetched.
         """
         if self._model is None:
-            self._model = load_model(self.card, weights_dir=self.weights_dir)
+            self._model = load_model(
+                self.card, weights_dir=self.weights_dir, download=self.may_download
+            )
         return self._model
 
     def drop(self, candidate: Candidate) -> None:
@@ -124,6 +154,9 @@ class Backends:
 
     def close(self) -> None:
         """Release what the backends hold; what is needed later is set up anew."""
+        if self._process != os.getpid():
+            # They belong to the process that this one was forked from.
+            self._callables.clear()
         while self._callables:
             key, call = self._callables.popitem()
             close_backend(call, "=".join(key))
@@ -147,7 +180,7 @@ class Backends:
 
 
 def create(backend: Backend[Any], setup: Setup) -> Any:
-    """Call the factory of a backend.
+    """Call the factory of a backend, with the defaults of the options that `setup` has no value for.
 
     Raises
     ------
@@ -157,7 +190,8 @@ def create(backend: Backend[Any], setup: Setup) -> Any:
     factory = load_target(backend.target)
     if not callable(factory):
         raise ContractError(f"Its factory {backend.target} is {show(factory)}; wanted a function.")
-    call = factory(setup)
+    defaults = {option.name: option.value for option in backend.options}
+    call = factory(replace(setup, options={**defaults, **setup.options}))
     if not callable(call):
         raise ContractError(
             f"Its factory {backend.target} gave {show(call)}; wanted what can be called."

@@ -163,7 +163,9 @@ def find_earlier(
             )
             return Earlier("current" if is_complete else "incomplete", result)
         differences.append(difference)
-    return Earlier(differences[0][0], result, differences[0][1])
+    # That it is out of date for one says more than that it is none of another.
+    said = next((d for d in differences if d[0] == "stale"), differences[0])
+    return Earlier(said[0], result, said[1])
 
 
 def refuse_other(json_path: Path, earlier: Earlier) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,8 +30,6 @@ class Observers:
     ----------
     plugins
         Whose hooks are called.
-    model
-        Name of the model, for the timings.
     timings_path, picture
         Files for the timings, as lines of JSON and as a picture; None for none.
 
@@ -43,22 +42,28 @@ class Observers:
     def __init__(
         self,
         plugins: Plugins,
-        model: str,
         timings_path: Path | None = None,
         picture: Path | None = None,
     ) -> None:
         if picture is not None:
             check_picture(picture)
         self._plugins = plugins
-        self._model = model
         self._timings_path = timings_path
         self._picture = picture
         self._timings: list[Timing] = []
-        self._one_at_a_time = threading.RLock()
+        self._lock = threading.RLock()
+        self._process = os.getpid()
 
-    def stage_finished(self, track: str, record: StageRecord, ended: float) -> None:
-        """A stage of a track has run; it ended at `ended`, in seconds since 1970."""
-        timing = timing_of(record, ended=ended, model=self._model, track=track)
+    @property
+    def _one_at_a_time(self) -> threading.RLock:
+        if self._process != os.getpid():
+            # Another thread may have held the lock when this process was forked; it will never let go of it here.
+            self._lock, self._process = threading.RLock(), os.getpid()
+        return self._lock
+
+    def stage_finished(self, track: str, record: StageRecord, ended: float, model: str) -> None:
+        """A stage of a track has run, with that model; it ended at `ended`, in seconds since 1970."""
+        timing = timing_of(record, ended=ended, model=model, track=track)
         with self._one_at_a_time:
             if self._picture is not None:
                 self._timings.append(timing)

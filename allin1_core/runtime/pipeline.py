@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from allin1_core.contracts.audio import Mix, Stems
@@ -36,6 +36,7 @@ from allin1_core.runtime.plan import (
     is_streamed,
     seconds_of,
     stages_from,
+    stages_in_blocks,
     takes,
 )
 from allin1_core.runtime.reading import FilesRead
@@ -96,6 +97,7 @@ class Pipeline:
         self._done_s = 0.0
         self._total_s = 0.0
         self._audio_s = 0.0
+        self._songs = 1
         self._kind: type[Any] = Mix
         self._remaining: tuple[Stage, ...] = ()
         self._decision: Decision | None = None
@@ -110,7 +112,10 @@ class Pipeline:
             A record is not what its contract says.
         InputError
             Files cannot be read.
+        BackendError
+            Backends were set up before this process was forked.
         """
+        self._engine.backends.check_process()
         self._run.input = {"kind": type(start).__name__.lower()}
         self._holdings.start(start, self._network)
         self._kind = type(start)
@@ -132,8 +137,7 @@ class Pipeline:
         :meth:`allin1_core.runtime.session.Session.run`.
         """
         self._wanted = wanted
-        # What is set up for one song serves all of a batch.
-        self._audio_s *= songs
+        self._songs = songs
         self._track, self._progress, self._keep = track, progress, keep
         self._remaining = stages_from(self._kind, wanted, self._engine.card)
         self._advance(may_pause=True)
@@ -177,8 +181,13 @@ class Pipeline:
                 self._holdings.bring_home(self._network)
 
     def _plan(self) -> None:
-        space = self._holdings.of(self._remaining[0]).space
-        request = self._engine.chooser.request(self._remaining, self._audio_s, space)
+        held = self._holdings.of(self._remaining[0])
+        # What is set up for one song serves all of a batch.
+        seconds = self._audio_s * self._songs
+        request = replace(
+            self._engine.chooser.request(self._remaining, seconds, held.space),
+            in_blocks=stages_in_blocks(held.record, self._audio_s, self._engine.card),
+        )
         self._decision = self._engine.decide(request, self._out_of_memory)
         chosen = self._decision.chosen
         log.debug("route for %s: %s", self._track, chosen)
@@ -237,7 +246,8 @@ class Pipeline:
         if is_streamed(held.record, steps):
             return stream_steps(job, steps, candidates, held, work)
         if held.is_file and not is_in_blocks(held.record, step, self._engine.card):
-            held = self._holdings.read(takes(step.backend.stage, self._engine.card))
+            with work.of(None):  # reading is no backend's work
+                held = self._holdings.read(takes(step.backend.stage, self._engine.card))
         return [run_step(job, step, candidates[0], held)]
 
     def _take(self, ran: Ran) -> None:
@@ -270,7 +280,9 @@ class Pipeline:
             copies=tuple(f"{b.source} to {b.destination}" for b in ran.bridges),
         )
         self._run.records.append(record)
-        self._engine.observers.stage_finished(self._track, record, ran.ended)
+        self._engine.observers.stage_finished(
+            self._track, record, ran.ended, self._engine.card.name
+        )
 
     def _hand_over(self, candidate: Candidate, error: BaseException) -> None:
         """Exclude a backend that failed, and say so once; raise if the user had named it.

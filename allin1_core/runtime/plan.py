@@ -169,6 +169,17 @@ def is_streamed(record: object, steps: list[Step]) -> bool:
     )
 
 
+def stages_in_blocks(start: object, audio_s: float, card: ModelCard) -> tuple[Stage, ...]:
+    """The stages that go through a song of this length block by block, for a request; see :func:`is_in_blocks`."""
+    found: list[Stage] = []
+    if isinstance(start, (MixFile, StemFiles)) and is_long(start):
+        kind = record_of(type(start), card)
+        found += [stage for stage in trunk_of(card) if takes(stage, card) is kind]
+    if card.context_frames is not None and audio_s * FRAMES_PER_SECOND > LONG_SONG_FRAMES:
+        found.append("nn")
+    return tuple(found)
+
+
 def is_in_blocks(record: object, step: Step, card: ModelCard) -> bool:
     """Whether a step goes through what is long block by block: a spectrogram through files, the network through frames."""
     stages = step.backend.stages

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
@@ -13,14 +14,24 @@ from allin1_core.contracts.route import USUAL_AUDIO_S, RouteRequest
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Stage
 from allin1_core.io.kept_stems import StemsToKeep
-from allin1_core.io.mix import MixFile
 from allin1_core.plugins.loading import Plugins, load_plugins
 from allin1_core.runtime.analysis import Analysis, ResultOptions
-from allin1_core.runtime.assembly import SessionOptions, build_engine, path_of
+from allin1_core.runtime.assembly import Assembly, SessionOptions, path_of
+from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.keeping import Keeping
+from allin1_core.runtime.model_choice import ModelChoice, Models
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
-from allin1_core.runtime.plan import Start, Wanted, seconds_of, space_of_start, stages_from
+from allin1_core.runtime.plan import (
+    Start,
+    Wanted,
+    seconds_of,
+    space_of_start,
+    stages_from,
+    stages_in_blocks,
+)
+from allin1_core.runtime.settings import AUTO
 from allin1_core.runtime.track import Track
+from allin1_core.runtime.track_start import begin_track
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.decision import Decision
 
@@ -29,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Analyses tracks with one model and one set of choices.
+    """Analyses tracks with one set of choices, and with one model or that which is best for each.
 
     What is costly is made once, when it is first needed: probing, loading of weights, set-up of backends.
     Use it as a context manager, or call :meth:`close`, to release what backends hold.
@@ -38,7 +49,9 @@ class Session:
     ----------
     model
         Name of the model; see ``allin1 weights list``. None takes that of the configuration file (see
-        :mod:`~allin1_core.runtime.settings`), or else ``harmonix-all``. What is None below is looked for there too.
+        :mod:`~allin1_core.runtime.settings`), or else ``auto``: for each track ``harmonix-all`` where its weights are on
+        this machine, and stems are given or the song can be separated; else ``builtin``. ``auto`` downloads nothing.
+        What is None below is looked for in the file too.
     device
         ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy.
     backends
@@ -109,13 +122,17 @@ class Session:
             raise TypeError(f"Session() has no option {', '.join(unknown)}")
         self.plugins = load_plugins() if plugins is None else plugins
         demix = (options.get("demix") or DemixParameters()).validate()
-        self.engine = build_engine(self.plugins, model, demix, options)
+        assembly = Assembly(self.plugins, model, demix, options)
+        self._observers = assembly.observers
+        self._models = Models(
+            assembly.engine, assembly.cards, assembly.model, _separation_asked_for(options, demix)
+        )
         self._keeping = Keeping(
             demix,
             options.get("keep_stems", False),
             path_of(options.get("demix_dir")),
             options.get("overwrite_stems", False),
-            self.engine.backends.options,
+            assembly.plugin_options,
         )
 
     def __enter__(self) -> Session:
@@ -129,13 +146,28 @@ class Session:
 
         The session can go on, and sets up anew what it needs. What fails here is logged.
         """
-        self.engine.backends.close()
-        self.engine.observers.close()
+        for engine in self._models.engines:
+            engine.backends.close()
+        self._observers.close()
+
+    @property
+    def engine(self) -> Engine:
+        """What the session runs on: with the model ``auto``, what it would run a song without stems on."""
+        return self.choose_model().engine
 
     @property
     def card(self) -> ModelCard:
-        """The model."""
+        """The model; where that is ``auto``, the one for a song without stems."""
         return self.engine.card
+
+    def choose_model(
+        self,
+        what: Track | Start | type[Any] | float | None = None,
+        *,
+        outputs: Iterable[str] | None = None,
+    ) -> ModelChoice:
+        """Choose the model as :meth:`run` and :meth:`analyze` do; parameters and errors as for :meth:`explain`."""
+        return self._start_of(what, outputs)[0]
 
     def model(self) -> Model:
         """The model with its parameters, loaded at the first call.
@@ -168,15 +200,18 @@ class Session:
         return self.engine.decide(request)
 
     def explain(
-        self, what: Track | Start | float | None = None, *, outputs: Iterable[str] | None = None
+        self,
+        what: Track | Start | type[Any] | float | None = None,
+        *,
+        outputs: Iterable[str] | None = None,
     ) -> Decision:
         """Choose the route as :meth:`run` would, and run nothing. ``str()`` of the decision tells the reasons.
 
         Parameters
         ----------
         what
-            A track, what a run can start from, or seconds of audio, which are taken as a mix where something can
-            separate it, else as stems. None for three minutes.
+            A track, what a run can start from or its type, or seconds of audio, which are taken as a mix where something
+            can separate it, else as stems. None for three minutes.
         outputs
             As for :meth:`run`; None for all that the model can give.
 
@@ -187,20 +222,37 @@ class Session:
         InputError
             If the file cannot be read.
         """
-        wanted = Wanted(frozenset(self.card.outputs if outputs is None else outputs))
+        choice, start = self._start_of(what, outputs)
+        card, chooser = choice.card, choice.engine.chooser
+        wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))
+        if isinstance(start, float):
+            kind = what if isinstance(what, type) else None
+            if kind is None:
+                candidates = chooser.candidates(chooser.request(("demix",), start))["demix"]
+                kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
+            request = chooser.request(stages_from(kind, wanted, card), start)
+            in_blocks = stages_in_blocks(None, start, card)
+            return choice.engine.decide(replace(request, in_blocks=in_blocks))
+        seconds = seconds_of(start)
+        stages = stages_from(type(start), wanted, card)
+        request = chooser.request(stages, seconds, space_of_start(start))
+        in_blocks = stages_in_blocks(start, seconds, card)
+        return choice.engine.decide(replace(request, in_blocks=in_blocks))
+
+    def _start_of(
+        self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None
+    ) -> tuple[ModelChoice, Start | float]:
+        """The model for `what`, and what a run starts from: seconds where only a type or a length was given."""
+        asked = None if outputs is None else tuple(outputs)
         if what is None or isinstance(what, (int, float)):
             seconds = USUAL_AUDIO_S if what is None else float(what)
-            candidates = self.candidates(self.request(("demix",), seconds))["demix"]
-            has_demix = any(candidate.is_eligible for candidate in candidates)
-            stages = stages_from(Mix if has_demix else Stems, wanted, self.card)
-            return self.decide(self.request(stages, seconds))
+            return self._models.choose(Mix, asked), seconds
+        if isinstance(what, type):
+            return self._models.choose(what, asked), USUAL_AUDIO_S
         if isinstance(what, Track):
-            files = what.find_stems()
-            if files is None and (kept := self._keeping.place_of(what)) is not None:
-                files = self._keeping.find(kept, wanted, self.engine)
-            what = files or MixFile(what.source)
-        stages = stages_from(type(what), wanted, self.card)
-        return self.decide(self.request(stages, seconds_of(what), space_of_start(what)))
+            begun = begin_track(what, self._models, self._keeping, asked)
+            return begun.choice, begun.start
+        return self._models.choose(type(what), asked), what
 
     def run(
         self,
@@ -235,9 +287,10 @@ class Session:
         Allin1Error
             If something is wrong with the input, the weights, or every backend of a stage.
         """
-        pipeline = Pipeline(self.engine)
-        pipeline.read(start)
         wanted = Wanted(frozenset(outputs), embeddings)
+        choice = self._models.choose(type(start), tuple(wanted.outputs))
+        pipeline = Pipeline(choice.engine)
+        pipeline.read(start)
         pipeline.begin(wanted, progress=progress, track=track, keep=keep)
         return pipeline.finish()
 
@@ -275,5 +328,21 @@ class Session:
     ) -> Analysis:
         """Prepare the analysis of one track, to be run step by step; parameters as for that class."""
         return Analysis(
-            self.engine, self._keeping, track, progress=progress, songs=songs, **options
+            self._models,
+            self._observers,
+            self._keeping,
+            track,
+            progress=progress,
+            songs=songs,
+            **options,
         )
+
+
+def _separation_asked_for(options: SessionOptions, demix: DemixParameters) -> str:
+    """What of the arguments only a separation can give; empty where nothing is."""
+    if options.get("keep_stems"):
+        return "keep_stems"
+    named = (options.get("backends") or {}).get("demix", AUTO)
+    if named != AUTO:
+        return f"demix={named}"
+    return "" if demix == DemixParameters() else "its parameters"

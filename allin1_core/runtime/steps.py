@@ -137,7 +137,6 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
     way = _whole
     if is_in_blocks(held.record, step, engine.card):
         way = _files_in_blocks if held.is_file else _network_in_blocks
-    # Not the route's bridges: what came in blocks lies in NumPy arrays, wherever the route has it.
     bridges = job.network.way(held.space, worker.consumes)
     task = Task(
         embeddings=job.embeddings,
@@ -180,7 +179,8 @@ def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
             read_s += block.duration_s
             task.progress(min(1.0, read_s / (held.record.duration_s or math.inf)))
 
-    return Held(spectrogram_in_blocks(blocks(), transform), HOST)
+    home = job.network.way(worker.produces, HOST)
+    return Held(spectrogram_in_blocks(blocks(), transform), HOST, home)
 
 
 def _network_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
@@ -205,7 +205,7 @@ def _network_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Hel
 
     context = job.engine.card.context_frames or 0
     logits = logits_in_blocks(frames, network, context=context, length=NETWORK_BLOCK_FRAMES)
-    return Held(logits, HOST)
+    return Held(logits, HOST, job.network.way(worker.produces, HOST))
 
 
 def stream_steps(
@@ -267,7 +267,8 @@ def stream_steps(
     if reader.info is not None:
         job.was_read(FilesRead("mix", (reader.info,), tuple(reader.info.warnings)))
     now, seconds = time.time(), work.seconds
+    output = Held(spectrogram, HOST, network.way(second.backend.produces, HOST))
     return [
         Ran(first, separator, None, first.bridges, seconds[separator], now),
-        Ran(second, transformer, Held(spectrogram, HOST), (*home, *on), seconds[transformer], now),
+        Ran(second, transformer, output, (*home, *on), seconds[transformer], now),
     ]

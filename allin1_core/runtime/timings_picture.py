@@ -8,6 +8,7 @@ from pathlib import Path
 
 from allin1_core.contracts.stages import STAGES
 from allin1_core.errors import OutputError
+from allin1_core.installing import install_command
 from allin1_core.io.atomic import atomic_path
 from allin1_core.runtime.timings import Timing
 
@@ -40,7 +41,7 @@ def check_picture(path: Path) -> None:
     except ImportError as error:
         raise OutputError(
             f"Matplotlib, which draws the timings, cannot be imported ({error}).",
-            remedy='Install it: pip install "allin1-core[viz]"',
+            remedy=f"Install it: {install_command('allin1-core', 'viz')}",
             path=path,
         ) from error
 

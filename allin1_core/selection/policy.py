@@ -11,6 +11,7 @@ from allin1_core.contracts.route import Choice, Route, RouteRequest
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import STAGES, Stage
 from allin1_core.errors import PLUGIN_FAILURES, SelectionError, in_full
+from allin1_core.installing import install_command
 from allin1_core.plugins.collecting import Offered, Offers, full_name, is_meant, plain_name
 from allin1_core.plugins.loading import Plugins
 from allin1_core.selection.bridge_network import BridgeNetwork
@@ -104,7 +105,7 @@ def check_choices(
         near = difflib.get_close_matches(name, names, 1)
         remedy = f"There are: {', '.join(names) or 'none'}."
         if name in KNOWN_PLUGINS and not any(r.name == name for r in plugins.records):
-            remedy = f"Install it: pip install {KNOWN_PLUGINS[name]}"
+            remedy = f"Install it: {install_command(KNOWN_PLUGINS[name])}"
         elif near:
             remedy = f"Did you mean {near[0]}? {remedy}"
         raise SelectionError(f"No backend of stage {stage} is called {name}{by}.", remedy=remedy)

@@ -65,6 +65,8 @@ class Probes:
     def __init__(self, deadline_s: float = PROBE_DEADLINE_S) -> None:
         self._deadline_s = deadline_s
         self._verdicts: dict[str, Verdict] = {}
+        # A thread that reads ahead may ask while another does.
+        self._one_at_a_time = threading.Lock()
         self._missing: dict[Needs, Unavailable | None] = {}
 
     def missing(self, needs: Needs) -> Unavailable | None:
@@ -77,9 +79,10 @@ class Probes:
         """Whether `backend` can run here. Backends with the same probe share its answer."""
         if backend.probe is None:
             return Ready(backend.device)
-        if backend.probe not in self._verdicts:
-            self._verdicts[backend.probe] = self._ask(backend.probe)
-        return self._verdicts[backend.probe]
+        with self._one_at_a_time:
+            if backend.probe not in self._verdicts:
+                self._verdicts[backend.probe] = self._ask(backend.probe)
+            return self._verdicts[backend.probe]
 
     def _ask(self, target: str) -> Verdict:
         answer: list[Verdict] = []

@@ -14,7 +14,9 @@ import heapq
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.parity import rank_of
 from allin1_core.contracts.route import Route, RouteRequest, Step
 from allin1_core.contracts.space import HOST, Bridge, Space
@@ -36,12 +38,18 @@ _SECTIONS: tuple[Stage, ...] = ("functional",)
 
 @dataclass(frozen=True)
 class _Path:
-    """Steps up to a node, what they cost, and the same with the charge for weaker promises."""
+    """Steps up to a node, what they cost, and the same with the charge for weaker promises.
+
+    Where the last step went through the song in blocks, which are put together in NumPy, the way on leads from there.
+    Where it separates, the next one is (or is not) a spectrogram that does so too.
+    """
 
     cost_s: float
     charged_s: float
     space: Space
     steps: tuple[Step, ...]
+    in_blocks: bool = False
+    streams: bool | None = None
 
     @property
     def order(self) -> tuple[float, int, tuple[str, ...]]:
@@ -53,10 +61,24 @@ class _Path:
         )
 
     def extended(
-        self, steps: tuple[Step, ...], cost_s: float, charged_s: float, space: Space
+        self,
+        steps: tuple[Step, ...],
+        cost_s: float,
+        charged_s: float,
+        space: Space,
+        *,
+        in_blocks: bool = False,
+        streams: bool | None = None,
     ) -> _Path:
         """Go on from its end."""
-        return _Path(self.cost_s + cost_s, self.charged_s + charged_s, space, (*self.steps, *steps))
+        return _Path(
+            self.cost_s + cost_s,
+            self.charged_s + charged_s,
+            space,
+            (*self.steps, *steps),
+            in_blocks,
+            streams,
+        )
 
 
 def find_routes(
@@ -76,17 +98,18 @@ def find_routes(
         # Only one branch: a backend may then span from the trunk into it.
         trunk, branches = [*trunk, *branches[0]], []
 
-    def ends(branch: list[Stage], space: Space) -> list[_Path]:
+    def ends(branch: list[Stage], before: _Path) -> list[_Path]:
         last = (branch or trunk)[-1]
-        chains = _chain(branch, space, candidates, network, request.audio_s)
+        start = _Path(0.0, 0.0, before.space, (), before.in_blocks)
+        chains = _chain(branch, start, candidates, network, request)
         homes = (_bring_home(path, last, network, request.audio_s) for path in chains)
         return [path for path in homes if path is not None]
 
     whole = []
-    for trunk_path in _chain(trunk, request.start, candidates, network, request.audio_s):
-        for combination in itertools.product(
-            *(ends(b, trunk_path.space) for b in branches or [[]])
-        ):
+    for trunk_path in _chain(
+        trunk, _Path(0.0, 0.0, request.start, ()), candidates, network, request
+    ):
+        for combination in itertools.product(*(ends(b, trunk_path) for b in branches or [[]])):
             path = trunk_path
             for end in combination:
                 path = path.extended(end.steps, end.cost_s, end.charged_s, end.space)
@@ -97,14 +120,14 @@ def find_routes(
 
 def _chain(
     stages: Sequence[Stage],
-    start: Space,
+    start: _Path,
     candidates: Mapping[Stage, Sequence[Candidate]],
     network: BridgeNetwork,
-    audio_s: float,
+    request: RouteRequest,
 ) -> list[_Path]:
     """The best paths through consecutive `stages`, over every space they can end in."""
     boundaries: list[list[_Path]] = [[] for _ in range(len(stages) + 1)]
-    boundaries[0] = [_Path(0.0, 0.0, start, ())]
+    boundaries[0] = [start]
     for index, stage in enumerate(stages):
         for candidate in candidates[stage]:
             backend = candidate.backend
@@ -114,26 +137,58 @@ def _chain(
             if tuple(stages[index : index + len(span)]) != span:
                 continue
             for path in boundaries[index]:
-                bridges = network.between(path.space, backend.consumes)
-                if bridges is None:
+                if path.streams is not None and path.streams != (span == ("spectrogram",)):
                     continue
-                cost_s = candidate.cost_s + _price(bridges, stage, audio_s)
-                charged_s = cost_s + TIE * rank_of(backend.parity) * candidate.cost_s
-                step = Step(backend, candidate.plugin.name, bridges, cost_s)
-                boundaries[index + len(span)].append(
-                    path.extended((step,), cost_s, charged_s, backend.produces)
-                )
+                for in_blocks, streams in _ways_through(backend, stages[index + 1 :], request):
+                    in_blocks = in_blocks or bool(path.streams)
+                    bridges = _bridges(path, backend.consumes, network, in_blocks)
+                    if bridges is None:
+                        continue
+                    cost_s = candidate.cost_s + _price(bridges, stage, request.audio_s)
+                    charged_s = cost_s + TIE * rank_of(backend.parity) * candidate.cost_s
+                    step = Step(backend, candidate.plugin.name, bridges, cost_s)
+                    boundaries[index + len(span)].append(
+                        path.extended(
+                            (step,),
+                            cost_s,
+                            charged_s,
+                            backend.produces,
+                            in_blocks=in_blocks,
+                            streams=streams,
+                        )
+                    )
         boundaries[index + 1] = _keep_best(boundaries[index + 1])
     return boundaries[-1]
 
 
+def _ways_through(
+    backend: Backend[Any], following: Sequence[Stage], request: RouteRequest
+) -> list[tuple[bool, bool | None]]:
+    """Whether the song goes through a backend in blocks, and whether the next step has to do so too, or must not."""
+    is_alone = len(backend.stages) == 1 and backend.stage in request.in_blocks
+    if backend.stage != "demix":
+        return [(is_alone, None)]
+    if is_alone and backend.streams and following[:1] == ["spectrogram"]:
+        return [(True, True), (False, False)]
+    return [(False, None)]
+
+
+def _bridges(
+    path: _Path, destination: Space, network: BridgeNetwork, in_blocks: bool
+) -> tuple[Bridge, ...] | None:
+    """The way on, through NumPy where blocks are cut or put together there; None if there is none."""
+    if not (in_blocks or path.in_blocks):
+        return network.between(path.space, destination)
+    home, on = network.between(path.space, HOST), network.between(HOST, destination)
+    return None if home is None or on is None else (*home, *on)
+
+
 def _keep_best(paths: list[_Path]) -> list[_Path]:
-    """The cheapest few of each space."""
-    kept: list[_Path] = []
-    for space in sorted({path.space for path in paths}):
-        here = [path for path in paths if path.space == space]
-        kept += heapq.nsmallest(KEPT, here, key=lambda path: path.order)
-    return kept
+    """The cheapest few of each kind of end."""
+    ends: dict[object, list[_Path]] = {}
+    for path in sorted(paths, key=lambda path: path.order):
+        ends.setdefault((path.space, path.in_blocks, path.streams), []).append(path)
+    return [path for here in ends.values() for path in here[:KEPT]]
 
 
 def _bring_home(path: _Path, last: Stage, network: BridgeNetwork, audio_s: float) -> _Path | None:

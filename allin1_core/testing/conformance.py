@@ -26,6 +26,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +50,7 @@ from allin1_core.contracts.stages import GIVES, Setup, Stage, Task
 from allin1_core.contracts.verdict import Ready, Unavailable
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
+from allin1_core.runtime.backends import create
 from allin1_core.runtime.blocks import MIX_CONTEXT_FRAMES, spectrogram_in_blocks
 from allin1_core.runtime.borders import check_length
 from allin1_core.runtime.difference import keeps_promise, largest
@@ -142,7 +144,7 @@ class BackendConformance:
     def outputs(self) -> Iterator[tuple[str, Any, Any]]:
         """Give each input with its output."""
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         for name, data in self.inputs():
             yield name, data, self.run(call, record, device, data, Task())
 
@@ -186,7 +188,7 @@ class BackendConformance:
 
     def test_the_same_input_gives_the_same_output(self) -> None:
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         for name, data in self.inputs():
             first = self.run(call, record, device, data, Task())
             again = self.run(call, record, device, data, Task())
@@ -194,7 +196,7 @@ class BackendConformance:
 
     def test_inputs_stay_as_they_were(self) -> None:
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         for name, data in self.inputs():
             before = {field: _copy(getattr(data, field)) for field in data.ARRAYS}
             self.run(call, record, device, data, Task())
@@ -205,7 +207,7 @@ class BackendConformance:
 
     def test_arrays_may_be_read_only_or_not_contiguous(self) -> None:
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         for name, data in self.inputs():
             wanted = self.run(call, record, device, data, Task())
             for convert in (_read_only, _not_contiguous):
@@ -265,7 +267,7 @@ class DemixConformance(BackendConformance):
 
     def test_silence_gives_numbers(self) -> None:
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         silence = Mix(np.zeros((2, 40_000), np.float32))
         stems = self.run(call, record, device, silence, Task())
         assert np.isfinite(stems.samples).all()
@@ -278,7 +280,7 @@ class DemixConformance(BackendConformance):
         for seed in (1, 1, 2):
             setup = self.setup(device)
             setup = replace(setup, demix=replace(setup.demix, seed=seed, shifts=1))
-            call = load_target(record.target)(setup)
+            call = create(record, setup)
             stems.append(self.run(call, record, device, mix, Task()))
         assert measure(stems[0], stems[1]) == 0.0
         assert measure(stems[0], stems[2]) > 0.0
@@ -286,7 +288,7 @@ class DemixConformance(BackendConformance):
     def test_progress_ends_at_one(self) -> None:
         record, device = self.ready()
         told: list[float] = []
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         self.run(call, record, device, signals.noise_mix(50_000), Task(progress=told.append))
         assert told
         assert told == sorted(told)
@@ -294,7 +296,7 @@ class DemixConformance(BackendConformance):
 
     def test_what_progress_raises_comes_out(self) -> None:
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
 
         def stop(fraction: float) -> None:
             raise KeyboardInterrupt
@@ -327,7 +329,7 @@ class DemixConformance(BackendConformance):
 
     def test_block_by_block_it_gives_the_same(self) -> None:
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         assert record.streams == hasattr(call, "stream"), "`streams` says whether it has `stream`"
         if not record.streams:
             pytest.skip(f"{self.backend} does not separate block by block")
@@ -382,14 +384,14 @@ class MixSpectrogramConformance(BackendConformance):
 
     def test_a_mono_mix_has_a_silent_side(self) -> None:
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         frames = self.run(call, record, device, signals.music_mix(2.0), Task()).frames
         assert not frames[1].any()
         assert all(frames[view].any() for view in (0, 2, 3))
 
     def test_block_by_block_it_gives_the_same(self) -> None:
         record, device = self.ready()
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         samples = signals.music_mix(3.21, late_samples=300).samples
         wanted = self.run(call, record, device, Mix(samples), Task())
         for frames in (MIX_CONTEXT_FRAMES, 50, 107):
@@ -407,7 +409,7 @@ class MixSpectrogramConformance(BackendConformance):
     def test_progress_ends_at_one(self) -> None:
         record, device = self.ready()
         told: list[float] = []
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         self.run(call, record, device, signals.noise_mix(100_000), Task(progress=told.append))
         assert told
         assert told == sorted(told)
@@ -427,7 +429,7 @@ class NnConformance(BackendConformance):
     def test_an_ensemble_is_the_mean_of_its_members(self) -> None:
         record, device = self.ready()
         model = random_model(seed=5, members=2)
-        factory = load_target(record.target)
+        factory = partial(create, record)
         data = signals.random_spectrogram(57)
         both = self.run(factory(Setup(device, model)), record, device, data, Task())
         each = []
@@ -443,7 +445,7 @@ class NnConformance(BackendConformance):
         data = signals.random_spectrogram(57)
         for members, tail in ((1, ()), (2, (2,))):
             setup = Setup(device, random_model(seed=5, members=members))
-            call = load_target(record.target)(setup)
+            call = create(record, setup)
             assert self.run(call, record, device, data, Task()).embeddings is None
             wanted = load_target(_reference("nn").target)(setup)(data, Task(embeddings=True))
             output = self.run(call, record, device, data, Task(embeddings=True))
@@ -454,7 +456,7 @@ class NnConformance(BackendConformance):
     def test_progress_ends_at_one(self) -> None:
         record, device = self.ready()
         told: list[float] = []
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         self.run(call, record, device, signals.random_spectrogram(100), Task(progress=told.append))
         assert told
         assert told == sorted(told)
@@ -505,7 +507,7 @@ class MetricalDbnConformance(BackendConformance):
         reference = load_target(_reference("metrical_dbn").target)
         for parameters in self.parameters:
             setup = Setup(device=device, metre=parameters)
-            call = load_target(record.target)(setup)
+            call = create(record, setup)
             for name, data in self.inputs():
                 wanted = reference(setup)(data, Task())
                 output = self.run(call, record, device, data, Task())
@@ -518,13 +520,13 @@ class MetricalDbnConformance(BackendConformance):
         for rate in (40.0, 50.0, 200.0):
             data = Activations(values, rate)
             wanted = load_target(_reference("metrical_dbn").target)(setup)(data, Task())
-            output = self.run(load_target(record.target)(setup), record, device, data, Task())
+            output = self.run(create(record, setup), record, device, data, Task())
             assert measure(wanted, output) <= tolerance_of(record), f"{rate} frames per second"
 
     def test_what_it_says_of_its_confidence_is_the_references(self) -> None:
         record, device = self.ready()
         reference = load_target(_reference("metrical_dbn").target)(self.setup("cpu"))
-        call = load_target(record.target)(self.setup(device))
+        call = create(record, self.setup(device))
         for name, data in self.inputs():
             wanted = reference(data, Task())
             output = self.run(call, record, device, data, Task())
@@ -551,7 +553,7 @@ class MetricalDbnConformance(BackendConformance):
                 device=device, metre=MetreParameters(threshold=0.1, tempo_prior=prior), threads=2
             )
             reference = load_target(_reference("metrical_dbn").target)(setup)
-            call = load_target(record.target)(setup)
+            call = create(record, setup)
             for name, data in self.inputs():
                 wanted = reference(data, Task())
                 output = self.run(call, record, device, data, Task())

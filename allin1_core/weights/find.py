@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.errors import SelectionError
+from allin1_core.installing import install_command
 
 #: Models that exist, and the distribution of the plugin that brings each, for messages.
 KNOWN_MODELS = {"madmom-rnn": "allin1-madmom"}
@@ -39,7 +40,7 @@ def find_card(name: str, cards: Iterable[Card]) -> Card:
     if name in KNOWN_MODELS:
         raise SelectionError(
             f"The model {name!r} comes with {KNOWN_MODELS[name]}, which is not loaded.",
-            remedy=f"Install it: pip install {KNOWN_MODELS[name]}. Or see 'allin1 plugins' for what became of it.",
+            remedy=f"Install it: {install_command(KNOWN_MODELS[name])}. Or see 'allin1 plugins' for what became of it.",
         )
     close = difflib.get_close_matches(name, known, n=1)
     meant = f"Did you mean {close[0]}? " if close else ""

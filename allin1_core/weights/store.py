@@ -182,7 +182,9 @@ def read_weights(
     if missing:
         notes = [f"{there.path}: {there.damage}" for there in damaged]
         if not allow_download:
-            raise _not_here(card, missing, folders, [*notes, "Downloading is switched off."])
+            raise _not_here(
+                card, missing, folders, [*notes, "Downloading is switched off."], can_fetch=True
+            )
         for note in notes:
             _logger.warning("%s It will be downloaded again.", note)
         sound.update(_download_missing(card, missing, folders, progress))
@@ -245,14 +247,17 @@ def _not_here(
     missing: Sequence[WeightsFile],
     folders: Folders,
     reasons: Iterable[str],
+    *,
+    can_fetch: bool = False,
 ) -> WeightsError:
-    """Build the error that tells a person without a connection what to put where."""
+    """Build the error that tells a person without a connection what to put where, and others to fetch it."""
     names = ", ".join(file.name for file in missing)
     sources = dict.fromkeys(file.urls[0].rpartition("/")[0] for file in missing if file.urls)
     published = f" They are published at {', '.join(sources)}." if sources else ""
+    fetch = f"Fetch them: allin1 weights fetch {card.name}. Or: " if can_fetch else ""
     return WeightsError(
         f"{len(missing)} of {len(card.files)} weights files of {card.name} are not on this machine."
         f" {' '.join(reasons)}",
-        remedy=f"Put {names} into {folders.downloads}, or into any folder that you name by --weights-dir or"
+        remedy=f"{fetch}Put {names} into {folders.downloads}, or into any folder that you name by --weights-dir or"
         f" ALLIN1_WEIGHTS_DIR.{published}",
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 PACKAGE = "src/allin1_backend_dbn_cython"
-KERNELS = ("isa", "isa_scalar", "isa_sse2", "isa_avx2", "isa_avx512", "isa_neon", "trace")
+INSTRUCTION_SETS = ("avx512", "avx2", "sse2", "neon", "scalar")
+KERNELS = ("isa", "kernels", *(f"advance_{isa}" for isa in INSTRUCTION_SETS), "trace")
 
 # The buffer protocol belongs to the stable ABI from Python 3.11 on, so one wheel serves 3.11 and all
 # that follow; 3.10 and the free-threaded builds, which have no stable ABI, get wheels of their own.
@@ -36,7 +38,7 @@ setup(
             "allin1_backend_dbn_cython._kernel",
             sources=[f"{PACKAGE}/_kernel.pyx"] + [f"{PACKAGE}/kernel/{name}.c" for name in KERNELS],
             include_dirs=[PACKAGE],
-            depends=[f"{PACKAGE}/kernel/{name}.h" for name in ("advance", "bar_pointer")],
+            depends=sorted(map(str, Path(PACKAGE, "kernel").glob("*.h"))),
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE_ABI else [],
             py_limited_api=STABLE_ABI,
         )

@@ -309,7 +309,8 @@ def test_a_named_backend_that_always_fails_is_told_of_in_full_once(
     folders = [f"--stems-dir={folder}" for folder in (song, *copies, tmp_path / "nowhere")]
     options = ["-b", "nn=reference", "-o", str(tmp_path / "out")]
     assert run(["analyze", *random_model, *folders, *options]) == 1
-    first, second, third, other = capsys.readouterr().err.splitlines()
+    first, second, third, other, summary = capsys.readouterr().err.splitlines()
+    assert summary == "allin1: 4 failed"
     assert first.startswith(f"allin1: error: {song}: The backend asked for, nn=reference, failed:")
     assert "libkernel.so" in first
     assert second == f"allin1: error: {copies[0]}: failed as {song} did"

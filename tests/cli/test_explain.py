@@ -17,15 +17,19 @@ def _alone(monkeypatch, isolated_plugins):
     monkeypatch.setattr(explain, "load_plugins", lambda ctx: plugins)
 
 
-def test_the_route_and_the_reasons_are_printed(capsys, song):
+def test_the_model_the_route_and_the_reasons_are_printed(capsys, song, monkeypatch):
+    monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
     assert run(["explain", "--stems-dir", str(song)]) == 0
     out = capsys.readouterr().out
+    assert "model      builtin (harmonix-all is not used" in out
     assert "asked for  3 s of audio" in out
-    assert "route      spectrogram=reference, nn=reference" in out
+    assert "route      spectrogram=reference-mix, nn=reference" in out
     assert run(["explain", "--seconds", "3600", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["audio_s"] == 3600
-    assert {step["backend"] for step in told["route"]} == {"reference"}
+    assert {step["backend"] for step in told["route"]} == {"reference", "reference-mix"}
+    assert told["model"]["name"] == "builtin"
+    assert "harmonix-all" in told["model"]["other"]
 
 
 def test_what_was_named_and_where_is_told(capsys, monkeypatch):

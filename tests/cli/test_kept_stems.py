@@ -56,7 +56,8 @@ def test_stems_are_kept_where_said_and_used_again(command, tmp_path):
     assert run([*words, "--demix-dir", "mine"]) == 0
     assert run([*words, "-k"]) == 0
     assert len(calls) == 3
-    assert run([*words, "-k", "--demix-seed", "3"]) == 0
+    assert run([*words, "-k", "--demix-seed", "3"]) == 6  # other options, the same name
+    assert run([*words, "-k", "--demix-seed", "3", "-o", "other"]) == 0
     assert len(calls) == 4
 
 
@@ -68,3 +69,15 @@ def test_stems_of_unknown_origin_are_status_6_without_overwrite(command, tmp_pat
     assert run([*words, "-k"]) == 6
     assert "unknown origin" in capsys.readouterr().err
     assert run([*words, "-k", "--overwrite"]) == 0
+
+
+def test_a_song_that_is_called_by_dots_alone_costs_no_other_songs_stems(command, tmp_path):
+    words, calls = command
+    assert run([*words, "-k"]) == 0
+    (tmp_path / "..wav").write_bytes((tmp_path / "song.wav").read_bytes()[:-8])
+    dots = ["./..wav" if word == "song.wav" else word for word in words]
+    for _ in range(2):
+        assert run([*dots, "-k"]) == 0
+    assert sorted(p.name for p in (tmp_path / "demix" / "htdemucs").iterdir()) == ["_", "song"]
+    assert sorted(p.name for p in (tmp_path / "struct").iterdir()) == ["_.json", "song.json"]
+    assert len(calls) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -150,7 +151,7 @@ def test_backends_are_listed_for_programs(capsys):
     for stage, found in stages.items():
         if stage != "demix":
             assert sum(one["chosen"] for one in found) == 1, stage
-            assert any(one["name"] == "reference" and one["eligible"] for one in found)
+            assert any(one["name"].startswith("reference") and one["eligible"] for one in found)
 
 
 def test_doctor_finds_damaged_weights_and_says_what_to_do(capsys, tmp_path, monkeypatch):
@@ -187,7 +188,7 @@ def test_doctor_is_not_misled_by_a_folder_called_av(capsys, tmp_path, monkeypatc
     monkeypatch.setattr(audio, "has_pyav", lambda: False)
     _, pyav = audio_checks(capsys)
     assert pyav["state"] == "note"
-    assert "allin1-core[av]" in pyav["remedy"]
+    assert "[av]" in pyav["remedy"]
     # With the distribution installed, a package of that name still hides the library.
     (tmp_path / "av" / "__init__.py").touch()
     importlib.invalidate_caches()
@@ -214,7 +215,7 @@ def test_pyav_is_known_by_its_distribution(tmp_path, monkeypatch):
 def test_a_model_of_a_plugin_that_is_not_here_says_which(capsys, monkeypatch, isolated_plugins):
     monkeypatch.setattr("allin1_core.cli.explain.load_plugins", lambda ctx: isolated_plugins())
     assert run(["explain", "-m", "madmom-rnn"]) == 5
-    assert "pip install allin1-madmom" in capsys.readouterr().err
+    assert re.search("pip install .*allin1-madmom", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), SystemExit(3)])

@@ -43,7 +43,8 @@ def test_names_are_shown_escaped_and_results_have_them_as_they_are(
     assert [line.partition(":")[0] for line in printed.out.splitlines()] == [
         str(out / f"{SHOWN}.json")
     ]
-    warning, error = printed.err.splitlines()
+    warning, error, summary = printed.err.splitlines()
+    assert summary == "allin1: 1 analysed, 1 failed"
     assert warning == f"allin1: {SHOWN}: No beats were found."
     assert error.startswith(f"allin1: error: {tmp_path / f'bad{SHOWN}'}: does not exist.")
     assert allin1.load_result(out / f"{STRANGE}.json").path == strange
@@ -77,7 +78,7 @@ def with_cache(folder, **variables):
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_what_stdout_cannot_encode_is_escaped(tmp_path, encoding):
     folder = tmp_path / "\u30ab\u30d5\u30a7"
-    environment = with_cache(folder, PYTHONIOENCODING=encoding)
+    environment = with_cache(folder, PYTHONIOENCODING=encoding, ALLIN1_WEIGHTS_DIR="")
     ran = subprocess.run([*ALLIN1, "weights", "path"], env=environment, capture_output=True)
     assert (ran.returncode, ran.stderr) == (0, b"")
     path = str(folder / "weights")
@@ -96,7 +97,8 @@ def test_a_full_disk_behind_stdout_ends_no_analysis_and_is_told_at_the_end(
         monkeypatch.setattr(sys, "stdout", full)
         assert run(["analyze", *random_model, *folders, "-o", str(out)]) == 6
     assert sorted(path.name for path in out.iterdir()) == ["other.json", "song.json"]
-    (line,) = capsys.readouterr().err.splitlines()
+    summary, line = capsys.readouterr().err.splitlines()
+    assert summary == "allin1: 2 analysed"
     assert line.startswith("allin1: error: Standard output cannot be written: the disk is full")
 
 

@@ -141,3 +141,34 @@ def test_what_cannot_be_understood_is_an_input_error_with_the_path(tmp_path, nam
 def test_absent_annotations_are_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no annotations"):
         read_reference(tmp_path / "song")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_table_of_both_gives_beats_and_sections(tmp_path, kind):
+    rows = [
+        ("type", "start", "end", "label", "position"),
+        ("segment", "0.0", "8.0", "verse, one", ""),
+        ("beat", "0.5", "0.5", "", "4"),
+        ("beat", "1.0", "1.0", "", "1"),
+    ]
+    separator = {"csv": ",", "tsv": "\t"}[kind]
+    text = "\n".join(
+        separator.join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows
+    )
+    found = read_reference(write(tmp_path, f"a.{kind}", text))
+    assert found.beats.tolist() == [0.5, 1.0]
+    assert found.downbeats.tolist() == [1.0]
+    assert spans(found) == [(0.0, 8.0, "verse, one")]
+
+
+def test_a_header_names_the_columns_of_beats(tmp_path):
+    found = read_reference(write(tmp_path, "a.csv", "time,position,downbeat\n1.0,4,0\n1.5,1,1\n"))
+    assert found.beats.tolist() == [1.0, 1.5]
+    assert found.downbeats.tolist() == [1.5]
+    assert found.segments is None
+
+
+def test_point_labels_are_beats(tmp_path):
+    found = read_reference(write(tmp_path, "a.txt", "1.000\t1.000\t4\n1.500\t1.500\t1\n"))
+    assert found.beats.tolist() == [1.0, 1.5]
+    assert found.downbeats.tolist() == [1.5]

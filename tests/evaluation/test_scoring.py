@@ -17,7 +17,7 @@ def test_the_reference_itself_scores_one_everywhere():
     found = score(REFERENCE, BEATS, BEATS[::4], SECTIONS)
     assert set(found) == {
         *("beat_f", "downbeat_f", "beat_cmlt", "beat_amlt"),
-        *("boundary_hr_05", "boundary_hr_3", "label_accuracy"),
+        *("boundary_hr_05", "boundary_hr_3", "pairwise_f", "label_accuracy"),
     }
     assert found == pytest.approx(dict.fromkeys(found, 1.0))
 
@@ -49,3 +49,19 @@ def test_what_was_not_annotated_is_not_scored():
         "beat_cmlt",
         "beat_amlt",
     }
+
+
+def test_labels_are_compared_without_capitals_and_numbers():
+    theirs = Reference(segments=(Segment(0, 20, "Verse 1"), Segment(20, 40, "Chorus2")))
+    mine = (Segment(0, 20, "verse"), Segment(20, 40, "chorus"))
+    assert score(theirs, segments=mine)["label_accuracy"] == 1
+
+
+def test_pairwise_agreement_does_not_care_what_labels_are_called():
+    other = tuple(Segment(s.start, s.end, s.label[::-1]) for s in SECTIONS)
+    found = score(REFERENCE, segments=other)
+    assert found["pairwise_f"] == pytest.approx(1)
+    assert found["label_accuracy"] == 0
+    # Two of three sections taken for one: of 3 n^2 pairs that agree in truth all are found, and 2 n^2 more.
+    merged = (Segment(0, 40, "verse"), Segment(40, 60, "chorus"))
+    assert score(REFERENCE, segments=merged)["pairwise_f"] == pytest.approx(3 / 4, abs=0.01)

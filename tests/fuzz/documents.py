@@ -12,16 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from allin1_core.calibration.bridges import BridgeMeasurement
-from allin1_core.calibration.demix_error import PrecisionError, load_errors, save_errors
 from runner import Target
 
-from allin1_core.calibration.store import (
-    Calibration,
-    Measurement,
-    load_calibration,
-    save_calibration,
-)
+from allin1_core.calibration.measurements import BridgeMeasurement, Measurement
+from allin1_core.calibration.precision import PrecisionError, load_errors, save_errors
+from allin1_core.calibration.store import Calibration, load_calibration, save_calibration
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.result import AnalysisResult, Confidence, Provenance, StageRecord

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from allin1_core.errors import AudioError, OutputError
-from allin1_core.io.atomic import atomic_path
+from allin1_core.io.atomic import atomic_files, atomic_path
+from allin1_core.io.leftovers import new_folder
+from allin1_core.io.replacing import replace_together
 
 
 def names(folder: Path) -> list[str]:
@@ -106,3 +108,37 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "notes.txt").stat().st_mode) == 0o640
+
+
+def test_a_folder_is_never_replaced_by_a_file_nor_removed_beside_one(tmp_path: Path) -> None:
+    folder = tmp_path / "a.pdf"
+    folder.mkdir()
+    (folder / "file.txt").write_text("mine")
+    with pytest.raises(OutputError, match="directory"), atomic_path(folder) as path:
+        path.write_text("new")
+    with pytest.raises(OutputError, match="directory"):
+        with atomic_files(tmp_path, ["a.pdf", "b.json"]) as new:
+            new("b.json").write_text("new")
+    assert (folder / "file.txt").read_text() == "mine"
+    assert names(tmp_path) == ["a.pdf"]
+
+
+def test_a_folder_never_replaces_a_file(tmp_path: Path) -> None:
+    (tmp_path / "stems").write_text("mine")
+    part = new_folder(tmp_path / "stems")
+    with pytest.raises(NotADirectoryError):
+        replace_together([(part, tmp_path / "stems")])
+    part.discard()
+    assert names(tmp_path) == ["stems"]
+    assert (tmp_path / "stems").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few make links")
+def test_a_link_is_replaced_and_what_it_names_is_not(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file.txt").write_text("mine")
+    (tmp_path / "link").symlink_to("folder")
+    with atomic_path(tmp_path / "link") as path:
+        path.write_text("new")
+    assert (tmp_path / "link").read_text() == "new"
+    assert (tmp_path / "folder" / "file.txt").read_text() == "mine"

@@ -376,7 +376,7 @@ def make_soundless(path: Path) -> Path:
         (lambda path: path, "does not exist"),
         (lambda path: path.parent, "is a folder"),
         (make_empty, "is empty"),
-        (make_text, r"is not audio that libsndfile .* can read.*pip install allin1-core\[av\]"),
+        (make_text, r"is not audio that libsndfile .* can read.*pip install .+\[av\]"),
         (make_headerless, "is not audio"),
         (make_soundless, "holds no samples"),
     ],

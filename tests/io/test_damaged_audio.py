@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from allin1_core.errors import AudioError
+from allin1_core.io import audio
 from allin1_core.io.audio import AudioInfo, probe_audio, read_audio
 from allin1_core.io.decoding.opening import open_reader
 from allin1_core.io.decoding.source import Source
@@ -549,3 +550,15 @@ def test_packets_of_other_lengths_are_put_together(tmp_path: Path) -> None:
     reader.close()
     assert min(lengths[:-1]) >= 16_384
     assert sum(lengths) == pytest.approx(2 * 48_000, abs=1_024)
+
+
+def test_a_broken_pyav_is_said_to_be_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # None makes an import fail.
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr(audio, "has_pyav", lambda: True)
+    path = tmp_path / "song.m4a"
+    path.write_bytes(garbage(5_000))
+    with pytest.raises(AudioError, match="PyAV cannot be imported .* Reinstall it"):
+        read_audio(path)

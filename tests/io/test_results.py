@@ -32,6 +32,7 @@ from allin1_core.contracts.result import (
 )
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
+from allin1_core.io import results
 from allin1_core.io.results import (
     ACTIVATIONS,
     check_destination,
@@ -409,6 +410,25 @@ def test_a_full_disk_leaves_the_earlier_result_whole(
     assert loaded.bpm == 90
     assert loaded.activations is not None
     np.testing.assert_array_equal(loaded.activations["beat"], some_activations(1)["beat"])
+
+
+def test_where_the_disk_is_too_full_for_the_arrays_a_first_result_is_saved_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(results, "write_array", full)
+    result = a_result(
+        activations=some_activations(1), embeddings=np.zeros((4, 7, 24), np.float32), warnings=["x"]
+    )
+    with pytest.raises(OutputError, match="the disk is full.*saved without activations"):
+        save_result(result, tmp_path, "song")
+    assert names(tmp_path) == ["song.json"]
+    loaded = load_result(tmp_path / "song.json")
+    assert loaded.beats == result.beats
+    assert loaded.warnings[0] == "x"
+    assert "the disk was full" in loaded.warnings[1]
 
 
 def test_a_missing_json_is_a_clear_error(tmp_path: Path) -> None:

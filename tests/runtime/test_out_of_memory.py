@@ -7,8 +7,9 @@ import logging
 import pytest
 
 from allin1_core.errors import BackendError, SelectionError, is_out_of_memory
+from allin1_core.io.mix import MixFile
 from allin1_core.reference import network
-from allin1_core.runtime import reading
+from allin1_core.runtime import reading, streaming
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.conformance import measure
@@ -100,6 +101,26 @@ def test_memory_that_runs_out_while_files_are_read_fails_that_track(
     assert "not enough memory for this track" in str(first.error)
     assert str(folders[0]) in str(first.error)
     assert second.error is None
+
+
+def test_memory_that_runs_out_while_a_long_song_is_read_whole_is_no_separators_fault(
+    make_session, backend_plugin, separator, write_song, monkeypatch
+):
+    def full(file):
+        tried.append(file)
+        raise MemoryError
+
+    def whole(setup):
+        return lambda mix, task: separator(setup)(mix, task)
+
+    tried = []
+    monkeypatch.setattr(streaming, "STREAMED_FROM_S", 1.0)
+    monkeypatch.setattr(MixFile, "read", full)
+    plugin = backend_plugin("demix", one=whole, two=whole)
+    with make_session(plugins={"mine": plugin}) as session:
+        (outcome,) = run_batch(session, make_tracks([write_song(seconds=2.0)]))
+    assert "not enough memory for this track" in str(outcome.error)
+    assert len(tried) == 1
 
 
 def test_what_a_failure_was_raised_from_counts():

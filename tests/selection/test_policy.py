@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 import sys
@@ -18,6 +19,7 @@ from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable
 from allin1_core.errors import SelectionError
+from allin1_core.hookspecs import SelectionSpecs
 from allin1_core.markers import API_LEVEL
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.selection.candidate import Gate
@@ -25,6 +27,7 @@ from allin1_core.selection.cost import Priors
 from allin1_core.selection.no_route import NoRouteError
 from allin1_core.selection.policy import decide
 from allin1_core.selection.probing import Probes
+from allin1_core.selection.routing import KEPT
 
 NPU = Space("arrays", "npu")
 PRIOR = "a test"
@@ -113,7 +116,7 @@ def test_a_backend_of_unknown_speed_comes_after_everything_known(choose):
 @pytest.mark.parametrize(
     ("changes", "gate", "reason", "remedy"),
     [
-        ({"api": API_LEVEL + 1}, "api", "level", "--upgrade allin1-core"),
+        ({"api": API_LEVEL + 1}, "api", "level", "--upgrade"),
         ({"opt_in": True}, "opt-in", "asked for by name", "--backend spectrogram=fast"),
         (
             {"needs": Needs(requires=("no-such-package>=2",))},
@@ -220,7 +223,7 @@ def test_what_is_named_and_cannot_run_is_an_error_and_never_replaced(choose):
 def test_an_unknown_name_is_an_error_that_names_what_there_is(choose):
     with pytest.raises(SelectionError, match=r"called fats.*Did you mean fast"):
         choose(fast(), choices=(("spectrogram", "fats"),))
-    with pytest.raises(SelectionError, match="pip install allin1-torch"):
+    with pytest.raises(SelectionError, match="pip install .*allin1-torch"):
         choose(fast(), choices=(("spectrogram", "torch"),))
     with pytest.raises(SelectionError, match=r"no stage spektrogram.*demix, spectrogram"):
         choose(fast(), choices=(("spektrogram", "fast"),))
@@ -641,3 +644,36 @@ def test_in_a_tie_a_backend_without_a_reference_comes_last(choose):
     named = (("spectrogram", "mine"),)
     decision = choose(fast("a", rate=1.0, parity=None), fast("z", rate=1.01), choices=named)
     assert str(decision.chosen) == "spectrogram=z"
+
+
+def test_authors_are_told_how_many_routes_they_are_offered():
+    assert f"at most {KEPT} routes" in SelectionSpecs.allin1_select_route.__doc__
+
+
+def test_stems_in_blocks_leave_the_device_and_the_route_knows(choose):
+    """The device is fast and the way to it dear: what stays there is best done there, what comes home anyway is not."""
+    dear = [
+        Bridge(HOST, NPU, "nowhere:up", latency_s=1.0),
+        Bridge(NPU, HOST, "nowhere:down", latency_s=1.0),
+    ]
+    separator = on_npu("apart", "demix", 1e-6)
+    backends = [on_npu("there", "spectrogram", 1e-6), fast("here", rate=1e-3)]
+    stages = ("demix", "spectrogram")
+    for streams, in_blocks, route in [
+        (True, (), "demix=apart, spectrogram=there"),
+        (True, ("demix",), "demix=apart, spectrogram=here"),
+        (False, ("demix",), "demix=apart, spectrogram=there"),
+    ]:
+        one = dataclasses.replace(separator, streams=streams)
+        decision = choose(one, *backends, bridges=dear, stages=stages, in_blocks=in_blocks)
+        assert str(decision.chosen) == route
+        ways = [[str(b.destination) for b in step.bridges] for step in decision.chosen.steps]
+        assert ways == [["arrays/npu"], ["numpy/cpu"] if route.endswith("=here") else []]
+
+
+def test_a_song_is_separated_whole_for_a_backend_that_spans_more_than_the_spectrogram(choose):
+    separator = dataclasses.replace(fast("apart", "demix"), streams=True)
+    fused = fast("fused", "spectrogram", spans=("spectrogram", "nn"))
+    stages = ("demix", "spectrogram", "nn")
+    decision = choose(separator, fused, stages=stages, in_blocks=("demix",))
+    assert str(decision.chosen) == "demix=apart, spectrogram=fused"

@@ -98,6 +98,13 @@ def test_a_right_backend_passes(tmp_path):
     assert failures(tmp_path) == set()
 
 
+def test_a_backend_gets_the_defaults_of_its_options(tmp_path):
+    record = "options=(Option('gain', float, 1.0),)"
+    extra = "from allin1_core.contracts.options import Option"
+    body = "activations = activations * np.float32(setup.options['gain'])"
+    assert failures(tmp_path, extra=extra, record=record, body=body) == set()
+
+
 def test_a_backend_without_a_reference_is_not_compared_with_one(tmp_path):
     body = "activations = activations * np.float32(0.5)"
     assert failures(tmp_path, record="parity=None", body=body) == set()

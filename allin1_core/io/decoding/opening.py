@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from allin1_core.errors import AudioError
+from allin1_core.errors import AudioError, brief
+from allin1_core.installing import install_command
 from allin1_core.io.decoding import flac, libsndfile, mp3, ogg
 from allin1_core.io.decoding.reader import Reader
 from allin1_core.io.decoding.source import Source
@@ -29,9 +30,7 @@ def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool
     try:
         reader = _by_libsndfile(source, pcm16_full_scale, with_av=with_av)
         if reader is None and with_av:
-            from allin1_core.io.decoding.ffmpeg import FFmpegReader
-
-            reader = FFmpegReader(source)
+            reader = _by_ffmpeg(source)
         source.check()
     except BaseException:
         source.close()
@@ -40,11 +39,27 @@ def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool
         source.close()
         raise AudioError(
             f"is not audio that {libsndfile.version()} can read.",
-            remedy="If it is audio, 'pip install allin1-core[av]' to read more formats,"
-            " or convert it to WAV or FLAC.",
+            remedy="If it is audio, convert it to WAV or FLAC, or install PyAV to read more formats:"
+            f" {install_command('allin1-core', 'av')}",
             path=source.path,
         )
     return reader
+
+
+def _by_ffmpeg(source: Source) -> Reader:
+    from allin1_core.io.decoding.ffmpeg import FFmpegReader
+
+    try:
+        import av
+
+        av.open  # noqa: B018 - a folder called av that hides it has none
+    except Exception as error:  # such as a library that it was built against and is not here
+        raise AudioError(
+            f"is not audio that {libsndfile.version()} can read, and PyAV cannot be imported ({brief(error)}).",
+            remedy='Reinstall it: pip install --force-reinstall "allin1-core[av]"',
+            path=source.path,
+        ) from error
+    return FFmpegReader(source)
 
 
 def _by_libsndfile(source: Source, pcm16_full_scale: int, *, with_av: bool) -> Reader | None:

@@ -1,16 +1,7 @@
-"""No byte is read or written that is not the network's.
-
-Compiles its kernels with the address and the undefined-behaviour sanitizer and runs them on songs of many
-lengths, so it runs where it is asked for: ``ALLIN1_TEST_BUILDS=1``. With ``ALLIN1_RUNNER`` (such as
-``valgrind -q --error-exitcode=9``, or an emulator of another processor) they are compiled as usual by ``CC``
-and that command runs them.
-"""
+"""No byte is read or written that is not the network's: its kernels, sanitized, run on songs of many lengths."""
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,38 +11,25 @@ from allin1_backend_cython.network_parameters import pack
 
 from allin1_core.contracts.stages import Setup, Task
 from allin1_core.reference import network as reference
+from allin1_core.testing.builds import compile_program, compiles
 from allin1_core.testing.signals import random_spectrogram
 from allin1_core.testing.weights import random_model
 
 KERNEL = Path(__file__).resolve().parents[1] / "src/allin1_backend_cython/kernel"
 
-RUNNER = shlex.split(os.environ.get("ALLIN1_RUNNER", ""))
-
-COMPILER = shlex.split(os.environ.get("CC", "cc"))
-
-pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("ALLIN1_TEST_BUILDS"), reason="compiles: set ALLIN1_TEST_BUILDS=1"
-    ),
-    pytest.mark.skipif(not shutil.which(COMPILER[0]), reason=f"needs the compiler {COMPILER[0]}"),
-]
+pytestmark = compiles
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("program")
-    flags = ["-std=c11", "-g", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
-    compiler = [*COMPILER, *flags, f"-I{KERNEL}"]
     # Compilers take minutes over plain C with checks. It reads and writes what SSE2 and NEON do.
     plain = KERNEL / "network_scalar.c"
-    subprocess.run([*compiler, "-c", str(plain), "-o", str(folder / "plain.o")], check=True)
-    sources = [Path(__file__).with_name("check_network.c"), KERNEL / "isa.c", folder / "plain.o"]
+    sources = [Path(__file__).with_name("check_network.c"), KERNEL / "isa.c"]
     sources += sorted(set(KERNEL.glob("network*.c")) - {plain})
-    if not RUNNER:
-        compiler += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    built = folder / "check_network"
-    subprocess.run([*compiler, *map(str, sources), "-o", str(built), "-lm"], check=True)
-    return [*RUNNER, str(built)]
+    folder = tmp_path_factory.mktemp("program")
+    return compile_program(
+        "check_network", folder, KERNEL, sources, unchecked=[plain], optimisation="-O1"
+    )
 
 
 @pytest.mark.parametrize("frames", [1, 33, 130])

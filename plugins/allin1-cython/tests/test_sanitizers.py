@@ -1,16 +1,10 @@
 """No byte is read or written that is not the kernels' of the spectrogram and of the residual branch.
 
-Compiles them with the address and the undefined-behaviour sanitizer and runs them on signals of many lengths, so
-it runs where it is asked for: ``ALLIN1_TEST_BUILDS=1``. With ``ALLIN1_RUNNER`` (such as
-``valgrind -q --error-exitcode=9``, or an emulator of another processor) they are compiled as usual by ``CC``
-and that command runs them.
+Compiles them with sanitizers and runs them on signals of many lengths.
 """
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -27,39 +21,26 @@ from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.stages import Setup, Task
 from allin1_core.reference import mix_spectrogram
 from allin1_core.reference import spectrogram as reference
+from allin1_core.testing.builds import compile_program, compiles
 
 KERNEL = Path(__file__).resolve().parents[1] / "src/allin1_backend_cython/kernel"
 
-RUNNER = shlex.split(os.environ.get("ALLIN1_RUNNER", ""))
-
-COMPILER = shlex.split(os.environ.get("CC", "cc"))
-
-pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("ALLIN1_TEST_BUILDS"), reason="compiles: set ALLIN1_TEST_BUILDS=1"
-    ),
-    pytest.mark.skipif(not shutil.which(COMPILER[0]), reason=f"needs the compiler {COMPILER[0]}"),
-]
+pytestmark = compiles
 
 #: Runs a program on parts of a problem; gives what each kernel answered, with its name.
 Run = Callable[[list[Any], int], list[tuple[str, NDArray[np.float32]]]]
 
 
 def program(name: str, folder: Path) -> Run:
-    built = folder / f"check_{name}"
-    flags = ["-std=c11", "-g", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
-    if not RUNNER:
-        flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     sources = [Path(__file__).with_name(f"check_{name}.c"), KERNEL / "isa.c"]
     sources += sorted(KERNEL.glob(f"{name}*.c"))
-    command = [*COMPILER, *flags, f"-I{KERNEL}", *map(str, sources), "-o", str(built), "-lm"]
-    subprocess.run(command, check=True)
+    command = compile_program(f"check_{name}", folder, KERNEL, sources)
 
     def run(problem: list[Any], count: int) -> list[tuple[str, NDArray[np.float32]]]:
         parts = [np.ascontiguousarray(part).tobytes() for part in problem]
         (folder / "problem").write_bytes(b"".join(parts))
-        command = [*RUNNER, str(built), str(folder / "problem"), str(folder / "answer")]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        paths = [str(folder / "problem"), str(folder / "answer")]
+        ran = subprocess.run([*command, *paths], capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         answer = (folder / "answer").read_bytes()
         size = 8 + 4 * count

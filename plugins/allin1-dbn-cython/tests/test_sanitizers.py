@@ -1,16 +1,7 @@
-"""No byte is read or written that is not the kernel's.
-
-Compiles the kernels with the address and the undefined-behaviour sanitizer and runs them on problems of many
-shapes, so it runs where it is asked for: ``ALLIN1_TEST_BUILDS=1``. With ``ALLIN1_RUNNER`` (such as
-``valgrind -q --error-exitcode=9``, or an emulator of another processor) they are compiled as usual by ``CC``
-and that command runs them.
-"""
+"""No byte is read or written that is not the kernel's: the kernels, sanitized, run on problems of many shapes."""
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,31 +13,17 @@ from allin1_backend_dbn_cython.viterbi import Workspace, find_path, observed_ser
 from numpy.typing import NDArray
 
 from allin1_core.contracts.metre import MetreParameters
+from allin1_core.testing.builds import compile_program, compiles
 
 KERNEL = Path(__file__).resolve().parents[1] / "src/allin1_backend_dbn_cython/kernel"
 
-RUNNER = shlex.split(os.environ.get("ALLIN1_RUNNER", ""))
-
-COMPILER = shlex.split(os.environ.get("CC", "cc"))
-
-pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("ALLIN1_TEST_BUILDS"), reason="compiles: set ALLIN1_TEST_BUILDS=1"
-    ),
-    pytest.mark.skipif(not shutil.which(COMPILER[0]), reason=f"needs the compiler {COMPILER[0]}"),
-]
+pytestmark = compiles
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    built = tmp_path_factory.mktemp("program") / "check_kernels"
-    flags = ["-std=c11", "-g", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
-    if not RUNNER:
-        flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     sources = [Path(__file__).with_name("check_kernels.c"), *sorted(KERNEL.glob("*.c"))]
-    command = [*COMPILER, *flags, f"-I{KERNEL}", *map(str, sources), "-o", str(built), "-lm"]
-    subprocess.run(command, check=True)
-    return [*RUNNER, str(built)]
+    return compile_program("check_kernels", tmp_path_factory.mktemp("program"), KERNEL, sources)
 
 
 def write_problem(path: Path, tables: MetreTables, series: NDArray[np.float64]) -> None:

@@ -10,6 +10,7 @@ from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.parity import Parity, close, event
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
+from allin1_core.installing import install_command
 from allin1_core.markers import hookimpl
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _NEEDS = Needs(requires=("mlx>=0.32",), remedy=_INSTALL)
 _NEEDS_DEMUCS = Needs(
     requires=("mlx>=0.32", "demucs-mlx>=1.6"),
     platforms=("darwin",),
-    remedy='On a Mac with Apple silicon: "pip install allin1-mlx[demix]".',
+    remedy=f"On a Mac with Apple silicon: {install_command('allin1-mlx', 'demix')}",
 )
 
 #: A GPU whose precision does not matter is asked less.

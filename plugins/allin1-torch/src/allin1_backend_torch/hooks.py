@@ -9,6 +9,7 @@ from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.parity import close, event
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
+from allin1_core.installing import install_command
 from allin1_core.markers import hookimpl
 
 from allin1_backend_torch.demucs_catalogue import NAMES, separators
@@ -34,7 +35,7 @@ _NEEDS = Needs(
 
 _NEEDS_DEMUCS = Needs(
     requires=("torch>=2.4", "demucs>=4.1,<5"),
-    remedy="Install Demucs: pip install 'allin1-torch[demucs]'. Or give separated stems (--stems-dir).",
+    remedy=f"Install Demucs: {install_command('allin1-torch', 'demucs')}. Or give separated stems (--stems-dir).",
 )
 
 _NEEDS_TRITON = Needs(

@@ -1,14 +1,5 @@
-/* The layer for one instruction set. The file that includes this defines
- *
- *   vec                        a vector of LANES floats; 2 LANES divide DC_STEP
- *   load(p), store(p, v)       at any address
- *   spread(x)                  x in every lane
- *   add, mul, over             a + b, a b, a / b
- *   madd(a, b, c)              a b + c, rounded once where the processor can
- *   least(a, b), most(a, b)    of two vectors
- *   total(v)                   sum of the lanes
- *   KERNEL                     name of the kernel
- */
+/* The layer for one instruction set. The file that includes this has included the header of that instruction set, for
+ * floats (isa.h has its words; 2 LANES divide DC_STEP), and defines KERNEL, the name of the kernel. */
 #include <math.h>
 #include <string.h>
 
@@ -44,7 +35,7 @@ INLINE void ask_for_later(const float *row)
         ASK_FOR((uintptr_t)row + (AHEAD + i) * sizeof *row);
 }
 
-INLINE int64_t smaller(int64_t a, int64_t b)
+INLINE int64_t fewer(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
@@ -56,42 +47,42 @@ INLINE int64_t whole_steps(int64_t samples)
 
 INLINE vec between(vec x, float bound)
 {
-    return least(most(x, spread(-bound)), spread(bound));
+    return smaller(larger(x, spread(-bound)), spread(bound));
 }
 
 /* x (1 + erf(x / sqrt 2)) / 2. Half the error function is x p(x^2) / q(x^2), fitted for the least largest error on
  * [0, 5.5], which is 7e-9; from there on it is 1/2 in single precision. */
 INLINE vec gelu(vec x)
 {
-    const vec t = between(x, 5.5f), u = mul(t, t);
+    const vec t = between(x, 5.5f), u = multiply(t, t);
     vec p = spread(2.274902829e-08f), q = spread(1.197465898e-06f);
-    p = madd(p, u, spread(6.351741071e-06f));
-    p = madd(p, u, spread(1.688076264e-04f));
-    p = madd(p, u, spread(4.677148935e-03f));
-    p = madd(p, u, spread(3.385115655e-02f));
-    p = madd(p, u, spread(3.989422348e-01f));
-    q = madd(q, u, spread(7.364036361e-05f));
-    q = madd(q, u, spread(1.884344456e-03f));
-    q = madd(q, u, spread(2.864496599e-02f));
-    q = madd(q, u, spread(2.515181867e-01f));
-    q = madd(q, u, spread(1.0f));
-    return mul(x, madd(t, over(p, q), spread(0.5f)));
+    p = multiply_add(p, u, spread(6.351741071e-06f));
+    p = multiply_add(p, u, spread(1.688076264e-04f));
+    p = multiply_add(p, u, spread(4.677148935e-03f));
+    p = multiply_add(p, u, spread(3.385115655e-02f));
+    p = multiply_add(p, u, spread(3.989422348e-01f));
+    q = multiply_add(q, u, spread(7.364036361e-05f));
+    q = multiply_add(q, u, spread(1.884344456e-03f));
+    q = multiply_add(q, u, spread(2.864496599e-02f));
+    q = multiply_add(q, u, spread(2.515181867e-01f));
+    q = multiply_add(q, u, spread(1.0f));
+    return multiply(x, multiply_add(t, divide(p, q), spread(0.5f)));
 }
 
 /* 1 / (1 + exp(-x)), as 1/2 + x p(x^2) / q(x^2), fitted on [0, 17.5] within 7e-9. */
 INLINE vec sigmoid(vec x)
 {
-    const vec t = between(x, 17.5f), u = mul(t, t);
+    const vec t = between(x, 17.5f), u = multiply(t, t);
     vec p = spread(1.331585116e-11f), q = spread(3.080787310e-09f);
-    p = madd(p, u, spread(8.123485016e-08f));
-    p = madd(p, u, spread(5.478589867e-05f));
-    p = madd(p, u, spread(8.368637063e-03f));
-    p = madd(p, u, spread(2.499999821e-01f));
-    q = madd(q, u, spread(5.161890417e-06f));
-    q = madd(q, u, spread(1.619815027e-03f));
-    q = madd(q, u, spread(1.168078106e-01f));
-    q = madd(q, u, spread(1.0f));
-    return madd(t, over(p, q), spread(0.5f));
+    p = multiply_add(p, u, spread(8.123485016e-08f));
+    p = multiply_add(p, u, spread(5.478589867e-05f));
+    p = multiply_add(p, u, spread(8.368637063e-03f));
+    p = multiply_add(p, u, spread(2.499999821e-01f));
+    q = multiply_add(q, u, spread(5.161890417e-06f));
+    q = multiply_add(q, u, spread(1.619815027e-03f));
+    q = multiply_add(q, u, spread(1.168078106e-01f));
+    q = multiply_add(q, u, spread(1.0f));
+    return multiply_add(t, divide(p, q), spread(0.5f));
 }
 
 /* A step of `rows` rows of the convolution; x points to the step's first sample. */
@@ -109,8 +100,8 @@ INLINE void narrow_rows(const int rows, const dc_layer *L, const float *x, int64
             const vec a = load(x + tap * L->dilation), b = load(x + tap * L->dilation + LANES);
             UNROLLED for (int r = 0; r < rows; r++) {
                 const vec w = spread(weight[r]);
-                sum[r][0] = madd(w, a, sum[r][0]);
-                sum[r][1] = madd(w, b, sum[r][1]);
+                sum[r][0] = multiply_add(w, a, sum[r][0]);
+                sum[r][1] = multiply_add(w, b, sum[r][1]);
             }
         }
     }
@@ -139,7 +130,7 @@ static void narrow_step(const dc_layer *L, const float *x, int64_t x_row, float 
 static void fill_edge(const dc_layer *L, const dc_signal *x, int64_t start, float *edge)
 {
     const int64_t width = STEP + 2 * L->dilation, from = start - L->dilation;
-    const int64_t low = from < 0 ? -from : 0, high = smaller(width, x->length - from);
+    const int64_t low = from < 0 ? -from : 0, high = fewer(width, x->length - from);
     for (int32_t c = 0; c < L->channels; c++, edge += width) {
         memset(edge, 0, width * sizeof *edge);
         if (low < high)
@@ -177,7 +168,7 @@ static void narrow(const dc_layer *L, const dc_signal *x, float *h, int64_t h_ro
                    int64_t end, double *sums, float *edge)
 {
     for (int64_t block = first; block < end; block++) {
-        const int64_t start = block * DC_BLOCK, stop = smaller(start + DC_BLOCK, x->length);
+        const int64_t start = block * DC_BLOCK, stop = fewer(start + DC_BLOCK, x->length);
         for (int64_t t = start; t < stop; t += STEP)
             if (t >= L->dilation && t + STEP + L->dilation <= x->length)
                 narrow_step(L, x->samples + t, x->row, h + t, h_row);
@@ -197,10 +188,10 @@ INLINE void products(const float *one, const float *other, int64_t row, int64_t 
     for (int64_t t = begin; t < end; t += LANES) {
         const vec p = load(one + t), q = load(one + row + t);
         const vec r = load(other + t), s = load(other + row + t);
-        a = madd(p, r, a);
-        b = madd(p, s, b);
-        c = madd(q, r, c);
-        d = madd(q, s, d);
+        a = multiply_add(p, r, a);
+        b = multiply_add(p, s, b);
+        c = multiply_add(q, r, c);
+        d = multiply_add(q, s, d);
     }
     out[0] = total(a);
     out[1] = total(b);
@@ -216,7 +207,7 @@ static void activate(const dc_layer *L, int64_t length, float *h, int64_t h_row,
     const double factor = 1 / sqrt((variance > 0 ? variance : 0 * variance) + L->eps);
     const int32_t even = L->hidden + L->hidden % 2;
     for (int64_t block = first; block < end; block++) {
-        const int64_t start = block * DC_BLOCK, stop = smaller(start + DC_BLOCK, length);
+        const int64_t start = block * DC_BLOCK, stop = fewer(start + DC_BLOCK, length);
         const int64_t padded = start + whole_steps(stop - start);
         double *out = moments + 3 * block;
         out[0] = out[1] = out[2] = 0;
@@ -226,7 +217,7 @@ static void activate(const dc_layer *L, int64_t length, float *h, int64_t h_row,
             const vec scale = spread((float)gain), offset = spread((float)(L->shift[row] - mean * gain));
             vec sum = spread(0.0f);
             for (int64_t t = start; t < padded; t += LANES)
-                store(values + t, gelu(madd(load(values + t), scale, offset)));
+                store(values + t, gelu(multiply_add(load(values + t), scale, offset)));
             /* Behind the end there are zeros, which the sums do not see. */
             for (int64_t t = stop; t < padded; t++)
                 values[t] = 0.0f;
@@ -266,17 +257,17 @@ INLINE void widen_pairs(const int pairs, const dc_layer *L, int32_t first, const
         const vec a = load(h), b = load(h + LANES);
         UNROLLED for (int r = 0; r < 2 * pairs; r++) {
             const vec w = spread(weight[r]);
-            sum[r][0] = madd(w, a, sum[r][0]);
-            sum[r][1] = madd(w, b, sum[r][1]);
+            sum[r][0] = multiply_add(w, a, sum[r][0]);
+            sum[r][1] = multiply_add(w, b, sum[r][1]);
         }
     }
     UNROLLED for (int r = 0; r < pairs; r++)
         UNROLLED for (int v = 0; v < 2; v++) {
             const int32_t a = first + r, g = L->channels + first + r;
-            const vec value = madd(sum[r][v], spread(factor[a]), spread(offset[a]));
-            const vec gate = madd(sum[pairs + r][v], spread(factor[g]), spread(offset[g]));
+            const vec value = multiply_add(sum[r][v], spread(factor[a]), spread(offset[a]));
+            const vec gate = multiply_add(sum[pairs + r][v], spread(factor[g]), spread(offset[g]));
             float *target = x + r * x_row + v * LANES;
-            store(target, madd(value, sigmoid(gate), load(target)));
+            store(target, multiply_add(value, sigmoid(gate), load(target)));
         }
 }
 
@@ -312,7 +303,7 @@ static void widen(const dc_layer *L, const dc_signal *x, const float *h, int64_t
         factor[r] = (float)(scale * gain);
         offset[r] = (float)(scale * ((L->widen_bias[r] - mean) * gain + L->widen_shift[r]));
     }
-    const int64_t stop = smaller(end * DC_BLOCK, x->length);
+    const int64_t stop = fewer(end * DC_BLOCK, x->length);
     for (int64_t t = first * DC_BLOCK; t < stop; t += STEP) {
         float *target = x->samples + t;
         int32_t c = 0;

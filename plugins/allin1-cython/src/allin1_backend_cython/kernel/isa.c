@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-static int always(void)
+int isa_always(void)
 {
     return 1;
 }
@@ -31,26 +31,26 @@ static int extended_feature(int bit)
     return (leaf[1] >> bit) & 1;
 }
 
-static int has_avx2(void)
+int isa_has_avx2(void)
 {
     int leaf[4];
     __cpuid(leaf, 1);
     return (leaf[2] >> 12 & 1) && extended_feature(5) && (saved_registers() & 0x06) == 0x06;
 }
 
-static int has_avx512(void)
+int isa_has_avx512(void)
 {
     return extended_feature(16) && (saved_registers() & 0xe6) == 0xe6;
 }
 #else
 /* These look at the operating system's part (XGETBV) too. */
-static int has_avx2(void)
+int isa_has_avx2(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-static int has_avx512(void)
+int isa_has_avx512(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f");
@@ -58,19 +58,19 @@ static int has_avx512(void)
 #endif
 
 const isa isas[] = {
-    {"avx512", has_avx512},
-    {"avx2", has_avx2},
-    {"sse2", always},
-    {"scalar", always},
+    {"avx512", isa_has_avx512},
+    {"avx2", isa_has_avx2},
+    {"sse2", isa_always},
+    {"scalar", isa_always},
     {NULL, NULL},
 };
 
 #elif defined(ISA_ARM64)
 
-const isa isas[] = {{"neon", always}, {"scalar", always}, {NULL, NULL}};
+const isa isas[] = {{"neon", isa_always}, {"scalar", isa_always}, {NULL, NULL}};
 
 #else
 
-const isa isas[] = {{"scalar", always}, {NULL, NULL}};
+const isa isas[] = {{"scalar", isa_always}, {NULL, NULL}};
 
 #endif

@@ -1,10 +1,8 @@
-/* Functions of one value, and of one column. The file that includes network_passes.h defines
+/* Functions of one value, and of one column. The file that includes network_passes.h has included the header of its
+ * instruction set, for floats (isa.h has its words; network_scalar.c has the same words for vectors of four), with LANES a
+ * multiple of the instruments, and defines
  *
- *   vec                        a vector of LANES floats, a multiple of the instruments
- *   load(p), store(p, v)       at any address
- *   load_four(p), spread(x)    four values or one, repeated
- *   add, subtract, multiply, divide, square_root, multiply_add(a, b, c) = a * b + c
- *   larger(a, b), smaller(a, b)   b, where one of them is NaN (NaN on Arm)
+ *   load_four(p)               four values, repeated
  *   reciprocal(a)              to 22 bits at least
  *   turned_n(v)                lane i of each four gets lane (i + n) % 4 of the same four
  *   power_of_bits(v)           the float whose exponent's bits are the low 9 bits of v's, plus 127

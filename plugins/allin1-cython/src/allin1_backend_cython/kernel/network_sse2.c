@@ -3,25 +3,13 @@
 
 #if defined(ISA_X86_64)
 
-#include <emmintrin.h>
+#define ISA_FLOAT
+#include "isa_sse2.h"
 
-typedef __m128 vec;
-#define LANES 4
 #define VECTORS 4
 #define CHANNELS 2
 #define TURNS 2
-#define load(p) _mm_loadu_ps(p)
 #define load_four(p) _mm_loadu_ps(p)
-#define store(p, v) _mm_storeu_ps(p, v)
-#define spread(x) _mm_set1_ps(x)
-#define add(a, b) _mm_add_ps(a, b)
-#define subtract(a, b) _mm_sub_ps(a, b)
-#define multiply(a, b) _mm_mul_ps(a, b)
-#define multiply_add(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
-#define divide(a, b) _mm_div_ps(a, b)
-#define square_root(a) _mm_sqrt_ps(a)
-#define larger(a, b) _mm_max_ps(a, b)
-#define smaller(a, b) _mm_min_ps(a, b)
 #define turned_1(v) _mm_shuffle_ps(v, v, 0x39)
 #define turned_2(v) _mm_shuffle_ps(v, v, 0x4e)
 #define turned_3(v) _mm_shuffle_ps(v, v, 0x93)

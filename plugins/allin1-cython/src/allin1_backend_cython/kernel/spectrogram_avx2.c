@@ -1,27 +1,13 @@
-/* AVX2 with FMA. The functions of this file alone are compiled for it, and run only after a look at the processor. */
+/* AVX2 with FMA. */
 #include "isa.h"
+
 #if defined(ISA_X86_64)
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC target("avx2,fma")
-#endif
-
-#include <immintrin.h>
+#define ISA_DOUBLE
+#include "isa_avx2.h"
 
 #include "spectrogram.h"
 
-typedef __m256d vec;
-#define LANES 4
-#define load(p) _mm256_load_pd((const double *)(p))
-#define store(p, v) _mm256_store_pd((double *)(p), v)
-#define spread(x) _mm256_set1_pd(x)
-#define add(a, b) _mm256_add_pd(a, b)
-#define sub(a, b) _mm256_sub_pd(a, b)
-#define mul(a, b) _mm256_mul_pd(a, b)
-#define madd(a, b, c) _mm256_fmadd_pd(a, b, c)
-#define nmadd(a, b, c) _mm256_fnmadd_pd(a, b, c)
 typedef __m128 half_vec;
 #define half_load(p) _mm_loadu_ps(p)
 #define half_store(p, v) _mm_storeu_ps(p, v)
@@ -29,7 +15,6 @@ typedef __m128 half_vec;
 #define half_madd(a, b, c) _mm_fmadd_ps(a, b, c)
 #define half_root(v) _mm_sqrt_ps(v)
 #define narrow(v) _mm256_cvtpd_ps(v)
-#define root(v) _mm256_sqrt_pd(v)
 typedef __m256 wide_vec;
 #define WIDE 8
 #define wide_load(p) _mm256_loadu_ps(p)
@@ -55,9 +40,7 @@ static inline void take(const float *p, vec *out)
 #define KERNEL avx2
 #include "spectrogram_frames.h"
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
+#include "isa_end.h"
 
 #else
 typedef int no_such_instruction_set;

@@ -1,27 +1,13 @@
-/* AVX-512F. The functions of this file alone are compiled for it, and run only after a look at the processor. */
+/* AVX-512F. */
 #include "isa.h"
+
 #if defined(ISA_X86_64)
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx2,fma"))), apply_to = function)
-#elif defined(__GNUC__)
-#pragma GCC target("avx512f,avx2,fma")
-#endif
-
-#include <immintrin.h>
+#define ISA_DOUBLE
+#include "isa_avx512.h"
 
 #include "spectrogram.h"
 
-typedef __m512d vec;
-#define LANES 8
-#define load(p) _mm512_load_pd((const double *)(p))
-#define store(p, v) _mm512_store_pd((double *)(p), v)
-#define spread(x) _mm512_set1_pd(x)
-#define add(a, b) _mm512_add_pd(a, b)
-#define sub(a, b) _mm512_sub_pd(a, b)
-#define mul(a, b) _mm512_mul_pd(a, b)
-#define madd(a, b, c) _mm512_fmadd_pd(a, b, c)
-#define nmadd(a, b, c) _mm512_fnmadd_pd(a, b, c)
 typedef __m256 half_vec;
 #define half_load(p) _mm256_loadu_ps(p)
 #define half_store(p, v) _mm256_storeu_ps(p, v)
@@ -29,7 +15,6 @@ typedef __m256 half_vec;
 #define half_madd(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define half_root(v) _mm256_sqrt_ps(v)
 #define narrow(v) _mm512_cvtpd_ps(v)
-#define root(v) _mm512_sqrt_pd(v)
 typedef __m512 wide_vec;
 #define WIDE 16
 #define wide_load(p) _mm512_loadu_ps(p)
@@ -65,9 +50,7 @@ static inline void take(const float *p, vec *out)
 #define KERNEL avx512
 #include "spectrogram_frames.h"
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
+#include "isa_end.h"
 
 #else
 typedef int no_such_instruction_set;

@@ -1,15 +1,9 @@
-/* The transform for one instruction set. The file that includes this defines
+/* The transform for one instruction set. The file that includes this has included the header of that instruction set, for
+ * doubles (isa.h has its words), and defines
  *
- *   vec                        a vector of LANES doubles
- *   load(p), store(p, v)       at addresses aligned to a vector
- *   spread(x)                  x in every lane
- *   add, sub, mul              of two vectors
- *   madd(a, b, c)              a b + c, rounded once where the processor can
- *   nmadd(a, b, c)             c - a b
  *   half_vec                   a vector of LANES floats, with half_load, half_store, half_spread,
  *                              half_madd, half_root
  *   narrow(v)                  v rounded to floats
- *   root(v)                    square root of doubles
  *   wide_vec                   a vector of WIDE floats, with wide_load, wide_store (at any address), wide_spread, wide_sub,
  *                              wide_min, wide_max
  *   wide_below(a, x, b, c)     b where a < x, else c
@@ -49,13 +43,13 @@ typedef struct {
 
 INLINE number get(const vec *p)
 {
-    return (number){load(p), load(p + 1)};
+    return (number){load_aligned(p), load_aligned(p + 1)};
 }
 
 INLINE void put(vec *p, number x)
 {
-    store(p, x.re);
-    store(p + 1, x.im);
+    store_aligned(p, x.re);
+    store_aligned(p + 1, x.im);
 }
 
 INLINE number plus(number a, number b)
@@ -65,13 +59,13 @@ INLINE number plus(number a, number b)
 
 INLINE number minus(number a, number b)
 {
-    return (number){sub(a.re, b.re), sub(a.im, b.im)};
+    return (number){subtract(a.re, b.re), subtract(a.im, b.im)};
 }
 
 INLINE number times(number x, const double *factor)
 {
     const vec re = spread(factor[0]), im = spread(factor[1]);
-    return (number){nmadd(x.im, im, mul(x.re, re)), madd(x.re, im, mul(x.im, re))};
+    return (number){subtract_product(x.im, im, multiply(x.re, re)), multiply_add(x.re, im, multiply(x.im, re))};
 }
 
 /* Transform of four numbers, in place. */
@@ -81,16 +75,16 @@ INLINE void transform_4(number x[4])
     const number c = plus(x[1], x[3]), d = minus(x[1], x[3]);
     x[0] = plus(a, c);
     x[2] = minus(a, c);
-    x[1] = (number){add(b.re, d.im), sub(b.im, d.re)};
-    x[3] = (number){sub(b.re, d.im), add(b.im, d.re)};
+    x[1] = (number){add(b.re, d.im), subtract(b.im, d.re)};
+    x[3] = (number){subtract(b.re, d.im), add(b.im, d.re)};
 }
 
 /* e + f and e - f of which f is `re`, `im` times `factor`. */
 INLINE void combine(number e, vec re, vec im, double factor, number *one, number *other)
 {
     const vec f = spread(factor);
-    *one = (number){madd(re, f, e.re), madd(im, f, e.im)};
-    *other = (number){nmadd(re, f, e.re), nmadd(im, f, e.im)};
+    *one = (number){multiply_add(re, f, e.re), multiply_add(im, f, e.im)};
+    *other = (number){subtract_product(re, f, e.re), subtract_product(im, f, e.im)};
 }
 
 /* Transform of eight numbers, in place. */
@@ -102,10 +96,10 @@ INLINE void transform_8(number x[8])
     transform_4(o);
     x[0] = plus(e[0], o[0]);
     x[4] = minus(e[0], o[0]);
-    combine(e[1], add(o[1].re, o[1].im), sub(o[1].im, o[1].re), root_half, &x[1], &x[5]);
-    x[2] = (number){add(e[2].re, o[2].im), sub(e[2].im, o[2].re)};
-    x[6] = (number){sub(e[2].re, o[2].im), add(e[2].im, o[2].re)};
-    combine(e[3], sub(o[3].im, o[3].re), add(o[3].re, o[3].im), root_half, &x[3], &x[7]);
+    combine(e[1], add(o[1].re, o[1].im), subtract(o[1].im, o[1].re), root_half, &x[1], &x[5]);
+    x[2] = (number){add(e[2].re, o[2].im), subtract(e[2].im, o[2].re)};
+    x[6] = (number){subtract(e[2].re, o[2].im), add(e[2].im, o[2].re)};
+    combine(e[3], subtract(o[3].im, o[3].re), add(o[3].re, o[3].im), root_half, &x[3], &x[7]);
     /* The last one's imaginary part came out with the wrong sign. */
     const vec im = x[3].im;
     x[3].im = x[7].im;
@@ -148,7 +142,7 @@ static void columns_of_samples(const sp_tables *tables, area *at)
             vec *out = at->columns + r * 2 * COLUMNS;
             take(at->signal + sample, out);
             for (int s = 0; s < 2 * COLUMNS; s++)
-                store(out + s, mul(load(out + s), spread(tables->window[sample + s])));
+                store_aligned(out + s, multiply(load_aligned(out + s), spread(tables->window[sample + s])));
         }
         for (int d = 0; d < COLUMNS; d++)
             transform_32(tables, at->columns + 2 * d, 2 * COLUMNS, at->quarter,
@@ -158,14 +152,14 @@ static void columns_of_samples(const sp_tables *tables, area *at)
 
 INLINE half_vec magnitude(vec re, vec im)
 {
-    return half_root(narrow(madd(re, re, mul(im, im))));
+    return half_root(narrow(multiply_add(re, re, multiply(im, im))));
 }
 
 /* Put the magnitude of bin k to magnitudes[k][lane]: doubles where `exact`, else floats. */
 INLINE void put_magnitude(void *magnitudes, int k, number x, int exact)
 {
     if (exact)
-        store((vec *)magnitudes + k, root(madd(x.re, x.re, mul(x.im, x.im))));
+        store_aligned((vec *)magnitudes + k, square_root(multiply_add(x.re, x.re, multiply(x.im, x.im))));
     else
         half_store((float *)magnitudes + (size_t)k * LANES, magnitude(x.re, x.im));
 }
@@ -175,8 +169,8 @@ INLINE void bins_of_pair(const sp_tables *tables, number a, number b, int k, voi
                          int exact)
 {
     const int mirrored = SP_POINTS - k;
-    const number even = {add(a.re, b.re), sub(a.im, b.im)};
-    const number odd = times((number){add(a.im, b.im), sub(b.re, a.re)}, tables->halves + 2 * k);
+    const number even = {add(a.re, b.re), subtract(a.im, b.im)};
+    const number odd = times((number){add(a.im, b.im), subtract(b.re, a.re)}, tables->halves + 2 * k);
     if (k <= tables->last_bin)
         put_magnitude(magnitudes, k, plus(even, odd), exact);
     if (mirrored <= tables->last_bin)
@@ -247,9 +241,9 @@ static void bands_exactly(const sp_tables *tables, const vec *magnitudes, float 
         int32_t i = 0;
         for (; i + 4 <= length; i += 4)
             for (int j = 0; j < 4; j++)
-                sum[j] = madd(load(bin + i + j), spread((double)weight[i + j]), sum[j]);
+                sum[j] = multiply_add(load_aligned(bin + i + j), spread((double)weight[i + j]), sum[j]);
         for (; i < length; i++)
-            sum[0] = madd(load(bin + i), spread((double)weight[i]), sum[0]);
+            sum[0] = multiply_add(load_aligned(bin + i), spread((double)weight[i]), sum[0]);
         half_store(values + (size_t)band * LANES,
                    narrow(add(add(sum[0], sum[1]), add(sum[2], sum[3]))));
         weight += length;

@@ -1,21 +1,13 @@
 /* What every 64-bit Arm has. */
 #include "isa.h"
+
 #if defined(ISA_ARM64)
 
-#include <arm_neon.h>
+#define ISA_DOUBLE
+#include "isa_neon.h"
 
 #include "spectrogram.h"
 
-typedef float64x2_t vec;
-#define LANES 2
-#define load(p) vld1q_f64((const double *)(p))
-#define store(p, v) vst1q_f64((double *)(p), v)
-#define spread(x) vdupq_n_f64(x)
-#define add(a, b) vaddq_f64(a, b)
-#define sub(a, b) vsubq_f64(a, b)
-#define mul(a, b) vmulq_f64(a, b)
-#define madd(a, b, c) vfmaq_f64(c, a, b)
-#define nmadd(a, b, c) vfmsq_f64(c, a, b)
 typedef float32x2_t half_vec;
 #define half_load(p) vld1_f32(p)
 #define half_store(p, v) vst1_f32(p, v)
@@ -23,7 +15,6 @@ typedef float32x2_t half_vec;
 #define half_madd(a, b, c) vfma_f32(c, a, b)
 #define half_root(v) vsqrt_f32(v)
 #define narrow(v) vcvt_f32_f64(v)
-#define root(v) vsqrtq_f64(v)
 typedef float32x4_t wide_vec;
 #define WIDE 4
 #define wide_load(p) vld1q_f32(p)

@@ -1,18 +1,11 @@
 /* Plain C, for every processor. */
-#include <math.h>
+#include "isa.h"
+
+#define ISA_DOUBLE
+#include "isa_scalar.h"
 
 #include "spectrogram.h"
 
-typedef double vec;
-#define LANES 1
-#define load(p) (*(p))
-#define store(p, v) (*(p) = (v))
-#define spread(x) (x)
-#define add(a, b) ((a) + (b))
-#define sub(a, b) ((a) - (b))
-#define mul(a, b) ((a) * (b))
-#define madd(a, b, c) ((a) * (b) + (c))
-#define nmadd(a, b, c) ((c) - (a) * (b))
 typedef float half_vec;
 #define half_load(p) (*(p))
 #define half_store(p, v) (*(p) = (v))
@@ -20,7 +13,6 @@ typedef float half_vec;
 #define half_madd(a, b, c) ((a) * (b) + (c))
 #define half_root(v) sqrtf(v)
 #define narrow(v) ((float)(v))
-#define root(v) sqrt(v)
 typedef float wide_vec;
 #define WIDE 1
 #define wide_load(p) (*(p))

@@ -1,21 +1,13 @@
 /* What every 64-bit x86 has. */
 #include "isa.h"
+
 #if defined(ISA_X86_64)
 
-#include <emmintrin.h>
+#define ISA_DOUBLE
+#include "isa_sse2.h"
 
 #include "spectrogram.h"
 
-typedef __m128d vec;
-#define LANES 2
-#define load(p) _mm_load_pd((const double *)(p))
-#define store(p, v) _mm_store_pd((double *)(p), v)
-#define spread(x) _mm_set1_pd(x)
-#define add(a, b) _mm_add_pd(a, b)
-#define sub(a, b) _mm_sub_pd(a, b)
-#define mul(a, b) _mm_mul_pd(a, b)
-#define madd(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c)
-#define nmadd(a, b, c) _mm_sub_pd(c, _mm_mul_pd(a, b))
 /* The lower half of a register. */
 typedef __m128 half_vec;
 #define half_load(p) _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)(p))
@@ -24,7 +16,6 @@ typedef __m128 half_vec;
 #define half_madd(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c)
 #define half_root(v) _mm_sqrt_ps(v)
 #define narrow(v) _mm_cvtpd_ps(v)
-#define root(v) _mm_sqrt_pd(v)
 typedef __m128 wide_vec;
 #define WIDE 4
 #define wide_load(p) _mm_loadu_ps(p)

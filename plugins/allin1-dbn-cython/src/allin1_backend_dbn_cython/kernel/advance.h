@@ -1,14 +1,10 @@
-/* The recursion for one instruction set. The file that includes this defines
+/* The recursion for one instruction set. The file that includes this has included the header of that instruction set, for
+ * doubles (isa.h has its words; LANES divides BP_ROUND), and defines
  *
- *   vec                       a vector of LANES doubles (LANES divides BP_ROUND)
- *   load(p), store(p, v)      at any address
- *   spread(x)                 x in every lane
- *   add(a, b), also_add(a, b) both are a + b with one rounding; where they differ they run on
- *                             different execution units
- *   larger(new, old)          the larger one, and `old` where `new` is NaN
- *   CONSTANTS                 what these need, declared at the start of a function
- *   TARGETS                   transitions computed together
- *   KERNEL, SUPPORTED         name of the kernel, as an identifier and function to ask
+ *   also_add(a, b)   a + b with one rounding, as add(a, b); where they differ they run on different execution units
+ *   CONSTANTS        what these need, declared at the start of a function
+ *   TARGETS          transitions computed together
+ *   KERNEL, SUPPORTED  name of the kernel, as an identifier and function to ask
  *
  * `also_add` is x * one + y on x86, which is exactly x + y: the product with 1.0 is exact and the sum is
  * rounded once, as a sum is. Processors with separate adders and multipliers run both at the same time.
@@ -147,7 +143,7 @@ INLINE void transition_step(const int vectors, const bp_lattice *L, int32_t to, 
         UNROLLED for (int g = 0; g < TARGETS; g++) {
             const vec a = spread(log_transition[g][i]);
             UNROLLED for (int v = 0; v < vectors; v++)
-                best[g][v] = larger(also_add(a, score[v]), best[g][v]);
+                best[g][v] = larger_number(also_add(a, score[v]), best[g][v]);
         }
     }
     UNROLLED for (int v = 0; v < vectors; v++) {

@@ -1,10 +1,13 @@
-/* The kernels of this build, and whether this processor runs them. */
-#include "bar_pointer.h"
+#include "isa.h"
 
-#if defined(__x86_64__) || (defined(_M_X64) && !defined(_M_ARM64EC))
+#include <stddef.h>
 
-int bp_has_avx2(void);
-int bp_has_avx512(void);
+int isa_always(void)
+{
+    return 1;
+}
+
+#if defined(ISA_X86_64)
 
 #if defined(_MSC_VER)
 #include <immintrin.h>
@@ -28,44 +31,46 @@ static int extended_feature(int bit)
     return (leaf[1] >> bit) & 1;
 }
 
-int bp_has_avx2(void)
+int isa_has_avx2(void)
 {
     int leaf[4];
     __cpuid(leaf, 1);
     return (leaf[2] >> 12 & 1) && extended_feature(5) && (saved_registers() & 0x06) == 0x06;
 }
 
-int bp_has_avx512(void)
+int isa_has_avx512(void)
 {
     return extended_feature(16) && (saved_registers() & 0xe6) == 0xe6;
 }
 #else
 /* These look at the operating system's part (XGETBV) too. */
-int bp_has_avx2(void)
+int isa_has_avx2(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-int bp_has_avx512(void)
+int isa_has_avx512(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f");
 }
 #endif
 
-extern const bp_kernel bp_kernel_avx512, bp_kernel_avx2, bp_kernel_sse2, bp_kernel_scalar;
-const bp_kernel *const bp_kernels[] = {&bp_kernel_avx512, &bp_kernel_avx2, &bp_kernel_sse2,
-                                       &bp_kernel_scalar, NULL};
+const isa isas[] = {
+    {"avx512", isa_has_avx512},
+    {"avx2", isa_has_avx2},
+    {"sse2", isa_always},
+    {"scalar", isa_always},
+    {NULL, NULL},
+};
 
-#elif defined(__aarch64__) || defined(_M_ARM64)
+#elif defined(ISA_ARM64)
 
-extern const bp_kernel bp_kernel_neon, bp_kernel_scalar;
-const bp_kernel *const bp_kernels[] = {&bp_kernel_neon, &bp_kernel_scalar, NULL};
+const isa isas[] = {{"neon", isa_always}, {"scalar", isa_always}, {NULL, NULL}};
 
 #else
 
-extern const bp_kernel bp_kernel_scalar;
-const bp_kernel *const bp_kernels[] = {&bp_kernel_scalar, NULL};
+const isa isas[] = {{"scalar", isa_always}, {NULL, NULL}};
 
 #endif

@@ -1,0 +1,181 @@
+"""What a batch prints: a line for each track, its errors, a summary, and a report as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from allin1_core.cli.printing import say, say_error, say_json
+from allin1_core.errors import Allin1Error, OutputError
+from allin1_core.text import shown
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.result import AnalysisResult
+    from allin1_core.runtime.batch import Outcome
+    from allin1_core.runtime.track import Track
+
+#: Tracks up to which each that is up to date has a line of its own.
+_FEW = 10
+
+
+class Reporter:
+    """Reports the outcomes of a batch.
+
+    Parameters
+    ----------
+    count
+        Tracks in the batch.
+    as_json
+        Print one JSON object a track on stdout instead of lines for people.
+    quiet
+        Print errors only.
+    traceback
+        Print the traceback of each error.
+    report
+        File for a line of JSON for each track; it is emptied first.
+
+    Raises
+    ------
+    OutputError
+        The report cannot be written.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        traceback: bool = False,
+        report: Path | None = None,
+    ) -> None:
+        self._count = count
+        self._as_json = as_json
+        self._quiet = quiet
+        self._traceback = traceback
+        self._path = report
+        self._report: IO[str] | None = None
+        self._statuses: Counter[str] = Counter()
+        self._codes: set[int] = set()
+        self._models_told: set[str] = set()
+        self._first_of: dict[str, Track] = {}
+        if report is not None:
+            try:
+                report.parent.mkdir(parents=True, exist_ok=True)
+                self._report = report.open("w", encoding="utf-8", errors="backslashreplace")
+            except OSError as error:
+                raise OutputError(f"cannot be written: {error.strerror}.", path=report) from error
+
+    @property
+    def exit_status(self) -> int:
+        """0 if nothing failed; the status of the failures where they are of one kind, else 1."""
+        return min(self._codes) if len(self._codes) == 1 else int(bool(self._codes))
+
+    def add(self, outcome: Outcome) -> None:
+        """Report what became of a track."""
+        self._statuses[outcome.status] += 1
+        self._write(outcome)
+        if outcome.error is not None:
+            self.add_error(outcome.error, outcome.track)
+        elif outcome.result is not None:
+            self._print(outcome)
+
+    def add_error(self, error: Allin1Error, track: Track) -> None:
+        """Report an error that concerns a track."""
+        self._codes.add(error.exit_code)
+        if self._traceback:
+            import traceback
+
+            say("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
+        # The same backend fails for every track in the same way: that is read once.
+        first = track if error.path else self._first_of.setdefault(str(error), track)
+        if first is track:
+            say_error(_named(error, track))
+        else:
+            say_error(f"{shown(track.source)}: failed as {shown(first.source)} did")
+        if self._as_json:
+            say_json({"path": str(track.source), "error": str(error)})
+
+    def finish(self) -> None:
+        """Print a summary of a batch, and close the report."""
+        if self._report is not None:
+            self._report.close()
+        skipped = self._statuses["skipped"]
+        if self._quiet or (self._count < 2 and not skipped):
+            return
+        words = {
+            "done": "analysed",
+            "skipped": "up to date",
+            "kept": "left alone",
+            "failed": "failed",
+        }
+        parts = [f"{self._statuses[k]} {word}" for k, word in words.items() if self._statuses[k]]
+        if self._count > 1:
+            say(f"allin1: {', '.join(parts)}", err=True)
+        if skipped:
+            say("allin1: --overwrite analyses again what is up to date", err=True)
+
+    def _print(self, outcome: Outcome) -> None:
+        result, track = outcome.result, outcome.track
+        if result is None:
+            return
+        if not self._quiet and outcome.status == "done":
+            self._tell_model(result)
+            for warning in result.warnings:
+                say(f"allin1: {shown(track.name)}: {shown(warning)}", err=True)
+        if self._as_json:
+            from allin1_core.io.results import to_json
+
+            written = None if outcome.written is None else str(outcome.written)
+            say_json({**to_json(result), "written": written, "status": outcome.status})
+        elif self._quiet:
+            return
+        elif outcome.status == "kept":
+            say(
+                f"{shown(outcome.written)}: left alone, as it does not say what it is a result of;"
+                " --overwrite replaces it"
+            )
+        elif outcome.status == "skipped":
+            if self._count <= _FEW:
+                say(f"{shown(outcome.written)}: up to date")
+        else:
+            bpm = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
+            labels = " ".join(segment.label for segment in result.segments)
+            say(
+                f"{shown(outcome.written or track.name)}: {bpm}, {len(result.beats)} beats,"
+                f" {len(result.downbeats)} downbeats, {len(result.segments)} segments: {labels}"
+            )
+
+    def _tell_model(self, result: AnalysisResult) -> None:
+        """Say once which model was chosen where none was named, and how to get the other."""
+        provenance = result.provenance
+        if provenance is not None and provenance.model_reason not in ("", *self._models_told):
+            self._models_told.add(provenance.model_reason)
+            say(f"allin1: model {provenance.model}. {provenance.model_reason}", err=True)
+
+    def _write(self, outcome: Outcome) -> None:
+        if self._report is None or self._path is None:
+            return
+        line: dict[str, Any] = {
+            "input": str(outcome.track.source),
+            "output": None if outcome.written is None else str(outcome.written),
+            "status": outcome.status,
+            "seconds": outcome.seconds,
+            "error": None if outcome.error is None else str(outcome.error),
+        }
+        try:
+            self._report.write(json.dumps(line) + "\n")
+            self._report.flush()
+        except OSError as error:
+            say_error(OutputError(f"cannot be written: {error.strerror}.", path=self._path))
+            self._codes.add(OutputError.exit_code)
+            self._report = None
+
+
+def _named(error: Allin1Error, track: Track) -> str:
+    """Give the error with the track in front, unless it names a file of it already."""
+    text = str(error)
+    source = shown(track.source)
+    return text if source in text else f"{source}: {text}"

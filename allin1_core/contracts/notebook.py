@@ -1,0 +1,117 @@
+"""A result as HTML, which notebooks show in place of its text: a head line and a picture of the song."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allin1_core.contracts.colours import colours_of
+from allin1_core.text import shown
+
+if TYPE_CHECKING:
+    from allin1_core.contracts.result import AnalysisResult
+
+#: Size of the picture in its own units; it takes the width of the page.
+_WIDTH, _HEIGHT, _BAND = 1000.0, 92.0, 44.0
+
+#: Lines up to which beats or downbeats are drawn; more would be a grey area.
+_MOST_LINES = 500
+
+#: Seconds between the numbers below, and the most numbers.
+_STEPS, _MOST_NUMBERS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200), 14
+
+
+def html_of(result: AnalysisResult) -> str:
+    """Draw a result with sections in colours, beats, downbeats and warnings.
+
+    Parameters
+    ----------
+    result
+        The result; it may lack anything.
+
+    Returns
+    -------
+    str
+        An HTML element with an inline SVG. It has no script, loads nothing, and text from outside is escaped.
+    """
+    length = max([*result.beats[-1:], *(one.end for one in result.segments[-1:]), 1.0])
+    parts = [
+        f'<div style="max-width:{_WIDTH:.0f}px;font:13px sans-serif">',
+        f"<div><b>{_text(Path(result.path).name)}</b> &middot; {_text(_summary(result))}</div>",
+        f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" width="100%" role="img" fill="currentColor" '
+        f'font-size="11" aria-label="{_text(_description(result))}">',
+        *_sections(result, length),
+        *_beats(result, length),
+        *_numbers(length),
+        "</svg>",
+        *(f"<div>Warning: {_text(warning)}</div>" for warning in result.warnings),
+        "</div>",
+    ]
+    return "".join(parts)
+
+
+def _summary(result: AnalysisResult) -> str:
+    tempo = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
+    if result.tempo is not None:
+        tempo = f"{result.tempo.bpm:.2f} bpm" + ("" if result.tempo.is_steady else ", not steady")
+    model = "" if result.provenance is None else f" \N{MIDDLE DOT} {result.provenance.model}"
+    counts = (
+        f"{len(result.beats)} beats, {len(result.downbeats)} bars, {len(result.segments)} sections"
+    )
+    return f"{tempo} \N{MIDDLE DOT} {counts}{model}"
+
+
+def _description(result: AnalysisResult) -> str:
+    parts = [f"{one.label} from {_clock(one.start)}" for one in result.segments]
+    return ", ".join(parts) or "no sections"
+
+
+def _sections(result: AnalysisResult, length: float) -> list[str]:
+    colours = colours_of(one.label for one in result.segments)
+    parts = []
+    for one in result.segments:
+        left, width = _x(one.start, length), _x(one.end - one.start, length)
+        # An inner picture cuts off a label that is longer than its section.
+        parts.append(
+            f'<svg x="{left:.2f}" y="16" width="{width:.2f}" height="{_BAND:g}">'
+            f"<title>{_text(one.label)}, {_clock(one.start)} to {_clock(one.end)}</title>"
+            f'<rect width="100%" height="100%" fill="{colours[one.label]}" stroke="white"/>'
+            f'<text x="4" y="14" fill="black">{_text(one.label)}</text></svg>'
+        )
+    return parts
+
+
+def _beats(result: AnalysisResult, length: float) -> list[str]:
+    bottom = 16 + _BAND
+    parts = []
+    for times, top, width in (
+        (result.beats, bottom + 2, 0.6),
+        (result.downbeats, bottom - 14, 1.2),
+    ):
+        if 0 < len(times) <= _MOST_LINES:
+            lines = "".join(f"M{_x(time, length):.2f} {top:g}V{bottom + 10:g}" for time in times)
+            parts.append(f'<path d="{lines}" stroke="currentColor" stroke-width="{width:g}"/>')
+    return parts
+
+
+def _numbers(length: float) -> list[str]:
+    step = next((s for s in _STEPS if length / s <= _MOST_NUMBERS), 3600)
+    return [
+        f'<text x="{_x(time, length):.2f}" y="{_HEIGHT - 4:g}">{_clock(time)}</text>'
+        for time in range(0, int(length - 0.04 * length) + 1, step)
+    ]
+
+
+def _x(seconds: float, length: float) -> float:
+    return _WIDTH * seconds / length
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def _text(text: str) -> str:
+    return html.escape(shown(text))

@@ -1,0 +1,145 @@
+"""Scores of many songs: means, extremes, and tables of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from allin1_core.contracts.result import AnalysisResult
+from allin1_core.evaluation.reference import Reference
+from allin1_core.evaluation.scoring import MEASURES, Scores, score
+
+
+@dataclass(frozen=True)
+class SongScores:
+    """How well a result of one song agrees with a reference, or with another result.
+
+    Attributes
+    ----------
+    name
+        Name of the song.
+    scores
+        Scores by measure.
+    annotated
+        What the reference has: ``beats``, ``downbeats``, ``segments``.
+    """
+
+    name: str
+    scores: Scores
+    annotated: tuple[str, ...]
+
+
+def evaluate(name: str, result: AnalysisResult, reference: Reference) -> SongScores:
+    """Score a result; what was not looked for is not scored.
+
+    Parameters
+    ----------
+    name
+        Name of the song.
+    result
+        What was found.
+    reference
+        What a person heard.
+    """
+    beats = _looked_for(result, "beats")
+    scores = score(
+        reference,
+        result.beats if beats else None,
+        result.downbeats if beats else None,
+        result.segments if _looked_for(result, "sections") else None,
+    )
+    parts = ("beats", "downbeats", "segments")
+    return SongScores(
+        name, scores, tuple(part for part in parts if getattr(reference, part) is not None)
+    )
+
+
+def compare(name: str, first: AnalysisResult, second: AnalysisResult) -> SongScores:
+    """Score how well two results of a song agree; the first counts as the reference.
+
+    Where neither has beats, or one has no sections, there is nothing to compare.
+    """
+    beats = all(_looked_for(one, "beats") for one in (first, second))
+    beats = beats and bool(first.beats or second.beats)
+    return evaluate(name, second, reference_of(first, beats=beats))
+
+
+def reference_of(result: AnalysisResult, *, beats: bool = True) -> Reference:
+    """Take a result for a reference, with its beats and downbeats or without."""
+    import numpy as np
+
+    return Reference(
+        np.array(result.beats, np.float64) if beats else None,
+        np.array(result.downbeats, np.float64) if beats else None,
+        tuple(result.segments) or None,
+    )
+
+
+def _looked_for(result: AnalysisResult, output: str) -> bool:
+    return result.provenance is None or output in result.provenance.outputs
+
+
+def measures_of(songs: Sequence[SongScores]) -> list[str]:
+    """List the measures that at least one song has, in the order of tables."""
+    return [name for name in MEASURES if any(name in song.scores for song in songs)]
+
+
+def means(songs: Sequence[SongScores]) -> Scores:
+    """Average each measure over the songs that have it."""
+    return {
+        name: statistics.fmean(song.scores[name] for song in songs if name in song.scores)
+        for name in measures_of(songs)
+    }
+
+
+def lowest(songs: Sequence[SongScores]) -> dict[str, SongScores]:
+    """Find the song that scores least by each measure."""
+    return {
+        name: min((s for s in songs if name in s.scores), key=lambda s: s.scores[name])
+        for name in measures_of(songs)
+    }
+
+
+def annotated(songs: Sequence[SongScores]) -> dict[str, int]:
+    """Count the songs whose reference has beats, downbeats and segments."""
+    return {
+        part: sum(part in song.annotated for song in songs)
+        for part in ("beats", "downbeats", "segments")
+    }
+
+
+def table(songs: Sequence[SongScores]) -> str:
+    """Write the scores as text: a line for each song, then their means."""
+    measures = measures_of(songs)
+    rows = [["song", *(MEASURES[name] for name in measures)]]
+    rows += [[song.name, *_cells(song.scores, measures)] for song in songs]
+    if len(songs) > 1:
+        rows.append([f"mean of {len(songs)}", *_cells(means(songs), measures)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in rows
+    )
+
+
+def _cells(scores: Scores, measures: Sequence[str]) -> list[str]:
+    return [f"{scores[name]:.3f}" if name in scores else "" for name in measures]
+
+
+def to_csv(songs: Sequence[SongScores]) -> str:
+    """Write the scores as CSV: a row for each song, at full precision; empty where there is none."""
+    measures = measures_of(songs)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["song", *measures])
+    writer.writerows([song.name, *(song.scores.get(m, "") for m in measures)] for song in songs)
+    return text.getvalue()
+
+
+def to_json(songs: Sequence[SongScores]) -> dict[str, Any]:
+    """Give the scores as plain values: those of each song, and the ``mean`` of each measure."""
+    return {"songs": [{"song": s.name, "scores": s.scores} for s in songs], "mean": means(songs)}

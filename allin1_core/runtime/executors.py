@@ -1,0 +1,313 @@
+"""Who runs a batch: this process, or workers of their own.
+
+An executor takes the tracks of a batch and gives their outcomes, in their order. The two here run on this machine; one for
+a cluster would have the same form.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from allin1_core.errors import Allin1Error, BackendError, SettingsError
+from allin1_core.runtime.analysis import ResultOptions
+from allin1_core.runtime.batch import Outcome, run_batch
+from allin1_core.runtime.session import Session
+from allin1_core.runtime.track import Track
+from allin1_core.runtime.worker_process import SessionRecipe, WorkerEnded, WorkerProcess
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+#: Told a track's index, the running stage, and the fraction of the track that is done.
+BatchProgress = Callable[[int, str, float], None]
+
+#: Outcomes for each worker that may wait behind a slow track before the workers wait too: they take memory.
+_MOST_WAITING = 16
+
+
+class Executor(Protocol):
+    """Runs a batch of tracks."""
+
+    def run(
+        self,
+        tracks: Sequence[Track],
+        *,
+        out_dir: Path | None = None,
+        overwrite: bool = False,
+        progress: BatchProgress | None = None,
+        **options: Unpack[ResultOptions],
+    ) -> Iterator[Outcome]:
+        """Analyse `tracks` and give their outcomes in order.
+
+        Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the iterator ends what
+        still runs.
+        """
+        ...
+
+
+class InProcess:
+    """Runs a batch in this process.
+
+    Parameters
+    ----------
+    session
+        Does the work; it stays open.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(
+        self,
+        tracks: Sequence[Track],
+        *,
+        out_dir: Path | None = None,
+        overwrite: bool = False,
+        progress: BatchProgress | None = None,
+        **options: Unpack[ResultOptions],
+    ) -> Iterator[Outcome]:
+        """Analyse `tracks` one after the other, and read ahead."""
+        return run_batch(
+            self._session,
+            tracks,
+            out_dir=out_dir,
+            overwrite=overwrite,
+            progress=progress,
+            **options,
+        )
+
+
+class InWorkers:
+    """Runs a batch in processes of this machine, each with a session, and a share of the threads.
+
+    They are started anew, as programs: the caller needs no ``if __name__ == "__main__"``, and may have threads, locks and
+    devices of its own. A worker that dies costs the track that it had, and is replaced.
+
+    Parameters
+    ----------
+    recipe
+        How each makes its session.
+    workers
+        How many processes; more than tracks are not started.
+    devices
+        Devices to deal out to them, in turn; empty to leave each the device of the recipe.
+
+    Raises
+    ------
+    SettingsError
+        What the recipe asks for cannot be done by several processes at once.
+    """
+
+    def __init__(self, recipe: SessionRecipe, workers: int, devices: Sequence[str] = ()) -> None:
+        for name, remedy in _NOT_IN_WORKERS.items():
+            if recipe.options.get(name):
+                raise SettingsError(f"{name} cannot be combined with workers.", remedy=remedy)
+        if workers < 1:
+            raise SettingsError(f"There are {workers} workers; wanted 1 or more.")
+        self._recipe = recipe
+        self._workers = workers
+        self._devices = tuple(devices)
+
+    def run(
+        self,
+        tracks: Sequence[Track],
+        *,
+        out_dir: Path | None = None,
+        overwrite: bool = False,
+        progress: BatchProgress | None = None,
+        **options: Unpack[ResultOptions],
+    ) -> Iterator[Outcome]:
+        """Analyse `tracks`, each by the next worker that is free."""
+        count = min(self._workers, len(tracks))
+        if not count:
+            return
+        given: dict[str, Any] = {"out_dir": out_dir, "overwrite": overwrite, **options}
+        # A set-up is worth it for all songs of a worker.
+        given["songs"] = math.ceil(len(tracks) / count)
+        run = _Run(tracks, given, progress)
+        for number in range(count):
+            run.start(self._recipe_of(number, count))
+        try:
+            yield from run.outcomes()
+        finally:
+            run.stop()
+
+    def _recipe_of(self, number: int, count: int) -> SessionRecipe:
+        options = dict(self._recipe.options)
+        threads = options.get("threads") or _cpus()
+        options["threads"] = max(1, threads // count)
+        if self._devices:
+            options["device"] = self._devices[number % len(self._devices)]
+        recipe = self._recipe
+        return SessionRecipe(recipe.model, options, recipe.block, recipe.strict)
+
+
+#: What several processes at once cannot do, and what to do instead.
+_NOT_IN_WORKERS = {
+    "calibrate": "Measure this machine before: allin1 bench.",
+    "timings_viz_path": "Draw the timings of one process, without -j.",
+}
+
+
+def parse_devices(device: str) -> tuple[str, ...]:
+    """Split a list of devices of one kind.
+
+    >>> parse_devices("cuda:0,1"), parse_devices("cuda:0,cuda:1"), parse_devices("mps")
+    (('cuda:0', 'cuda:1'), ('cuda:0', 'cuda:1'), ('mps',))
+
+    Raises
+    ------
+    SettingsError
+        It is no such list.
+    """
+    first, *others = device.split(",")
+    kind = first.partition(":")[0]
+    names = [first, *(o if ":" in o else f"{kind}:{o}" for o in others)]
+    indices = [name.partition(":")[2] for name in names]
+    if "all" in indices:
+        raise SettingsError(
+            f"{device}: how many devices there are is not known before a backend is loaded.",
+            remedy=f"List them: {kind}:0,1",
+        )
+    if others and not all(index.isdecimal() for index in indices):
+        raise SettingsError(f"{device} is no list of devices.", remedy="Write cuda:0,1")
+    return tuple(dict.fromkeys(names))
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Run:
+    """A batch on its way; a thread looks after each worker."""
+
+    def __init__(
+        self, tracks: Sequence[Track], options: dict[str, Any], progress: BatchProgress | None
+    ) -> None:
+        self._tracks = tracks
+        self._options = options
+        self._progress = progress
+        self._done: queue.Queue[tuple[int, Outcome] | BaseException] = queue.Queue()
+        self._lock = threading.Condition()
+        self._next = 0
+        self._given = 0
+        self._stopped = False
+        self._processes: list[WorkerProcess] = []
+        self._threads: list[threading.Thread] = []
+
+    def start(self, recipe: SessionRecipe) -> None:
+        number = len(self._threads)
+        thread = threading.Thread(
+            target=self._look_after, args=(recipe,), name=f"allin1-worker-{number}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def outcomes(self) -> Iterator[Outcome]:
+        waiting: dict[int, Outcome] = {}
+        while self._given < len(self._tracks):
+            try:
+                # With a limit: without one, Windows would not see Ctrl-C.
+                found = self._done.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if isinstance(found, BaseException):
+                raise found
+            waiting[found[0]] = found[1]
+            while (outcome := waiting.pop(self._given, None)) is not None:
+                yield outcome
+                with self._lock:
+                    self._given += 1
+                    self._lock.notify_all()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            self._lock.notify_all()
+            processes = list(self._processes)
+        WorkerProcess.stop_all(processes)
+        for thread in self._threads:
+            thread.join()
+
+    def _take(self) -> int | None:
+        """Index of the next track, once there is room for its outcome; None if there is none."""
+        room = _MOST_WAITING * len(self._threads)
+        with self._lock:
+            self._lock.wait_for(
+                lambda: (
+                    self._stopped
+                    or self._next >= len(self._tracks)
+                    or self._next < self._given + room
+                )
+            )
+            if self._stopped or self._next >= len(self._tracks):
+                return None
+            self._next += 1
+            return self._next - 1
+
+    def _look_after(self, recipe: SessionRecipe) -> None:
+        try:
+            worker: WorkerProcess | None = None
+            while (index := self._take()) is not None:
+                if worker is None:
+                    worker = self._opened(recipe)
+                if worker is None:  # stopped meanwhile
+                    return
+                try:
+                    outcome = worker.analyse(self._tracks[index], self._options, self._tell(index))
+                except WorkerEnded as ended:
+                    with self._lock:
+                        if self._stopped:
+                            return
+                        self._processes.remove(worker)
+                    worker = None
+                    outcome = _lost(self._tracks[index], ended)
+                self._done.put((index, outcome))
+        except BaseException as error:
+            self._done.put(error)
+
+    def _opened(self, recipe: SessionRecipe) -> WorkerProcess | None:
+        with self._lock:
+            if self._stopped:
+                return None
+            worker = WorkerProcess()
+            self._processes.append(worker)
+        try:
+            worker.open(recipe)
+        except WorkerEnded as ended:
+            with self._lock:
+                if self._stopped:
+                    return None
+            raise BackendError(
+                f"A worker process {ended} before it could begin.",
+                remedy="Run without -j, which tells more.",
+            ) from ended
+        return worker
+
+    def _tell(self, index: int) -> Callable[[str, float], None]:
+        def tell(stage: str, fraction: float) -> None:
+            if self._progress is not None and not self._stopped:
+                with self._lock:
+                    self._progress(index, stage, fraction)
+
+        return tell
+
+
+def _lost(track: Track, ended: WorkerEnded) -> Outcome:
+    remedy = "The other songs are not affected."
+    if ended.signal == getattr(signal, "SIGKILL", None):
+        remedy = "Where memory was short: analyse it with fewer workers (-j)."
+    error: Allin1Error = BackendError(
+        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.source
+    )
+    return Outcome(track, error=error, status="failed", seconds=ended.seconds)

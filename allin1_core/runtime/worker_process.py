@@ -1,0 +1,334 @@
+"""A worker process: its program, and what its parent sees of it.
+
+The two speak in pickles over the worker's standard input and output. What a library prints there goes to stderr, and what
+is logged in the worker is logged again in the parent.
+"""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import logging.handlers
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from allin1_core.errors import Allin1Error
+
+if TYPE_CHECKING:
+    from allin1_core.runtime.batch import Outcome
+    from allin1_core.runtime.track import Track
+
+#: Seconds that a worker is given to clean up when it is stopped.
+_GRACE_S = 0.5
+
+#: Variables that bound the threads of libraries.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+#: The program: it finds modules where its parent does.
+_PROGRAM = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
+    " from allin1_core.runtime.worker_process import main; main()"
+)
+
+
+@dataclass(frozen=True)
+class SessionRecipe:
+    """How a worker makes its session. Everything in it can be pickled.
+
+    Attributes
+    ----------
+    model
+        As for :class:`~allin1_core.runtime.session.Session`.
+    options
+        Its options.
+    block, strict
+        As for :func:`~allin1_core.plugins.loading.load_plugins`.
+    """
+
+    model: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    block: tuple[str, ...] = ()
+    strict: bool | None = None
+
+
+class WorkerEnded(Exception):  # noqa: N818 - it says what happened
+    """A worker process has ended unasked; the text says how, as in "the worker …".
+
+    Attributes
+    ----------
+    signal
+        Number of the signal that ended it, or None.
+    seconds
+        How long it had worked on the track.
+    """
+
+    def __init__(self, returncode: int, seconds: float = 0.0) -> None:
+        self.signal = -returncode if returncode < 0 else None
+        self.seconds = round(seconds, 3)
+        super().__init__(
+            f"ended with status {returncode}"
+            if self.signal is None
+            else f"was ended by {_signal_name(self.signal)}"
+        )
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - it is the cause of an error
+    """The traceback of an error in a worker, as text."""
+
+
+class WorkerProcess:
+    """A worker as its parent sees it: :meth:`open`, then :meth:`analyse` as often as wanted, in one thread."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
+        self._is_stopped = False
+
+    def open(self, recipe: SessionRecipe) -> None:
+        """Start the process, and let it make its session.
+
+        Raises
+        ------
+        Allin1Error
+            Whatever the session raises.
+        WorkerEnded
+            The process has ended.
+        """
+        threads = str(recipe.options.get("threads") or 1)
+        environment = {**dict.fromkeys(_THREAD_VARIABLES, threads), **os.environ}
+        with self._starting:
+            if self._is_stopped:
+                raise WorkerEnded(-signal.SIGTERM)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+            )
+        self._send(sys.path)
+        self._send((recipe, logging.getLogger("allin1_core").getEffectiveLevel()))
+        self._answer(None)
+
+    def analyse(
+        self, track: Track, options: Mapping[str, Any], progress: Callable[[str, float], None]
+    ) -> Outcome:
+        """Analyse a track.
+
+        Raises
+        ------
+        Allin1Error
+            What ends the batch.
+        WorkerEnded
+            The process has ended.
+        """
+        began = time.perf_counter()
+        try:
+            self._send((track, dict(options)))
+            outcome: Outcome = self._answer(progress)
+        except WorkerEnded as ended:
+            ended.seconds = round(time.perf_counter() - began, 3)
+            raise
+        return outcome
+
+    @staticmethod
+    def stop_all(workers: Iterable[WorkerProcess]) -> None:
+        """End the processes, whatever they do, within about a second."""
+        processes = [p for worker in workers if (p := worker._stopped()) is not None]
+        for process in processes:
+            with suppress(OSError):
+                process.terminate()
+        deadline = time.monotonic() + _GRACE_S
+        for process in processes:
+            _release(process, max(0.0, deadline - time.monotonic()))
+
+    def _stopped(self) -> subprocess.Popen[bytes] | None:
+        with self._starting:
+            self._is_stopped = True
+            return self._process
+
+    def _send(self, message: Any) -> None:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        content = pickle.dumps(message)
+        try:
+            process.stdin.write(content)
+            process.stdin.flush()
+        except (OSError, ValueError) as error:
+            raise self._ended(process) from error
+
+    def _answer(self, progress: Callable[[str, float], None] | None) -> Any:
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        while True:
+            try:
+                kind, content = pickle.load(process.stdout)
+            except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+                raise self._ended(process) from error
+            if kind == "done":
+                outcome, text = content
+                if text and outcome.error is not None:
+                    outcome.error.__cause__ = RemoteTraceback(text)
+                return outcome
+            if kind == "raised":
+                failure, text = content
+                raise failure from RemoteTraceback(text)
+            if kind == "log":
+                logger = logging.getLogger(content.name)
+                if logger.isEnabledFor(content.levelno):
+                    logger.handle(content)
+            elif progress is not None:
+                progress(*content)
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> WorkerEnded:
+        # It may still be in the middle of dying, or may have closed its output alone.
+        _release(process, _GRACE_S)
+        return WorkerEnded(process.returncode)
+
+
+def _release(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.close()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+# The program of the worker.
+
+
+class _Channel:
+    """Sends messages to the parent, from any thread."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, kind: str, content: Any) -> None:
+        message = pickle.dumps((kind, content))
+        with self._lock:
+            self._stream.write(message)
+            self._stream.flush()
+
+
+class _ToParent(logging.handlers.QueueHandler):
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__(queue.Queue())
+        self._channel = channel
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._channel.send("log", record)
+
+
+def main() -> None:
+    """Be a worker: make a session, and analyse tracks until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _work()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _work() -> None:
+    jobs_in = sys.stdin.buffer
+    channel = _Channel(_reserved_stdout())
+    from allin1_core.plugins.loading import load_plugins
+    from allin1_core.runtime.batch import run_batch
+    from allin1_core.runtime.session import Session
+
+    recipe, level = pickle.load(jobs_in)
+    logger = logging.getLogger()
+    logger.handlers = [_ToParent(channel)]
+    logger.setLevel(level)
+    try:
+        plugins = load_plugins(block=recipe.block, strict=recipe.strict)
+        session = Session(recipe.model, plugins=plugins, **recipe.options)
+    except Exception as error:
+        channel.send("raised", (error, traceback.format_exc()))
+        return
+    with session:
+        channel.send("done", (None, ""))
+        for track, options in _jobs(jobs_in):
+
+            def tell(_: int, stage: str, fraction: float) -> None:
+                channel.send("progress", (stage, fraction))
+
+            try:
+                (outcome,) = run_batch(session, [track], progress=tell, **options)
+            except Allin1Error as error:
+                channel.send("raised", (error, traceback.format_exc()))
+                continue
+            error_text = ""
+            if outcome.error is not None:
+                error_text = "".join(traceback.format_exception(outcome.error))
+            channel.send("done", (outcome, error_text))
+
+
+def _jobs(stream: IO[bytes]) -> Iterable[tuple[Track, dict[str, Any]]]:
+    """The jobs that come; ends this process if the parent is gone while one is worked on."""
+    came: queue.Queue[Any] = queue.Queue()
+    is_busy = False
+
+    def read() -> None:
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                came.put(pickle.load(stream))
+        came.put(None)
+        if is_busy:
+            _interrupt_main_thread()
+
+    threading.Thread(target=read, daemon=True).start()
+    while (job := came.get()) is not None:
+        is_busy = True
+        yield job
+        is_busy = False
+
+
+def _interrupt_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):
+        # It wakes the thread where it waits, too.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    else:
+        _thread.interrupt_main(signal.SIGTERM)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    # As Ctrl-C: SystemExit would be taken for a failure of a plugin.
+    raise KeyboardInterrupt
+
+
+def _reserved_stdout() -> IO[bytes]:
+    """Standard output for messages alone; what else is printed there goes to stderr, from C too."""
+    stream = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return stream

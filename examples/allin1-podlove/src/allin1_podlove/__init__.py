@@ -1,0 +1,1 @@
+"""Sections of songs as Podlove Simple Chapters."""

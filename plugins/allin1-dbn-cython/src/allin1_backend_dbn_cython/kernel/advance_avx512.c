@@ -1,0 +1,21 @@
+/* AVX-512F. */
+#include "isa.h"
+
+#if defined(ISA_X86_64)
+
+#define ISA_SPARING
+#define ISA_DOUBLE
+#include "isa_avx512.h"
+
+#define TARGETS 2
+#define CONSTANTS const vec one = spread(L->one);
+#define also_add(a, b) multiply_add(b, one, a)
+#define SUPPORTED isa_has_avx512
+#define KERNEL avx512
+#include "advance.h"
+
+#include "isa_end.h"
+
+#else
+typedef int no_such_instruction_set;
+#endif
