@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from allin1_core.contracts.colours import colours_of
+from allin1_core.contracts.sections import Segment
 from allin1_core.text import shown
-
-if TYPE_CHECKING:
-    from allin1_core.contracts.result import AnalysisResult
 
 #: Size of the picture in its own units; it takes the width of the page.
 _WIDTH, _HEIGHT, _BAND = 1000.0, 92.0, 44.0
@@ -22,7 +21,28 @@ _MOST_LINES = 500
 _STEPS, _MOST_NUMBERS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200), 14
 
 
-def html_of(result: AnalysisResult) -> str:
+class Shown(Protocol):
+    """What is drawn of an :class:`~allin1_core.contracts.result.AnalysisResult`, which shows itself by this module."""
+
+    @property
+    def path(self) -> Path: ...  # noqa: D102
+    @property
+    def bpm(self) -> int | None: ...  # noqa: D102
+    @property
+    def beats(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def downbeats(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def segments(self) -> Sequence[Segment]: ...  # noqa: D102
+    @property
+    def warnings(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def tempo(self) -> Any: ...  # noqa: D102
+    @property
+    def provenance(self) -> Any: ...  # noqa: D102
+
+
+def html_of(result: Shown) -> str:
     """Draw a result with sections in colours, beats, downbeats and warnings.
 
     Parameters
@@ -51,7 +71,7 @@ def html_of(result: AnalysisResult) -> str:
     return "".join(parts)
 
 
-def _summary(result: AnalysisResult) -> str:
+def _summary(result: Shown) -> str:
     tempo = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
     if result.tempo is not None:
         tempo = f"{result.tempo.bpm:.2f} bpm" + ("" if result.tempo.is_steady else ", not steady")
@@ -62,12 +82,12 @@ def _summary(result: AnalysisResult) -> str:
     return f"{tempo} \N{MIDDLE DOT} {counts}{model}"
 
 
-def _description(result: AnalysisResult) -> str:
+def _description(result: Shown) -> str:
     parts = [f"{one.label} from {_clock(one.start)}" for one in result.segments]
     return ", ".join(parts) or "no sections"
 
 
-def _sections(result: AnalysisResult, length: float) -> list[str]:
+def _sections(result: Shown, length: float) -> list[str]:
     colours = colours_of(one.label for one in result.segments)
     parts = []
     for one in result.segments:
@@ -82,7 +102,7 @@ def _sections(result: AnalysisResult, length: float) -> list[str]:
     return parts
 
 
-def _beats(result: AnalysisResult, length: float) -> list[str]:
+def _beats(result: Shown, length: float) -> list[str]:
     bottom = 16 + _BAND
     parts = []
     for times, top, width in (
