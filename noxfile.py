@@ -119,7 +119,9 @@ def quick(session: nox.Session) -> None:
     decoder = "allin1-dbn-cython"
     install_built(session, decoder)
     run_pytest(session, ROOT / "tests", ROOT / "plugins" / decoder / "tests", parallel=True)
-    session.log("What was skipped stands above, with the reason. The whole gate is: nox (see README.md)")
+    session.log(
+        "What was skipped stands above, with the reason. The whole gate is: nox (see README.md)"
+    )
 
 
 @nox.session
