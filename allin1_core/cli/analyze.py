@@ -312,6 +312,7 @@ def command(
     skipped; what is asked for beyond it is added.
 
     \b
+    allin1 analyze song.mp3
     allin1 analyze song.wav --stems-dir song/stems
     allin1 analyze --stems-dir song/stems -o struct
     """  # noqa: D301 - click reads the backspace
