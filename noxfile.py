@@ -17,7 +17,14 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = False
 
 ROOT = Path(__file__).parent
-PLUGINS = ("allin1-torch", "allin1-dbn-cython", "allin1-cython", "allin1-mlx", "allin1-madmom")
+PLUGINS = (
+    "allin1-torch",
+    "allin1-dbn-cython",
+    "allin1-cython",
+    "allin1-mlx",
+    "allin1-madmom",
+    "allin1-compat",
+)
 BACKEND_PACKAGES = (
     "torch",
     "mlx",
