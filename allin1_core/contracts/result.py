@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,3 +237,41 @@ class AnalysisResult:
         from allin1_core.contracts.notebook import html_of
 
         return html_of(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what the JSON of the result holds: plain numbers, strings, lists and dicts, without the arrays.
+
+        ``pandas.DataFrame(result.to_dict()["segments"])`` is a table of the segments.
+        """
+        return {
+            "path": os.fspath(self.path),
+            "bpm": None if self.bpm is None else int(self.bpm),
+            "beats": [float(time) for time in self.beats],
+            "downbeats": [float(time) for time in self.downbeats],
+            "beat_positions": [int(position) for position in self.beat_positions],
+            "segments": [
+                {"start": float(one.start), "end": float(one.end), "label": one.label}
+                for one in self.segments
+            ],
+            "schema": SCHEMA,
+            "tempo": None if self.tempo is None else dataclasses.asdict(self.tempo),
+            "confidence": None if self.confidence is None else _plain(self.confidence),
+            "alternatives": [dataclasses.asdict(one) for one in self.alternatives],
+            "warnings": list(self.warnings),
+            "provenance": None if self.provenance is None else dataclasses.asdict(self.provenance),
+        }
+
+
+def _plain(confidence: Confidence) -> dict[str, Any]:
+    # JSON knows no infinity: None stands for a metre of which no path was possible.
+    return {
+        "beats": [float(value) for value in confidence.beats],
+        "metre": None if confidence.metre is None else float(confidence.metre),
+        "metre_log_probabilities": {
+            str(beats): float(value) if math.isfinite(value) else None
+            for beats, value in confidence.metre_log_probabilities.items()
+        },
+        "segments": None
+        if confidence.segments is None
+        else [dataclasses.asdict(one) for one in confidence.segments],
+    }

@@ -251,39 +251,7 @@ def _result(
 
 def to_json(result: AnalysisResult) -> dict[str, Any]:
     """Give what ``<name>.json`` holds: plain numbers, strings, lists and dicts, without the arrays."""
-    provenance = result.provenance
-    return {
-        "path": os.fspath(result.path),
-        "bpm": None if result.bpm is None else int(result.bpm),
-        "beats": [float(time) for time in result.beats],
-        "downbeats": [float(time) for time in result.downbeats],
-        "beat_positions": [int(position) for position in result.beat_positions],
-        "segments": [
-            {"start": float(one.start), "end": float(one.end), "label": one.label}
-            for one in result.segments
-        ],
-        "schema": SCHEMA,
-        "tempo": None if result.tempo is None else dataclasses.asdict(result.tempo),
-        "confidence": None if result.confidence is None else _confidence_to_json(result.confidence),
-        "alternatives": [dataclasses.asdict(one) for one in result.alternatives],
-        "warnings": list(result.warnings),
-        "provenance": None if provenance is None else dataclasses.asdict(provenance),
-    }
-
-
-def _confidence_to_json(confidence: Confidence) -> dict[str, Any]:
-    # JSON knows no infinity: null stands for a metre of which no path was possible.
-    return {
-        "beats": [float(value) for value in confidence.beats],
-        "metre": None if confidence.metre is None else float(confidence.metre),
-        "metre_log_probabilities": {
-            str(beats): float(value) if math.isfinite(value) else None
-            for beats, value in confidence.metre_log_probabilities.items()
-        },
-        "segments": None
-        if confidence.segments is None
-        else [dataclasses.asdict(one) for one in confidence.segments],
-    }
+    return result.to_dict()
 
 
 def _confidence(content: Any) -> Confidence | None:
