@@ -15,7 +15,7 @@ from allin1_core.text import shown
 _WIDTH, _HEIGHT, _BAND = 1000.0, 92.0, 44.0
 
 #: Lines up to which beats or downbeats are drawn; more would be a grey area.
-_MOST_LINES = 500
+_MOST_LINES = 1000
 
 #: Seconds between the numbers below, and the most numbers.
 _STEPS, _MOST_NUMBERS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200), 14
@@ -103,14 +103,14 @@ def _sections(result: Shown, length: float) -> list[str]:
 
 
 def _beats(result: Shown, length: float) -> list[str]:
-    bottom = 16 + _BAND
+    top = 16 + _BAND + 2
     parts = []
-    for times, top, width in (
-        (result.beats, bottom + 2, 0.6),
-        (result.downbeats, bottom - 14, 1.2),
+    for times, bottom, width in (
+        (result.beats, top + 5, 0.6),
+        (result.downbeats, top + 11, 1.2),
     ):
         if 0 < len(times) <= _MOST_LINES:
-            lines = "".join(f"M{_x(time, length):.2f} {top:g}V{bottom + 10:g}" for time in times)
+            lines = "".join(f"M{_x(time, length):.2f} {top:g}V{bottom:g}" for time in times)
             parts.append(f'<path d="{lines}" stroke="currentColor" stroke-width="{width:g}"/>')
     return parts
 
