@@ -19,7 +19,14 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = False
 
 ROOT = Path(__file__).parent
-PLUGINS = ("allin1-torch", "allin1-dbn-cython", "allin1-cython", "allin1-mlx", "allin1-madmom")
+PLUGINS = (
+    "allin1-torch",
+    "allin1-dbn-cython",
+    "allin1-cython",
+    "allin1-mlx",
+    "allin1-madmom",
+    "allin1-compat",
+)
 #: Those that have tests: also the one that trains, which is no plugin.
 TESTED = (*PLUGINS, "allin1-train")
 BACKEND_PACKAGES = (

@@ -23,8 +23,8 @@ from allin1_core.cli.parameters import (
 )
 
 if TYPE_CHECKING:
-    from allin1_core.cli.extras import Extras
     from allin1_core.runtime.executors import Executor
+    from allin1_core.runtime.extras import Extras
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import Track
 
@@ -312,6 +312,7 @@ def command(
     skipped; what is asked for beyond it is added.
 
     \b
+    allin1 analyze song.mp3
     allin1 analyze song.wav --stems-dir song/stems
     allin1 analyze --stems-dir song/stems -o struct
     """  # noqa: D301 - click reads the backspace
@@ -393,7 +394,7 @@ def _extras(
     options: dict[str, Any], plugins: Any, out_dir: Path | None, overwrite: frozenset[str]
 ) -> Extras:
     """Take what is to be made of results out of `options`, and check that it can be made."""
-    from allin1_core.cli.extras import Extras
+    from allin1_core.runtime.extras import Extras
 
     exporters = []
     if names := options.pop("exports"):

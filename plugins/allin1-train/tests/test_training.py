@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from allin1_train import augment
+from allin1_train import augment, trainer
 from allin1_train.objective import cross_entropy, losses, weights_of_labels
 from allin1_train.optimiser import Optimiser
 from allin1_train.songs_in_memory import SongRing, distance, read_song
@@ -206,3 +206,44 @@ def test_a_folder_without_songs_is_told(tmp_path):
 
 def log(path):
     return json.loads(path.read_text())["log"]
+
+
+def test_where_the_device_refuses_the_fast_way_the_program_starts_again_plainly(
+    monkeypatch, capsys
+):
+    started = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(trainer.os, "execv", lambda _, command: started.append(command))
+
+    class Refused:
+        def __init__(self, options):
+            self.options = options
+
+        def run(self):
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(trainer, "Training", Refused)
+    main(["songs", "--steps", "1"])
+    assert started[0][1:] == [
+        "-m",
+        "allin1_train.trainer",
+        "songs",
+        "--steps",
+        "1",
+        "--path",
+        "plain",
+    ]
+    assert "stream is capturing" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="capturing"):
+        main(["songs", "--steps", "1", "--path", "fast"])
+
+
+def test_a_shard_that_cannot_be_read_is_left_out_and_told(toy_shards, capsys):
+    (toy_shards / "0000003.npz").write_bytes(b"torn")
+    supply = Supply([toy_shards])
+    songs = []
+    while supply.busy():
+        songs += supply.take(4)
+    supply.close()
+    assert len(songs) == 7
+    assert "0000003.npz cannot be read" in capsys.readouterr().out
