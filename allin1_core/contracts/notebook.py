@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol
 
 from allin1_core.contracts.colours import colours_of
 from allin1_core.contracts.sections import Segment
@@ -21,76 +19,53 @@ _MOST_LINES = 1000
 _STEPS, _MOST_NUMBERS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200), 14
 
 
-class Shown(Protocol):
-    """What is drawn of an :class:`~allin1_core.contracts.result.AnalysisResult`, which shows itself by this module."""
-
-    @property
-    def path(self) -> Path: ...  # noqa: D102
-    @property
-    def bpm(self) -> int | None: ...  # noqa: D102
-    @property
-    def beats(self) -> Sequence[float]: ...  # noqa: D102
-    @property
-    def downbeats(self) -> Sequence[float]: ...  # noqa: D102
-    @property
-    def segments(self) -> Sequence[Segment]: ...  # noqa: D102
-    @property
-    def warnings(self) -> Sequence[str]: ...  # noqa: D102
-    @property
-    def tempo(self) -> Any: ...  # noqa: D102
-    @property
-    def provenance(self) -> Any: ...  # noqa: D102
-
-
-def html_of(result: Shown) -> str:
-    """Draw a result with sections in colours, beats, downbeats and warnings.
+def html_of(
+    title: str,
+    summary: str,
+    segments: Sequence[Segment],
+    beats: Sequence[float],
+    downbeats: Sequence[float],
+    warnings: Sequence[str] = (),
+) -> str:
+    """Draw a song with sections in colours, beats, downbeats and warnings.
 
     Parameters
     ----------
-    result
-        The result; it may lack anything.
+    title, summary
+        What the head line says.
+    segments
+        In time order; may be empty.
+    beats, downbeats
+        Seconds; may be empty.
+    warnings
+        Lines below.
 
     Returns
     -------
     str
         An HTML element with an inline SVG. It has no script, loads nothing, and text from outside is escaped.
     """
-    length = max([*result.beats[-1:], *(one.end for one in result.segments[-1:]), 1.0])
+    length = max([*beats[-1:], *(one.end for one in segments[-1:]), 1.0])
+    described = ", ".join(f"{one.label} from {_clock(one.start)}" for one in segments)
     parts = [
         f'<div style="max-width:{_WIDTH:.0f}px;font:13px sans-serif">',
-        f"<div><b>{_text(Path(result.path).name)}</b> &middot; {_text(_summary(result))}</div>",
+        f"<div><b>{_text(title)}</b> &middot; {_text(summary)}</div>",
         f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" width="100%" role="img" fill="currentColor" '
-        f'font-size="11" aria-label="{_text(_description(result))}">',
-        *_sections(result, length),
-        *_beats(result, length),
+        f'font-size="11" aria-label="{_text(described or "no sections")}">',
+        *_sections(segments, length),
+        *_beats(beats, downbeats, length),
         *_numbers(length),
         "</svg>",
-        *(f"<div>Warning: {_text(warning)}</div>" for warning in result.warnings),
+        *(f"<div>Warning: {_text(warning)}</div>" for warning in warnings),
         "</div>",
     ]
     return "".join(parts)
 
 
-def _summary(result: Shown) -> str:
-    tempo = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
-    if result.tempo is not None:
-        tempo = f"{result.tempo.bpm:.2f} bpm" + ("" if result.tempo.is_steady else ", not steady")
-    model = "" if result.provenance is None else f" \N{MIDDLE DOT} {result.provenance.model}"
-    counts = (
-        f"{len(result.beats)} beats, {len(result.downbeats)} bars, {len(result.segments)} sections"
-    )
-    return f"{tempo} \N{MIDDLE DOT} {counts}{model}"
-
-
-def _description(result: Shown) -> str:
-    parts = [f"{one.label} from {_clock(one.start)}" for one in result.segments]
-    return ", ".join(parts) or "no sections"
-
-
-def _sections(result: Shown, length: float) -> list[str]:
-    colours = colours_of(one.label for one in result.segments)
+def _sections(segments: Sequence[Segment], length: float) -> list[str]:
+    colours = colours_of(one.label for one in segments)
     parts = []
-    for one in result.segments:
+    for one in segments:
         left, width = _x(one.start, length), _x(one.end - one.start, length)
         # An inner picture cuts off a label that is longer than its section.
         parts.append(
@@ -102,12 +77,12 @@ def _sections(result: Shown, length: float) -> list[str]:
     return parts
 
 
-def _beats(result: Shown, length: float) -> list[str]:
+def _beats(beats: Sequence[float], downbeats: Sequence[float], length: float) -> list[str]:
     top = 16 + _BAND + 2
     parts = []
     for times, bottom, width in (
-        (result.beats, top + 5, 0.6),
-        (result.downbeats, top + 11, 1.2),
+        (beats, top + 5, 0.6),
+        (downbeats, top + 11, 1.2),
     ):
         if 0 < len(times) <= _MOST_LINES:
             lines = "".join(f"M{_x(time, length):.2f} {top:g}V{bottom:g}" for time in times)
