@@ -19,7 +19,14 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = False
 
 ROOT = Path(__file__).parent
-PLUGINS = ("allin1-torch", "allin1-dbn-cython", "allin1-cython", "allin1-mlx", "allin1-madmom")
+PLUGINS = (
+    "allin1-torch",
+    "allin1-dbn-cython",
+    "allin1-cython",
+    "allin1-mlx",
+    "allin1-madmom",
+    "allin1-compat",
+)
 #: Those that have tests: also the one that trains, which is no plugin.
 TESTED = (*PLUGINS, "allin1-train")
 BACKEND_PACKAGES = (
@@ -182,10 +189,11 @@ def plugin(session: nox.Session, name: str) -> None:
 
 @nox.session
 def exports(session: nox.Session) -> None:
-    """Exported files, read back by the libraries that others read them with."""
-    install_built(session, extras="testing,export")
-    constrained(session, "mir_eval", "pyrekordbox", "traktor-nml-utils", "rpp", "ply", "cuetools")
-    run_pytest(session, ROOT / "tests" / "exports")
+    """Exported files, read back by the libraries that others read them with; and scores against annotations."""
+    install_built(session, extras="testing,export,evaluate,viz")
+    constrained(session, "pyrekordbox", "traktor-nml-utils", "rpp", "ply", "cuetools")
+    tests = ROOT / "tests"
+    run_pytest(session, tests / "exports", tests / "evaluation", tests / "cli" / "test_scoring.py")
 
 
 @nox.session

@@ -132,12 +132,12 @@ def beats_of(session: Session, start: Mix | Stems) -> tuple[np.ndarray, np.ndarr
     return np.asarray(metre.beat_times_s), np.asarray(metre.downbeat_times_s)
 
 
-def agreement(theirs: np.ndarray, mine: np.ndarray) -> dict[str, float]:
-    """Scores of beats against those of another tracker, which may hear half or double the tempo."""
-    found = score(Reference(theirs), mine)
+def agreement(theirs: Reference, mine: np.ndarray) -> dict[str, float]:
+    """Scores of beats, as they are and at the best of the same, half and double tempo."""
+    found = score(theirs, mine)
     halves = [mine[::2], mine[1::2]]
     double = np.sort(np.concatenate([mine, (mine[1:] + mine[:-1]) / 2]))
-    others = [score(Reference(theirs), beats)["beat_f"] for beats in (*halves, double)]
+    others = [score(theirs, beats)["beat_f"] for beats in (*halves, double)]
     return found | {"beat_best": max(found["beat_f"], *others)}
 
 
@@ -181,7 +181,8 @@ def rows_of(model: str, arguments: argparse.Namespace, sets: Mapping[str, Path])
         for name, mix, stems, truth in real_songs(arguments.shared) if arguments.shared else ():
             start = mix if takes_mix else stems
             if start is not None:
-                found = score(truth, *beats_of(session, start))
+                beats, downbeats = beats_of(session, start)
+                found = score(truth, beats, downbeats) | agreement(truth, beats)
                 yield Row(model, version, name, {name: found})
         if arguments.recordings and takes_mix:
             with Session("madmom-rnn") as madmom:
@@ -190,7 +191,7 @@ def rows_of(model: str, arguments: argparse.Namespace, sets: Mapping[str, Path])
                     mix = Mix(read_audio(path)[0])
                     theirs, mine = (beats_of(one, mix)[0] for one in (madmom, session))
                     name = path.relative_to(arguments.recordings).as_posix()
-                    scores[name] = agreement(theirs, mine)
+                    scores[name] = agreement(Reference(theirs), mine)
                     print(f"{name}: {scores[name]}", file=sys.stderr, flush=True)
             yield Row(model, version, "recordings, against madmom-rnn", scores)
 

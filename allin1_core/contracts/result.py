@@ -236,7 +236,21 @@ class AnalysisResult:
         """Show the result in a notebook."""
         from allin1_core.contracts.notebook import html_of
 
-        return html_of(self)
+        tempo = "no tempo" if self.bpm is None else f"{self.bpm} bpm"
+        if self.tempo is not None:
+            tempo = f"{self.tempo.bpm:.2f} bpm" + ("" if self.tempo.is_steady else ", not steady")
+        counts = (
+            f"{len(self.beats)} beats, {len(self.downbeats)} bars, {len(self.segments)} sections"
+        )
+        parts = [tempo, counts, *([] if self.provenance is None else [self.provenance.model])]
+        return html_of(
+            Path(self.path).name,
+            " \N{MIDDLE DOT} ".join(parts),
+            self.segments,
+            self.beats,
+            self.downbeats,
+            self.warnings,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Give what the JSON of the result holds: plain numbers, strings, lists and dicts, without the arrays.
@@ -254,15 +268,24 @@ class AnalysisResult:
                 for one in self.segments
             ],
             "schema": SCHEMA,
-            "tempo": None if self.tempo is None else dataclasses.asdict(self.tempo),
-            "confidence": None if self.confidence is None else _plain(self.confidence),
-            "alternatives": [dataclasses.asdict(one) for one in self.alternatives],
+            "tempo": _plain(self.tempo),
+            "confidence": None if self.confidence is None else _of_confidence(self.confidence),
+            "alternatives": _plain(self.alternatives),
             "warnings": list(self.warnings),
-            "provenance": None if self.provenance is None else dataclasses.asdict(self.provenance),
+            "provenance": _plain(self.provenance),
         }
 
 
-def _plain(confidence: Confidence) -> dict[str, Any]:
+def _plain(value: Any) -> Any:
+    """Dicts and lists in place of records and tuples."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _of_confidence(confidence: Confidence) -> dict[str, Any]:
     # JSON knows no infinity: None stands for a metre of which no path was possible.
     return {
         "beats": [float(value) for value in confidence.beats],
@@ -271,7 +294,5 @@ def _plain(confidence: Confidence) -> dict[str, Any]:
             str(beats): float(value) if math.isfinite(value) else None
             for beats, value in confidence.metre_log_probabilities.items()
         },
-        "segments": None
-        if confidence.segments is None
-        else [dataclasses.asdict(one) for one in confidence.segments],
+        "segments": _plain(confidence.segments),
     }

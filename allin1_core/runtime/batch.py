@@ -133,7 +133,7 @@ def run_batch(
                     done = _done_before(analysis, json_path, options)
                     if done is not None:
                         return done
-                check_destination(out_dir, track.name, track.source, overwrite=overwrite)
+                check_destination(out_dir, track.name, track.path, overwrite=overwrite)
             analysis.read()
         except Exception as error:
             return _failed(track, error)
