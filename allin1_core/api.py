@@ -1,55 +1,123 @@
-"""The function that most programs need."""
+"""The functions that most programs need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 from allin1_core.contracts.audio import STEMS
+from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.stages import Stage
-from allin1_core.errors import BatchError, InputError
+from allin1_core.errors import Allin1Error, BatchError, InputError
+from allin1_core.io.given_songs import GivenSong, as_file, is_path
 from allin1_core.io.stems import StemFiles
-from allin1_core.runtime.analysis import ResultOptions
+from allin1_core.plugins.loading import Plugins
 from allin1_core.runtime.assembly import SessionOptions
-from allin1_core.runtime.batch import run_batch
+from allin1_core.runtime.batch import Outcome
+from allin1_core.runtime.executors import BatchProgress, InProcess, InWorkers, parse_devices
+from allin1_core.runtime.extras import Extras
 from allin1_core.runtime.session import Session
-from allin1_core.runtime.track import make_tracks
+from allin1_core.runtime.track import Track, make_tracks
+from allin1_core.runtime.worker_process import SessionRecipe
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+log = logging.getLogger(__name__)
+
 AnyPath = str | PathLike[str]
 
+#: What `overwrite` may name.
+OVERWRITABLE = ("all", "demix", "spec", "json", "viz", "sonify", "export")
 
-class AnalyzeOptions(SessionOptions, ResultOptions, total=False):
-    """The options of :func:`analyze`, which says what they mean."""
+
+class AnalyzeOptions(TypedDict, total=False):
+    """The options of :func:`analyze` beyond upstream's; it says what they mean."""
 
     stems_dir: AnyPath | None
     stems: Mapping[str, AnyPath] | None
-    model: str | None
     spec_backend: str | None
     spec_torch_device: str | None
-    overwrite: bool
+    only: str | None
+    jobs: int | None
+    backends: Mapping[Stage, str] | None
+    metre: MetreParameters | None
+    demix: DemixParameters | None
+    plugin_options: Mapping[str, Mapping[str, Any]] | None
+    parity: Parity | str | None
+    weights_dir: AnyPath | None
+    threads: int | None
+    guard: bool
+    calibrate: bool | None
+    timings_path: AnyPath | None
+    timings_viz_path: AnyPath | None
+    keep_stems: bool
+    overwrite_stems: bool
+    cache: bool
+    plugins: Plugins | None
 
 
 @overload
 def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
-    paths: AnyPath | None = None, out_dir: AnyPath | None = None, **options: Unpack[AnalyzeOptions]
+    paths: GivenSong | None = None,
+    out_dir: AnyPath | None = None,
+    visualize: bool | AnyPath = False,
+    sonify: bool | AnyPath = False,
+    model: str | None = None,
+    device: str | None = None,
+    include_activations: bool = False,
+    include_embeddings: bool = False,
+    demix_dir: AnyPath | None = None,
+    spec_dir: AnyPath | None = None,
+    keep_byproducts: bool = False,
+    overwrite: bool | str = False,
+    multiprocess: bool = True,
+    **options: Unpack[AnalyzeOptions],
 ) -> AnalysisResult: ...
 
 
 @overload
 def analyze(
-    paths: Sequence[AnyPath], out_dir: AnyPath | None = None, **options: Unpack[AnalyzeOptions]
+    paths: Sequence[GivenSong],
+    out_dir: AnyPath | None = None,
+    visualize: bool | AnyPath = False,
+    sonify: bool | AnyPath = False,
+    model: str | None = None,
+    device: str | None = None,
+    include_activations: bool = False,
+    include_embeddings: bool = False,
+    demix_dir: AnyPath | None = None,
+    spec_dir: AnyPath | None = None,
+    keep_byproducts: bool = False,
+    overwrite: bool | str = False,
+    multiprocess: bool = True,
+    **options: Unpack[AnalyzeOptions],
 ) -> list[AnalysisResult]: ...
 
 
 def analyze(
-    paths: AnyPath | Sequence[AnyPath] | None = None,
+    paths: Any = None,
     out_dir: AnyPath | None = None,
+    visualize: bool | AnyPath = False,
+    sonify: bool | AnyPath = False,
+    model: str | None = None,
+    device: str | None = None,
+    include_activations: bool = False,
+    include_embeddings: bool = False,
+    demix_dir: AnyPath | None = None,
+    spec_dir: AnyPath | None = None,
+    keep_byproducts: bool = False,
+    overwrite: bool | str = False,
+    multiprocess: bool = True,
     **options: Unpack[AnalyzeOptions],
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
@@ -57,9 +125,12 @@ def analyze(
     Parameters
     ----------
     paths
-        A song, or a sequence of songs. None with `stems_dir` or `stems`.
+        A song, or a sequence of songs: paths, or files that are open for reading bytes. None with `stems_dir` or `stems`.
     out_dir
-        Where ``<name>.json`` and arrays are written; None writes nothing.
+        Where ``<name>.json`` and arrays are written; None writes nothing. Results of earlier runs that are up to date
+        are read from there.
+    visualize, sonify
+        True also writes a picture to ``viz``, or the song with clicks to ``sonif``; a path names another folder.
     stems_dir
         Folder with ``bass``, ``drums``, ``other`` and ``vocals``, in any readable format; with several songs, a folder
         that holds such a folder for each, named like it.
@@ -70,7 +141,21 @@ def analyze(
         looked for in the environment and the configuration file (:mod:`allin1_core.runtime.settings`). In the end it is
         ``auto``, as :class:`~allin1_core.runtime.session.Session` explains.
     device
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy. ``cuda:0,1`` gives a process to each.
+    include_activations, include_embeddings
+        What the results shall hold besides.
+    demix_dir
+        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_byproducts` is set, stems that were kept
+        there are used again if song and parameters are still the same.
+    spec_dir
+        Upstream's folder of spectrograms. They are not kept in files: making one takes no longer than reading it.
+    keep_byproducts
+        Keep the stems of songs that are separated, in ``<demix_dir>/<Demucs model>/<name>``.
+    overwrite
+        True makes everything again, and replaces what belongs to other inputs, models or options; or any of ``demix``,
+        ``json``, ``viz`` and ``sonify``, separated by commas.
+    multiprocess
+        False allows this process alone, whatever `jobs` says.
     backends
         A backend's or plugin's name for each stage that the policy shall not choose.
     plugin_options
@@ -86,14 +171,10 @@ def analyze(
         Parameters of the metre decoder.
     demix
         Parameters of separation, where songs are given without stems.
-    include_activations, include_embeddings
-        What the results shall hold besides.
     only
         ``beats`` or ``sections``; None for all that the model can give.
     weights_dir
         Folder to look for weights in first.
-    overwrite
-        Whether a result, or kept stems, of another input may be replaced.
     threads
         Threads on a CPU; None leaves it to the backends.
     guard
@@ -106,11 +187,14 @@ def analyze(
         File to which a line of JSON is appended for each stage that has run.
     timings_viz_path
         File for a picture of the stages of each track over time, drawn at the end; needs Matplotlib.
-    keep_stems
-        Write the stems of songs that are separated to ``<demix_dir>/<Demucs model>/<name>``.
-    demix_dir
-        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_stems` is set, stems that were kept there
-        are used again if song and parameters are still the same.
+    keep_stems, overwrite_stems
+        The same as `keep_byproducts`, and ``demix`` in `overwrite`.
+    cache
+        False does not use what the cache has of earlier analyses.
+    jobs
+        Processes that share the songs; they need no ``if __name__ == "__main__"``. None is one a device.
+    plugins
+        Loaded plugins; None loads those that are installed.
 
     Returns
     -------
@@ -124,42 +208,26 @@ def analyze(
     BatchError
         For several: after all are done, if some failed; it holds the results of the others.
     """
-    unknown = sorted(options.keys() - _names(AnalyzeOptions))
-    if unknown:
-        raise TypeError(f"analyze() has no option {', '.join(unknown)}")
-    is_one = paths is None or isinstance(paths, (str, PathLike))
-    songs = [] if paths is None else [paths] if isinstance(paths, (str, PathLike)) else list(paths)
-    stems_dir, stems = options.get("stems_dir"), options.get("stems")
-    if not songs and stems_dir is None and stems is None:
-        if not is_one:
-            return []
-        raise InputError("Nothing to analyse was given.", remedy="Give a song or its stems.")
-    tracks = make_tracks(
-        [Path(path) for path in songs],
-        [] if stems_dir is None else [Path(stems_dir)],
-        None if stems is None else _stem_files(stems),
-    )
-    given: dict[str, Any] = dict(options)
-    of_session = {name: given[name] for name in _names(SessionOptions) & given.keys()}
-    of_results = {name: given[name] for name in _names(ResultOptions) & given.keys()}
-    of_session["backends"] = spectrogram_choice(
-        options.get("backends") or {},
-        options.get("spec_backend"),
-        options.get("spec_torch_device"),
-    )
-    overwrite = options.get("overwrite", False)
-    of_session.setdefault("overwrite_stems", overwrite)
-    with Session(options.get("model"), **of_session) as session:
-        outcomes = list(
-            run_batch(
-                session,
-                tracks,
-                out_dir=None if out_dir is None else Path(out_dir),
-                overwrite=overwrite,
-                **of_results,
-            )
+    is_one = paths is None or is_path(paths) or hasattr(paths, "read")
+    outcomes = list(
+        analyze_iter(
+            paths,
+            out_dir,
+            visualize,
+            sonify,
+            model,
+            device,
+            include_activations,
+            include_embeddings,
+            demix_dir,
+            spec_dir,
+            keep_byproducts,
+            overwrite,
+            multiprocess,
+            **options,
         )
-    errors = {str(o.track.source): o.error for o in outcomes if o.error is not None}
+    )
+    errors = {str(o.track.path): o.error for o in outcomes if o.error is not None}
     if is_one and errors:
         raise next(iter(errors.values()))
     if errors:
@@ -168,9 +236,245 @@ def analyze(
     return results[0] if is_one else results
 
 
-def _names(options: type[Any]) -> set[str]:
-    """The names of the options that a typed dictionary has, its own and those of its bases."""
-    return set(options.__annotations__)
+def analyze_iter(
+    paths: Any = None,
+    out_dir: AnyPath | None = None,
+    visualize: bool | AnyPath = False,
+    sonify: bool | AnyPath = False,
+    model: str | None = None,
+    device: str | None = None,
+    include_activations: bool = False,
+    include_embeddings: bool = False,
+    demix_dir: AnyPath | None = None,
+    spec_dir: AnyPath | None = None,
+    keep_byproducts: bool = False,
+    overwrite: bool | str = False,
+    multiprocess: bool = True,
+    *,
+    progress: BatchProgress | None = None,
+    **options: Unpack[AnalyzeOptions],
+) -> Iterator[Outcome]:
+    """Analyse songs, and give the outcome of each as soon as it and those before it are there.
+
+    Parameters
+    ----------
+    progress
+        Told the number of a song, from 0, the running stage, and the fraction of the song that is done; by one thread at
+        a time, not always the same. Songs that are given several times are analysed, and told of, once.
+    **options
+        All others are those of :func:`analyze`.
+
+    Yields
+    ------
+    Outcome
+        For each song, in their order: its result, or its error. Where only a picture or sound could not be made, both.
+
+    Raises
+    ------
+    Allin1Error
+        What concerns all songs: settings, weights, plugins.
+    """
+    unknown = sorted(options.keys() - AnalyzeOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"analyze() has no option {', '.join(unknown)}")
+    parts = _parts(overwrite)
+    if spec_dir is not None and keep_byproducts:
+        log.warning("Spectrograms are not kept in files: spec_dir is not used.")
+    given: dict[str, Any] = dict(options)
+    of_session = {k: given[k] for k in SessionOptions.__annotations__ if k in given}
+    of_session["backends"] = spectrogram_choice(
+        options.get("backends") or {},
+        options.get("spec_backend"),
+        options.get("spec_torch_device"),
+    )
+    of_session["demix_dir"] = demix_dir
+    of_session["keep_stems"] = keep_byproducts or options.get("keep_stems", False)
+    of_session["overwrite_stems"] = "demix" in parts or options.get("overwrite_stems", False)
+    devices = parse_devices(device) if device else ()
+    of_session["device"] = devices[0] if devices else None
+    jobs = (options.get("jobs") or max(1, len(devices))) if multiprocess else 1
+    extras = Extras(
+        viz_dir=_folder(visualize, "viz"),
+        sonif_dir=_folder(sonify, "sonif"),
+        overwrite=parts,
+    )
+    extras.check()
+    with ExitStack() as stack:
+        tracks = _tracks(paths, options.get("stems_dir"), options.get("stems"), stack)
+        if not tracks:
+            return
+        executor: InProcess | InWorkers
+        if jobs > 1:
+            if options.get("plugins") is not None:
+                raise InputError("Plugins that are loaded cannot be given to other processes.")
+            executor = InWorkers(SessionRecipe(model, of_session), jobs, devices)
+        else:
+            session = Session(model, plugins=options.get("plugins"), **of_session)
+            executor = InProcess(stack.enter_context(session))
+        numbers = {track: number for number, track in reversed(list(enumerate(tracks)))}
+        once = list(dict.fromkeys(tracks))
+
+        def tell(index: int, stage: str, fraction: float) -> None:
+            if progress is not None:
+                progress(numbers[once[index]], stage, fraction)
+
+        outcomes = executor.run(
+            once,
+            out_dir=None if out_dir is None else Path(out_dir),
+            overwrite="json" in parts,
+            progress=tell,
+            include_activations=include_activations,
+            include_embeddings=include_embeddings,
+            only=options.get("only"),
+        )
+        stack.callback(getattr(outcomes, "close", lambda: None))
+        found: dict[Track, Outcome] = {}
+        left = Counter(tracks)
+        for track in tracks:
+            if track not in found:
+                found[track] = _with_extras(next(outcomes), extras)
+            yield found[track]
+            left[track] -= 1
+            if not left[track]:  # a result may be large
+                del found[track]
+
+
+def visualize(
+    result: AnalysisResult | Sequence[AnalysisResult],
+    out_dir: AnyPath | None = None,
+    multiprocess: bool = True,
+) -> Any:
+    """Draw results.
+
+    Parameters
+    ----------
+    result
+        A result, or several.
+    out_dir
+        Folder for ``<name>.pdf``; None writes nothing.
+    multiprocess
+        Upstream's; pictures are drawn by this process, in either case.
+
+    Returns
+    -------
+    matplotlib.figure.Figure or list of Figure
+        A list for several results, in their order. They belong to no window, and need no closing.
+
+    Raises
+    ------
+    OutputError
+        Matplotlib is not installed, or a file cannot be written.
+    """
+    from allin1_core.presentation.picture import check_picture, draw_result, write_picture
+
+    results = [result] if isinstance(result, AnalysisResult) else list(result)
+    check_picture(Path(out_dir or "") / "x.pdf")
+    names = _names(results)
+    figures = []
+    for one, name in zip(results, names, strict=True):
+        if out_dir is not None:
+            write_picture(one, Path(out_dir) / f"{name}.pdf", name=name)
+        figures.append(draw_result(one, name))
+    return figures[0] if isinstance(result, AnalysisResult) else figures
+
+
+def sonify(
+    result: AnalysisResult | Sequence[AnalysisResult],
+    out_dir: AnyPath | None = None,
+    multiprocess: bool = True,
+) -> Any:
+    """Put clicks on the beats of songs, and a riser into each change of section.
+
+    Parameters
+    ----------
+    result
+        A result, or several. The audio has to be where it was.
+    out_dir
+        Folder for ``<name>.sonif.wav``; None writes nothing.
+    multiprocess
+        Upstream's; this process does the work, in either case.
+
+    Returns
+    -------
+    samples, rate : tuple or list of tuple
+        float32 ``[2, n]``, and 44100. A list for several results, in their order.
+
+    Raises
+    ------
+    AudioError
+        The audio cannot be read.
+    OutputError
+        A file cannot be written.
+    """
+    from allin1_core.presentation.sound import sonify as sonified
+    from allin1_core.presentation.sound import write_sonification
+
+    results = [result] if isinstance(result, AnalysisResult) else list(result)
+    sounds = []
+    for one, name in zip(results, _names(results), strict=True):
+        if out_dir is not None:
+            write_sonification(one, Path(out_dir) / f"{name}.sonif.wav")
+        sounds.append(sonified(one))
+    return sounds[0] if isinstance(result, AnalysisResult) else sounds
+
+
+def _names(results: Sequence[AnalysisResult]) -> list[str]:
+    """What the files of each are called, as those of its analysis."""
+    paths = [Path(one.path) for one in results]
+    folders = [path for path in paths if path.is_dir()]
+    by_folder = iter(make_tracks((), folders))
+    return [
+        next(by_folder).name if path.is_dir() else name
+        for path, name in zip(paths, (t.name for t in make_tracks(paths)), strict=True)
+    ]
+
+
+def _parts(overwrite: bool | str) -> frozenset[str]:
+    parts = {"all"} if overwrite is True else set(overwrite.split(",") if overwrite else ())
+    if unknown := sorted(parts - set(OVERWRITABLE)):
+        raise InputError(
+            f"overwrite names {', '.join(unknown)}.", remedy=f"Any of {', '.join(OVERWRITABLE)}."
+        )
+    return frozenset(OVERWRITABLE) if "all" in parts else frozenset(parts)
+
+
+def _folder(wanted: bool | AnyPath, usual: str) -> Path | None:
+    if isinstance(wanted, bool):
+        return Path(usual) if wanted else None
+    return Path(wanted)
+
+
+def _tracks(
+    paths: Any,
+    stems_dir: AnyPath | None,
+    stems: Mapping[str, AnyPath] | None,
+    stack: ExitStack,
+) -> list[Track]:
+    is_one = paths is None or is_path(paths) or hasattr(paths, "read")
+    songs = [] if paths is None else [paths] if is_one else list(paths)
+    if not songs and stems_dir is None and stems is None:
+        if not is_one:
+            return []
+        raise InputError("Nothing to analyse was given.", remedy="Give a song or its stems.")
+    files = [stack.enter_context(as_file(song)) for song in songs]
+    tracks = make_tracks(
+        [called for _, called in files],
+        [] if stems_dir is None else [Path(stems_dir)],
+        None if stems is None else _stem_files(stems),
+    )
+    return (
+        [
+            track if file == called else replace(track, source=file, called=called)
+            for track, (file, called) in zip(tracks, files, strict=True)
+        ]
+        if files
+        else tracks
+    )
+
+
+def _with_extras(outcome: Outcome, extras: Extras) -> Outcome:
+    errors: list[Allin1Error] = list(extras.make(outcome))
+    return replace(outcome, status="failed", error=errors[0]) if errors else outcome
 
 
 def spectrogram_choice(

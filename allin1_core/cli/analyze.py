@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from allin1_core.cli.family import family_options, refuse_unknown, translate
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
@@ -23,8 +25,8 @@ from allin1_core.cli.parameters import (
 )
 
 if TYPE_CHECKING:
-    from allin1_core.cli.extras import Extras
     from allin1_core.runtime.executors import Executor
+    from allin1_core.runtime.extras import Extras
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import Track
 
@@ -39,6 +41,7 @@ class AnalyzeCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Tell ``--overwrite song.wav`` from ``--overwrite demix,json``."""
+        refuse_unknown(args)
         filled: list[str] = []
         for i, arg in enumerate(args):
             if arg == "--":
@@ -133,6 +136,11 @@ def _stem_options(function: Any) -> Any:
 )
 @_stem_options
 @click.option(
+    "--stems-pattern",
+    metavar="PATTERN",
+    help="Name of the stems of a song, such as '{name}_({stem}).flac', in --stems-dir or else beside it.",
+)
+@click.option(
     "-d",
     "--device",
     help="cpu, cuda, cuda:1, mps … for the stages that can run there; cuda:0,1 for a process on each.  [default: auto]",
@@ -149,9 +157,15 @@ def _stem_options(function: Any) -> Any:
 @click.option("-a", "--activ", is_flag=True, help="Also write the activations (.activ.npz).")
 @click.option("-e", "--embed", is_flag=True, help="Also write the embeddings (.embed.npy).")
 @click.option(
+    "--array-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Also put the arrays of -a and -e there.",
+)
+@click.option(
     "--only",
-    type=click.Choice(["beats", "sections"]),
-    help="Find these, and spend no time on the rest.",
+    type=click.Choice(["beats", "tempo", "sections"]),
+    help="Find these, and spend no time on the rest; tempo comes with beats.",
 )
 @click.option(
     "--overwrite",
@@ -245,6 +259,8 @@ def _stem_options(function: Any) -> Any:
 @click.option(
     "-k",
     "--keep-stems",
+    "--keep-byproducts",
+    "keep_stems",
     is_flag=True,
     help="Keep the stems of separated songs as WAV files, and use them again.",
 )
@@ -284,6 +300,12 @@ def _stem_options(function: Any) -> Any:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a track on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.option(
+    "--verbose",
+    is_flag=True,
+    help="Say what happens, without a terminal too: a line every half minute.",
+)
+@family_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -304,6 +326,7 @@ def command(
     report: Path | None,
     as_json: bool,
     quiet: bool,
+    verbose: bool,
     **rest: Any,
 ) -> None:
     """Analyse songs, or their ready-made stems, and write one JSON for each.
@@ -324,7 +347,13 @@ def command(
     from allin1_core.runtime.executors import parse_devices
     from allin1_core.runtime.session import Session
 
+    if quiet and verbose:
+        raise click.UsageError("Give either --quiet or --verbose.")
+    if verbose:
+        logging.getLogger("allin1_core").setLevel(logging.INFO)
+    translate(rest, quiet=quiet)
     stems = {name: rest.pop(f"stems_{name}") for name in STEM_OPTIONS}
+    only = "beats" if only == "tempo" else only
     if out_dir is None and not as_json:
         out_dir = Path("struct")
     show_calibration(not quiet)
@@ -332,7 +361,7 @@ def command(
     extras = _extras(rest, plugins, out_dir, overwrite)
     with ExitStack() as stack:
         songs = [stack.enter_context(_song(path)) for path in _songs(paths, lists, include)]
-        tracks = _tracks(ctx, songs, stems_dirs, stems)
+        tracks = _tracks(ctx, songs, stems_dirs, stems, rest.pop("stems_pattern"))
         options: dict[str, Any] = {
             **{name: rest.pop(name) for name in _SESSION_OPTIONS},
             "backends": spectrogram_choice(dict(backends), spec_backend),
@@ -353,7 +382,7 @@ def command(
             traceback=bool(ctx.find_root().obj["traceback"]),
             report=report,
         )
-        with show_progress(tracks, enabled=not (quiet or as_json)) as progress:
+        with show_progress(tracks, enabled=not (quiet or as_json), verbose=verbose) as progress:
             outcomes = _executor(ctx, session, options, jobs, devices).run(
                 tracks,
                 out_dir=out_dir,
@@ -394,7 +423,7 @@ def _extras(
     options: dict[str, Any], plugins: Any, out_dir: Path | None, overwrite: frozenset[str]
 ) -> Extras:
     """Take what is to be made of results out of `options`, and check that it can be made."""
-    from allin1_core.cli.extras import Extras
+    from allin1_core.runtime.extras import Extras
 
     exporters = []
     if names := options.pop("exports"):
@@ -405,6 +434,7 @@ def _extras(
         exporters = [find_exporter(offers, name) for name in dict.fromkeys(names)]
     viz_dir, sonif_dir = options.pop("viz_dir"), options.pop("sonif_dir")
     extras = Extras(
+        array_dir=options.pop("array_dir"),
         viz_dir=viz_dir if options.pop("visualize") else None,
         viz_format=options.pop("viz_format"),
         sonif_dir=sonif_dir if options.pop("sonify") else None,
@@ -483,6 +513,7 @@ def _tracks(
     paths: Sequence[Path],
     stems_dirs: tuple[Path, ...],
     stems: dict[str, Path | None],
+    pattern: str | None,
 ) -> list[Track]:
     from allin1_core.io.stems import StemFiles
     from allin1_core.runtime.track import make_tracks
@@ -498,7 +529,21 @@ def _tracks(
         files = StemFiles(**given)
     if not paths and not stems_dirs and files is None:
         raise click.UsageError("Nothing to analyse: give songs, or --stems-dir.", ctx)
-    return make_tracks(paths, stems_dirs, files)
+    if pattern is None:
+        return make_tracks(paths, stems_dirs, files)
+    from dataclasses import replace
+
+    from allin1_core.io.stem_patterns import stems_by_pattern
+
+    if files is not None or not paths or len(stems_dirs) > 1:
+        raise click.UsageError(
+            "--stems-pattern goes with songs, and at most one --stems-dir, where their stems are."
+        )
+    folder = stems_dirs[0] if stems_dirs else None
+    return [
+        replace(track, stems=stems_by_pattern(track.source, pattern, folder))
+        for track in make_tracks(paths)
+    ]
 
 
 #: Options that a session has under the same names.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,4 +236,63 @@ class AnalysisResult:
         """Show the result in a notebook."""
         from allin1_core.contracts.notebook import html_of
 
-        return html_of(self)
+        tempo = "no tempo" if self.bpm is None else f"{self.bpm} bpm"
+        if self.tempo is not None:
+            tempo = f"{self.tempo.bpm:.2f} bpm" + ("" if self.tempo.is_steady else ", not steady")
+        counts = (
+            f"{len(self.beats)} beats, {len(self.downbeats)} bars, {len(self.segments)} sections"
+        )
+        parts = [tempo, counts, *([] if self.provenance is None else [self.provenance.model])]
+        return html_of(
+            Path(self.path).name,
+            " \N{MIDDLE DOT} ".join(parts),
+            self.segments,
+            self.beats,
+            self.downbeats,
+            self.warnings,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what the JSON of the result holds: plain numbers, strings, lists and dicts, without the arrays.
+
+        ``pandas.DataFrame(result.to_dict()["segments"])`` is a table of the segments.
+        """
+        return {
+            "path": os.fspath(self.path),
+            "bpm": None if self.bpm is None else int(self.bpm),
+            "beats": [float(time) for time in self.beats],
+            "downbeats": [float(time) for time in self.downbeats],
+            "beat_positions": [int(position) for position in self.beat_positions],
+            "segments": [
+                {"start": float(one.start), "end": float(one.end), "label": one.label}
+                for one in self.segments
+            ],
+            "schema": SCHEMA,
+            "tempo": _plain(self.tempo),
+            "confidence": None if self.confidence is None else _of_confidence(self.confidence),
+            "alternatives": _plain(self.alternatives),
+            "warnings": list(self.warnings),
+            "provenance": _plain(self.provenance),
+        }
+
+
+def _plain(value: Any) -> Any:
+    """Dicts and lists in place of records and tuples."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _of_confidence(confidence: Confidence) -> dict[str, Any]:
+    # JSON knows no infinity: None stands for a metre of which no path was possible.
+    return {
+        "beats": [float(value) for value in confidence.beats],
+        "metre": None if confidence.metre is None else float(confidence.metre),
+        "metre_log_probabilities": {
+            str(beats): float(value) if math.isfinite(value) else None
+            for beats, value in confidence.metre_log_probabilities.items()
+        },
+        "segments": _plain(confidence.segments),
+    }

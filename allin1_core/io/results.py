@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -108,14 +108,37 @@ def _save(result: AnalysisResult, json_path: Path) -> None:
     text = _one_line_arrays(json.dumps(to_json(result), indent=2)) + "\n"
     names = [activ_path.name, embed_path.name, json_path.name]
     with atomic_files(json_path.parent, names) as new:
-        if result.activations is not None:
-            with new(activ_path.name).open("wb") as file:
-                arrays: dict[str, Any] = {key: result.activations[key] for key in ACTIVATIONS}
-                np.savez(file, **arrays)
-        if result.embeddings is not None:
-            with new(embed_path.name).open("wb") as file:
-                write_array(file, np.asarray(result.embeddings))
+        _write_arrays(result, new, activ_path.name, embed_path.name)
         new(json_path.name).write_text(text, "ascii", newline="\n")
+
+
+def save_arrays(result: AnalysisResult, folder: str | os.PathLike[str], name: str) -> None:
+    """Write ``<name>.activ.npz`` and ``<name>.embed.npy`` alone, as far as the result has them, in place of earlier ones.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
+    _, activ_path, embed_path = _paths(Path(folder) / f"{name}.json")
+    wanted = (activ_path, result.activations), (embed_path, result.embeddings)
+    names = [path.name for path, array in wanted if array is not None]
+    if names:
+        check_folder(Path(folder), _LEAST_SPACE)
+        with atomic_files(folder, names) as new:
+            _write_arrays(result, new, activ_path.name, embed_path.name)
+
+
+def _write_arrays(
+    result: AnalysisResult, new: Callable[[str], Path], activ_name: str, embed_name: str
+) -> None:
+    if result.activations is not None:
+        with new(activ_name).open("wb") as file:
+            arrays: dict[str, Any] = {key: result.activations[key] for key in ACTIVATIONS}
+            np.savez(file, **arrays)
+    if result.embeddings is not None:
+        with new(embed_name).open("wb") as file:
+            write_array(file, np.asarray(result.embeddings))
 
 
 def check_destination(
@@ -251,39 +274,7 @@ def _result(
 
 def to_json(result: AnalysisResult) -> dict[str, Any]:
     """Give what ``<name>.json`` holds: plain numbers, strings, lists and dicts, without the arrays."""
-    provenance = result.provenance
-    return {
-        "path": os.fspath(result.path),
-        "bpm": None if result.bpm is None else int(result.bpm),
-        "beats": [float(time) for time in result.beats],
-        "downbeats": [float(time) for time in result.downbeats],
-        "beat_positions": [int(position) for position in result.beat_positions],
-        "segments": [
-            {"start": float(one.start), "end": float(one.end), "label": one.label}
-            for one in result.segments
-        ],
-        "schema": SCHEMA,
-        "tempo": None if result.tempo is None else dataclasses.asdict(result.tempo),
-        "confidence": None if result.confidence is None else _confidence_to_json(result.confidence),
-        "alternatives": [dataclasses.asdict(one) for one in result.alternatives],
-        "warnings": list(result.warnings),
-        "provenance": None if provenance is None else dataclasses.asdict(provenance),
-    }
-
-
-def _confidence_to_json(confidence: Confidence) -> dict[str, Any]:
-    # JSON knows no infinity: null stands for a metre of which no path was possible.
-    return {
-        "beats": [float(value) for value in confidence.beats],
-        "metre": None if confidence.metre is None else float(confidence.metre),
-        "metre_log_probabilities": {
-            str(beats): float(value) if math.isfinite(value) else None
-            for beats, value in confidence.metre_log_probabilities.items()
-        },
-        "segments": None
-        if confidence.segments is None
-        else [dataclasses.asdict(one) for one in confidence.segments],
-    }
+    return result.to_dict()
 
 
 def _confidence(content: Any) -> Confidence | None:

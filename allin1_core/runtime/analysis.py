@@ -280,7 +280,7 @@ class Analysis:
         if metre is not None and not beats:
             warnings.append("No beats were found.")
         return AnalysisResult(
-            path=self.track.source,
+            path=self.track.path,
             bpm=None if metre is None else estimate_bpm(metre.beat_times_s),
             beats=beats,
             downbeats=[] if metre is None else metre.downbeat_times_s.tolist(),

@@ -145,6 +145,16 @@ class Backends:
             )
         return self._model
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the parameters of the model are in memory."""
+        return self._model is not None
+
+    @property
+    def set_up(self) -> tuple[tuple[Stage, str], ...]:
+        """Stage and name of each backend that is set up."""
+        return tuple(self._callables)
+
     def drop(self, candidate: Candidate) -> None:
         """Close a backend that failed, and let go of it."""
         key = (candidate.backend.stage, candidate.backend.name)

@@ -27,7 +27,7 @@ from allin1_core.errors import (
 )
 from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
-from allin1_core.runtime.identity import find_earlier, refuse_other
+from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
 
@@ -109,6 +109,8 @@ def run_batch(
     """
     telling = threading.Lock()
     began: dict[int, float] = {}
+    # Results at the moment when each track was looked at: another process may work in the same folder.
+    there: dict[str, tuple[int, int] | None] = {}
 
     def timed(index: int, outcome: Outcome) -> Outcome:
         return replace(outcome, seconds=round(time.perf_counter() - began.pop(index), 3))
@@ -125,20 +127,40 @@ def run_batch(
         analysis = session.analysis(track, progress=tell, songs=songs or len(tracks), **options)
         try:
             if out_dir is not None:
+                json_path = out_dir / f"{track.name}.json"
+                there[track.name] = _state(json_path)
                 if not overwrite:
-                    done = _done_before(analysis, out_dir / f"{track.name}.json", options)
+                    done = _done_before(analysis, json_path, options)
                     if done is not None:
                         return done
-                check_destination(out_dir, track.name, track.source, overwrite=overwrite)
+                check_destination(out_dir, track.name, track.path, overwrite=overwrite)
             analysis.read()
         except Exception as error:
             return _failed(track, error)
         return analysis
 
+    def begun(analysis: Analysis) -> Analysis | Outcome:
+        try:
+            if (made := made_meanwhile(analysis)) is not None:
+                return made
+            analysis.begin()
+        except Exception as error:
+            return _failed(analysis.track, error)
+        return analysis
+
+    def made_meanwhile(analysis: Analysis) -> Outcome | None:
+        if out_dir is None or overwrite:
+            return None
+        json_path = out_dir / f"{analysis.track.name}.json"
+        was = there.get(analysis.track.name)
+        return None if _state(json_path) == was else _up_to_date(analysis, json_path, options)
+
     def finished(analysis: Analysis) -> Outcome:
         track, written = analysis.track, None
         try:
             result = analysis.finish()
+            if (made := made_meanwhile(analysis)) is not None:
+                return made
             if out_dir is not None:
                 written = save_result(result, out_dir, track.name, overwrite=overwrite)
         except Exception as error:
@@ -158,7 +180,7 @@ def run_batch(
             for coming in range(index + len(ahead) + 1, min(index + most + 1, len(tracks))):
                 ahead.append(readers.submit(opened, coming))
             if isinstance(current, Analysis):
-                current = _begun(current)
+                current = begun(current)
             if left is not None:
                 yield timed(left[0], left[1].result())
                 left = None
@@ -181,13 +203,7 @@ def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) ->
     if not json_path.exists():
         return None
     try:
-        earlier = find_earlier(
-            json_path,
-            analysis.identities,
-            analysis.outputs,
-            activations=options.get("include_activations", False),
-            embeddings=options.get("include_embeddings", False),
-        )
+        earlier = _find_earlier(analysis, json_path, options)
     except OutputError:
         return None  # whether it may be replaced is decided for anything that has the name
     refuse_other(json_path, earlier)
@@ -200,12 +216,34 @@ def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) ->
     return None
 
 
-def _begun(analysis: Analysis) -> Analysis | Outcome:
+def _up_to_date(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:
+    """Outcome of a track whose result another process has made meanwhile; None where that is not what is asked for."""
     try:
-        analysis.begin()
-    except Exception as error:
-        return _failed(analysis.track, error)
-    return analysis
+        earlier = _find_earlier(analysis, json_path, options)
+    except OutputError:
+        return None
+    if earlier.state != "current":
+        return None
+    return Outcome(analysis.track, earlier.result, written=json_path, status="skipped")
+
+
+def _find_earlier(analysis: Analysis, json_path: Path, options: ResultOptions) -> Earlier:
+    return find_earlier(
+        json_path,
+        analysis.identities,
+        analysis.outputs,
+        activations=options.get("include_activations", False),
+        embeddings=options.get("include_embeddings", False),
+    )
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes whenever a file is replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # a NUL in its name
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _failed(track: Track, error: Exception) -> Outcome:

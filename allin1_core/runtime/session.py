@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.route import USUAL_AUDIO_S, RouteRequest
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Stage
+from allin1_core.io.given_songs import GivenSong, as_file
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.plugins.loading import Plugins, load_plugins
 from allin1_core.runtime.analysis import Analysis, ResultOptions
@@ -30,7 +32,8 @@ from allin1_core.runtime.plan import (
     stages_in_blocks,
 )
 from allin1_core.runtime.settings import AUTO
-from allin1_core.runtime.track import Track
+from allin1_core.runtime.status import SessionStatus, status_of
+from allin1_core.runtime.track import Track, track_of
 from allin1_core.runtime.track_start import begin_track
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.decision import Decision
@@ -294,15 +297,28 @@ class Session:
         pipeline.begin(wanted, progress=progress, track=track, keep=keep)
         return pipeline.finish()
 
+    @property
+    def status(self) -> SessionStatus:
+        """What the session holds at the moment; :meth:`close` releases it."""
+        return status_of(self._models.engines)
+
     def analyze(
-        self, track: Track, *, progress: Progress | None = None, **options: Unpack[ResultOptions]
+        self,
+        song: Track | GivenSong,
+        rate: int | None = None,
+        *,
+        progress: Progress | None = None,
+        **options: Unpack[ResultOptions],
     ) -> AnalysisResult:
-        """Analyse one track.
+        """Analyse one song.
 
         Parameters
         ----------
-        track
-            What to analyse.
+        song
+            A path, of a song or of a folder with its stems; a file that is open for reading bytes; samples ``[n]`` or
+            ``[channels, n]``; or a track.
+        rate
+            Samples a second, where samples are given.
         progress
             Told about the progress; what it raises ends the run.
         options
@@ -313,10 +329,13 @@ class Session:
         Allin1Error
             As :meth:`run`.
         """
-        analysis = self.analysis(track, progress=progress, **options)
-        analysis.read()
-        analysis.begin()
-        return analysis.finish()
+        with ExitStack() as stack:
+            if not isinstance(song, Track):
+                song = track_of(*stack.enter_context(as_file(song, rate)))
+            analysis = self.analysis(song, progress=progress, **options)
+            analysis.read()
+            analysis.begin()
+            return analysis.finish()
 
     def analysis(
         self,

@@ -27,12 +27,20 @@ class Track:
         Ready-made stems; None to analyse the mix at `source`.
     stems_dir
         Folder to look for the stems in when the track is analysed, so that a missing stem costs this track alone.
+    called
+        What stands in the result instead of `source`, where that is a file for the time being; None for `source`.
     """
 
     name: str
     source: Path
     stems: StemFiles | None = None
     stems_dir: Path | None = None
+    called: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """What stands in the result."""
+        return self.source if self.called is None else self.called
 
     def find_stems(self) -> StemFiles | None:
         """Ready-made stems, or None where the mix is to be separated.
@@ -100,6 +108,17 @@ def make_tracks(
             folder = inner if len(paths) > 1 or inner.is_dir() else stems_dirs[0]
         tracks.append(Track(_name_of(path), _absolute(path), stems_dir=folder))
     return _with_unique_names(tracks)
+
+
+def track_of(source: Path, called: Path | None = None) -> Track:
+    """The track of a song, or of a folder with its stems; `called` as for :class:`Track`."""
+    if source.is_dir():
+        (track,) = make_tracks((), [source])
+        return track
+    (track,) = make_tracks([source])
+    if called is None or called == source:
+        return track
+    return replace(track, name=portable_name(called.stem), called=called)
 
 
 def _absolute(path: Path) -> Path:

@@ -136,3 +136,59 @@ def write_song(tmp_path):
         return path
 
     return write
+
+
+#: A plugin whose backends stand in for the slow ones, and which does as the names of the tracks say.
+STAND_IN = """
+import logging, os, signal, sys, time
+import numpy as np
+from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.spectrogram import LogSpectrogram
+from allin1_core.contracts.speed import Speed
+from allin1_core.markers import hookimpl
+
+def network(setup):
+    def run(spectrogram, task):
+        if spectrogram.frames.max() < 0.01:
+            raise ValueError("as asked of a silent song")
+        length = spectrogram.frames.shape[1]
+        beat = np.full(length, -9, np.float32)
+        beat[20::50] = 9
+        task.progress(1.0)
+        return Logits(beat, np.roll(beat, 7), beat - 1, np.zeros((10, length), np.float32))
+    return run
+
+@hookimpl
+def allin1_postprocess_result(track, result):
+    if track.startswith("dies"):
+        os.kill(os.getpid(), signal.SIGSEGV if track == "dies" else signal.SIGKILL)
+    if track.startswith("leaves"):
+        os._exit(3)
+    if track.startswith("sleeps"):
+        open(os.environ["ALLIN1_TEST_FOLDER"] + f"/began-{track}-{os.getpid()}", "w").close()
+        time.sleep(60)
+    if track.startswith("prints"):
+        print("this is no result")
+        os.write(1, b"nor is this")
+        logging.getLogger("allin1_core.test").warning("heard from %s", track)
+
+@hookimpl
+def allin1_nn():
+    return [Backend("stand-in", "nn", "stand_in_plugin:network", speed=(Speed("", 0, 1e-9, "a test"),))]
+"""
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """Install a plugin as workers see it: on the path, with an entry point."""
+    folder = tmp_path / "site"
+    info = folder / "stand_in-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stand-in\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[allin1]\nstand-in = stand_in_plugin\n")
+    (folder / "stand_in_plugin.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("ALLIN1_TEST_FOLDER", str(tmp_path))
+    yield folder
+    sys.modules.pop("stand_in_plugin", None)

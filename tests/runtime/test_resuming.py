@@ -218,3 +218,21 @@ def test_a_song_that_changes_meanwhile_has_no_identity(run, make_session, tmp_pa
     assert result.provenance.identity is None
     assert any("changed while" in warning for warning in result.warnings)
     assert np.all(np.diff(result.beats) > 0)
+
+
+def test_what_another_process_has_made_meanwhile_is_not_made_again(run, make_session, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other"
+    run(out_dir=other)
+
+    def arrive(index, stage, fraction):
+        # While the first is computed, another process finishes both.
+        if not out.joinpath("two.json").exists():
+            out.mkdir(exist_ok=True)
+            for path in other.iterdir():
+                shutil.copy2(path, out / path.name)
+
+    outcomes = run(progress=arrive)
+    assert statuses(outcomes) == ["skipped", "skipped"]
+    assert contents(out) == contents(other)
+    with_more = run(progress=arrive, include_activations=True)
+    assert statuses(with_more) == ["done"] * 2

@@ -30,6 +30,8 @@ class Extras:
         Formats to export to.
     export_dir
         Folder of exports; None for that of the result.
+    array_dir
+        Folder to put the arrays that results have in, too; None for none.
     overwrite
         What is made again even if it exists: ``viz``, ``sonify``, ``export``.
     """
@@ -40,6 +42,7 @@ class Extras:
     sonif_format: str = "wav"
     exporters: tuple[Offered[Exporter], ...] = ()
     export_dir: Path = Path("struct")
+    array_dir: Path | None = None
     overwrite: frozenset[str] = frozenset()
     _songs: list[Song] = field(default_factory=list)
 
@@ -83,6 +86,13 @@ class Extras:
                     write_sonification(outcome.result, sound)
                 except Allin1Error as error:
                     yield error
+        if self.array_dir is not None:
+            from allin1_core.io.results import save_arrays
+
+            try:
+                save_arrays(_with_arrays(outcome, embeddings=True), self.array_dir, name)
+            except Allin1Error as error:
+                yield error
         yield from self._export(outcome, name)
 
     def finish(self) -> Iterable[Allin1Error]:
@@ -115,7 +125,7 @@ class Extras:
         return outcome.status == "done" or what in self.overwrite or not path.exists()
 
 
-def _with_arrays(outcome: Outcome) -> AnalysisResult:
+def _with_arrays(outcome: Outcome, *, embeddings: bool = False) -> AnalysisResult:
     """The result with the arrays that lie beside it, which one that was up to date is given without."""
     from allin1_core.io.results import load_result
 
@@ -123,4 +133,4 @@ def _with_arrays(outcome: Outcome) -> AnalysisResult:
         if outcome.result is None:
             raise OutputError("There is no result.")
         return outcome.result
-    return load_result(outcome.written, load_embeddings=False)
+    return load_result(outcome.written, load_embeddings=embeddings)

@@ -1,0 +1,98 @@
+"""Songs that programs hold in memory or as open files, as files for as long as they are needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from allin1_core.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+#: A path, a binary file, or samples.
+GivenSong: TypeAlias = "str | PathLike[str] | IO[bytes] | ArrayLike"
+
+#: Most channels of samples; more are taken for samples whose axes are the wrong way round.
+_MOST_CHANNELS = 64
+
+
+def is_path(song: object) -> bool:
+    """Whether a song is given by its path."""
+    return isinstance(song, (str, PathLike))
+
+
+@contextmanager
+def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path]]:
+    """Give a song as a file, and what it is to be called.
+
+    Parameters
+    ----------
+    song
+        A path; a file that is open for reading bytes, from where it stands; or samples ``[n]`` or ``[channels, n]``, as
+        floats or as integers that fill their type.
+    rate
+        Samples a second, where samples are given.
+
+    Yields
+    ------
+    file, name
+        Two paths: of the file, which is gone afterwards unless it was given; and what stands for it in a result.
+
+    Raises
+    ------
+    InputError
+        It is nothing of that kind, or samples have no rate.
+    """
+    if is_path(song):
+        yield Path(song), Path(song)
+        return
+    with tempfile.TemporaryDirectory(prefix="allin1-") as folder:
+        if hasattr(song, "read"):
+            name = getattr(song, "name", None)
+            named = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else Path("stream")
+            file = Path(folder) / (named.name or "stream")
+            with file.open("wb") as copy:
+                _copy(song, copy)
+        else:
+            named, file = Path("samples"), Path(folder) / "samples.wav"
+            _write(song, rate, file)
+        yield file, named
+
+
+def _copy(song: IO[bytes], copy: IO[bytes]) -> None:
+    try:
+        shutil.copyfileobj(song, copy)
+    except TypeError as error:
+        raise InputError(
+            "A file that is open for reading text was given.", remedy='Open it as "rb".'
+        ) from error
+
+
+def _write(song: Any, rate: int | None, file: Path) -> None:
+    import soundfile
+
+    if rate is None:
+        raise InputError("Samples were given without a rate.", remedy="Give it: rate=44100")
+    try:
+        samples = np.atleast_2d(np.asarray(song))
+        if samples.dtype.kind in "iu":
+            limits = np.iinfo(samples.dtype)
+            middle = 0 if samples.dtype.kind == "i" else (limits.max + 1) // 2
+            samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
+        samples = samples.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Neither a song nor samples: {type(song).__name__}.") from error
+    if samples.ndim != 2 or not 1 <= samples.shape[0] <= _MOST_CHANNELS:
+        raise InputError(
+            f"Samples have the shape {np.shape(song)}.", remedy="Give [n] or [channels, n]."
+        )
+    soundfile.write(file, samples.T, rate, subtype="FLOAT", format="WAV")

@@ -1,0 +1,5 @@
+"""``python -m allin1``."""
+
+from allin1_core.cli.main import main
+
+main()
