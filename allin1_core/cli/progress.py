@@ -25,17 +25,23 @@ def show_progress(
 
     Where stderr is no terminal, nothing is shown, or where `verbose` a line every half minute.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    import sys
 
-    console = Console(stderr=True)
-    if not enabled or not console.is_terminal:
+    # Where nothing is drawn, what draws need not be imported.
+    console = None
+    if enabled and sys.stderr.isatty():
+        from rich.console import Console
+
+        console = Console(stderr=True)
+    if console is None or not console.is_terminal:
         if verbose:
             with _lines(tracks) as tell_in_lines:
                 yield tell_in_lines
         else:
             yield None
         return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("{task.fields[stage]:<14}"),
         BarColumn(),
