@@ -1,6 +1,8 @@
 """Every check of the project, each in an environment of its own.
 
-``nox`` runs them all; ``nox -l`` lists them. Distributions are tested as built wheels, never as the source tree.
+``nox -s quick`` is a first look: the core, its model and the compiled decoder in one environment. ``nox`` runs everything
+else, in some 40 minutes on two cores; ``nox -l`` lists the sessions, and ``nox -s lint core`` runs two of them. Distributions are
+tested as built wheels, never as the source tree.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ PLUGINS = (
     "allin1-madmom",
     "allin1-compat",
 )
+#: Those that have tests: also the one that trains, which is no plugin.
+TESTED = (*PLUGINS, "allin1-train")
 BACKEND_PACKAGES = (
     "torch",
     "mlx",
@@ -111,9 +115,20 @@ def typing(session: nox.Session) -> None:
     # tomli is what Python 3.10, for which types are checked, reads TOML with.
     constrained(session, "mypy", "torch", "mlx[cpu]", "tomli", "types-PyYAML", f"{ROOT}[testing]")
     session.run("mypy")
-    for name in PLUGINS:
+    for name in TESTED:
         sources = ROOT / "plugins" / name / "src"
         session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), str(sources))
+
+
+@nox.session(default=False)
+def quick(session: nox.Session) -> None:
+    """The core with its model, and the compiled decoder, in one environment; plain ``nox`` tests both, and more."""
+    decoder = "allin1-dbn-cython"
+    install_built(session, decoder)
+    run_pytest(session, ROOT / "tests", ROOT / "plugins" / decoder / "tests", parallel=True)
+    session.log(
+        "What was skipped stands above, with the reason. The whole gate is: nox (see README.md)"
+    )
 
 
 @nox.session
@@ -143,7 +158,7 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("name", PLUGINS, ids=PLUGINS)
+@nox.parametrize("name", TESTED, ids=TESTED)
 def plugin(session: nox.Session, name: str) -> None:
     """A plugin and the core, both from built wheels."""
     # What separates on a CPU uses compiled kernels where they are installed.
@@ -157,22 +172,36 @@ def plugin(session: nox.Session, name: str) -> None:
         # Triton's interpreter runs its kernels on a CPU.
         session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
+    if name == "allin1-train":
+        # The extra [songs]; tinysoundfont asks for pyaudio, which nothing here plays with.
+        session.install("--no-deps", "tinysoundfont==0.3.7")
+        session.env["TRITON_INTERPRET"] = "1"
+        constrained(session, "triton; sys_platform == 'linux'")
     if name in ("allin1-dbn-cython", "allin1-cython"):
         # Look into the wheel, and run the compiled kernels under sanitizers, too.
         session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
     if name == "allin1-mlx":
         constrained(session, "scipy")  # another float64 transform, to measure against
         session.install("--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
-    parallel = name in ("allin1-torch", "allin1-cython")
+    parallel = name in ("allin1-torch", "allin1-cython", "allin1-train")
     run_pytest(session, ROOT / "plugins" / name / "tests", parallel=parallel)
 
 
 @nox.session
 def exports(session: nox.Session) -> None:
-    """Exported files, read back by the libraries that others read them with."""
+    """Exported files, read back by the libraries that others read them with; and scores against annotations."""
+    install_built(session, extras="testing,export,evaluate,viz")
+    constrained(session, "pyrekordbox", "traktor-nml-utils", "rpp", "ply", "cuetools")
+    tests = ROOT / "tests"
+    run_pytest(session, tests / "exports", tests / "evaluation", tests / "cli" / "test_scoring.py")
+
+
+@nox.session
+def page(session: nox.Session) -> None:
+    """The page of ``allin1 view`` in Chromium, where that is installed; its corrections, read by other libraries."""
     install_built(session, extras="testing,export")
-    constrained(session, "mir_eval", "pyrekordbox", "traktor-nml-utils", "rpp", "ply", "cuetools")
-    run_pytest(session, ROOT / "tests" / "exports")
+    constrained(session, "axe-playwright-python", "mir_eval", "playwright")
+    run_pytest(session, ROOT / "tests" / "page")
 
 
 @nox.session

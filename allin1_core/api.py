@@ -137,8 +137,9 @@ def analyze(
     stems
         The four files by stem instead.
     model
-        ``harmonix-all``, ``harmonix-fold0`` to ``harmonix-fold7``, ``builtin``, or ``auto``. What is None, here and
-        below, is looked for in the environment and the configuration file (:mod:`allin1_core.runtime.settings`).
+        Its name, such as ``builtin`` or ``harmonix-all``; see ``allin1 weights list``. What is None, here and below, is
+        looked for in the environment and the configuration file (:mod:`allin1_core.runtime.settings`). In the end it is
+        ``auto``, as :class:`~allin1_core.runtime.session.Session` explains.
     device
         ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy. ``cuda:0,1`` gives a process to each.
     include_activations, include_embeddings

@@ -1,10 +1,14 @@
-"""How well a model does that takes the mix: on composed songs of seeds that no training heard, and on real ones.
+"""How well models do: on composed songs of seeds that no training heard, on real ones, and beside madmom's network.
 
     python benchmarks/accuracy.py --songs 500 --soundfont FluidR3Mono_GM.sf3 --shared ../shared
+    python benchmarks/accuracy.py --model builtin harmonix-all --shared ../shared
+    python benchmarks/accuracy.py --recordings music/ --json agreement.json
 
 Composed songs need allin1-train; those of the frozen composer and the real ones lie in the folder `--shared`. What is rendered is
-kept in `--folder` and taken from there the next time. Scores are those of `allin1_core.evaluation`, of the metre and sections
-that a session finds with the model's own parameters; the accuracy of labels is also given by frames.
+kept in `--folder` and taken from there the next time. Models that take stems are measured where there are true stems. Recordings
+need no annotations: a model's beats are compared with those of `madmom-rnn`, by allin1-madmom. Scores are those of
+`allin1_core.evaluation`, of the metre and sections that a session finds with the model's own parameters; the
+accuracy of labels is also given by frames.
 """
 
 from __future__ import annotations
@@ -15,12 +19,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from allin1_core.contracts.audio import STEMS, Mix
+from allin1_core.contracts.audio import STEMS, Mix, Stems
 from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.sections import Segment
 from allin1_core.contracts.spectrogram import LogSpectrogram
@@ -30,8 +35,11 @@ from allin1_core.runtime.session import Session
 
 #: First seeds of the songs that are for measuring alone, of the composer and of the frozen one.
 FIRST, FIRST_FROZEN = 8_000_000, 8_100_000
+NEW, FROZEN = "composed", "composed, frozen composer"
+AUDIO = (".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 COLUMNS = {
     "beat_f": "beat",
+    "beat_best": "beat, best octave",
     "beat_bare": "no drums",
     "downbeat_f": "downbeat",
     "boundary_hr_05": "HR.5F",
@@ -61,13 +69,13 @@ def compose(folder: Path, first: int, songs: int, soundfont: Path, frozen: Path 
     subprocess.run(command, check=True, cwd=frozen, env=environment)
 
 
-def composed(folder: Path, first: int, songs: int) -> Iterator[dict[str, np.ndarray]]:
-    """Shards of a folder; songs that could not be rendered are absent."""
+def composed(folder: Path, first: int, songs: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Seeds and shards of a folder; songs that could not be rendered are absent."""
     for seed in range(first, first + songs):
         path = folder / f"{seed:07d}.npz"
         if path.exists():
             with np.load(path) as shard:
-                yield {name: shard[name] for name in shard.files}
+                yield str(seed), {name: shard[name] for name in shard.files}
 
 
 def reference(shard: Mapping[str, np.ndarray]) -> Reference:
@@ -95,19 +103,16 @@ def score_shard(session: Session, shard: Mapping[str, np.ndarray]) -> dict[str, 
     return found
 
 
-def real_songs(shared: Path) -> Iterator[tuple[str, np.ndarray, Reference]]:
-    """Names, mixes float32 [2, n] and truth of the real songs."""
+def real_songs(shared: Path) -> Iterator[tuple[str, Mix, Stems | None, Reference]]:
+    """Names, mixes, stems where there are any, and truth of the real songs."""
     music = shared / "music"
-    stems = [read_audio(music / "francium" / f"{s}.flac")[0] for s in STEMS]
+    stems = np.stack([read_audio(music / "francium" / f"{s}.flac")[0] for s in STEMS])
+    mix = np.ascontiguousarray(np.broadcast_to(stems.sum(axis=0), (2, stems.shape[2])))
     grid = json.loads((music / "francium" / "grid.json").read_text())
-    yield (
-        "francium, 90 s of its stems",
-        np.broadcast_to(sum(stems), (2, stems[0].shape[1])),
-        on_grid(grid),
-    )
+    yield "francium, 90 s of its stems", Mix(mix), Stems(stems), on_grid(grid)
     for name, grid in json.loads((music / "mixes" / "grid.json").read_text()).items():
         mix = read_audio(music / "mixes" / f"{name}.ogg")[0]
-        yield f"{name}, the whole mix", mix, on_grid(grid)
+        yield f"{name}, the whole mix", Mix(mix), None, on_grid(grid)
 
 
 def on_grid(grid: Mapping[str, float]) -> Reference:
@@ -116,51 +121,112 @@ def on_grid(grid: Mapping[str, float]) -> Reference:
     return Reference(beats, beats[:: int(grid["meter"])])
 
 
-def row(name: str, scores: Sequence[Mapping[str, float]]) -> str:
-    """A line of the table: means of what was scored."""
-    cells = []
-    for column in COLUMNS:
-        values = [s[column] for s in scores if column in s]
-        cells.append(f"{np.mean(values):.3f}" if values else "")
-    return f"| {name} | {len(scores)} | " + " | ".join(cells) + " |"
+def recordings(folder: Path) -> list[Path]:
+    """Audio files below a folder."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO)
+
+
+def beats_of(session: Session, start: Mix | Stems) -> tuple[np.ndarray, np.ndarray]:
+    """Times of beats and downbeats."""
+    metre = session.run(start, outputs=("beats",)).products.metre
+    return np.asarray(metre.beat_times_s), np.asarray(metre.downbeat_times_s)
+
+
+def agreement(theirs: Reference, mine: np.ndarray) -> dict[str, float]:
+    """Scores of beats, as they are and at the best of the same, half and double tempo."""
+    found = score(theirs, mine)
+    halves = [mine[::2], mine[1::2]]
+    double = np.sort(np.concatenate([mine, (mine[1:] + mine[:-1]) / 2]))
+    others = [score(theirs, beats)["beat_f"] for beats in (*halves, double)]
+    return found | {"beat_best": max(found["beat_f"], *others)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of one model on a set of songs, each by the song's name."""
+
+    model: str
+    version: str
+    name: str
+    songs: Mapping[str, Mapping[str, float]]
+
+    def means(self) -> dict[str, float]:
+        """Mean of each score over the songs that have it."""
+        columns = {c: [s[c] for s in self.songs.values() if c in s] for c in COLUMNS}
+        return {c: float(np.mean(values)) for c, values in columns.items() if values}
+
+    def line(self) -> str:
+        """A line of the table."""
+        means = self.means()
+        cells = [f"{means[c]:.3f}" if c in means else "" for c in COLUMNS]
+        return f"| {self.name} | {len(self.songs)} | " + " | ".join(cells) + " |"
+
+    def content(self) -> dict[str, object]:
+        """Plain values."""
+        about = {"model": self.model, "version": self.version, "songs": self.name}
+        return about | {"mean": self.means(), "each": self.songs}
+
+
+def rows_of(model: str, arguments: argparse.Namespace, sets: Mapping[str, Path]) -> Iterator[Row]:
+    """Measure a model on everything that was asked for."""
+    with Session(model) as session:
+        version = session.card.version or ""
+        takes_mix = session.card.takes == "mix"
+        if takes_mix:
+            for name, folder in sets.items():
+                first = FIRST if name == NEW else FIRST_FROZEN
+                shards = composed(folder, first, arguments.songs)
+                scores = {seed: score_shard(session, shard) for seed, shard in shards}
+                yield Row(model, version, name, scores)
+        for name, mix, stems, truth in real_songs(arguments.shared) if arguments.shared else ():
+            start = mix if takes_mix else stems
+            if start is not None:
+                beats, downbeats = beats_of(session, start)
+                found = score(truth, beats, downbeats) | agreement(truth, beats)
+                yield Row(model, version, name, {name: found})
+        if arguments.recordings and takes_mix:
+            with Session("madmom-rnn") as madmom:
+                scores = {}
+                for path in recordings(arguments.recordings):
+                    mix = Mix(read_audio(path)[0])
+                    theirs, mine = (beats_of(one, mix)[0] for one in (madmom, session))
+                    name = path.relative_to(arguments.recordings).as_posix()
+                    scores[name] = agreement(Reference(theirs), mine)
+                    print(f"{name}: {scores[name]}", file=sys.stderr, flush=True)
+            yield Row(model, version, "recordings, against madmom-rnn", scores)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--model", nargs="*", default=["builtin"], help="one or more")
-    parser.add_argument("--songs", type=int, default=500, help="of each composer; 0 for none")
+    parser.add_argument("--songs", type=int, default=0, help="of each composer")
     parser.add_argument("--soundfont", type=Path, help="FluidR3Mono_GM.sf3, for composed songs")
     parser.add_argument("--shared", type=Path, help="folder with music/ and prototypes/")
+    parser.add_argument("--recordings", type=Path, help="folder of audio files, for agreement")
     parser.add_argument("--folder", type=Path, default=Path("scratch/accuracy"), help="of shards")
+    parser.add_argument("--json", type=Path, help="file for the scores of every song")
     arguments = parser.parse_args()
-    sets = []
+    if not (arguments.songs or arguments.shared or arguments.recordings):
+        parser.error("nothing to measure: give --songs, --shared or --recordings")
+    sets = {}
     if arguments.songs:
         frozen = arguments.shared and arguments.shared.resolve() / "prototypes" / "own-model"
-        for name, first, where in (
-            ("new", FIRST, None),
-            *([("frozen", FIRST_FROZEN, frozen)] if frozen else []),
+        for name, first, folder, where in (
+            (NEW, FIRST, arguments.folder / "new", None),
+            *([(FROZEN, FIRST_FROZEN, arguments.folder / "frozen", frozen)] if frozen else []),
         ):
             if arguments.soundfont:
-                folder = arguments.folder / name
                 compose(folder, first, arguments.songs, arguments.soundfont, where)
-            sets.append((name, first))
+            sets[name] = folder
+    done = []
     for model in arguments.model:
-        with Session(model) as session:
-            print(f"\n{model} {session.card.version or ''}\n")
-            print("| songs | how many | " + " | ".join(COLUMNS.values()) + " |")
-            print("|---" * (2 + len(COLUMNS)) + "|")
-            for name, first in sets:
-                shards = composed(arguments.folder / name, first, arguments.songs)
-                scores = [score_shard(session, shard) for shard in shards]
-                print(row({"new": "composed", "frozen": "composed, frozen composer"}[name], scores))
-            for name, mix, truth in real_songs(arguments.shared) if arguments.shared else ():
-                metre = session.run(
-                    Mix(np.ascontiguousarray(mix)), outputs=("beats",)
-                ).products.metre
-                print(
-                    row(name, [score(truth, metre.beat_times_s, metre.downbeat_times_s)]),
-                    flush=True,
-                )
+        print(f"\n{model}\n\n| songs | how many | " + " | ".join(COLUMNS.values()) + " |")
+        print("|---" * (2 + len(COLUMNS)) + "|", flush=True)
+        for row in rows_of(model, arguments, sets):
+            print(row.line(), flush=True)
+            done.append(row.content())
+    if arguments.json:
+        arguments.json.write_text(json.dumps(done, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def test_the_command_prints_the_files_and_what_to_type_next(
     lines = done.stdout.splitlines()
     assert lines[:6] == [str(path) for path in demo_files(Path("demo"))]
     assert all(Path(line).is_file() for line in lines[:6])
-    assert lines[-1] == f"Next: allin1 analyze --stems-dir {Path('demo') / 'stems'}"
+    assert lines[-1] == f"Next: allin1 analyze {Path('demo') / 'song.wav'}"
     again = CliRunner().invoke(command, [])
     assert isinstance(again.exception, OutputError)
 

@@ -381,7 +381,7 @@ def command(
     PATHS: files, folders, patterns in quotes, or - for audio on stdin.
 
     \b
-    allin1 analyze album/ -o struct
+    allin1 analyze song.mp3 album/ -o struct
     """  # noqa: D301 - click reads the backspace
     from contextlib import ExitStack
 

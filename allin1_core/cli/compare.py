@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import click
@@ -37,7 +38,11 @@ def command(
     check_files(table_file, picture, overwrite=overwrite)
     if first.is_dir() != second.is_dir():
         raise click.UsageError("Give two folders, or two results.")
-    sides = [{path.stem: path for path in result_files((side,))} for side in (first, second)]
+    # Some systems encode accents in names otherwise than others.
+    sides = [
+        {unicodedata.normalize("NFC", path.stem): path for path in result_files((side,))}
+        for side in (first, second)
+    ]
     if not first.is_dir():
         sides[1] = dict.fromkeys(sides[0], second)
     names = [name for name in sides[0] if name in sides[1]]

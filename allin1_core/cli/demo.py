@@ -23,4 +23,4 @@ def command(folder: Path, overwrite: bool) -> None:
     write_demo(folder, overwrite=overwrite)
     for path in demo_files(folder):
         say(path)
-    say(f"\nNext: allin1 analyze --stems-dir {shlex.quote(str(folder / 'stems'))}")
+    say(f"\nNext: allin1 analyze {shlex.quote(str(folder / 'song.wav'))}")

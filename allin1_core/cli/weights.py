@@ -40,7 +40,11 @@ def command() -> None:
 @_as_json
 @click.pass_context
 def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> None:
-    """List the models, where their files lie, and what is known of their licence."""
+    """List the models, where their files lie, and what is known of their licence.
+
+    builtin comes with the package. Models that separate songs, such as htdemucs, are among them where a plugin
+    brings them.
+    """
     from allin1_core.weights.store import find_folders, locate
 
     folders = find_folders(weights_dir)
@@ -75,6 +79,9 @@ def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> 
 @click.pass_context
 def fetch(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) -> None:
     """Download what is not here of MODEL (harmonix-all if none is named), and print the paths.
+
+    'allin1 weights fetch harmonix-all htdemucs' fetches all that All-In-One needs for songs without stems, where
+    allin1-torch[demucs] is installed. builtin comes with the package: there is nothing to fetch.
 
     Files that are here are verified. Damaged ones are downloaded again in the cache and in the folder
     of --weights-dir; in that of ALLIN1_WEIGHTS_DIR they are an error. Files that come with a package

@@ -3,74 +3,69 @@
 from __future__ import annotations
 
 import html
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from allin1_core.contracts.colours import colours_of
+from allin1_core.contracts.sections import Segment
 from allin1_core.text import shown
-
-if TYPE_CHECKING:
-    from allin1_core.contracts.result import AnalysisResult
 
 #: Size of the picture in its own units; it takes the width of the page.
 _WIDTH, _HEIGHT, _BAND = 1000.0, 92.0, 44.0
 
 #: Lines up to which beats or downbeats are drawn; more would be a grey area.
-_MOST_LINES = 500
+_MOST_LINES = 1000
 
 #: Seconds between the numbers below, and the most numbers.
 _STEPS, _MOST_NUMBERS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200), 14
 
 
-def html_of(result: AnalysisResult) -> str:
-    """Draw a result with sections in colours, beats, downbeats and warnings.
+def html_of(
+    title: str,
+    summary: str,
+    segments: Sequence[Segment],
+    beats: Sequence[float],
+    downbeats: Sequence[float],
+    warnings: Sequence[str] = (),
+) -> str:
+    """Draw a song with sections in colours, beats, downbeats and warnings.
 
     Parameters
     ----------
-    result
-        The result; it may lack anything.
+    title, summary
+        What the head line says.
+    segments
+        In time order; may be empty.
+    beats, downbeats
+        Seconds; may be empty.
+    warnings
+        Lines below.
 
     Returns
     -------
     str
         An HTML element with an inline SVG. It has no script, loads nothing, and text from outside is escaped.
     """
-    length = max([*result.beats[-1:], *(one.end for one in result.segments[-1:]), 1.0])
+    length = max([*beats[-1:], *(one.end for one in segments[-1:]), 1.0])
+    described = ", ".join(f"{one.label} from {_clock(one.start)}" for one in segments)
     parts = [
         f'<div style="max-width:{_WIDTH:.0f}px;font:13px sans-serif">',
-        f"<div><b>{_text(Path(result.path).name)}</b> &middot; {_text(_summary(result))}</div>",
+        f"<div><b>{_text(title)}</b> &middot; {_text(summary)}</div>",
         f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" width="100%" role="img" fill="currentColor" '
-        f'font-size="11" aria-label="{_text(_description(result))}">',
-        *_sections(result, length),
-        *_beats(result, length),
+        f'font-size="11" aria-label="{_text(described or "no sections")}">',
+        *_sections(segments, length),
+        *_beats(beats, downbeats, length),
         *_numbers(length),
         "</svg>",
-        *(f"<div>Warning: {_text(warning)}</div>" for warning in result.warnings),
+        *(f"<div>Warning: {_text(warning)}</div>" for warning in warnings),
         "</div>",
     ]
     return "".join(parts)
 
 
-def _summary(result: AnalysisResult) -> str:
-    tempo = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
-    if result.tempo is not None:
-        tempo = f"{result.tempo.bpm:.2f} bpm" + ("" if result.tempo.is_steady else ", not steady")
-    model = "" if result.provenance is None else f" \N{MIDDLE DOT} {result.provenance.model}"
-    counts = (
-        f"{len(result.beats)} beats, {len(result.downbeats)} bars, {len(result.segments)} sections"
-    )
-    return f"{tempo} \N{MIDDLE DOT} {counts}{model}"
-
-
-def _description(result: AnalysisResult) -> str:
-    parts = [f"{one.label} from {_clock(one.start)}" for one in result.segments]
-    return ", ".join(parts) or "no sections"
-
-
-def _sections(result: AnalysisResult, length: float) -> list[str]:
-    colours = colours_of(one.label for one in result.segments)
+def _sections(segments: Sequence[Segment], length: float) -> list[str]:
+    colours = colours_of(one.label for one in segments)
     parts = []
-    for one in result.segments:
+    for one in segments:
         left, width = _x(one.start, length), _x(one.end - one.start, length)
         # An inner picture cuts off a label that is longer than its section.
         parts.append(
@@ -82,15 +77,15 @@ def _sections(result: AnalysisResult, length: float) -> list[str]:
     return parts
 
 
-def _beats(result: AnalysisResult, length: float) -> list[str]:
-    bottom = 16 + _BAND
+def _beats(beats: Sequence[float], downbeats: Sequence[float], length: float) -> list[str]:
+    top = 16 + _BAND + 2
     parts = []
-    for times, top, width in (
-        (result.beats, bottom + 2, 0.6),
-        (result.downbeats, bottom - 14, 1.2),
+    for times, bottom, width in (
+        (beats, top + 5, 0.6),
+        (downbeats, top + 11, 1.2),
     ):
         if 0 < len(times) <= _MOST_LINES:
-            lines = "".join(f"M{_x(time, length):.2f} {top:g}V{bottom + 10:g}" for time in times)
+            lines = "".join(f"M{_x(time, length):.2f} {top:g}V{bottom:g}" for time in times)
             parts.append(f'<path d="{lines}" stroke="currentColor" stroke-width="{width:g}"/>')
     return parts
 

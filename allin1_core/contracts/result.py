@@ -236,7 +236,21 @@ class AnalysisResult:
         """Show the result in a notebook."""
         from allin1_core.contracts.notebook import html_of
 
-        return html_of(self)
+        tempo = "no tempo" if self.bpm is None else f"{self.bpm} bpm"
+        if self.tempo is not None:
+            tempo = f"{self.tempo.bpm:.2f} bpm" + ("" if self.tempo.is_steady else ", not steady")
+        counts = (
+            f"{len(self.beats)} beats, {len(self.downbeats)} bars, {len(self.segments)} sections"
+        )
+        parts = [tempo, counts, *([] if self.provenance is None else [self.provenance.model])]
+        return html_of(
+            Path(self.path).name,
+            " \N{MIDDLE DOT} ".join(parts),
+            self.segments,
+            self.beats,
+            self.downbeats,
+            self.warnings,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Give what the JSON of the result holds: plain numbers, strings, lists and dicts, without the arrays.

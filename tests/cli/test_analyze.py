@@ -52,6 +52,28 @@ def test_the_mix_names_the_result_and_the_stems_give_it(random_model, song, tmp_
     assert files(out) == ["mix.json"]
 
 
+def test_the_model_that_auto_took_is_told_once_on_stderr(
+    isolated_plugins, monkeypatch, song, tmp_path, capsys
+):
+    plugins = isolated_plugins()
+    monkeypatch.setattr(analyze, "load_plugins", lambda ctx: plugins)
+    monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path / "cache"))
+    command = ["analyze", *(["--stems-dir", str(song)] * 2), "-o", str(tmp_path), "--overwrite"]
+    assert run([*command, "--name", "{name}-{model}", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("allin1: model builtin. harmonix-all is not used") == 1
+    assert "To use it: allin1 weights fetch harmonix-all" in printed.err
+    records = [json.loads(line) for line in printed.out.splitlines()]
+    assert len(records) == 2
+    for record in records:
+        assert "harmonix-all is not used" in record["provenance"]["model_reason"]
+        assert record["written"].endswith("-builtin.json")
+    assert run([*command, "--quiet"]) == 0
+    assert run([*command, "-m", "builtin"]) == 0
+    assert "model" not in capsys.readouterr().err
+
+
 def test_programs_get_one_json_object_a_line(random_model, song, tmp_path, capsys):
     bad = tmp_path / "bad"
     bad.mkdir()

@@ -17,15 +17,19 @@ def _alone(monkeypatch, isolated_plugins):
     monkeypatch.setattr(explain, "load_plugins", lambda ctx: plugins)
 
 
-def test_the_route_and_the_reasons_are_printed(capsys, song):
-    assert run(["explain", "-m", "harmonix-all", "--stems-dir", str(song)]) == 0
+def test_the_model_the_route_and_the_reasons_are_printed(capsys, song, monkeypatch):
+    monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
+    assert run(["explain", "--stems-dir", str(song)]) == 0
     out = capsys.readouterr().out
+    assert "model      builtin (harmonix-all is not used" in out
     assert "asked for  3 s of audio" in out
-    assert "route      spectrogram=reference, nn=reference" in out
-    assert run(["explain", "-m", "harmonix-all", "--seconds", "3600", "--json"]) == 0
+    assert "route      spectrogram=reference-mix, nn=reference" in out
+    assert run(["explain", "--seconds", "3600", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["audio_s"] == 3600
-    assert {step["backend"] for step in told["route"]} == {"reference"}
+    assert {step["backend"] for step in told["route"]} == {"reference", "reference-mix"}
+    assert told["model"]["name"] == "builtin"
+    assert "harmonix-all" in told["model"]["other"]
 
 
 def test_what_was_named_and_where_is_told(capsys, monkeypatch):
@@ -69,7 +73,7 @@ def test_measuring_is_told_of_as_it_happens_and_only_on_request(
 
 
 def test_that_there_is_no_route_is_explained_like_a_route(capsys, monkeypatch, isolated_plugins):
-    arguments = ["explain", "-m", "harmonix-all", "-b", "functional=reference", "--device", "npu"]
+    arguments = ["explain", "-b", "functional=reference", "--device", "npu"]
     assert run(arguments) == 5
     printed = capsys.readouterr()
     assert "route      none" in printed.out

@@ -151,7 +151,7 @@ def test_backends_are_listed_for_programs(capsys):
     for stage, found in stages.items():
         if stage != "demix":
             assert sum(one["chosen"] for one in found) == 1, stage
-            assert any(one["name"] == "reference" and one["eligible"] for one in found)
+            assert any(one["name"].startswith("reference") and one["eligible"] for one in found)
 
 
 def test_doctor_finds_damaged_weights_and_says_what_to_do(capsys, tmp_path, monkeypatch):
@@ -188,7 +188,7 @@ def test_doctor_is_not_misled_by_a_folder_called_av(capsys, tmp_path, monkeypatc
     monkeypatch.setattr(audio, "has_pyav", lambda: False)
     _, pyav = audio_checks(capsys)
     assert pyav["state"] == "note"
-    assert "allin1-core[av]" in pyav["remedy"]
+    assert "[av]" in pyav["remedy"]
     # With the distribution installed, a package of that name still hides the library.
     (tmp_path / "av" / "__init__.py").touch()
     importlib.invalidate_caches()

@@ -78,7 +78,7 @@ def with_cache(folder, **variables):
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_what_stdout_cannot_encode_is_escaped(tmp_path, encoding):
     folder = tmp_path / "\u30ab\u30d5\u30a7"
-    environment = with_cache(folder, PYTHONIOENCODING=encoding)
+    environment = with_cache(folder, PYTHONIOENCODING=encoding, ALLIN1_WEIGHTS_DIR="")
     ran = subprocess.run([*ALLIN1, "weights", "path"], env=environment, capture_output=True)
     assert (ran.returncode, ran.stderr) == (0, b"")
     path = str(folder / "weights")

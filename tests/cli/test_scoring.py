@@ -179,3 +179,16 @@ def test_beats_against_no_beats_do_not_agree(capsys, results, tmp_path):
 def test_a_folder_is_not_compared_with_a_file(capsys, results):
     assert run(["compare", str(results), str(results / "one.json")]) == 2
     assert "two folders, or two results" in capsys.readouterr().err
+
+
+def test_names_are_the_same_however_accents_are_encoded(capsys, tmp_path):
+    one, two = "caf\u00e9", "cafe\u0301"
+    for folder, name in (("a", one), ("b", two)):
+        save_result(RESULT, tmp_path / folder, name)
+    (tmp_path / f"{two}.lab").write_text("0 10 verse\n")
+    assert run(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json"]) == 0
+    assert printed(capsys)["only_in_a"] == []
+    reference = ["--reference", str(tmp_path / f"{two}.lab")]
+    save_result(RESULT, tmp_path / "a", "other", overwrite=True)
+    assert run(["evaluate", str(tmp_path / "a"), *reference, "--json"]) == 0
+    assert printed(capsys)["no_reference"] == ["other"]

@@ -1,10 +1,16 @@
 """Scores of what is right, and of what is wrong in a known way."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.sections import Segment
 from allin1_core.evaluation import Reference, score
+from allin1_core.page.content import Version
+from allin1_core.page.scores import score_versions
 
 pytest.importorskip("mir_eval", reason="scoring needs the extra [evaluate]")
 
@@ -65,3 +71,19 @@ def test_pairwise_agreement_does_not_care_what_labels_are_called():
     # Two of three sections taken for one: of 3 n^2 pairs that agree in truth all are found, and 2 n^2 more.
     merged = (Segment(0, 40, "verse"), Segment(40, 60, "chorus"))
     assert score(REFERENCE, segments=merged)["pairwise_f"] == pytest.approx(3 / 4, abs=0.01)
+
+
+def test_the_page_compares_each_result_with_the_first():
+    first = AnalysisResult(
+        Path("a.wav"), 120, [*BEATS], [*BEATS[::4]], [1] * len(BEATS), [*SECTIONS]
+    )
+    second = replace(first, beats=[*BEATS[::2]])
+    bare = replace(first, segments=[])
+    versions = [Version(name, one) for name, one in zip("abc", (first, second, bare), strict=True)]
+    content = score_versions(versions)
+    assert content["names"] == ["a", "b", "c"]
+    rows = {title: values for title, *values in content["rows"]}
+    assert rows["beats, F"] == pytest.approx([2 / 3, 1], abs=0.01)
+    assert rows["downbeats, F"] == pytest.approx([1, 1])
+    assert rows["boundaries, HR3F"] == [pytest.approx(1), ""]
+    assert score_versions(versions[:1]) is None

@@ -15,6 +15,12 @@ from allin1_core.errors import SettingsError
 from allin1_core.io.cache import DEFAULT_LIMIT, ArrayCache, cache_key, default_limit
 
 
+@pytest.fixture(autouse=True)
+def _usual_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of all else keep nothing."""
+    monkeypatch.delenv("ALLIN1_CACHE_LIMIT", raising=False)
+
+
 def some_arrays(seed: int = 0, size: int = 1000) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {"a": rng.standard_normal(size).astype(np.float32), "b": np.arange(3)}
@@ -152,7 +158,6 @@ def test_a_limit_that_is_no_size_is_an_error(monkeypatch: pytest.MonkeyPatch, te
 
 def test_the_command_tells_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path))
-    monkeypatch.delenv("ALLIN1_CACHE_LIMIT")
     folder = CliRunner().invoke(cli, ["cache", "path"]).output.strip()
     ArrayCache().put("logits-1", some_arrays())
     info = CliRunner().invoke(cli, ["cache", "info"]).output

@@ -116,7 +116,7 @@ def test_a_backend_of_unknown_speed_comes_after_everything_known(choose):
 @pytest.mark.parametrize(
     ("changes", "gate", "reason", "remedy"),
     [
-        ({"api": API_LEVEL + 1}, "api", "level", "--upgrade allin1-core"),
+        ({"api": API_LEVEL + 1}, "api", "level", "--upgrade"),
         ({"opt_in": True}, "opt-in", "asked for by name", "--backend spectrogram=fast"),
         (
             {"needs": Needs(requires=("no-such-package>=2",))},

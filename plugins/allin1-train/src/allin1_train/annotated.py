@@ -80,7 +80,7 @@ def label_index(name: str) -> int:
     Numbers and single letters at the end do not count: ``Verse 2`` and ``chorus_b`` are verse and chorus.
     """
     word = (
-        re.sub(r"[\s_-]*(\d+|\b[a-z])?$", "", name.strip().lower())
+        re.sub(r"[\s_-]*\d+[a-z]?$|[\s_-]+[a-z]$", "", name.strip().lower())
         .replace("-", "")
         .replace(" ", "")
     )

@@ -38,8 +38,8 @@ class Optimiser:
         g = torch.where(fine, gradient * scale, 0)
         b1, b2 = self.betas
         self.steps += fine
-        self.first.lerp_(g, 1 - b1)
-        self.second.mul_(b2).addcmul_(g, g, value=1 - b2)
+        self.first.lerp_(g, fine * (1 - b1))
+        self.second.lerp_(g * g, fine * (1 - b2))
         count = self.steps.clamp(min=1)
         spread = (self.second / (1 - torch.exp(count * math.log(b2)))).sqrt() + self.epsilon
         update = (

@@ -220,9 +220,11 @@ class Training:
             "hours_held": round(self.ring.hours(), 1),
             "loss": {k: round(float(v), 4) for k, v in zip(PARTS, means, strict=True)},
         }
-        for name, songs in self.held.items():
-            if songs:
-                row[name] = validate(lambda x: network(average, x), songs, self.device)
+        row["held"] = {
+            name: validate(lambda x: network(average, x), songs, self.device)
+            for name, songs in self.held.items()
+            if songs
+        }
         self.sums, self.counted = np.zeros(len(PARTS)), 0
         self.log.append(row)
         self.say(json.dumps(row))
