@@ -263,7 +263,9 @@ def _stem_options(function: Any) -> Any:
 @click.option("--min-bpm", type=float, help="Slowest tempo.  [default: 55]")
 @click.option("--max-bpm", type=float, help="Fastest tempo.  [default: 215]")
 @click.option("--num-tempi", type=int, help="Tempi to model; 0 for all.  [default: 60]")
-@click.option("--transition-lambda", type=float, help="Steadiness of the tempo.  [default: 100]")
+@click.option(
+    "--transition-lambda", type=float, help="Steadiness of the tempo.  [default: the model's]"
+)
 @click.option(
     "--observation-lambda", type=int, help="A beat takes 1/N of its interval.  [default: 16]"
 )

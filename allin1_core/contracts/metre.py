@@ -51,6 +51,10 @@ class TempoPrior:
 NO_TEMPO_PRIOR = TempoPrior(bpm=120.0, octaves=1.0, strength=0.0)
 
 
+#: The transition parameter of allin1 1.1.0 and of madmom.
+DEFAULT_TRANSITION_LAMBDA = 100.0
+
+
 @dataclass(frozen=True)
 class MetreParameters:
     """Parameters of the bar-pointer model, as madmom's ``DBNDownBeatTrackingProcessor`` names them.
@@ -64,7 +68,8 @@ class MetreParameters:
     num_tempi
         Tempi to model, spaced logarithmically; None for one per frame of interval.
     transition_lambda
-        Aversion to changes of tempo: higher keeps it steadier.
+        Aversion to changes of tempo: higher keeps it steadier. None in a run means "the model's own" until the
+        session has filled it in, and elsewhere :data:`DEFAULT_TRANSITION_LAMBDA`; see `steadiness`.
     observation_lambda
         A beat takes the first 1/observation_lambda of its interval.
     threshold
@@ -81,7 +86,7 @@ class MetreParameters:
     min_bpm: float = 55.0
     max_bpm: float = 215.0
     num_tempi: int | None = 60
-    transition_lambda: float = 100.0
+    transition_lambda: float | None = None
     observation_lambda: int = 16
     threshold: float | None = None
     correct: bool = True
@@ -100,12 +105,20 @@ class MetreParameters:
                 "madmom's decoder knows no prior over tempo.",
                 remedy="Decode without one: --tempo-prior none",
             )
-        names = ("min_bpm", "max_bpm", "num_tempi", "transition_lambda", "observation_lambda")
+        names = ("min_bpm", "max_bpm", "num_tempi", "observation_lambda")
         return {
             "beats_per_bar": list(self.beats_per_bar),
+            "transition_lambda": self.steadiness,
             **{name: getattr(self, name) for name in (*names, "threshold", "correct")},
             "fps": frames_per_second,
         }
+
+    @property
+    def steadiness(self) -> float:
+        """`transition_lambda`, or what stands for None."""
+        if self.transition_lambda is None:
+            return DEFAULT_TRANSITION_LAMBDA
+        return self.transition_lambda
 
     @property
     def has_tempo_prior(self) -> bool:
@@ -123,7 +136,7 @@ class MetreParameters:
             )
         if self.num_tempi is not None and self.num_tempi < 1:
             raise ContractError(f"num_tempi is {self.num_tempi}; wanted 1 or more, or None.")
-        if not (math.isfinite(self.transition_lambda) and self.transition_lambda > 0):
+        if not (math.isfinite(self.steadiness) and self.steadiness > 0):
             raise ContractError(f"transition_lambda is {self.transition_lambda}; wanted above 0.")
         if self.observation_lambda < 2:
             raise ContractError(

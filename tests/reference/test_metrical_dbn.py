@@ -133,7 +133,7 @@ def full_search(values, parameters, frames_per_second):
     with np.errstate(all="ignore"):
         nothing = np.log((1 - values.sum(axis=1)) / (parameters.observation_lambda - 1))
         densities = np.stack([nothing, np.log(values[:, 0]), np.log(values[:, 1])]).astype(float)
-        chances = log_chance(intervals, parameters.transition_lambda)
+        chances = log_chance(intervals, parameters.steadiness)
 
     best = (-np.inf, None, None)
     for beats in parameters.beats_per_bar:

@@ -503,6 +503,19 @@ def test_the_threshold_is_the_models_unless_it_is_given(make_session):
     assert make_session(metre=MetreParameters(threshold=0.4)).engine.backends.metre.threshold == 0.4
 
 
+def test_the_transition_parameter_is_the_models_unless_it_is_given(model_folder, isolated_plugins):
+    folder, card = model_folder
+    for of_card, given, wanted in (
+        (100.0, None, 100.0),
+        (250.0, None, 250.0),
+        (250.0, 100.0, 100.0),
+    ):
+        plugins = isolated_plugins(model=model_plugin(replace(card, transition_lambda=of_card)))
+        metre = MetreParameters(transition_lambda=given)
+        with Session("random", metre=metre, weights_dir=str(folder), plugins=plugins) as session:
+            assert session.engine.backends.metre.transition_lambda == wanted
+
+
 def test_the_prior_over_tempo_is_the_models_unless_it_is_given(model_folder, isolated_plugins):
     folder, card = model_folder
     own, other = TempoPrior(120, 0.7), TempoPrior(90, 0.5, 0.1)
