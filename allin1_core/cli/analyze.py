@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from allin1_core.cli.family import family_options, refuse_unknown, translate
+from allin1_core.cli.help_groups import GroupedCommand
 from allin1_core.cli.main import load_plugins
 from allin1_core.cli.parameters import (
     backend_option,
@@ -36,8 +37,54 @@ STEM_OPTIONS = ("bass", "drums", "other", "vocals")
 OVERWRITABLE = ("all", "demix", "spec", "json", "viz", "sonify", "export")
 
 
-class AnalyzeCommand(click.Command):
+class AnalyzeCommand(GroupedCommand):
     """A command whose ``--overwrite`` may stand alone, for all, also in front of a song."""
+
+    COMMON: ClassVar[Mapping[str, str]] = {
+        "out_dir": "Where results are written: ./struct unless given.",
+        "model": "What analyses; without it, the best that can run here.",
+        "device": "cpu, cuda, cuda:1, mps …, or cuda:0,1 for both.",
+        "jobs": "Processes that share the songs.",
+        "stems_dirs": "Ready-made bass, drums, other and vocals.",
+        "only": "Find nothing else; faster.",
+        "activ": "Also write the activations.",
+        "visualize": "Also draw each result, in ./viz.",
+        "sonify": "Also write songs with clicks, in ./sonif.",
+        "exports": "Also write it for other programs (allin1 export --list).",
+        "overwrite": "Make again what is up to date; replace what differs.",
+        "as_json": "Print results, and write no files unless -o is given.",
+        "quiet": "Print errors only.",
+    }
+    GROUPS: ClassVar[Mapping[str, Sequence[str]]] = {
+        "Songs and stems": (
+            *("lists", "include", "stems_dirs", "stems_bass", "stems_drums", "stems_other"),
+            *("stems_vocals", "stems_pattern"),
+        ),
+        "Results": (
+            *("out_dir", "pattern", "only", "activ", "embed", "array_dir", "overwrite"),
+            *("report", "as_json", "quiet", "verbose"),
+        ),
+        "Pictures, sound, exports": (
+            *("visualize", "viz_dir", "viz_format", "sonify", "sonif_dir", "sonif_format"),
+            *("exports",),
+        ),
+        "Model and backends": (
+            *("model", "weights_dir", "device", "jobs", "threads", "backends"),
+            *("spec_backend", "plugin_options", "parity"),
+        ),
+        "Measuring and checking": (
+            *("guard", "calibrate", "cache", "timings_path", "timings_viz_path"),
+        ),
+        "Tempo and metre": (
+            *("beats_per_bar", "min_bpm", "max_bpm", "num_tempi", "transition_lambda"),
+            *("observation_lambda", "threshold", "tempo_prior", "correct"),
+        ),
+        "Separation": (
+            *("keep_stems", "demix_dir", "demucs_model", "demucs_weights"),
+            *("demucs_shifts", "demucs_overlap", "demucs_segment"),
+            *("demix_seed", "demix_precision", "demix_batch_size", "trust_demucs_weights"),
+        ),
+    }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Tell ``--overwrite song.wav`` from ``--overwrite demix,json``."""
@@ -331,13 +378,10 @@ def command(
 ) -> None:
     """Analyse songs, or their ready-made stems, and write one JSON for each.
 
-    PATHS are files, folders (searched for audio), patterns in quotes, and - for audio on stdin. What is up to date is
-    skipped; what is asked for beyond it is added.
+    PATHS: files, folders, patterns in quotes, or - for audio on stdin.
 
     \b
-    allin1 analyze song.mp3
-    allin1 analyze song.wav --stems-dir song/stems
-    allin1 analyze --stems-dir song/stems -o struct
+    allin1 analyze song.mp3 album/ -o struct
     """  # noqa: D301 - click reads the backspace
     from contextlib import ExitStack
 

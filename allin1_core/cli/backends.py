@@ -22,12 +22,18 @@ from allin1_core.contracts.route import USUAL_AUDIO_S
     show_default=True,
     help="Length of audio to choose for.",
 )
+@click.option("--all", "everything", is_flag=True, help="List what cannot run here, too, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, model: str | None, device: str | None, seconds: float, as_json: bool
+    ctx: click.Context,
+    model: str | None,
+    device: str | None,
+    seconds: float,
+    everything: bool,
+    as_json: bool,
 ) -> None:
-    """List the backends of each stage: which auto would take, which others could run, and why the rest cannot."""
+    """List the backends of each stage: which auto would take, which others could run, and by --all why the rest cannot."""
     from allin1_core.contracts.stages import STAGES
     from allin1_core.errors import SelectionError
     from allin1_core.runtime.session import Session
@@ -45,7 +51,7 @@ def command(
         content = {"stages": candidates_values(candidates, chosen), "trouble": trouble or None}
         say_json(content, indent=2)
         return
-    say("\n".join(candidates_lines(candidates, chosen)))
-    say(f"\n* what would run for {seconds:g} s of audio; why: allin1 explain")
+    say("\n".join(candidates_lines(candidates, chosen, everything=everything)))
+    say(f"\n* what would run for {seconds:g} s of audio; why: allin1 explain; --all lists the rest")
     if trouble:
         say(f"allin1: {trouble}", err=True)

@@ -36,6 +36,12 @@ from allin1_core.cli.printing import say, say_json
 @plugin_option
 @parity_option
 @calibrate_option
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Show what cannot run here, too, and why, and what moves of arrays cost.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
@@ -49,12 +55,13 @@ def command(
     plugin_options: tuple[tuple[str, str, str], ...],
     parity: str | None,
     calibrate: bool | None,
+    everything: bool,
     as_json: bool,
 ) -> None:
     """Tell which model and backends would analyse SONG, its stems, or so many seconds of audio, and why.
 
-    Prints the model, the route, each candidate with its cost and what that rests on, and for each that is refused the gate,
-    the reason and the remedy. Nothing is run, but for what --calibrate measures.
+    Prints the model, the route, and each candidate with its cost and what that rests on; with --all, or where there is no
+    route, also for each that is refused the gate, the reason and the remedy. Nothing is run, but for what --calibrate measures.
     """
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import make_tracks
@@ -87,7 +94,7 @@ def command(
         _print(values if as_json else f"{line}\n{error.explanation}")
         raise
     values = {"model": chosen, **decision.to_json()}
-    _print(values if as_json else f"{line}\n{decision}")
+    _print(values if as_json else f"{line}\n{decision.describe(everything=everything)}")
 
 
 def _print(content: Any) -> None:

@@ -52,6 +52,10 @@ class Decision:
     bridges: Mapping[Bridge, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        return self.describe()
+
+    def describe(self, *, everything: bool = True) -> str:
+        """Explain the decision; without `everything`, backends that cannot run and prices of moves are left out."""
         lines = [
             *request_lines(self.request),
             f"route      {self.chosen}",
@@ -64,8 +68,8 @@ class Decision:
             for bridge in step.bridges
         ]
         chosen = [step.backend for step in self.chosen.steps]
-        lines += ["", *candidates_lines(self.candidates, chosen)]
-        if self.bridges:
+        lines += ["", *candidates_lines(self.candidates, chosen, everything=everything)]
+        if self.bridges and everything:
             lines.append("moves of arrays")
             lines += [
                 f"    {f'{bridge.source} to {bridge.destination}':<28} {bridge_price(bridge)}  ({evidence})"

@@ -15,12 +15,20 @@ from allin1_core.selection.candidate import Candidate
 Candidates = Mapping[Stage, Sequence[Candidate]]
 
 
-def candidates_lines(candidates: Candidates, chosen: Collection[Backend[Any]]) -> list[str]:
-    """Give a line for each stage and each of its candidates; those in `chosen` have a star."""
+def candidates_lines(
+    candidates: Candidates, chosen: Collection[Backend[Any]], *, everything: bool = True
+) -> list[str]:
+    """Give a line for each stage and each of its candidates; those in `chosen` have a star.
+
+    Unless `everything` is asked for, those that cannot run are counted, where others can.
+    """
     lines: list[str] = []
     for stage, found in candidates.items():
         lines.append(stage)
-        lines += [_line(candidate, candidate.backend in chosen) for candidate in found]
+        shown = [c for c in found if everything or c.is_eligible] or found
+        lines += [_line(candidate, candidate.backend in chosen) for candidate in shown]
+        if len(shown) < len(found):
+            lines.append(f"    ({len(found) - len(shown)} cannot run here)")
         if not found:
             lines.append("    (no plugin offers one)")
     return lines

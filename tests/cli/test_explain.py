@@ -34,7 +34,7 @@ def test_the_model_the_route_and_the_reasons_are_printed(capsys, song, monkeypat
 
 def test_what_was_named_and_where_is_told(capsys, monkeypatch):
     monkeypatch.setenv("ALLIN1_BACKEND", "nn=reference")
-    assert run(["explain", "-b", "functional=reference", "--parity", "identical"]) == 0
+    assert run(["explain", "--all", "-b", "functional=reference", "--parity", "identical"]) == 0
     out = capsys.readouterr().out
     assert "nn=reference (ALLIN1_BACKEND)" in out
     assert "functional=reference (argument)" in out
@@ -86,3 +86,16 @@ def test_that_there_is_no_route_is_explained_like_a_route(capsys, monkeypatch, i
     assert values["route"] is None
     assert values["trouble"]["message"] == "No installed backend runs on device npu."
     assert values["stages"]["nn"][0]["name"] == "reference"
+
+
+@pytest.mark.parametrize("words", [["backends"], ["explain"]])
+def test_what_cannot_run_is_counted_and_shown_on_demand(words, monkeypatch, capsys):
+    monkeypatch.setenv("ALLIN1_DISABLE_AUTOLOAD", "1")
+    assert run([*words, "-m", "builtin", "--device", "cpu"]) == 0
+    short = capsys.readouterr().out
+    assert run([*words, "-m", "builtin", "--device", "cpu", "--all"]) == 0
+    whole = capsys.readouterr().out
+    refused = [line for line in whole.splitlines() if line.startswith("  - ")]
+    assert refused
+    assert not [line for line in short.splitlines() if line.startswith("  - ")]
+    assert "cannot run here)" in short

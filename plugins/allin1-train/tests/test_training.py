@@ -131,38 +131,15 @@ def test_the_rate_rises_and_ends_near_nothing():
     assert schedule(1, 300, 1.0) < 0.01
 
 
-SMALL = [
-    "--depth",
-    "1",
-    "--batch",
-    "4",
-    "--frames",
-    "240",
-    "--long-batch",
-    "2",
-    "--long-frames",
-    "480",
-    "--memory-gb",
-    "0.02",
-    "--device",
-    "cpu",
-]
+CROPS = "--depth 1 --batch 3 --frames 200 --long-batch 1 --long-frames 400"
+SMALL = f"{CROPS} --memory-gb 0.02 --device cpu --held-songs 3".split()
 
 
 def test_training_learns_the_beats_of_toy_songs(toy_shards, tmp_path):
-    options = [
-        *SMALL,
-        "--out",
-        str(tmp_path),
-        "--held",
-        str(toy_shards),
-        "--average",
-        "0.1",
-        "--rate",
-        "1e-2",
-    ]
+    options = [*SMALL, "--out", str(tmp_path), "--held", str(toy_shards)]
+    options += ["--average", "0.1", "--rate", "1e-2"]
     main([str(toy_shards), *options, "--steps", "1", "--name", "begin"])
-    main([str(toy_shards), *options, "--steps", "110"])
+    main([str(toy_shards), *options, "--steps", "60"])
     before, after = (
         log(tmp_path / f"{name}.json")[-1]["held"]["songs"] for name in ("begin", "member")
     )
