@@ -38,11 +38,14 @@ class ModelChoice:
         Why this one, as a sentence; empty where it was named.
     other
         How to get the other model that might have been taken, as a sentence; empty where it was named.
+    trouble
+        Why it cannot run, where what was asked for leaves this model and weights that it needs are not here.
     """
 
     engine: Engine
     reason: str = ""
     other: str = ""
+    trouble: WeightsError | None = None
 
     @property
     def card(self) -> ModelCard:
@@ -141,7 +144,20 @@ class Models:
             return tuple(self._engine(card) for card in cards)
 
     def choose(self, start: type[Any], outputs: tuple[str, ...] | None = None) -> ModelChoice:
-        """Choose the model for a run.
+        """Choose the model for a run that is to begin; parameters as for :meth:`preferred`.
+
+        Raises
+        ------
+        WeightsError
+            What was asked for leaves one model, and weights that it needs are not here.
+        """
+        choice = self.preferred(start, outputs)
+        if choice.trouble is not None:
+            raise choice.trouble
+        return choice
+
+    def preferred(self, start: type[Any], outputs: tuple[str, ...] | None = None) -> ModelChoice:
+        """Choose the model, whether or not its weights are here.
 
         Parameters
         ----------
@@ -149,11 +165,6 @@ class Models:
             Type of what the run starts from.
         outputs
             What it is to give; None for all that the model can.
-
-        Raises
-        ------
-        WeightsError
-            What was asked for leaves one model, and weights that it needs are not here.
         """
         with self._lock:
             usual = self._engine(self._usual)
@@ -178,16 +189,16 @@ class Models:
         obstacles = find_obstacles(better, start, outputs)
         if separates and self._separation:
             reason = f"Separation was asked for ({self._separation})."
-            if obstacles.weights:
-                raise _missing(reason, obstacles, name)
-            return ModelChoice(better, reason, f"Without it: -m {other}")
+            trouble = _missing(reason, obstacles, name) if obstacles.weights else None
+            return ModelChoice(better, reason, f"Without it: -m {other}", trouble)
         if not obstacles:
             way = "songs can be separated here" if separates else "the stems were given"
             reason = f"Its weights are on this machine, and {way}."
             return ModelChoice(better, reason, f"From the mix, and faster: -m {other}")
         only_weights = bool(obstacles.weights) and not obstacles.other
         if only_weights and (excluded := find_obstacles(usual, start, outputs)):
-            raise _missing(f"{other} cannot be used: {excluded}.", obstacles, name)
+            reason = f"{other} cannot be used: {excluded}."
+            return ModelChoice(better, reason, trouble=_missing(reason, obstacles, name))
         way_out = obstacles.way_out
         return ModelChoice(
             usual,

@@ -156,7 +156,7 @@ class Session:
     @property
     def engine(self) -> Engine:
         """What the session runs on: with the model ``auto``, what it would run a song without stems on."""
-        return self.choose_model().engine
+        return self._models.preferred(Mix).engine
 
     @property
     def card(self) -> ModelCard:

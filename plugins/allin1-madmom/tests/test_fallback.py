@@ -51,7 +51,7 @@ def fail(setup: Setup) -> Any:
 
 
 def test_the_reference_comes_before_madmom_because_it_is_faster(plugins: Any) -> None:
-    with Session(plugins=plugins) as session:
+    with Session("harmonix-all", plugins=plugins) as session:
         candidates = session.candidates(session.request(STAGES, 180.0))
     for stage in ("spectrogram", "metrical_dbn"):
         names = [c.backend.name for c in candidates[stage] if c.is_eligible]
@@ -63,10 +63,10 @@ def test_madmom_takes_over_from_all_that_fails(
 ) -> None:
     stems, activations = signals.music_stems(1.0), signals.song_activations(300)
     wanted = spectrogram.create(Setup())(stems, Task()).frames
-    setup = Setup(metre=Session(plugins=plugins).metre)
+    setup = Setup(metre=Session("harmonix-all", plugins=plugins).engine.backends.metre)
     beats = metrical_dbn.create(setup)(activations, Task()).beat_times_s
     monkeypatch.setattr(metrical_dbn, "create", fail)
-    with Session(plugins=plugins) as session:
+    with Session("harmonix-all", plugins=plugins) as session:
         run = session.run(activations, outputs=["beats"])
     assert [record.backend for record in run.records] == ["madmom"]
     assert ["quick" in text for text in run.fallbacks] == [True, False]
@@ -74,7 +74,7 @@ def test_madmom_takes_over_from_all_that_fails(
 
     # From stems the network would have to run as well: the route is enough, once the others have failed.
     monkeypatch.setattr(spectrogram, "create", fail)
-    with Session(plugins=plugins) as session:
+    with Session("harmonix-all", plugins=plugins) as session:
         for name in ("quick", "reference"):
             request = session.request(("spectrogram",), 180.0)
             decision = session.decide(request)
@@ -140,7 +140,8 @@ def test_auto_works_beside_a_torch_that_raises_on_import(tmp_path: Path) -> None
         if importlib.util.find_spec("allin1_backend_torch"):
             from allin1_backend_torch import hooks as torch_hooks
             extra["torch"] = torch_hooks
-        with Session(plugins=load_plugins(extra=extra, autoload=False)) as session:
+        plugins = load_plugins(extra=extra, autoload=False)
+        with Session("harmonix-all", plugins=plugins) as session:
             run = session.run(signals.song_activations(300), outputs=["beats"])
             candidates = session.candidates(session.request(STAGES[1:], 180.0))
             route = session.decide(session.request(("spectrogram",), 180.0)).chosen
