@@ -21,7 +21,6 @@ from allin1_core.contracts.result import (
 from allin1_core.contracts.sections import Sections
 from allin1_core.errors import InputError
 from allin1_core.io.kept_stems import StemsToKeep
-from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.identity import Source, identity_of, source_of
@@ -101,7 +100,7 @@ class Analysis:
         self._begun: TrackStart | None = None
         self._pipeline: Pipeline
         self._keep: StemsToKeep | None = None
-        self._sources: dict[bool, Source] = {}
+        self._files: Source | None = None
         self._cached: CachedLogits | None = None
         self._earlier: AnalysisResult | None = None
 
@@ -131,16 +130,14 @@ class Analysis:
         """
         chosen = self._engine
         others = [engine for engine in self._models.engines if engine is not chosen]
-        return tuple(identity_of(engine, self._source(engine.card)) for engine in (chosen, *others))
+        return tuple(identity_of(engine, self._source) for engine in (chosen, *others))
 
-    def _source(self, card: ModelCard) -> Source:
-        """The files that count for a model."""
-        # Where no stems were given they are the same for all.
-        has_stems = isinstance(self._start.start, StemFiles) and not self._start.is_kept
-        reads_stems = has_stems and card.takes == "stems"
-        if reads_stems not in self._sources:
-            self._sources[reads_stems] = source_of(self.track, card)
-        return self._sources[reads_stems]
+    @property
+    def _source(self) -> Source:
+        """The files that are read, as they were at the first question."""
+        if self._files is None:
+            self._files = source_of(self.track)
+        return self._files
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -307,7 +304,7 @@ class Analysis:
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
-        if self._source(self._engine.card).still_holds():
+        if self._source.still_holds():
             return self.identities[0]
         warnings.append("The audio changed while it was analysed; analyse it again.")
         return None

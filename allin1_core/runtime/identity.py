@@ -54,8 +54,8 @@ class Source:
         return all(file.still_holds() for file in self.files)
 
 
-def source_of(track: Track, card: ModelCard) -> Source:
-    """Take the fingerprints of the files that an analysis of `track` reads.
+def source_of(track: Track) -> Source:
+    """Take the fingerprints of the files that an analysis of `track` reads: its stems, or else the song.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def source_of(track: Track, card: ModelCard) -> Source:
         A file cannot be read.
     """
     stems = track.find_stems()
-    if stems is None or (card.takes == "mix" and track.source.is_file()):
+    if stems is None:
         return Source(False, (fingerprint(track.source),))
     return Source(True, tuple(fingerprint(path) for path in stems.paths))
 
