@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,27 +105,42 @@ def test_a_cache_that_cannot_be_written_costs_no_result(
     assert cache.info().entries == 0
 
 
-def _work(folder: str, seed: int) -> int:
-    cache = ArrayCache(folder, limit=200_000)
-    rng = np.random.default_rng(seed)
-    hits = 0
-    for _ in range(60):
-        i = int(rng.integers(20))
-        got = cache.get(f"x-{i}")
-        if got is None:
-            cache.put(f"x-{i}", some_arrays(i, 5000))
-            continue
-        hits += 1
-        np.testing.assert_array_equal(got["a"], some_arrays(i, 5000)["a"])
-    return hits
+SHARING = """
+import sys
+import numpy as np
+from allin1_core.io.cache import ArrayCache
+
+def arrays(i):
+    return {"a": np.random.default_rng(i).standard_normal(5000).astype(np.float32)}
+
+cache, hits = ArrayCache(sys.argv[1], limit=200_000), 0
+rng = np.random.default_rng(int(sys.argv[2]))
+for _ in range(60):
+    i = int(rng.integers(20))
+    got = cache.get(f"x-{i}")
+    if got is None:
+        cache.put(f"x-{i}", arrays(i))
+        continue
+    hits += 1
+    np.testing.assert_array_equal(got["a"], arrays(i)["a"])
+print(hits)
+"""
 
 
 def test_processes_share_a_cache(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        hits = pool.starmap(_work, [(str(tmp_path), seed) for seed in range(2)])
+    script, folder = tmp_path / "share.py", tmp_path / "cache"
+    script.write_text(SHARING)
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(folder), str(seed)], stdout=subprocess.PIPE, text=True
+        )
+        for seed in range(2)
+    ]
+    hits = [int(process.communicate(timeout=120)[0]) for process in running]
+    assert [process.returncode for process in running] == [0, 0]
     assert sum(hits) > 0
-    assert ArrayCache(tmp_path, limit=200_000).info().size <= 250_000
-    assert not [path for path in tmp_path.iterdir() if path.suffix != ".a1cache"]
+    assert ArrayCache(folder, limit=200_000).info().size <= 250_000
+    assert not [path for path in folder.iterdir() if path.suffix == ".part"]
 
 
 def test_keys_depend_on_each_part() -> None:
