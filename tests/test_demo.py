@@ -135,4 +135,4 @@ def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "my demo"
     done = CliRunner().invoke(command, [str(folder), "--overwrite"])
     assert calls == [(folder, {"overwrite": True})]
-    assert done.stdout.splitlines()[-1].endswith(f"--stems-dir '{folder / 'stems'}'")
+    assert done.stdout.splitlines()[-1].endswith(f"analyze '{folder / 'song.wav'}'")

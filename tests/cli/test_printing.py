@@ -155,10 +155,21 @@ sys.exit(main.run([]))
 """
 
 
+def heed_signals():
+    """Whoever runs the tests in the background may ignore signals, which is inherited."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def writing(folder, *words):
     command = [sys.executable, "-c", WRITING, str(folder), *words]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_signals,
     )
     assert process.stdout.readline() == "ready\n"
     return process

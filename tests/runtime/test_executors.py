@@ -92,6 +92,7 @@ def test_what_ends_a_batch_ends_it_with_workers_too(installed, tracks, tmp_path,
         "harmonix-fold0", {"weights_dir": str(tmp_path), "backends": {"nn": "reference"}}
     )
     monkeypatch.setenv("ALLIN1_OFFLINE", "1")
+    monkeypatch.setenv("ALLIN1_WEIGHTS_DIR", str(tmp_path))
     folder = tmp_path / "stems"
     folder.mkdir()
     for stem in ("bass", "drums", "other", "vocals"):
@@ -161,7 +162,12 @@ def test_workers_end_with_their_parent_which_needs_no_guard(installed, tracks, t
             """
         )
     )
-    with subprocess.Popen([sys.executable, str(program)], stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, str(program)],
+        stderr=subprocess.PIPE,
+        # Whoever runs the tests in the background may ignore it, which is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         wait_for(lambda: len(processes_of(tmp_path)) == 2 or process.poll() is not None)
         process.send_signal(getattr(signal, name))
         _, errors = process.communicate(timeout=30)
