@@ -266,9 +266,14 @@ def test_results_stand_side_by_side_with_their_scores(served: tuple[Any, Path]) 
     page, _ = served
     assert page.locator("#version option").all_text_contents() == ["one", "two"]
     assert "beats, F" in page.inner_text("#scores")
+    assert page.locator("#others .name").all_text_contents() == ["two"]
+    shown = page.locator("#others button:visible").all_text_contents()
+    assert shown == ["intro", "verse", "chorus"]
+    left = "document.querySelectorAll('{} button')[1].getBoundingClientRect().left"
+    assert page.evaluate(left.format("#others")) == page.evaluate(left.format("#ribbon"))
+    assert page.locator("#others .beat").count() == 12
     page.select_option("#version", "1")
-    first = page.evaluate("document.getElementById('version').selectedIndex")
-    assert first == 1
+    assert page.locator("#others .name").all_text_contents() == ["one"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

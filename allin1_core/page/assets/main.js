@@ -12,7 +12,7 @@ export function start(page) {
   const results = content.results.map(one => new Result(one));
   const transport = new Transport(by("audio"), content.audio, content.duration);
   const timeline = new Timeline(page, content);
-  let result = results[0], selected = 0, taps = [], stale = true;
+  let result = results[0], selected = 0, taps = [], stale = true, others = [];
 
   const say = text => { by("notice").textContent = text; };
   const redraw = () => { stale = true; };
@@ -71,14 +71,62 @@ export function start(page) {
   }
 
   function placeRibbon() {
+    placeSections(by("ribbon"), result.segments);
+    for (const [row, other] of others) {
+      placeSections(row, other.segments);
+      placeBeats(row, other);
+    }
+  }
+
+  function placeSections(row, segments) {
     const {start, length} = timeline;
-    [...by("ribbon").children].forEach((button, i) => {
-      const s = result.segments[i];
+    row.querySelectorAll("button").forEach((button, i) => {
+      const s = segments[i];
       const left = Math.max(s.start, start), right = Math.min(s.end, start + length);
       button.hidden = right <= left;
       button.style.left = `${(left - start) / length * 100}%`;
       button.style.width = `${(right - left) / length * 100}%`;
     });
+  }
+
+  // Downbeats of another result, as long as they can be told apart.
+  function placeBeats(row, other) {
+    const {start, length} = timeline;
+    row.querySelectorAll(".beat").forEach(mark => mark.remove());
+    const seen = other.grid().downbeats.filter(t => t >= start && t < start + length);
+    if (seen.length > 200) return;
+    row.append(...seen.map(time => {
+      const mark = page.createElement("span");
+      mark.className = "beat";
+      mark.style.left = `${(time - start) / length * 100}%`;
+      return mark;
+    }));
+  }
+
+  // Every other result of the song under the one that is shown, in the same window of time.
+  function showOthers() {
+    others = results.filter(r => r !== result).map(other => {
+      const row = page.createElement("div");
+      row.className = "other";
+      row.append(...other.segments.map(s => {
+        const button = page.createElement("button");
+        button.type = "button";
+        button.textContent = s.label;
+        button.title = `${other.content.name}: ${s.label}, ${clock(s.start)} to ${clock(s.end)}`;
+        button.setAttribute("aria-label", button.title);
+        button.style.background = colour(s.label);
+        button.onclick = () => seek(s.start);
+        return button;
+      }));
+      return [row, other];
+    });
+    by("others").hidden = others.length === 0;
+    by("others").replaceChildren(...others.flatMap(([row, other]) => {
+      const name = page.createElement("p");
+      name.className = "name";
+      name.textContent = other.content.name;
+      return [name, row];
+    }));
   }
 
   function select(index, jump = false) {
@@ -106,6 +154,7 @@ export function start(page) {
     timeline.setResult(result);
     selected = 0;
     showFacts();
+    showOthers();
     showSections();
   }
 
