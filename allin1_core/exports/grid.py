@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 from allin1_core.contracts.export import Song
 
+#: The largest error of a grid at any beat, in seconds. Beats lie on frames of 10 ms: a grid that followed them more closely would
+#: change the tempo of a steady song at every other beat.
+TOLERANCE_S = 0.012
+
 
 @dataclass(frozen=True)
 class Anchor:

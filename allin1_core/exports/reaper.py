@@ -6,11 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from allin1_core.contracts.export import Song
-from allin1_core.exports.grid import anchors_of, metre_at
+from allin1_core.exports.grid import TOLERANCE_S, anchors_of, metre_at
 from allin1_core.exports.text import one_line, write_lines
-
-#: The grid's error at any beat, in seconds, beyond which another tempo is written.
-TOLERANCE_S = 0.001
 
 _QUARTER = 4 << 16  # the denominator of a time signature
 _SQUARE = 1

@@ -9,11 +9,8 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from allin1_core.contracts.export import Song
-from allin1_core.exports.grid import anchors_of, metre_at
+from allin1_core.exports.grid import TOLERANCE_S, anchors_of, metre_at
 from allin1_core.exports.text import one_line
-
-#: The grid's error at any beat, in seconds, beyond which another tempo is written.
-TOLERANCE_S = 0.002
 
 _HOT_CUES = 8
 
@@ -21,7 +18,7 @@ _HOT_CUES = 8
 def write(songs: Sequence[Song], file: BinaryIO) -> None:
     """Write a collection of `songs` and a playlist of them.
 
-    Beat grids are ``TEMPO`` entries, as many as keep each beat within 2 ms; the first eight segments are hot cues, and
+    Beat grids are ``TEMPO`` entries, as many as keep each beat within 12 ms; the first eight segments are hot cues, and
     all are memory cues.
     """
     root = ET.Element("DJ_PLAYLISTS", {"Version": "1.0.0"})

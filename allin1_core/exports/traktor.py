@@ -8,8 +8,8 @@ from pathlib import PurePath, PureWindowsPath
 from typing import BinaryIO
 
 from allin1_core.contracts.export import Song
-from allin1_core.exports.grid import anchors_of
-from allin1_core.exports.rekordbox import TOLERANCE_S, xml_text
+from allin1_core.exports.grid import TOLERANCE_S, anchors_of
+from allin1_core.exports.rekordbox import xml_text
 
 _HOT_CUES = 8
 _CUE, _GRID = "0", "4"

@@ -6,6 +6,7 @@ import csv
 import io
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_a_reader_of_rekordbox_finds_grid_and_cues(save: Save) -> None:
     assert track["Name"] == "Café #1"
     assert track["Location"].endswith("music/Café #1.mp3")
     grid = [(t["Inizio"], t["Bpm"], t["Battito"]) for t in track.tempos]
-    assert _grid_error(grid, songs[0].result.beats) < 0.0035  # 2 ms and the format's rounding
+    assert _grid_error(grid, songs[0].result.beats) < 0.0135  # 12 ms and the format's rounding
     cues = [(mark["Name"], mark["Start"], mark["Num"]) for mark in track.marks]
     assert [c for c in cues if c[2] == -1][1][1] == pytest.approx(
         songs[0].result.segments[1].start, abs=0.001
@@ -174,6 +175,18 @@ def test_a_steady_song_needs_one_tempo() -> None:
     song = a_song(drift=0.0)
     for name, tag in (("rekordbox", "TEMPO"), ("traktor", "GRID")):
         assert len(list(ET.fromstring(written(name, song)).iter(tag))) == 1
+
+
+@pytest.mark.parametrize("bpm", [90, 124.3, 128, 174])
+def test_a_steady_song_whose_beats_lie_on_frames_needs_one_tempo(bpm: float) -> None:
+    beats = [round(0.51 + i * 60 / bpm, 2) for i in range(400)]
+    places = [i % 4 + 1 for i in range(400)]
+    result = replace(
+        a_song().result, beats=beats, downbeats=beats[::4], beat_positions=places, segments=[]
+    )
+    grid = list(ET.fromstring(written("rekordbox", a_song(result=result))).iter("TEMPO"))
+    assert len(grid) == 1
+    assert float(grid[0].get("Bpm", "")) == pytest.approx(bpm, abs=0.02)
 
 
 def test_rekordbox_locations_have_one_slash_and_are_percent_encoded() -> None:
@@ -205,7 +218,7 @@ def test_a_reader_of_reaper_projects_finds_tempo_markers_and_regions(save: Save)
     project = rpp.loads(save("reaper", song).read_text("utf-8"))
     points = [row for row in project.find("TEMPOENVEX") if row[0] == "PT"]
     grid = [(float(row[1]), float(row[2]), 1) for row in points[1:]]
-    assert _grid_error(grid, song.result.beats) < 0.0011
+    assert _grid_error(grid, song.result.beats) < 0.0121
     assert float(points[0][2]) == pytest.approx(60 / song.result.downbeats[0])
     markers = [row for row in project if row[0] == "MARKER"]
     regions = [row for row in markers if row[4] == "1"]
