@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,6 +51,17 @@ def write_array(file: IO[bytes], array: NDArray[Any]) -> None:
     Given a file itself, NumPy writes by a buffer of C's, and does not look whether that could be emptied.
     """
     np.save(_Sink(file), array, allow_pickle=False)
+
+
+def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Give arrays in the form of ``.npz``.
+
+    Written to a file directly, an archive whose writing failed complains again when Python collects it.
+    """
+    buffer = io.BytesIO()
+    named: dict[str, Any] = dict(arrays)
+    np.savez(buffer, **named)
+    return buffer.getvalue()
 
 
 class _Sink:

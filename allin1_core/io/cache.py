@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from allin1_core.errors import Allin1Error, SettingsError
+from allin1_core.io.arrays import pack_arrays
 from allin1_core.io.atomic import atomic_path
 
 log = logging.getLogger(__name__)
@@ -218,10 +219,7 @@ class ArrayCache:
 
 
 def _pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    named: dict[str, Any] = dict(arrays)
-    np.savez(buffer, **named)
-    payload = buffer.getvalue()
+    payload = pack_arrays(arrays)
     return _MAGIC + _digest(payload) + payload
 
 

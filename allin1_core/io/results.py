@@ -32,7 +32,13 @@ from allin1_core.contracts.result import (
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import OutputError
 from allin1_core.io import documents
-from allin1_core.io.arrays import ArrayError, read_array, read_arrays, write_array
+from allin1_core.io.arrays import (
+    ArrayError,
+    pack_arrays,
+    read_array,
+    read_arrays,
+    write_array,
+)
 from allin1_core.io.atomic import atomic_files, check_folder, is_full, telling
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.replacing import restore, tidy
@@ -133,9 +139,8 @@ def _write_arrays(
     result: AnalysisResult, new: Callable[[str], Path], activ_name: str, embed_name: str
 ) -> None:
     if result.activations is not None:
-        with new(activ_name).open("wb") as file:
-            arrays: dict[str, Any] = {key: result.activations[key] for key in ACTIVATIONS}
-            np.savez(file, **arrays)
+        arrays = {key: result.activations[key] for key in ACTIVATIONS}
+        new(activ_name).write_bytes(pack_arrays(arrays))
     if result.embeddings is not None:
         with new(embed_name).open("wb") as file:
             write_array(file, np.asarray(result.embeddings))
