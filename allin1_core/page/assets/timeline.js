@@ -146,17 +146,23 @@ export class Timeline {
   }
 
   drawGrid(context, x, waveHeight, room, scale) {
-    const {beats, places, sure} = this.result.grid();
-    const first = after(beats, this.start - 1e-6), last = after(beats, this.start + this.length);
-    const crowded = (last - first) * 4 * scale > x(this.start + this.length);
+    const {beats, downbeats, places, sure} = this.result.grid();
+    const width = x(this.start + this.length);
+    let first = after(beats, this.start - 1e-6);
+    const last = after(beats, this.start + this.length);
+    const crowded = (last - first) * 4 * scale > width;
+    // Lines across bars that are this close would hide what they cross.
+    const bars = after(downbeats, this.start + this.length) - after(downbeats, this.start - 1e-6);
+    const ticks = bars * 16 * scale > width;
+    if (bars * 4 * scale > width) first = last;
     for (let i = first; i < last; i++) {
       const isDownbeat = places[i] === 1;
       if (crowded && !isDownbeat) continue;
       context.globalAlpha = sure ? 0.35 + 0.65 * sure[i] : 1;
       context.fillStyle = isDownbeat ? this.paint.downbeat : this.paint.beat;
-      const tall = isDownbeat ? room : waveHeight * 0.12;
+      const tall = isDownbeat && !ticks ? room : waveHeight * 0.12;
       context.fillRect(x(beats[i]) - scale / 2, 0, isDownbeat ? 1.5 * scale : scale, tall);
-      if (!isDownbeat) context.fillRect(x(beats[i]) - scale / 2, waveHeight - tall, scale, tall);
+      if (tall !== room) context.fillRect(x(beats[i]) - scale / 2, waveHeight - tall, scale, tall);
     }
     context.globalAlpha = 1;
     for (const s of this.result.segments.slice(1)) {
