@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -57,7 +57,30 @@ class Version:
     result: AnalysisResult
 
 
-def describe_song(name: str, versions: Sequence[Version]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Pictures:
+    """What is drawn of the audio.
+
+    Attributes
+    ----------
+    tracks
+        Name and peaks of the mix, or of each stem.
+    spectrogram
+        A coarse spectrogram; None without audio.
+    length_s
+        Length of the audio; 0 without audio.
+    """
+
+    tracks: list[dict[str, Any]]
+    spectrogram: dict[str, Any] | None
+    length_s: float
+
+
+def describe_song(
+    name: str,
+    versions: Sequence[Version],
+    pictures: Callable[[AnalysisResult, float], Pictures] | None = None,
+) -> dict[str, Any]:
     """Give what a page shows of a song, without its audio.
 
     Parameters
@@ -66,18 +89,20 @@ def describe_song(name: str, versions: Sequence[Version]) -> dict[str, Any]:
         Title.
     versions
         Results of the same song; the first is shown first, and its audio is read from where it was.
+    pictures
+        What gives the pictures of a result's audio, as :func:`draw_audio` does; that is the default.
     """
     first = versions[0].result
     lengths = [
         max([*v.result.beats[-1:], *(s.end for s in v.result.segments[-1:]), 1.0]) for v in versions
     ]
-    tracks, spectrogram, length = _pictures(first, max(lengths))
+    drawn = (pictures or draw_audio)(first, max(lengths))
     return {
         "name": _clean(name),
-        "duration": max(length, *lengths),
+        "duration": max(drawn.length_s, *lengths),
         "results": [_describe(version) for version in versions],
-        "tracks": tracks,
-        "spectrogram": spectrogram,
+        "tracks": drawn.tracks,
+        "spectrogram": drawn.spectrogram,
     }
 
 
@@ -118,9 +143,8 @@ def _describe(version: Version) -> dict[str, Any]:
     return content
 
 
-def _pictures(
-    result: AnalysisResult, length_s: float
-) -> tuple[list[dict[str, Any]], dict[str, Any] | None, float]:
+def draw_audio(result: AnalysisResult, length_s: float) -> Pictures:
+    """Read the audio of a result, and give its pictures: coarser ones where the song, of `length_s` seconds, is long."""
     per_second = FRAMES_PER_SECOND if length_s <= _FINE_S else 50
     bands_per_second = 20 if length_s <= _FINE_S else 5
     spectrogram = _Spectrogram(bands_per_second)
@@ -133,13 +157,13 @@ def _pictures(
         else:
             rows = peaks_of(spectrogram.watch(stem_peak_blocks(stems), add=True), per_second)
     except AudioError:
-        return [], None, 0.0
+        return Pictures([], None, 0.0)
     loudest = max(float(rows.max(initial=0.0)), 1e-9)
     tracks = [
         {"name": name, "perSecond": per_second, "peaks": _bytes(255 * row / loudest)}
         for name, row in zip(names, rows, strict=True)
     ]
-    return tracks, spectrogram.content(), rows.shape[1] / per_second
+    return Pictures(tracks, spectrogram.content(), rows.shape[1] / per_second)
 
 
 class _Spectrogram:

@@ -7,6 +7,7 @@ import math
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -16,11 +17,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
+from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import Allin1Error, InputError
 from allin1_core.io.results import load_result, save_result
 from allin1_core.page.assemble import asset, page_of
-from allin1_core.page.content import Version, audio_files, audio_type, describe_song, stem_paths
+from allin1_core.page.content import (
+    Pictures,
+    Version,
+    audio_files,
+    audio_type,
+    describe_song,
+    draw_audio,
+    stem_paths,
+)
 from allin1_core.page.scores import score_versions
 
 #: What is added to the warnings of a result whose sections a person has changed.
@@ -69,6 +79,7 @@ class PageServer(ThreadingHTTPServer):
     def __init__(self, entries: Sequence[Entry], port: int = 0) -> None:
         self.entries = list(entries)
         self.token = secrets.token_urlsafe(16)
+        self.pictures = _KeptPictures()
         super().__init__(("127.0.0.1", port), _Handler)
 
     @property
@@ -76,6 +87,31 @@ class PageServer(ThreadingHTTPServer):
         """Address of the first page: that of the song, where there is one alone."""
         path = "song/0" if len(self.entries) == 1 else ""
         return f"http://127.0.0.1:{self.server_port}/{path}"
+
+
+class _KeptPictures:
+    """Pictures of the songs looked at last: an hour of audio takes seconds to read."""
+
+    most = 8
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], Pictures] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, result: AnalysisResult, length_s: float) -> Pictures:
+        """As :func:`~allin1_core.page.content.draw_audio`."""
+        song, stems = audio_files(result)
+        files = [song] if song else []
+        files += stem_paths(stems).values() if stems else ()
+        states = (path.stat() for path in files)
+        key = (length_s, *files, *((s.st_size, s.st_mtime_ns) for s in states))
+        # One at a time: a page that is loaded twice at once is drawn once.
+        with self._lock:
+            drawn = self._kept.pop(key, None) or draw_audio(result, length_s)
+            self._kept[key] = drawn
+            if len(self._kept) > self.most:
+                del self._kept[next(iter(self._kept))]
+        return drawn
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -141,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.NOT_FOUND, "There is no such song.")
             return
         versions = entry.versions()
-        content = describe_song(entry.name, versions)
+        content = describe_song(entry.name, versions, self.server.pictures)
         song, stems = audio_files(versions[0].result)
         content["audio"] = {
             "mix": f"/audio/{index}/mix" if song else None,
