@@ -42,7 +42,7 @@ def command(
     """Look at RESULTS in a browser, listen to them, and correct their sections.
 
     RESULTS are files that an analysis wrote, or folders of them. Results of one name, such as a/song.json and
-    b/song.json, are shown side by side. A server on this machine alone shows them until Ctrl-C; --out writes a page
+    b/song.json, are shown one below the other. A server on this machine alone shows them until Ctrl-C; --out writes a page
     of one song, which needs no server.
     """
     import webbrowser
