@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem, shell_complete
 
 from allin1_core.cli.printing import (
     own_process,
@@ -48,6 +49,9 @@ COMMANDS = {
     "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
 }
 
+#: Variable in which a shell asks for completions.
+COMPLETION = "_ALLIN1_COMPLETE"
+
 #: What upstream's command does without being named.
 DEFAULT_COMMAND = "analyze"
 
@@ -71,6 +75,11 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command or, as the default command takes it, the path of a file."""
+        found = super().shell_complete(ctx, incomplete)
+        return found or [CompletionItem(incomplete, type="file")]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command in front of what names none: ``allin1 song.wav``."""
         if _wants_traceback(args):
@@ -91,7 +100,8 @@ class LazyGroup(click.Group):
                 break
         asks_for_help = any(a in ("--help", "--version") for a in args[:index])
         if index < len(args) and not asks_for_help and args[index] not in COMMANDS:
-            _refuse_misspelling(args[index])
+            if not ctx.resilient_parsing:
+                _refuse_misspelling(args[index])
             args = [*args[:index], DEFAULT_COMMAND, *args[index:]]
         return super().parse_args(ctx, args)
 
@@ -179,6 +189,8 @@ def leave_problems_to_the_table(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line, and exit."""
+    if instruction := os.environ.get(COMPLETION):
+        sys.exit(shell_complete(cli, {}, "allin1", COMPLETION, instruction))
     own_process()
     sys.exit(run(sys.argv[1:]))
 

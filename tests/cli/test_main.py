@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -53,6 +54,40 @@ def test_a_song_without_a_command_is_analysed(capsys, tmp_path):
     for arguments in ([missing], ["-o", str(tmp_path), missing], ["analyze", missing]):
         assert run(arguments) == 3
         assert f"{missing}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("allin1 vi", ["plain,view", "plain,visualize"]),
+        ("allin1 son", ["plain,sonify"]),
+        ("allin1 --trac", ["plain,--traceback"]),
+        ("allin1 songs/a", ["file,songs/a"]),  # the shell lists the files
+        ("allin1 analyze --tempo-pr", ["plain,--tempo-prior"]),
+        ("allin1 songs/a.mp3 --tempo-pr", ["plain,--tempo-prior"]),
+        ("allin1 plugn --tempo-pr", ["plain,--tempo-prior"]),  # may be a song
+    ],
+)
+def test_the_shell_completes_words(words, offered):
+    asked = {
+        "_ALLIN1_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    command = [sys.executable, "-m", "allin1_core"]
+    answer = subprocess.run(
+        command, env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert (answer.stdout.split(), answer.stderr, answer.returncode) == (offered, "", 0)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(shell):
+    command = [sys.executable, "-m", "allin1_core"]
+    asked = {**os.environ, "_ALLIN1_COMPLETE": f"{shell}_source"}
+    answer = subprocess.run(command, env=asked, capture_output=True, text=True, check=False)
+    assert "_ALLIN1_COMPLETE" in answer.stdout
+    assert (answer.stderr, answer.returncode) == ("", 0)
 
 
 def test_a_misspelt_command_is_not_taken_for_a_song(capsys):
