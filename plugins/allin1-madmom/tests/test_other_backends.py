@@ -28,7 +28,9 @@ OTHERS = [
     offered.item
     for stage in ("spectrogram", "metrical_dbn")
     for offered in OFFERS.covering(stage)
-    if offered.plugin.name != "madmom" and offered.item.stages == (stage,)
+    if offered.plugin.name != "madmom"
+    and offered.item.stages == (stage,)
+    and offered.item.takes == "stems"  # madmom knows nothing like the views of a mix
 ]
 
 
