@@ -365,7 +365,8 @@ def visualize(
     OutputError
         Matplotlib is not installed, or a file cannot be written.
     """
-    from allin1_core.presentation.picture import check_picture, draw_result, write_picture
+    from allin1_core.presentation.figures import check_picture
+    from allin1_core.presentation.picture import draw_result, write_picture
 
     results = [result] if isinstance(result, AnalysisResult) else list(result)
     check_picture(Path(out_dir or "") / "x.pdf")

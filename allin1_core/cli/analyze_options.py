@@ -11,6 +11,8 @@ import click
 from allin1_core.cli.family import family_options, refuse_unknown
 from allin1_core.cli.help_groups import GroupedCommand
 from allin1_core.cli.parameters import (
+    PICTURE_FORMAT,
+    SOUND_FORMAT,
     backend_option,
     calibrate_option,
     model_option,
@@ -218,7 +220,7 @@ _OPTIONS = (
         show_default=True,
         help="Folder of the pictures.",
     ),
-    click.option("--viz-format", type=click.Choice(["pdf", "png", "svg"]), default="pdf"),
+    click.option("--viz-format", type=PICTURE_FORMAT, default="pdf"),
     click.option(
         "-s", "--sonify", is_flag=True, help="Also write each song with clicks on its beats."
     ),
@@ -229,9 +231,7 @@ _OPTIONS = (
         show_default=True,
         help="Folder of the songs with clicks.",
     ),
-    click.option(
-        "--sonif-format", type=click.Choice(["wav", "flac", "ogg", "opus", "mp3"]), default="wav"
-    ),
+    click.option("--sonif-format", type=SOUND_FORMAT, default="wav"),
     click.option(
         "--export",
         "exports",

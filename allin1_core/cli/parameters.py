@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from allin1_core.contracts.model import AUTO_MODEL
+from allin1_core.presentation.formats import PICTURES, SOUNDS
 
 if TYPE_CHECKING:
     from allin1_core.contracts.metre import TempoPrior
+
+
+#: Types of options that name a format, which is a suffix without its dot.
+PICTURE_FORMAT = click.Choice([suffix[1:] for suffix in PICTURES])
+SOUND_FORMAT = click.Choice([suffix[1:] for suffix in SOUNDS])
 
 
 class _Parameters(Protocol):

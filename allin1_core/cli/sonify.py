@@ -6,7 +6,12 @@ from pathlib import Path
 
 import click
 
-from allin1_core.cli.parameters import overwrite_option, result_files, results_argument
+from allin1_core.cli.parameters import (
+    SOUND_FORMAT,
+    overwrite_option,
+    result_files,
+    results_argument,
+)
 from allin1_core.cli.printing import say
 
 
@@ -24,7 +29,7 @@ from allin1_core.cli.printing import say
 @click.option(
     "--format",
     "suffix",
-    type=click.Choice(["wav", "flac", "ogg", "opus", "mp3"]),
+    type=SOUND_FORMAT,
     default="wav",
     show_default=True,
     help="Format of the audio files.",

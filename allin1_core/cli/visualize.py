@@ -6,7 +6,12 @@ from pathlib import Path
 
 import click
 
-from allin1_core.cli.parameters import overwrite_option, result_files, results_argument
+from allin1_core.cli.parameters import (
+    PICTURE_FORMAT,
+    overwrite_option,
+    result_files,
+    results_argument,
+)
 from allin1_core.cli.printing import say
 
 
@@ -24,7 +29,7 @@ from allin1_core.cli.printing import say
 @click.option(
     "--format",
     "suffix",
-    type=click.Choice(["pdf", "png", "svg"]),
+    type=PICTURE_FORMAT,
     default="pdf",
     show_default=True,
     help="Format of the pictures.",

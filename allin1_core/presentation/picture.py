@@ -13,18 +13,14 @@ from allin1_core.contracts.audio import STEMS
 from allin1_core.contracts.colours import colours_of
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
-from allin1_core.errors import AudioError, OutputError
-from allin1_core.installing import install_command
-from allin1_core.io.atomic import atomic_path
+from allin1_core.errors import AudioError
+from allin1_core.presentation.figures import check_picture, save_figure
 from allin1_core.presentation.source import mix_blocks, peaks_of, stem_peak_blocks, stems_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-#: Endings of file names that say which format is meant.
-FORMATS = (".pdf", ".png", ".svg")
 
 #: Seconds in a row of the picture, and the most rows; longer songs have longer rows.
 _ROW_S, _MOST_ROWS = 300.0, 12
@@ -40,24 +36,6 @@ _HEAD = 0.25
 
 #: Relative change of tempo from which on a curve is drawn.
 _STEADY = 0.04
-
-
-def check_picture(path: Path) -> None:
-    """Raise :class:`~allin1_core.errors.OutputError` unless a picture can be drawn under the name `path`."""
-    if path.suffix.lower() not in FORMATS:
-        raise OutputError(
-            f"A picture cannot be of the kind {path.suffix or '(no suffix)'}.",
-            remedy=f"Let its name end in {', '.join(FORMATS)}.",
-            path=path,
-        )
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise OutputError(
-            f"Matplotlib, which draws pictures, cannot be imported ({error}).",
-            remedy=f"Install it: {install_command('allin1-core', 'viz')}",
-            path=path,
-        ) from error
 
 
 def draw_result(result: AnalysisResult, name: str | None = None) -> Figure:
@@ -127,15 +105,9 @@ def write_picture(
     OutputError
         Matplotlib is missing, the suffix is another, or the file cannot be written.
     """
-    import warnings
-
     path = Path(path)
     check_picture(path)
-    figure = draw_result(result, name)
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # A title in a script that Matplotlib's font lacks is drawn as boxes, and no reason to stop.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)
+    save_figure(draw_result(result, name), path)
 
 
 def _length_s(result: AnalysisResult, peaks: NDArray[np.float32] | None) -> float:

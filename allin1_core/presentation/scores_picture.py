@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from allin1_core.io.atomic import atomic_path
-from allin1_core.presentation.picture import check_picture
+from allin1_core.presentation.figures import check_picture, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,6 +69,4 @@ def write_scores(scores: Mapping[str, Sequence[float]], path: str | PathLike[str
     """
     path = Path(path)
     check_picture(path)
-    figure = draw_scores(scores)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)
+    save_figure(draw_scores(scores), path)

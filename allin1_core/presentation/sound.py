@@ -15,6 +15,7 @@ from allin1_core.contracts.audio import SAMPLE_RATE
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.errors import OutputError
 from allin1_core.io.atomic import atomic_path
+from allin1_core.presentation.formats import SOUNDS
 from allin1_core.presentation.source import mix_blocks
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ _CLICK_S, _RISER_S, _DROP_S = 0.1, 4.0, 0.5
 
 #: Levels. A song at full scale with a click on top still fits.
 _SONG, _CLICK, _RISER = 0.6, 0.35, 0.05
-
-#: libsndfile's names of what a suffix stands for.
-FORMATS = {
-    ".wav": ("WAV", "PCM_16"),
-    ".flac": ("FLAC", "PCM_16"),
-    ".ogg": ("OGG", "VORBIS"),
-    ".opus": ("OGG", "OPUS"),
-    ".mp3": ("MP3", "MPEG_LAYER_III"),
-}
 
 #: A WAV's lengths have 32 bits.
 _MOST_WAV_BYTES = 2**32 - 2**16
@@ -114,10 +106,10 @@ def sonify(result: AnalysisResult, *, clicks_only: bool = False) -> tuple[NDArra
 
 def check_sound_path(path: Path) -> None:
     """Raise :class:`~allin1_core.errors.OutputError` unless sound can be written under the suffix of `path`."""
-    if path.suffix.lower() not in FORMATS:
+    if path.suffix.lower() not in SOUNDS:
         raise OutputError(
             f"Sound cannot be written as {path.suffix or '(no suffix)'}.",
-            remedy=f"Let the name end in {', '.join(FORMATS)}.",
+            remedy=f"Let the name end in {', '.join(SOUNDS)}.",
             path=path,
         )
 
@@ -148,7 +140,7 @@ def write_sonification(
 
     path = Path(path)
     check_sound_path(path)
-    kind, subtype = FORMATS[path.suffix.lower()]
+    kind, subtype = SOUNDS[path.suffix.lower()]
     if kind == "WAV" and _length_s(result) * SAMPLE_RATE * 4 > _MOST_WAV_BYTES:
         kind = "RF64"
     # Opus has no 44.1 kHz.

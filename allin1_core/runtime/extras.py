@@ -55,7 +55,7 @@ class Extras:
             If they cannot.
         """
         if self.viz_dir is not None:
-            from allin1_core.presentation.picture import check_picture
+            from allin1_core.presentation.figures import check_picture
 
             check_picture(self.viz_dir / f"x.{self.viz_format}")
         if self.sonif_dir is not None:

@@ -16,9 +16,10 @@ from typing import Any
 from allin1_core.contracts.result import AnalysisResult, StageRecord
 from allin1_core.errors import PLUGIN_FAILURES, OutputError, in_full
 from allin1_core.plugins.loading import Plugins
+from allin1_core.presentation.figures import check_picture
 from allin1_core.runtime.postprocessing import postprocess
 from allin1_core.runtime.timings import Timing, append_timing, timing_of
-from allin1_core.runtime.timings_picture import check_picture, draw_timings
+from allin1_core.runtime.timings_picture import draw_timings
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Observers:
         picture: Path | None = None,
     ) -> None:
         if picture is not None:
-            check_picture(picture)
+            check_picture(picture, "picture of timings")
         self._plugins = plugins
         self._timings_path = timings_path
         self._picture = picture

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from allin1_core.contracts.stages import STAGES
-from allin1_core.errors import OutputError
-from allin1_core.installing import install_command
-from allin1_core.io.atomic import atomic_path
+from allin1_core.presentation.figures import save_figure
 from allin1_core.runtime.timings import Timing
-
-#: Endings of file names that say which format is meant.
-FORMATS = (".pdf", ".png", ".svg")
 
 #: Colours that are told apart by everybody (Okabe and Ito); the CPU has the first.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999")
@@ -26,24 +20,6 @@ _NAMES = 60
 
 _LANE_INCHES = 0.18
 _MOST_INCHES = 40.0
-
-
-def check_picture(path: Path) -> None:
-    """Raise :class:`OutputError` unless a picture of that name can be drawn on this machine."""
-    if path.suffix.lower() not in FORMATS:
-        raise OutputError(
-            f"A picture of timings cannot be of the kind {path.suffix or '(no suffix)'}.",
-            remedy=f"Let its name end in {', '.join(FORMATS)}.",
-            path=path,
-        )
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise OutputError(
-            f"Matplotlib, which draws the timings, cannot be imported ({error}).",
-            remedy=f"Install it: {install_command('allin1-core', 'viz')}",
-            path=path,
-        ) from error
 
 
 def draw_timings(path: Path, timings: Sequence[Timing]) -> None:
@@ -100,10 +76,7 @@ def draw_timings(path: Path, timings: Sequence[Timing]) -> None:
     axes.set_xlabel("seconds from each track's start" if is_many else "seconds")
     axes.set_title(", ".join(dict.fromkeys(timing.model for timing in timings)), parse_math=False)
     axes.legend(title="device", loc="upper left", bbox_to_anchor=(1, 1))
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # A font without the signs of a track's name draws boxes for them; the picture is good all the same.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(temporary, format=path.suffix.lower().lstrip("."), dpi=100)
+    save_figure(figure, path, dpi=100)
 
 
 def _order(stage: str) -> tuple[int, str]:

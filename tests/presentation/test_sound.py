@@ -13,7 +13,8 @@ from allin1_core.contracts.sections import Segment
 from allin1_core.errors import AudioError, OutputError
 from allin1_core.io.audio import read_audio
 from allin1_core.presentation import source
-from allin1_core.presentation.sound import FORMATS, sonify, write_sonification
+from allin1_core.presentation.formats import SOUNDS
+from allin1_core.presentation.sound import sonify, write_sonification
 
 BEATS = [0.25, 0.763, 1.2789, 1.8, 2.3011]
 
@@ -43,7 +44,7 @@ def test_downbeats_sound_an_octave_above_beats(result: AnalysisResult) -> None:
         assert abs(int(np.abs(np.fft.rfft(click)).argmax()) * 10 - pitch) <= 20
 
 
-@pytest.mark.parametrize("suffix", sorted(FORMATS))
+@pytest.mark.parametrize("suffix", sorted(SOUNDS))
 def test_clicks_are_in_place_after_encoding(result: AnalysisResult, suffix: str) -> None:
     path = result.path.with_name(f"clicks{suffix}")
     write_sonification(replace(result, segments=[]), path, clicks_only=True)

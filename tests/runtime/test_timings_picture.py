@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from allin1_core.errors import InputError, OutputError
+from allin1_core.presentation.figures import check_picture
 from allin1_core.runtime.timings import Timing
-from allin1_core.runtime.timings_picture import LABELLED, check_picture, draw_timings
+from allin1_core.runtime.timings_picture import LABELLED, draw_timings
 from allin1_core.testing.signals import song_activations, song_logits
 
 
