@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 #: Not printable to Python, but they move nothing: the joiners of emoji and of several scripts.
 _HARMLESS = frozenset("\u200c\u200d")
 
@@ -30,6 +32,18 @@ def shown(text: object, *, keep: str = "") -> str:
     if plain.isprintable():
         return plain
     return "".join(c if c.isprintable() or c in keep else _escaped(c) for c in plain)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Ask for the one of `known` that is most like `word`, with a space behind; nothing where none is.
+
+    >>> did_you_mean("treads", ["parity", "threads"])
+    'Did you mean threads? '
+    """
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"Did you mean {near[0]}? " if near else ""
 
 
 def _escaped(character: str) -> str:

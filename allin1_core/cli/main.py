@@ -13,10 +13,9 @@ import itertools
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem, shell_complete
 
 from allin1_core.cli.printing import (
     own_process,
@@ -28,7 +27,10 @@ from allin1_core.cli.printing import (
 )
 from allin1_core.cli.signals import interrupting_signals
 from allin1_core.errors import Allin1Error
-from allin1_core.text import shown
+from allin1_core.text import did_you_mean, shown
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: Name of each command, the module that holds it as ``command``, and one line of help.
 COMMANDS = {
@@ -77,6 +79,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command or, as the default command takes it, the path of a file."""
+        from click.shell_completion import CompletionItem
+
         found = super().shell_complete(ctx, incomplete)
         return found or [CompletionItem(incomplete, type="file")]
 
@@ -112,11 +116,9 @@ def _wants_traceback(arguments: list[str]) -> bool:
 
 def _refuse_misspelling(word: str) -> None:
     """Stop at ``allin1 plugin``, which else would be taken for a song of that name."""
-    import difflib
-
-    near = difflib.get_close_matches(word, COMMANDS, 1)
-    if near and not os.path.splitext(word)[1] and not os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
-        raise click.UsageError(f"No command and no file is called {word}. Did you mean {near[0]}?")
+    meant = did_you_mean(word, COMMANDS).rstrip()
+    if meant and not os.path.splitext(word)[1] and not os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
+        raise click.UsageError(f"No command and no file is called {word}. {meant}")
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -190,6 +192,8 @@ def leave_problems_to_the_table(ctx: click.Context) -> None:
 def main() -> None:
     """Run the command line, and exit."""
     if instruction := os.environ.get(COMPLETION):
+        from click.shell_completion import shell_complete
+
         sys.exit(shell_complete(cli, {}, "allin1", COMPLETION, instruction))
     own_process()
     sys.exit(run(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from allin1_core.contracts.options import Option, OptionValue
 from allin1_core.errors import SettingsError
 from allin1_core.plugins.collecting import Offers
 from allin1_core.plugins.loading import Plugins
+from allin1_core.text import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +52,9 @@ def check_options(offers: Offers, plugins: Plugins, given: GivenOptions) -> Opti
             continue
         declared = declared_options(offers, plugin)
         if name not in declared:
-            near = difflib.get_close_matches(name, declared, 1)
-            meant = f"Did you mean {near[0]}? " if near else ""
             raise SettingsError(
                 f"Plugin {plugin} has no option {name}{by}.",
-                remedy=f"{meant}It has: {', '.join(declared) or 'none'}.",
+                remedy=f"{did_you_mean(name, declared)}It has: {', '.join(declared) or 'none'}.",
             )
         try:
             values.setdefault(plugin, {})[name] = declared[name].read(value)
@@ -77,10 +75,10 @@ def _refuse_plugin(plugin: str, plugins: Plugins, source: str) -> None:
     if not source:
         if record is not None:
             raise SettingsError(f"Options of a plugin that is not loaded: {record}")
-        near = difflib.get_close_matches(plugin, [r.name for r in plugins.records], 1)
         raise SettingsError(
             f"There is no plugin {plugin}, so it has no options.",
-            remedy=f"Did you mean {near[0]}?" if near else "See 'allin1 plugins'.",
+            remedy=did_you_mean(plugin, (r.name for r in plugins.records)).rstrip()
+            or "See 'allin1 plugins'.",
         )
     if record is None:
         log.warning("%s has options for plugin %s, which is not installed.", source, plugin)

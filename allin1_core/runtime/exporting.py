@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -16,6 +15,7 @@ from allin1_core.io.atomic import atomic_path, refuse_to_replace
 from allin1_core.io.audio import probe_audio
 from allin1_core.plugins.collecting import Offered, Offers
 from allin1_core.selection.probing import check_needs, load_target
+from allin1_core.text import did_you_mean
 
 
 def find_exporter(offers: Offers, name: str) -> Offered[Exporter]:
@@ -34,10 +34,9 @@ def find_exporter(offers: Offers, name: str) -> Offered[Exporter]:
         There is no exporter of that name, or what it needs is not installed.
     """
     if name not in offers.exporters:
-        near = difflib.get_close_matches(name, offers.exporters, 1)
         raise SelectionError(
             f"There is no export format called {name!r}.",
-            remedy=(f"Did you mean {near[0]}? " if near else "")
+            remedy=did_you_mean(name, offers.exporters)
             + "`allin1 export --list` lists the formats.",
         )
     offered = offers.exporters[name]

@@ -19,7 +19,6 @@ An argument stands above ``ALLIN1_BACKEND``, and that above the file. The file i
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from allin1_core.errors import SettingsError
 from allin1_core.io.documents import DocumentError, read_toml
 from allin1_core.paths import expanded
 from allin1_core.plugins.options import GivenOptions
+from allin1_core.text import did_you_mean
 
 #: Parities that a user can ask for by name.
 PARITIES = {"identical": IDENTICAL, "close": ANY_CLOSE, "lossy": LOSSY}
@@ -184,11 +184,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"Is not TOML: {error}.", path=path) from error
     for key, value in content.items():
         if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, 1)
-            meant = f"Did you mean {near[0]}? " if near else ""
             raise SettingsError(
                 f"There is no setting {key}.",
-                remedy=f"{meant}There are: {', '.join(_KEYS)}.",
+                remedy=f"{did_you_mean(key, _KEYS)}There are: {', '.join(_KEYS)}.",
                 path=path,
             )
         kind = _KEYS[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from allin1_core.selection.no_route import NoRouteError
 from allin1_core.selection.probing import Probes
 from allin1_core.selection.reachability import Candidates, refuse_unreachable
 from allin1_core.selection.routing import find_routes
+from allin1_core.text import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -102,12 +102,9 @@ def check_choices(
         for record in plugins.records:
             if record.name == name and record.status != "loaded":
                 raise SelectionError(f"{record}", remedy=f"It was asked for{by}." if by else None)
-        near = difflib.get_close_matches(name, names, 1)
-        remedy = f"There are: {', '.join(names) or 'none'}."
+        remedy = f"{did_you_mean(name, names)}There are: {', '.join(names) or 'none'}."
         if name in KNOWN_PLUGINS and not any(r.name == name for r in plugins.records):
             remedy = f"Install it: {install_command(KNOWN_PLUGINS[name])}"
-        elif near:
-            remedy = f"Did you mean {near[0]}? {remedy}"
         raise SelectionError(f"No backend of stage {stage} is called {name}{by}.", remedy=remedy)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-
 from allin1_core.contracts.model import ModelCard, WeightsFile
+from allin1_core.io.arrays import pack_arrays
 from allin1_core.markers import hookimpl
 from allin1_core.testing.weights import random_parameters
 
@@ -21,10 +19,7 @@ def write_random_model(folder: Path, *, seed: int = 0, members: int = 1) -> Mode
     """Write the files of a random model into `folder`, and return its card."""
     files = []
     for member in range(members):
-        buffer = io.BytesIO()
-        # The type of savez does not know that names may come as keywords.
-        np.savez(buffer, **random_parameters(seed + member))  # type: ignore[arg-type]
-        content = buffer.getvalue()
+        content = pack_arrays(random_parameters(seed + member))
         name = f"random-{seed + member}.npz"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

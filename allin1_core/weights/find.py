@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import TypeVar
 
 from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.errors import SelectionError
 from allin1_core.installing import install_command
+from allin1_core.text import did_you_mean
 
 #: Models that exist, and the distribution of the plugin that brings each, for messages.
 KNOWN_MODELS = {"madmom-rnn": "allin1-madmom"}
@@ -42,9 +42,7 @@ def find_card(name: str, cards: Iterable[Card]) -> Card:
             f"The model {name!r} comes with {KNOWN_MODELS[name]}, which is not loaded.",
             remedy=f"Install it: {install_command(KNOWN_MODELS[name])}. Or see 'allin1 plugins' for what became of it.",
         )
-    close = difflib.get_close_matches(name, known, n=1)
-    meant = f"Did you mean {close[0]}? " if close else ""
     raise SelectionError(
         f"There is no model called {name!r}.",
-        remedy=f"{meant}There are: {', '.join(known) or 'none'}.",
+        remedy=f"{did_you_mean(name, known)}There are: {', '.join(known) or 'none'}.",
     )
