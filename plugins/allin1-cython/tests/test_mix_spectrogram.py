@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from allin1_backend_cython._isa import instruction_sets
 from allin1_backend_cython._spectrogram import Transform
+from allin1_backend_cython.frame_transform import FRAMES_PER_PART
 from allin1_backend_cython.mix_spectrogram import MixSpectrogram, create
-from allin1_backend_cython.spectrogram import FRAMES_PER_PART
 from allin1_backend_cython.spectrogram_tables import tables
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -6,15 +6,14 @@ threads nor blocks of a song change a bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
-from allin1_backend_cython._spectrogram import Transform
-from allin1_backend_cython.running import instruction_set, thread_count
-from allin1_backend_cython.spectrogram import FRAMES_PER_PART, PARTS_PER_REPORT
-from allin1_backend_cython.spectrogram_tables import tables
+from allin1_backend_cython.frame_transform import (
+    FRAMES_PER_PART,
+    PARTS_PER_REPORT,
+    FrameTransform,
+    in_rows,
+)
 from allin1_core.contracts.audio import Mix
 from allin1_core.contracts.spectrogram import BANDS, VIEWS, LogSpectrogram, frame_count
 from allin1_core.contracts.stages import Setup, Task
@@ -25,32 +24,12 @@ def create(setup: Setup) -> MixSpectrogram:
     return MixSpectrogram(setup.threads)
 
 
-class MixSpectrogram:
-    """Transforms one song after the other. Calls from several threads do not disturb each other.
-
-    Parameters
-    ----------
-    threads
-        Threads to share the frames out to; None for as many as there are processors.
-    instructions
-        Name of an instruction set; None for the fastest that the processor has.
-
-    Raises
-    ------
-    allin1_core.errors.BackendError
-        The processor does not have that instruction set.
-    """
-
-    def __init__(self, threads: int | None = None, *, instructions: str | None = None) -> None:
-        self._transform = Transform(tables(), instruction_set(instructions))
-        threads = thread_count(threads)
-        self._pool = ThreadPoolExecutor(threads, "allin1-spectrogram") if threads > 1 else None
+class MixSpectrogram(FrameTransform):
+    """Of a mix; parameters and errors are those of :class:`FrameTransform`."""
 
     def __call__(self, mix: Mix, task: Task, /) -> LogSpectrogram:
         """Transform `mix`."""
-        samples = np.asarray(mix.samples, np.float32)
-        if samples.strides[-1] != samples.itemsize:
-            samples = np.ascontiguousarray(samples)
+        samples = in_rows(mix.samples)
         total = frame_count(samples.shape[-1])
         frames = np.empty((len(VIEWS), total, BANDS), np.float32)
         mid, side, percussive, harmonic = frames
@@ -77,12 +56,3 @@ class MixSpectrogram:
         self._each(finish, parts)
         task.progress(1.0)
         return LogSpectrogram(frames)
-
-    def _each(self, function: Callable[[slice], None], parts: Sequence[slice]) -> None:
-        for _ in self._pool.map(function, parts) if self._pool else map(function, parts):
-            pass
-
-    def close(self) -> None:
-        """Give the threads back."""
-        if self._pool is not None:
-            self._pool.shutdown()
