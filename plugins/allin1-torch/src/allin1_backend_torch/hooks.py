@@ -15,7 +15,7 @@ from allin1_core.markers import hookimpl
 from allin1_backend_torch.demucs_catalogue import NAMES, separators
 
 if TYPE_CHECKING:
-    from allin1_core.contracts.model import SeparatorCard
+    from allin1_core.contracts.model import SeparatorCard, Takes
     from allin1_core.contracts.stages import (
         Demix,
         Functional,
@@ -114,53 +114,42 @@ def allin1_separators() -> Iterable[SeparatorCard]:
 def allin1_spectrogram() -> Iterable[Backend[Spectrogram | MixSpectrogram]]:
     """Stems to spectrogram, and mix to spectrogram."""
     for device in _DEVICES:
-        space = Space("torch", device)
-        yield Backend(
-            name=f"torch-{device}",
-            stage="spectrogram",
-            target=f"{_PACKAGE}.spectrogram:create",
-            summary="PyTorch, in single precision"
-            if device == "mps"
-            else "PyTorch, in double precision",
-            consumes=space,
-            produces=space,
-            needs=_NEEDS,
-            probe=f"{_PACKAGE}.devices:probe_{device}",
-            parity=close(2e-5 if device == "mps" else 1e-6),
-            speed=_speed("spectrogram", device),
-        )
+        yield _spectrogram(device, "", "spectrogram:create", 2e-5 if device == "mps" else 1e-6)
     for device in ("cpu", "cuda"):
-        space = Space("torch", device)
-        yield Backend(
-            name=f"torch-{device}-float32",
-            stage="spectrogram",
-            target=f"{_PACKAGE}.spectrogram:create_float32",
-            summary="PyTorch, in single precision",
-            consumes=space,
-            produces=space,
-            needs=_NEEDS,
-            probe=f"{_PACKAGE}.devices:probe_{device}",
-            parity=close(2e-5),
-            speed=_speed("spectrogram-float32", device),
-            opt_in=True,
+        yield _spectrogram(
+            device, "-float32", "spectrogram:create_float32", 2e-5, is_double=False, opt_in=True
         )
     for device in _DEVICES:
-        space = Space("torch", device)
-        yield Backend(
-            name=f"torch-{device}-mix",
-            stage="spectrogram",
-            target=f"{_PACKAGE}.mix_spectrogram:create",
-            summary="PyTorch, in single precision"
-            if device == "mps"
-            else "PyTorch, in double precision",
-            consumes=space,
-            produces=space,
-            needs=_NEEDS,
-            probe=f"{_PACKAGE}.devices:probe_{device}",
-            parity=close(1e-4 if device == "mps" else 1e-6),
-            speed=_speed("spectrogram-mix", device),
-            takes="mix",
-        )
+        parity = 1e-4 if device == "mps" else 1e-6
+        yield _spectrogram(device, "-mix", "mix_spectrogram:create", parity, takes="mix")
+
+
+def _spectrogram(
+    device: str,
+    suffix: str,
+    factory: str,
+    parity: float,
+    *,
+    is_double: bool = True,
+    takes: Takes = "stems",
+    opt_in: bool = False,
+) -> Backend[Spectrogram | MixSpectrogram]:
+    space = Space("torch", device)
+    precision = "double" if is_double and device != "mps" else "single"
+    return Backend(
+        name=f"torch-{device}{suffix}",
+        stage="spectrogram",
+        target=f"{_PACKAGE}.{factory}",
+        summary=f"PyTorch, in {precision} precision",
+        consumes=space,
+        produces=space,
+        needs=_NEEDS,
+        probe=f"{_PACKAGE}.devices:probe_{device}",
+        parity=close(parity),
+        speed=_speed(f"spectrogram{suffix}", device),
+        opt_in=opt_in,
+        takes=takes,
+    )
 
 
 @hookimpl
