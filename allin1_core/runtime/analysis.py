@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.metre import Metre
@@ -157,6 +157,11 @@ class Analysis:
         """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
         self._earlier = earlier
 
+    @property
+    def adds_to_earlier(self) -> bool:
+        """Whether the result of an earlier run has the same audio, model and options, and lacks something."""
+        return self._earlier is not None
+
     def read(self) -> None:
         """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
 
@@ -241,14 +246,14 @@ class Analysis:
 
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
-        source, warnings = run.input, [*run.warnings]
+        source, warnings = self._named(run.input), [*run.warnings]
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
             source = {**self._cached.input, "cached": "logits"}
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
-            self._engine.cache.keep(identity, logits, run.input, run.warnings)
+            self._engine.cache.keep(identity, logits, source, run.warnings)
         parameters = self._keeping.parameters
         if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
@@ -301,6 +306,16 @@ class Analysis:
                 model_reason=str(self._start.choice),
             ),
         )
+
+    def _named(self, source: dict[str, Any]) -> dict[str, Any]:
+        """What went in, with the song's own name in the place of a file for the time being."""
+        file, called = str(self.track.source), self.track.called
+        if called is None or "files" not in source:
+            return source
+        files = [
+            {**f, "path": str(called)} if f.get("path") == file else f for f in source["files"]
+        ]
+        return {**source, "files": files}
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
