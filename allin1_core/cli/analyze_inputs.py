@@ -48,7 +48,7 @@ def received(songs: list[Path | Url], errors: list[InputError]) -> Iterator[Path
     with ExitStack() as stack:
         file: Path | None = None
         try:
-            if sys.stdin is None or sys.stdin.isatty():
+            if sys.stdin is None or sys.stdin.buffer.isatty():
                 raise InputError(
                     "No audio comes there.", remedy="Send it: cat song.mp3 | allin1 -", path=STDIN
                 )

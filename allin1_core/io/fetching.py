@@ -106,7 +106,11 @@ def list_songs(
         files, path = _open(url)
         if is_pattern:
             matches = files.glob(path, detail=True)
-            return [name for name, about in matches.items() if about.get("type") != "directory"]
+            return [
+                name
+                for name, about in matches.items()
+                if about.get("type") != "directory" and not _is_hidden(name)
+            ]
         if not is_folder and not files.isdir(path):
             return None
         root = files._strip_protocol(path).rstrip("/")
@@ -127,6 +131,10 @@ def list_songs(
     return [
         Url((name if "://" in name else f"{scheme}://{name}") + chained) for name in sorted(found)
     ]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.rsplit("/", 1)[-1].startswith(".")
 
 
 def _download(url: Url, file: Path, limit: int, is_wanted: Callable[[], bool]) -> None:

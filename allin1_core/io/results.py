@@ -194,7 +194,8 @@ def check_destination(
     else:
         if _is_same_place(earlier, source):
             return
-        reason = f"holds the result of another input, {shown(earlier)}"
+        which = f", {shown(earlier)}" if str(earlier) != str(source) else ""
+        reason = f"holds the result of another input{which}"
     raise OutputError(
         f"{reason}, and that of {shown(source)} would take its place.",
         remedy="Choose another output folder (-o) or name (--name), or allow overwriting (--overwrite).",
