@@ -113,7 +113,10 @@ def renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
         ) from error
     if len(set(names)) < len({track.name for track in tracks}):
         raise click.BadParameter("several songs would have one name", param_hint="--name")
-    return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]
+    return [
+        replace(track, name=name, model=model or None)
+        for track, name, model in zip(tracks, names, models, strict=True)
+    ]
 
 
 def tracks_of(

@@ -19,8 +19,10 @@ from allin1_core.contracts.result import (
     SegmentConfidence,
 )
 from allin1_core.contracts.sections import Sections
-from allin1_core.errors import InputError
+from allin1_core.errors import InputError, SelectionError
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.io.mix import MixFile
+from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.identity import Source, identity_of, source_of
@@ -168,34 +170,60 @@ class Analysis:
         Stems that an earlier run kept are used where they are what this one would make.
         """
         with self._reporting_failure():
-            start, engine, identity = (
-                self._start,
-                self._engine,
-                self.identities[0],
-            )  # before reading
-            self._wanted()  # which the model may not find
-            self._pipeline = Pipeline(engine)
-            if self._may_use_cache():
-                self._cached = engine.cache.find(identity)
-            if self._cached is not None:
-                self._pipeline.read(self._cached.logits)
-                return
-            if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-                length = start.start.duration_s
-                start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
-                self._keep = start.kept
-            self._pipeline.read(start.start)
+            self._read(Pipeline(self._engine))
+
+    def _read(self, pipeline: Pipeline) -> None:
+        start, engine, identity = self._start, self._engine, self.identities[0]  # before reading
+        self._wanted()  # which the model may not find
+        self._pipeline, self._keep = pipeline, None
+        if self._may_use_cache():
+            self._cached = engine.cache.find(identity)
+        if self._cached is not None:
+            self._pipeline.read(self._cached.logits)
+            return
+        if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
+            length = start.start.duration_s
+            start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
+            self._keep = start.kept
+        self._pipeline.read(start.start)
 
     def begin(self) -> None:
-        """Run the stages, up to what may be left for :meth:`finish`."""
+        """Run the stages, up to what may be left for :meth:`finish`.
+
+        Where the last backend that could run a model that was not named has failed, this begins anew with the other.
+        """
         with self._reporting_failure():
-            self._pipeline.begin(
-                self._wanted(),
-                progress=self._progress,
-                track=self.track.name,
-                keep=self._keep,
-                songs=self._songs,
-            )
+            try:
+                self._begin()
+            except SelectionError as error:
+                if not self._take_other_model(error):
+                    raise
+                self._begin()
+
+    def _begin(self) -> None:
+        self._pipeline.begin(
+            self._wanted(),
+            progress=self._progress,
+            track=self.track.name,
+            keep=self._keep,
+            songs=self._songs,
+        )
+
+    def _take_other_model(self, error: SelectionError) -> bool:
+        """Read the song for the other model, if there is one that may take over; what a result has stays of its model."""
+        if self.track.model is not None or self._earlier is not None:
+            return False
+        start: StemFiles | MixFile = self._start.start
+        if self._start.is_kept:
+            start = MixFile(self.track.source)
+        only = self._options.get("only")
+        outputs = None if only is None else (only,)
+        choice = self._models.instead(self._start.choice, error, type(start), outputs)
+        if choice is None:
+            return False
+        self._begun = TrackStart(choice, start)
+        self._read(Pipeline(choice.engine, self._pipeline.fallbacks))
+        return True
 
     @property
     def is_paused(self) -> bool:

@@ -33,6 +33,8 @@ class Track:
         What stands in the result instead of `source`, where that is a file for the time being; None for `source`.
     remote
         Where the song is yet to be fetched from; `source` is no file then.
+    model
+        The model that `name` tells of, so that no other takes its place; None where it tells of none.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Track:
     stems_dir: Path | None = None
     called: Path | Url | None = None
     remote: Url | None = None
+    model: str | None = None
 
     @property
     def path(self) -> Path | Url:

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -48,11 +49,9 @@ class Server(BaseHTTPRequestHandler):
         elif self.path == "/endless.mp3":
             self.send_response(200)
             self.end_headers()
-            while Server.is_open:
-                try:
+            with suppress(OSError):
+                while Server.is_open:
                     self.wfile.write(bytes(1 << 20))
-                except OSError:
-                    return
         elif self.path == "/silent.mp3":
             while Server.is_open:
                 time.sleep(0.02)
@@ -64,8 +63,6 @@ class Server(BaseHTTPRequestHandler):
             self.wfile.write(links.encode())
         else:
             self.send_error(403 if "secret" in self.path else 404)
-
-    do_HEAD = do_GET
 
     def log_message(self, *_: object) -> None:
         pass
@@ -151,7 +148,8 @@ def test_a_disk_that_is_full_is_told_of(memory, temporary, monkeypatch):
         pass
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     if Path("/dev/full").exists():
-        monkeypatch.setattr(Path, "open", lambda self, mode: open("/dev/full", "wb", 0))  # noqa: PTH123
+        full = Path("/dev/full").open
+        monkeypatch.setattr(Path, "open", lambda self, mode: full("wb", 0))
         with pytest.raises(InputError, match="No space left"), fetched(Url("memory://song.wav")):
             pass
 
