@@ -116,6 +116,7 @@ def command(
                 progress=progress,
             )
             for outcome in outcomes:
+                progress.next_is_given()
                 reporter.add(outcome)
                 for failure in extras.make(outcome):
                     reporter.add_error(failure, outcome.track)
