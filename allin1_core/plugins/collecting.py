@@ -14,7 +14,7 @@ from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.contracts.rules import find_fault, show
 from allin1_core.contracts.space import Bridge
-from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Stage
+from allin1_core.contracts.stages import BOTH_BRANCHES, GIVES, STAGES, TAKES, Stage, covers_both
 from allin1_core.errors import PLUGIN_FAILURES, PluginError, in_full
 from allin1_core.plugins.loading import BUILT_IN, Plugins
 from allin1_core.plugins.record import PluginRecord, Problem
@@ -180,6 +180,11 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
         return f"Backend {backend.name} spans {stages}, which does not begin at {stage}."
     if backend.takes == "mix" and stage != "spectrogram":
         return f"Backend {backend.name} takes the mix in place of stems, but begins at {stage}."
+    if covers_both(stages):
+        if stages == BOTH_BRANCHES or stages[-4] == "nn":
+            stages = stages[:-3]  # both branches begin at the logits
+        else:
+            return f"Backend {backend.name} spans {stages}, which lacks the stage nn."
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
             return f"Backend {backend.name} spans {one} and {following}, which do not follow."

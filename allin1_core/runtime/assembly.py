@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.model import AUTO_MODEL, ModelCard
 from allin1_core.contracts.parity import Parity
@@ -107,8 +108,12 @@ class Assembly:
         """Make the engine of a model, which may download what is missing of its weights or not."""
         metre = card.complete(self._metre).validate()
         wishes = self._wishes
+        features: list[tuple[Stage, str]] = []
         if metre.has_tempo_prior:
-            wishes = replace(wishes, features=(("metrical_dbn", "tempo_prior"),))
+            features.append(("metrical_dbn", "tempo_prior"))
+        if card.labels != HARMONIX_LABELS:
+            features.append(("functional", "labels"))
+        wishes = replace(wishes, features=tuple(features))
         offers, devices = self._offers, self._devices
         parameters: dict[str, Any] = {
             "metre": metre,
