@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from allin1_core.contracts.audio_loader import AudioLoader
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.command import Command
 from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.contracts.rules import find_fault, show
@@ -22,7 +24,7 @@ from allin1_core.plugins.record import PluginRecord, Problem
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter)
+R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter, AudioLoader, Command)
 
 #: Names of the core's own records, which no other plugin can use: ``reference`` is what all others are measured by.
 CORE_NAME = "reference"
@@ -53,6 +55,8 @@ class Offers:
         What was left out, and why.
     exporters
         By name.
+    loaders
+        By plugin, those that are asked before the core's readers first.
     """
 
     backends: tuple[Offered[Backend[Any]], ...]
@@ -61,6 +65,7 @@ class Offers:
     separators: dict[str, Offered[SeparatorCard]]
     problems: tuple[Problem, ...]
     exporters: dict[str, Offered[Exporter]]
+    loaders: tuple[Offered[AudioLoader], ...] = ()
 
     @property
     def bridges(self) -> tuple[Bridge, ...]:
@@ -106,23 +111,23 @@ def collect_offers(plugins: Plugins) -> Offers:
         def check(backend: Backend[Any], stage: Stage = stage) -> str | None:
             return _wrong_with_backend(backend, stage)
 
-        collected = _collect(plugins, hook, Backend, check, problems)
-        backends += _tell_apart(_without_repeated(collected, hook, problems))
+        collected = collect_records(plugins, hook, Backend, check, problems)
+        backends += _tell_apart(without_repeated(collected, hook, problems))
     backends = _without_contradicting_options(backends, problems)
-    bridges = _collect(plugins, "allin1_bridges", Bridge, _no_check, problems)
+    bridges = collect_records(plugins, "allin1_bridges", Bridge, _no_check, problems)
     hook = "allin1_models"
-    cards = _collect(plugins, hook, ModelCard, _no_check, problems)
-    models = _tell_apart(_without_repeated(cards, hook, problems))
+    cards = collect_records(plugins, hook, ModelCard, _no_check, problems)
+    models = _tell_apart(without_repeated(cards, hook, problems))
     hook = "allin1_separators"
-    separator_cards = _collect(plugins, hook, SeparatorCard, _no_check, problems)
-    separators = _tell_apart(_without_repeated(separator_cards, hook, problems))
+    separator_cards = collect_records(plugins, hook, SeparatorCard, _no_check, problems)
+    separators = _tell_apart(without_repeated(separator_cards, hook, problems))
     hook = "allin1_exporters"
-    formats = _collect(plugins, hook, Exporter, _no_check, problems)
-    exporters = _tell_apart(_without_repeated(formats, hook, problems))
-    for problem in problems:
-        if plugins.strict:
-            raise PluginError(f"{problem}", remedy="(Strict mode makes this an error.)")
-        log.warning("%s", problem)
+    formats = collect_records(plugins, hook, Exporter, _no_check, problems)
+    exporters = _tell_apart(without_repeated(formats, hook, problems))
+    hook = "allin1_audio_loaders"
+    readers = collect_records(plugins, hook, AudioLoader, _wrong_with_loader, problems)
+    loaders = _tell_apart(without_repeated(readers, hook, problems))
+    tell_of(problems, plugins)
     return Offers(
         tuple(backends),
         tuple(bridges),
@@ -130,10 +135,72 @@ def collect_offers(plugins: Plugins) -> Offers:
         {offered.item.name: offered for offered in separators},
         tuple(problems),
         {offered.item.name: offered for offered in exporters},
+        tuple(sorted(loaders, key=lambda offered: not offered.item.before_core)),
     )
 
 
-def _collect(
+def collect_commands(
+    plugins: Plugins, taken: Collection[str]
+) -> tuple[dict[str, Offered[Command]], tuple[Problem, ...]]:
+    """Ask every plugin for its commands.
+
+    Parameters
+    ----------
+    plugins
+        The plugins.
+    taken
+        Names of the core's own commands.
+
+    Returns
+    -------
+    commands
+        By name. None has a name that another plugin, or the core, uses too: which one came first depends on what
+        happens to be installed.
+    problems
+        What was left out, and why.
+    """
+    problems: list[Problem] = []
+    hook = "allin1_commands"
+    collected = collect_records(plugins, hook, Command, _no_check, problems)
+    collected = without_repeated(collected, hook, problems)
+    owners: dict[str, list[str]] = defaultdict(list)
+    for offered in collected:
+        owners[offered.item.name].append(offered.plugin.name)
+    commands = {}
+    for offered in collected:
+        name, plugin = offered.item.name, offered.plugin.name
+        if name in taken:
+            reason = (
+                f"Command {name}: allin1 has a command of this name. Ask its author to rename it."
+            )
+            problems.append(Problem(plugin, hook, reason))
+        elif len(owners[name]) > 1:
+            others = " and ".join(other for other in owners[name] if other != plugin)
+            reason = (
+                f"Command {name}: plugin {others} has one of this name too, so neither can be used."
+                f" Leave one out: allin1 --block {plugin} {name}"
+            )
+            problems.append(Problem(plugin, hook, reason))
+        else:
+            commands[name] = offered
+    return commands, tuple(problems)
+
+
+def tell_of(problems: Iterable[Problem], plugins: Plugins) -> None:
+    """Log problems.
+
+    Raises
+    ------
+    PluginError
+        When `plugins` are strict, for the first.
+    """
+    for problem in problems:
+        if plugins.strict:
+            raise PluginError(f"{problem}", remedy="(Strict mode makes this an error.)")
+        log.warning("%s", problem)
+
+
+def collect_records(
     plugins: Plugins,
     hook: str,
     kind: type[T],
@@ -197,6 +264,12 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
     return None
 
 
+def _wrong_with_loader(loader: AudioLoader) -> str | None:
+    if not loader.suffixes and loader.probe is None:
+        return f"AudioLoader {loader.name} has neither suffixes nor a probe; wanted one of them."
+    return None
+
+
 def _without_contradicting_options(
     backends: list[Offered[Backend[Any]]], problems: list[Problem]
 ) -> list[Offered[Backend[Any]]]:
@@ -218,7 +291,7 @@ def _without_contradicting_options(
     return kept
 
 
-def _without_repeated(
+def without_repeated(
     collected: list[Offered[R]], hook: str, problems: list[Problem]
 ) -> list[Offered[R]]:
     """Leave out what a plugin offers again under the same name, and what has a name of the core's."""

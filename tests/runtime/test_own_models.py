@@ -19,8 +19,8 @@ from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.model import ModelCard, WeightsFile
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.sections import Sections, Segment
-from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.spectrogram import frame_count
+from allin1_core.contracts.speed import Speed
 from allin1_core.errors import ContractError, SelectionError
 from allin1_core.io.results import load_result, save_result
 from allin1_core.plugins.collecting import collect_offers
