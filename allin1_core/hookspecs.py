@@ -17,6 +17,7 @@ from allin1_core.markers import hookspec
 
 if TYPE_CHECKING:
     from allin1_core.contracts.backend import Backend
+    from allin1_core.contracts.executor import Executor
     from allin1_core.contracts.export import Exporter
     from allin1_core.contracts.model import ModelCard, SeparatorCard
     from allin1_core.contracts.result import AnalysisResult, StageRecord
@@ -331,6 +332,28 @@ class ExportSpecs:
         raise AssertionError("a specification is never called")
 
 
+class ExecutionSpecs:
+    """How a batch is run."""
+
+    @hookspec
+    def allin1_executors(self) -> Iterable[Executor]:
+        """Executors that this plugin brings: who runs a batch of songs.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.executor import Executor
+        >>> @hookimpl
+        ... def allin1_executors():
+        ...     yield Executor(
+        ...         name="mine",
+        ...         summary="The machines of my laboratory",
+        ...         target="my_package.execution:create",
+        ...     )
+        >>> [executor.name for executor in allin1_executors()]
+        ['mine']
+        """
+        raise AssertionError("a specification is never called")
+
+
 #: Every class of specifications, for the plugin manager and for the reference documentation.
 SPECS: tuple[type, ...] = (
     StageSpecs,
@@ -339,4 +362,5 @@ SPECS: tuple[type, ...] = (
     ResultSpecs,
     RunSpecs,
     ExportSpecs,
+    ExecutionSpecs,
 )
