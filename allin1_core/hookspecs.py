@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from allin1_core.contracts.audio_loader import AudioLoader
     from allin1_core.contracts.backend import Backend
     from allin1_core.contracts.command import Command
+    from allin1_core.contracts.executor import Executor
     from allin1_core.contracts.export import Exporter
     from allin1_core.contracts.found_stems import FoundStems
     from allin1_core.contracts.model import ModelCard, SeparatorCard
@@ -423,6 +424,28 @@ class CommandSpecs:
         raise AssertionError("a specification is never called")
 
 
+class ExecutionSpecs:
+    """How a batch is run."""
+
+    @hookspec
+    def allin1_executors(self) -> Iterable[Executor]:
+        """Executors that this plugin brings: who runs a batch of songs.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.executor import Executor
+        >>> @hookimpl
+        ... def allin1_executors():
+        ...     yield Executor(
+        ...         name="mine",
+        ...         summary="The machines of my laboratory",
+        ...         target="my_package.execution:create",
+        ...     )
+        >>> [executor.name for executor in allin1_executors()]
+        ['mine']
+        """
+        raise AssertionError("a specification is never called")
+
+
 #: Every class of specifications, for the plugin manager and for the reference documentation.
 SPECS: tuple[type, ...] = (
     StageSpecs,
@@ -433,4 +456,5 @@ SPECS: tuple[type, ...] = (
     RunSpecs,
     ExportSpecs,
     CommandSpecs,
+    ExecutionSpecs,
 )
