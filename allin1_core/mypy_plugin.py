@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from allin1_core.text import did_you_mean
 
 if TYPE_CHECKING:
-    from mypy.nodes import FuncDef, ImportBase, MypyFile, TypeInfo
+    from mypy.nodes import FuncDef, ImportBase, MypyFile
     from mypy.plugin import MethodContext, Plugin
     from mypy.types import CallableType, Type
 
@@ -45,7 +45,7 @@ def plugin(version: str) -> type[Plugin]:
         if not isinstance(found, CallableType) or not isinstance(found.definition, FuncDef):
             return
         function = found.definition
-        specs = _hooks_of(context.api.modules[_SPECS], TypeInfo)  # type: ignore[attr-defined]
+        specs = _hooks_of(context.api.modules[_SPECS])  # type: ignore[attr-defined]
 
         def fail(message: str) -> None:
             context.api.fail(message, function, code=code)
@@ -120,15 +120,19 @@ def _imports_marker(statement: ImportBase) -> bool:
     )
 
 
-def _hooks_of(module: MypyFile, kind: type[TypeInfo]) -> dict[str, CallableType]:
+def _hooks_of(module: MypyFile) -> dict[str, CallableType]:
     """Types of the hooks by name, as the classes of specifications declare them."""
+    from mypy.nodes import Decorator, TypeInfo
+    from mypy.types import CallableType
+
     hooks: dict[str, CallableType] = {}
     for symbol in module.names.values():
-        if isinstance(symbol.node, kind):
-            for name, member in symbol.node.names.items():
-                function = getattr(member.node, "func", member.node)
-                if name.startswith("allin1_"):
-                    hooks[name] = function.type
+        members = symbol.node.names if isinstance(symbol.node, TypeInfo) else {}
+        for name, member in members.items():
+            if name.startswith("allin1_") and isinstance(member.node, Decorator):
+                kind = member.node.func.type
+                assert isinstance(kind, CallableType)
+                hooks[name] = kind
     return hooks
 
 
