@@ -237,6 +237,14 @@ def load_plugins(ctx: click.Context) -> Any:
     return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
 
+def read_audio_with(plugins: Any) -> None:
+    """Let audio be read by the loaders of `plugins` too."""
+    from allin1_core.plugins.collecting import collect_loaders
+    from allin1_core.runtime.audio_loaders import use_audio_loaders
+
+    use_audio_loaders(collect_loaders(plugins, []))
+
+
 def leave_problems_to_the_table(ctx: click.Context) -> None:
     """Log no problems of plugins, for a command that prints them; their tracebacks still where asked for."""
     if not (ctx.find_root().obj or {}).get("traceback"):
