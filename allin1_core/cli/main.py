@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -248,7 +249,9 @@ def read_audio_with(plugins: Any) -> None:
 def leave_problems_to_the_table(ctx: click.Context) -> None:
     """Log no problems of plugins, for a command that prints them; their tracebacks still where asked for."""
     if not (ctx.find_root().obj or {}).get("traceback"):
-        logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+        log = logging.getLogger("allin1_core.plugins")
+        ctx.find_root().call_on_close(partial(log.setLevel, log.level))
+        log.setLevel(logging.ERROR)
 
 
 def main() -> None:

@@ -70,12 +70,20 @@ def command(ctx: click.Context, as_json: bool, verbose: bool) -> None:
             own = [o.item for o in offers.backends if o.plugin is record]
             names = ", ".join(f"{'+'.join(b.stages)}={b.name}" for b in own)
             models = ", ".join(o.item.name for o in offers.models.values() if o.plugin is record)
+            executors = ", ".join(
+                o.item.name for o in offers.executors.values() if o.plugin is record
+            )
             options = [
                 f"option {record.name}.{o.name} ({o.type.__name__}, {o.value}): {o.help}"
                 for o in declared_options(offers, record.name).values()
             ]
             added = ", ".join(name for name, o in commands.items() if o.plugin is record)
-            lines = [names, models and f"models: {models}", added and f"commands: {added}"]
+            lines = [
+                names,
+                models and f"models: {models}",
+                executors and f"executors: {executors}",
+                added and f"commands: {added}",
+            ]
             for line in ([] if verbose else lines) + options:
                 if line:
                     say(f"{'':<14} {line}")

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from allin1_core.contracts.audio_loader import AudioLoader
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.command import Command
+from allin1_core.contracts.executor import Executor
 from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.contracts.rules import find_fault, show
@@ -24,7 +25,9 @@ from allin1_core.plugins.record import PluginRecord, Problem
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter, AudioLoader, Command)
+R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter, Executor, AudioLoader, Command)
+#: Records that declare options.
+D = TypeVar("D", Backend[Any], Executor)
 
 #: Names of the core's own records, which no other plugin can use: ``reference`` is what all others are measured by.
 CORE_NAME = "reference"
@@ -53,7 +56,7 @@ class Offers:
         By plugin.
     problems
         What was left out, and why.
-    exporters
+    exporters, executors
         By name.
     loaders
         By plugin, those that are asked before the core's readers first.
@@ -65,6 +68,7 @@ class Offers:
     separators: dict[str, Offered[SeparatorCard]]
     problems: tuple[Problem, ...]
     exporters: dict[str, Offered[Exporter]]
+    executors: dict[str, Offered[Executor]]
     loaders: tuple[Offered[AudioLoader], ...] = ()
 
     @property
@@ -113,7 +117,8 @@ def collect_offers(plugins: Plugins) -> Offers:
 
         collected = collect_records(plugins, hook, Backend, check, problems)
         backends += _tell_apart(without_repeated(collected, hook, problems))
-    backends = _without_contradicting_options(backends, problems)
+    option_types: dict[tuple[str, str], type[Any]] = {}
+    backends = _without_contradicting_options(backends, option_types, problems)
     bridges = collect_records(plugins, "allin1_bridges", Bridge, _no_check, problems)
     hook = "allin1_models"
     cards = collect_records(plugins, hook, ModelCard, _no_check, problems)
@@ -124,6 +129,10 @@ def collect_offers(plugins: Plugins) -> Offers:
     hook = "allin1_exporters"
     formats = collect_records(plugins, hook, Exporter, _no_check, problems)
     exporters = _tell_apart(without_repeated(formats, hook, problems))
+    hook = "allin1_executors"
+    runners = collect_records(plugins, hook, Executor, _wrong_with_options, problems)
+    runners = _without_contradicting_options(runners, option_types, problems)
+    executors = _tell_apart(without_repeated(runners, hook, problems))
     loaders = collect_loaders(plugins, problems)
     tell_of(problems, plugins)
     return Offers(
@@ -133,6 +142,7 @@ def collect_offers(plugins: Plugins) -> Offers:
         {offered.item.name: offered for offered in separators},
         tuple(problems),
         {offered.item.name: offered for offered in exporters},
+        {offered.item.name: offered for offered in executors},
         loaders,
     )
 
@@ -261,9 +271,13 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
             return f"Backend {backend.name} spans {one} and {following}, which do not follow."
-    for index, option in enumerate(backend.options):
-        where = f"Backend {backend.name}: options[{index}]"
-        if option.name in (other.name for other in backend.options[:index]):
+    return _wrong_with_options(backend)
+
+
+def _wrong_with_options(record: Backend[Any] | Executor) -> str | None:
+    for index, option in enumerate(record.options):
+        where = f"{type(record).__name__} {record.name}: options[{index}]"
+        if option.name in (other.name for other in record.options[:index]):
             return f"{where}.name is {option.name!r}, as that of one before it."
         if not option.has_valid_default:
             return f"{where}.default is {show(option.default)}; wanted a {option.type.__name__}."
@@ -277,22 +291,25 @@ def _wrong_with_loader(loader: AudioLoader) -> str | None:
 
 
 def _without_contradicting_options(
-    backends: list[Offered[Backend[Any]]], problems: list[Problem]
-) -> list[Offered[Backend[Any]]]:
-    """Leave out a backend that declares an option of its plugin with another type than one before it."""
+    collected: list[Offered[D]], types: dict[tuple[str, str], type[Any]], problems: list[Problem]
+) -> list[Offered[D]]:
+    """Leave out a record that declares an option of its plugin with another type than one before it.
+
+    `types` has those before it by plugin and name of the option, and is added to.
+    """
     kept = []
-    types: dict[tuple[str, str], type[Any]] = {}
-    for offered in backends:
-        backend, plugin = offered.item, offered.plugin.name
-        contradicting = [
-            o for o in backend.options if types.get((plugin, o.name), o.type) != o.type
-        ]
+    for offered in collected:
+        record, plugin = offered.item, offered.plugin.name
+        contradicting = [o for o in record.options if types.get((plugin, o.name), o.type) != o.type]
         if contradicting:
             name = contradicting[0].name
-            reason = f"Backend {backend.name}: option {name} is of another type in another backend."
-            problems.append(Problem(plugin, f"allin1_{backend.stage}", reason))
+            kind = type(record).__name__
+            other = f"another {kind.lower()}" if isinstance(record, Backend) else "a backend"
+            reason = f"{kind} {record.name}: option {name} is of another type in {other}."
+            hook = f"allin1_{record.stage}" if isinstance(record, Backend) else "allin1_executors"
+            problems.append(Problem(plugin, hook, reason))
             continue
-        types.update({(plugin, option.name): option.type for option in backend.options})
+        types.update({(plugin, option.name): option.type for option in record.options})
         kept.append(offered)
     return kept
 

@@ -92,6 +92,8 @@ def _offered(
         yield separator.plugin.name, "allin1_separators", separator.item.name
     for exporter in offers.exporters.values():
         yield exporter.plugin.name, "allin1_exporters", exporter.item.name
+    for executor in offers.executors.values():
+        yield executor.plugin.name, "allin1_executors", executor.item.name
     for loader in offers.loaders:
         yield loader.plugin.name, "allin1_audio_loaders", loader.item.name
     for command in commands.values():

@@ -31,6 +31,7 @@ BUILT_IN = {
     "reference": "allin1_core.reference.hooks",
     "harmonix": "allin1_core.weights.hooks",
     "exports": "allin1_core.exports.hooks",
+    "runtime": "allin1_core.runtime.hooks",
 }
 
 _CORE = "allin1-core"

@@ -64,6 +64,8 @@ class Assembly:
         The model to use, by name; ``auto`` where neither argument nor settings name one.
     observers
         Those who are told about all runs.
+    offers
+        What the plugins offer.
     plugin_options
         What the user set of the options of plugins.
 
@@ -82,12 +84,11 @@ class Assembly:
             plugins, path_of(options.get("timings_path")), path_of(options.get("timings_viz_path"))
         )
         self._plugins = plugins
-        self._offers = collect_offers(plugins)
-        use_audio_loaders(self._offers.loaders)
+        self.offers = collect_offers(plugins)
+        use_audio_loaders(self.offers.loaders)
         self._demix = demix
         self._metre = options.get("metre") or MetreParameters()
         self._threads = options.get("threads") or settings.threads
-        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         self._has_guard = options.get("guard", False)
         weights_dir = options.get("weights_dir") or settings.weights_dir
         self._weights_dir = None if weights_dir is None else str(weights_dir)
@@ -96,15 +97,15 @@ class Assembly:
         self._measure = MeasureOnDemand if is_measuring else None
         self._wishes = _wishes(options, settings.device, settings.parity, settings.choices)
         self._probes = Probes()
-        self._devices = Devices(self._wishes.device, self._offers, self._probes)
+        self._devices = Devices(self._wishes.device, self.offers, self._probes)
         self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         given = _given_options(options, settings.options)
-        self.plugin_options = check_options(self._offers, plugins, given)
+        self.plugin_options = check_options(self.offers, plugins, given)
 
     @property
     def cards(self) -> list[ModelCard]:
         """The models that the plugins offer."""
-        return [offered.item for offered in self._offers.models.values()]
+        return [offered.item for offered in self.offers.models.values()]
 
     def engine(self, card: ModelCard, may_download: bool = True) -> Engine:
         """Make the engine of a model, which may download what is missing of its weights or not."""
@@ -116,7 +117,7 @@ class Assembly:
         if card.labels != HARMONIX_LABELS:
             features.append(("functional", "labels"))
         wishes = replace(wishes, features=tuple(features))
-        offers, devices = self._offers, self._devices
+        offers, devices = self.offers, self._devices
         parameters: dict[str, Any] = {
             "metre": metre,
             "demix": self._demix,

@@ -12,6 +12,7 @@ from allin1_core.cli.main import run
 from allin1_core.contracts.audio_loader import AudioLoader
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.command import Command
+from allin1_core.contracts.executor import Executor
 from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.contracts.space import HOST, Bridge, Space
@@ -30,6 +31,7 @@ GIVEN = {
     "allin1_separators": [SeparatorCard("unet", "", (), "MIT", "here")],
     "allin1_exporters": [Exporter("form", ".form", "", "a:b")],
     "allin1_audio_loaders": [AudioLoader("load", "a:b", (".x",))],
+    "allin1_executors": [Executor("cluster", "", "a:b")],
     "allin1_commands": [Command("tag", "a:b", ""), Command("bench", "a:b", "")],
 }
 
@@ -75,7 +77,12 @@ def test_every_hook_is_shown_with_what_came_of_it(show) -> None:
     assert rows["allin1_audio_loaders"] == "load"
     assert rows["allin1_track_finished"] == "A track has its result, or the error that ended it."
     assert "no such hook" in rows["allin1_of_the_future"]
-    for name, hook in (("mod", "models"), ("unet", "separators"), ("form", "exporters")):
+    for name, hook in (
+        ("cluster", "executors"),
+        ("mod", "models"),
+        ("unet", "separators"),
+        ("form", "exporters"),
+    ):
         assert rows[f"allin1_{hook}"] == name
     assert "left out: 'text' is no Backend." in shown
     assert "left out: Command bench: allin1 has a command of this name." in shown
