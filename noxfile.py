@@ -309,6 +309,7 @@ def examples(session: nox.Session) -> None:
         example = ROOT / "examples" / name
         constrained(session, wheel(session, example))
         run_pytest(session, example / "tests")
+    run_pytest(session, ROOT / "tests" / "test_guide.py")  # whose example needs SciPy, too
     if not (os.environ.get("ALLIN1_WEIGHTS_DIR") or (ROOT.parent / "shared").is_dir()):
         session.warn("The example scripts need trained weights: set ALLIN1_WEIGHTS_DIR.")
         return
