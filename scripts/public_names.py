@@ -23,17 +23,23 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RELEASED = ROOT / "tests" / "contracts" / "released_names.json"
 
+#: The package all of whose modules are public.
+WHOLE = "allin1_core.contracts"
+
+#: The module of which classes alone are public, and of these what a subclass states.
+TESTS = "allin1_core.testing.conformance"
+
 Names = dict[str, dict[str, Any]]
 
 
 def public_modules() -> list[str]:
-    """List the modules that docs/contract.md names, those of packages included."""
+    """List the modules that docs/contract.md names, and those in :data:`WHOLE`."""
     text = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
     modules = []
     for name in re.findall(r"^\| `(allin1_core[\w.]*)` \|", text, re.MULTILINE):
         modules.append(name)
-        paths = getattr(importlib.import_module(name), "__path__", None)
-        if paths is not None and name != "allin1_core":
+        if name == WHOLE:
+            paths = importlib.import_module(name).__path__
             modules += [one.name for one in pkgutil.iter_modules(paths, f"{name}.")]
     return modules
 
@@ -46,7 +52,10 @@ def public_names() -> Names:
 def names_of(module: ModuleType) -> dict[str, Any]:
     """Describe the public names that `module` defines."""
     defined = getattr(module, "__all__", None) or _defined_in(module)
-    return {name: describe(getattr(module, name)) for name in sorted(defined) if name[0] != "_"}
+    found = {name: getattr(module, name) for name in sorted(defined) if name[0] != "_"}
+    if module.__name__ == TESTS:
+        found = {name: value for name, value in found.items() if isinstance(value, type)}
+    return {name: describe(value) for name, value in found.items()}
 
 
 def _defined_in(module: ModuleType) -> list[str]:
@@ -57,6 +66,8 @@ def _defined_in(module: ModuleType) -> list[str]:
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names += [target.id for target in targets if isinstance(target, ast.Name)]
+        elif isinstance(node, ast.ImportFrom):  # handed on where it says so: import x as x
+            names += [one.name for one in node.names if one.asname == one.name]
     return [name for name in names if not isinstance(getattr(module, name), ModuleType)]
 
 
@@ -69,6 +80,7 @@ def describe(value: Any) -> Any:
             for member in [inspect.getattr_static(value, name)]
             if not name.startswith(("_", "test_"))
             and any(name in vars(base) for base in value.__mro__ if _is_ours(base))
+            and not (value.__module__.startswith(TESTS) and callable(member))
         }
         described: dict[str, Any] = {"members": members}
         if dataclasses.is_dataclass(value):

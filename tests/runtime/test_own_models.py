@@ -21,6 +21,7 @@ from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.sections import Sections, Segment
 from allin1_core.contracts.spectrogram import frame_count
 from allin1_core.contracts.speed import Speed
+from allin1_core.contracts.stages import BOTH_BRANCHES
 from allin1_core.errors import ContractError, SelectionError
 from allin1_core.io.results import load_result, save_result
 from allin1_core.plugins.collecting import collect_offers
@@ -183,6 +184,32 @@ def test_of_beats_and_sections_at_once_one_may_be_asked_for(
         result = session.analyze(track_of(write_song()), only=only)
     assert (bool(result.beats), bool(result.segments)) == (only == "beats", only == "sections")
     assert len(at_once) == 1
+
+
+def test_from_logits_sections_alone_come_from_a_backend_that_begins_with_the_metre(
+    toy, make_session
+) -> None:
+    def run(logits, task):
+        edge = len(logits.beat) / 100
+        return Findings(
+            Metre(np.array([1.0]), np.array([1])), Sections((Segment(0.0, edge, "loud"),))
+        )
+
+    toy.tail = lambda setup: run
+    speed = (Speed("cpu", 0.0, 0.0, "a test"),)
+    tail = Backend(
+        "tail",
+        "metrical_prep",
+        "toy_plugin:tail",
+        spans=BOTH_BRANCHES,
+        parity=None,
+        speed=speed,
+        features=("labels",),
+    )
+    with make_session(CARD, tail) as session:
+        products = session.run(song_logits(600), outputs=["sections"]).products
+    assert products.metre is None
+    assert [one.label for one in products.sections.segments] == ["loud"]
 
 
 def test_a_result_says_which_arrays_its_route_cannot_give(
