@@ -66,7 +66,7 @@ def _one_function_a_hook(source: str) -> str:
 def allin1(site: Path, tmp_path: Path):
     """Run the command line in a folder of its own, where the plugin is installed; gives what it prints."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ALLIN1_")}
-    environment |= {"PYTHONPATH": str(site), "ALLIN1_CONFIG": "", "ALLIN1_CACHE_LIMIT": "0"}
+    environment |= {"PYTHONPATH": str(site), "ALLIN1_CONFIG": ""}
     environment["ALLIN1_CACHE_DIR"] = str(tmp_path / "cache")
 
     def run(*arguments: str, status: int = 0) -> str:
