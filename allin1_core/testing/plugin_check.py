@@ -141,7 +141,9 @@ def _measure(test: BackendConformance, subject: str) -> PromiseVerdict:
             test.bridges().way(record.produces, HOST),
         )
         setup = test.setup(device)
-        inputs = [generate(record.stage, length, record.takes) for length in LENGTHS]
+        inputs = [
+            generate(record.stage, length, record.takes, len(setup.labels)) for length in LENGTHS
+        ]
         short, long = (cross(data, way, device) for data in inputs)
 
         def run(call: Any, data: Any) -> None:
@@ -157,7 +159,7 @@ def _measure(test: BackendConformance, subject: str) -> PromiseVerdict:
         return PromiseVerdict(
             subject, _SPEED, "broken", f"while it was timed it raised {in_full(error)}"
         )
-    setup_s, rate = separate(times, *LENGTHS)
+    setup_s, rate, _ = separate(times, *LENGTHS)
     members = None if setup.model is None else len(setup.model.members)
     return _judge_speed(subject, record, setup_s, rate, members)
 

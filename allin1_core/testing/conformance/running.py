@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, ClassVar
@@ -11,7 +12,9 @@ from typing import Any, ClassVar
 import pytest
 
 from allin1_core.contracts.backend import Backend
-from allin1_core.contracts.model import Model
+from allin1_core.contracts.findings import Findings
+from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.model import Model, ModelCard
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.stages import Setup, Stage, Task
 from allin1_core.errors import WeightsError
@@ -66,30 +69,34 @@ class BackendRunner:
         return inputs_of(self.record())
 
     def setup(self, device: str) -> Setup:
-        """Give what the factory is called with."""
+        """Give what the factory is called with.
+
+        The network gets random parameters of All-In-One or, where the backend does not run that, the model of the
+        plugin which it runs; where that has files which are not on this machine, the test is skipped.
+        """
         record = self.record()
-        model = self.model() if "nn" in record.stages else None
-        return Setup(
+        setup = Setup(
             device=device,
-            model=model,
             threads=2,
             separator_files=self._separator_files if record.separators else None,
         )
-
-    def model(self) -> Model | None:
-        """Give the model to run: random parameters of All-In-One, or else that of the plugin which the backend knows.
-
-        Where that has files which are not on this machine, the test is skipped.
-        """
-        record = self.record()
+        if "nn" not in record.stages:
+            return setup
         if runs_all_in_one(record):
-            return random_model(seed=3)
+            return replace(setup, model=random_model(seed=3))
+        card = self.card()
+        model = load_or_skip(card) if card.files else None
+        metre = card.complete(MetreParameters())
+        return replace(setup, model=model, metre=metre, labels=card.labels)
+
+    def card(self) -> ModelCard:
+        """Find the plugin's model whose architecture the backend knows."""
+        record = self.record()
         offers, plugin = self.offers()
         for offered in offers.models.values():
-            card = offered.item
-            known = any(fnmatchcase(card.architecture, pattern) for pattern in record.models)
-            if offered.plugin.name == plugin and known:
-                return load_or_skip(card) if card.files else None
+            known = (fnmatchcase(offered.item.architecture, one) for one in record.models)
+            if offered.plugin.name == plugin and any(known):
+                return offered.item
         pytest.fail(
             f"{record.name} runs {', '.join(record.models)}, and the plugin offers no model of that"
             " architecture: offer one by allin1_models, or override setup() to test with another"
@@ -157,7 +164,14 @@ class BackendRunner:
         """Call a backend on NumPy arrays and bring its output back to NumPy."""
         bridges = self.bridges()
         data = cross(data, bridges.way(HOST, record.consumes), device)
-        return cross(call(data, task), bridges.way(record.produces, HOST), "cpu")
+        return self.brought_home(call(data, task), record)
+
+    def brought_home(self, output: Any, record: Backend[Any]) -> Any:
+        """What a backend gave, in NumPy arrays."""
+        way = self.bridges().way(record.produces, HOST)
+        if isinstance(output, Findings) and output.logits is not None:
+            return replace(output, logits=cross(output.logits, way, HOST.device))
+        return output if isinstance(output, Findings) else cross(output, way, HOST.device)
 
     def bridges(self) -> BridgeNetwork:
         """The bridges that the hooks offer."""
@@ -187,7 +201,7 @@ def runs_all_in_one(record: Backend[Any]) -> bool:
     return any(fnmatchcase(ALL_IN_ONE, pattern) for pattern in record.models)
 
 
-def load_or_skip(card: Any) -> Model:
+def load_or_skip(card: ModelCard) -> Model:
     """Load a model from what is on this machine, or skip the test."""
     try:
         return load_model(card, weights_dir=None, download=False)
