@@ -81,22 +81,20 @@ def load_hooks(hooks: str) -> Any:
     return loaded
 
 
-def examine_import(
-    hooks: str, heavy: tuple[str, ...] = (), most_s: float = MOST_IMPORT_S
-) -> ImportReport:
-    """Import a module of hooks in a fresh process; `heavy` besides :data:`HEAVY` must not be imported by it."""
-    best = _import_once(hooks, HEAVY + heavy)
-    for _ in range(_TRIES - 1):
-        if best.seconds <= most_s or best.error:
-            break
-        again = _run(_IMPORT, hooks, HEAVY + heavy)
-        best = min(best, _import_report(*again), key=lambda report: report.seconds)
-    return best
-
-
 @lru_cache
-def _import_once(hooks: str, heavy: tuple[str, ...]) -> ImportReport:
-    return _import_report(*_run(_IMPORT, hooks, heavy))
+def examine_import(hooks: str, heavy: tuple[str, ...] = ()) -> ImportReport:
+    """Import a module of hooks in a fresh process; `heavy` besides :data:`HEAVY` must not be imported by it."""
+    return _import_report(*_run(_IMPORT, hooks, HEAVY + heavy))
+
+
+def import_time(hooks: str, most_s: float = MOST_IMPORT_S) -> float:
+    """Seconds that importing a module of hooks takes; timed anew, a few times at most, where that is more than `most_s`."""
+    best = examine_import(hooks).seconds
+    for _ in range(_TRIES - 1):
+        if best <= most_s:
+            break
+        best = min(best, _import_report(*_run(_IMPORT, hooks, ())).seconds)
+    return best
 
 
 def _import_report(found: dict[str, Any], printed: str) -> ImportReport:

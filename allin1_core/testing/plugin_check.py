@@ -35,7 +35,7 @@ from allin1_core.testing.conformance import (
     PluginConformance,
     SpectrogramConformance,
 )
-from allin1_core.testing.examining import examine_import, load_hooks
+from allin1_core.testing.examining import import_time, load_hooks
 from allin1_core.testing.verdicts import PromiseVerdict, run_tests, words_of
 from allin1_core.text import did_you_mean
 
@@ -95,7 +95,7 @@ def check_plugin(hooks: str, *, measure: bool = True) -> Iterator[PromiseVerdict
     whole = type("TestPlugin", (PluginConformance,), {"hooks": hooks})
     for verdict in run_tests(whole, "plugin", without=_OF_THE_PLUGIN):
         if verdict.promise == words_of("test_importing_it_is_fast") and verdict.state == "kept":
-            verdict = replace(verdict, text=f"{1000 * examine_import(hooks).seconds:.1f} ms")
+            verdict = replace(verdict, text=f"{1000 * import_time(hooks):.1f} ms")
         yield verdict
     plugins = _alone(hooks)
     if plugins is None:
