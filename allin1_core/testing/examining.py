@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from allin1_core.plugins.collecting import Offers
+    from allin1_core.plugins.collecting import Offered, Offers
 
 #: What no module of hooks may import.
 HEAVY = (
@@ -158,7 +158,7 @@ pathlib.Path(sys.argv[1]).write_text(json.dumps(found), encoding="utf-8")
 def find_target_faults(hooks: str) -> dict[str, list[str]]:
     """Import everything that a plugin's records point to, in this process."""
     from allin1_core.errors import PLUGIN_FAILURES, in_full
-    from allin1_core.plugins.collecting import collect_offers
+    from allin1_core.plugins.collecting import collect_commands, collect_offers
     from allin1_core.plugins.loading import BUILT_IN, load_plugins
     from allin1_core.selection.probing import check_needs, load_target
 
@@ -166,8 +166,12 @@ def find_target_faults(hooks: str) -> dict[str, list[str]]:
     missing: list[str] = []
     name = next((n for n, module in BUILT_IN.items() if module == hooks), "under-test")
     extra = {} if name in BUILT_IN else {name: load_hooks(hooks)}
-    offers = collect_offers(load_plugins(extra=extra, autoload=False, strict=False))
-    for label, record in _records(offers, name):
+    plugins = load_plugins(extra=extra, autoload=False, strict=False)
+    offers = collect_offers(plugins)
+    commands, _ = collect_commands(plugins, ())
+    own = [o.item for o in (*_offered(offers), *commands.values()) if o.plugin.name == name]
+    for record in own:
+        label = label_of(record)
         lacking = check_needs(record.needs) if hasattr(record, "needs") else None
         if lacking is not None:
             missing.append(f"{label}: {lacking.reason}")
@@ -189,15 +193,12 @@ def find_target_faults(hooks: str) -> dict[str, list[str]]:
     return {"faults": faults, "missing": missing}
 
 
-def _records(offers: Offers, plugin: str) -> Iterator[tuple[str, Any]]:
-    """Everything that a plugin offers, with words for it."""
+def _offered(offers: Offers) -> Iterator[Offered[Any]]:
+    """Everything that plugins offer, whatever it is."""
     for field in dataclasses.fields(offers):
         value = getattr(offers, field.name)
-        for offered in value.values() if isinstance(value, dict) else value:
-            if getattr(offered, "plugin", None) is None or not hasattr(offered, "item"):
-                break  # problems
-            if offered.plugin.name == plugin:
-                yield label_of(offered.item), offered.item
+        if field.name != "problems":
+            yield from value.values() if isinstance(value, dict) else value
 
 
 def label_of(record: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from allin1_core.testing.verdicts import run_tests
+from allin1_core.testing.verdicts import run_tests, words_of
 
 _numbers = itertools.count()
 
@@ -32,10 +32,14 @@ def write_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[.
 
 @pytest.fixture
 def broken_promises() -> Callable[..., dict[str, str]]:
-    """Run the standard tests of a class with these members; gives what it says, by the test that fails."""
+    """Run the standard tests of a class, or those of some promises only; gives what it says, by the test that fails."""
 
-    def run(base: type, *, without: tuple[str, ...] = (), **members: object) -> dict[str, str]:
+    def run(
+        base: type, *, without: tuple[str, ...] = (), only: tuple[str, ...] = (), **members: object
+    ) -> dict[str, str]:
         kind = type("TestOfATest", (base,), members)
+        if only:
+            without = tuple(name for name in dir(kind) if words_of(name) not in only)
         verdicts = run_tests(kind, "a test", without=without)
         return {one.promise: one.text for one in verdicts if one.state == "broken"}
 

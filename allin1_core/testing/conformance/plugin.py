@@ -15,8 +15,9 @@ import pytest
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.verdict import Ready
 from allin1_core.errors import PLUGIN_FAILURES, in_full
+from allin1_core.io.results import to_json
 from allin1_core.markers import PROJECT
-from allin1_core.plugins.collecting import Offers, collect_offers
+from allin1_core.plugins.collecting import Offers, collect_commands, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, Plugins, load_plugins
 from allin1_core.runtime.moving import cross, lies_in, space_of
 from allin1_core.runtime.postprocessing import find_result_fault
@@ -85,7 +86,9 @@ class PluginConformance:
         plugins, name = self.plugins()
         record = next(record for record in plugins.records if record.name == name)
         assert record.status == "loaded", f"{record.reason} {record.remedy}"
-        problems = [one for one in collect_offers(plugins).problems if one.plugin == name]
+        _, of_commands = collect_commands(plugins, ())
+        found = (*collect_offers(plugins).problems, *of_commands)
+        problems = [one for one in found if one.plugin == name]
         assert not problems, " ".join(f"hook {one.hook}: {one.reason}" for one in problems)
 
     def test_importing_it_is_fast(self) -> None:
@@ -175,7 +178,7 @@ class PluginConformance:
             before = copy.deepcopy(result)
             answers = _called(hook, track="example", result=result)
             if not answers:
-                assert result == before, (
+                assert to_json(result) == to_json(before), (
                     "it changes the result that it was given, and returns nothing:"
                     " return a new one (dataclasses.replace)"
                 )
