@@ -130,7 +130,7 @@ def _run(code: str, hooks: str, heavy: tuple[str, ...]) -> tuple[dict[str, Any],
 _IMPORT = """
 import json, pathlib, sys, time
 from allin1_core.errors import PLUGIN_FAILURES, in_full
-from allin1_core.plugins.collecting import collect_offers
+from allin1_core.plugins.collecting import collect_commands, collect_offers
 from allin1_core.plugins.loading import load_plugins
 from allin1_core.testing.examining import load_hooks
 
@@ -142,7 +142,9 @@ except PLUGIN_FAILURES as raised:
     error = in_full(raised)
 seconds = time.perf_counter() - began
 if not error:
-    collect_offers(load_plugins(extra={"under-test": plugin}, autoload=False, strict=False))
+    plugins = load_plugins(extra={"under-test": plugin}, autoload=False, strict=False)
+    collect_offers(plugins)
+    collect_commands(plugins, ())
 found = {"seconds": seconds, "heavy": [m for m in heavy if m in sys.modules], "error": error}
 pathlib.Path(file).write_text(json.dumps(found), encoding="utf-8")
 """

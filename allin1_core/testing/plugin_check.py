@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import Any
@@ -17,9 +17,8 @@ from allin1_core.errors import PLUGIN_FAILURES, PluginError, in_full
 from allin1_core.markers import PROJECT
 from allin1_core.measuring.backends import LENGTHS, generate
 from allin1_core.measuring.stopwatch import separate, time_backend
-from allin1_core.plugins.collecting import collect_offers
-from allin1_core.plugins.loading import Plugins, load_plugins
-from allin1_core.plugins.record import PluginRecord
+from allin1_core.plugins.collecting import collect_commands, collect_offers
+from allin1_core.plugins.loading import BUILT_IN, Plugins, load_plugins
 from allin1_core.runtime.backends import create, wait_for
 from allin1_core.runtime.moving import cross
 from allin1_core.selection.cost import estimate
@@ -56,13 +55,26 @@ MOST_RATIO = 10.0
 LEAST_DIFFERENCE_S = 0.5
 
 
-def find_hooks(name: str, plugins: Plugins) -> str:
-    """What the entry point of a loaded plugin names.
+def check_installed(
+    name: str, plugins: Plugins, *, taken: Collection[str] = (), measure: bool = True
+) -> Iterator[PromiseVerdict]:
+    """Look at everything that an installed plugin promises.
+
+    Parameters
+    ----------
+    name
+        Of the plugin.
+    plugins
+        What is installed.
+    taken
+        Names that no command of a plugin can have.
+    measure
+        Whether backends are timed, and compared with the speed that they declare.
 
     Raises
     ------
     PluginError
-        There is no such plugin, or it is not loaded.
+        There is no such plugin, or it is the core's own.
     """
     record = next((record for record in plugins.records if record.name == name), None)
     if record is None:
@@ -71,15 +83,18 @@ def find_hooks(name: str, plugins: Plugins) -> str:
             f"There is no plugin {name}.",
             remedy=did_you_mean(name, names).rstrip() or "See 'allin1 plugins'.",
         )
+    if name in BUILT_IN:
+        raise PluginError(f"Plugin {name} is the core's, which has tests of its own.")
     if record.status != "loaded":
-        raise PluginError(str(record))
-    points = [point for point in entry_points(group=PROJECT) if point.name == name]
-    if not points:
-        raise PluginError(
-            f"Plugin {name} belongs to the core, which has tests of its own.",
-            remedy="Name a plugin that is installed.",
-        )
-    return points[0].value
+        reason = f"{record.reason} {record.remedy}".strip()
+        yield PromiseVerdict("plugin", "it is loaded", "broken", reason)
+        return
+    (point,) = (point for point in entry_points(group=PROJECT) if point.name == name)
+    _, problems = collect_commands(plugins, taken)
+    for problem in problems:
+        if problem.plugin == name:
+            yield PromiseVerdict("plugin", "its commands can be called", "broken", problem.reason)
+    yield from check_plugin(point.value, measure=measure)
 
 
 def check_plugin(hooks: str, *, measure: bool = True) -> Iterator[PromiseVerdict]:
@@ -190,12 +205,6 @@ def _judge_speed(
             f" {declared_s:.3g} s: measure it by 'allin1 bench', and declare that",
         )
     return PromiseVerdict(subject, _SPEED, "kept", found)
-
-
-def verdict_of_loading(record: PluginRecord) -> PromiseVerdict:
-    """That a plugin could not be loaded, as a verdict."""
-    reason = f"{record.reason} {record.remedy}".strip()
-    return PromiseVerdict("plugin", "it is loaded", "broken", reason)
 
 
 #: What plugins are loaded under here.
