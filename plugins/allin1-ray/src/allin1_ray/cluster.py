@@ -15,7 +15,6 @@ from typing import Any
 # It sends statistics of use, unless told otherwise before it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import pyarrow as pa
 import ray
 import ray.data
 from allin1_core.errors import Allin1Error, BackendError, SettingsError, brief
@@ -142,7 +141,9 @@ def run_songs(
         options = {**work.options, "songs": math.ceil(len(songs) / workers)}
         work = replace(work, options=options)
         with _own_context():
-            outcomes = ray.data.from_arrow(list(_tables(songs, size))).map_batches(
+            rows = [{"index": i, "song": pickle.dumps(song)} for i, song in enumerate(songs)]
+            tasks = math.ceil(len(songs) / size)
+            outcomes = ray.data.from_items(rows, override_num_blocks=tasks).map_batches(
                 SongAnalyser,
                 fn_constructor_args=(work, attempts),
                 batch_size=None,
@@ -196,17 +197,6 @@ def _room(resources: Resources) -> int:
     if resources.gpus:
         rooms.append(there.get("GPU", 0.0) / resources.gpus)
     return max(1, int(min(rooms, default=1)))
-
-
-def _tables(songs: Sequence[Song], size: int) -> Iterator[pa.Table]:
-    for first in range(0, len(songs), size):
-        few = songs[first : first + size]
-        yield pa.table(
-            {
-                "index": list(range(first, first + len(few))),
-                "song": [pickle.dumps(song) for song in few],
-            }
-        )
 
 
 @contextmanager

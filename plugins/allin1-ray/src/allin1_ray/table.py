@@ -33,15 +33,12 @@ DEAD_LETTERS = "dead-letters.jsonl"
 #: Rows are written when there are so many, or when the oldest has waited for so many seconds.
 _PART_ROWS, _PART_S = 1000, 60.0
 
-#: Folder of rows that have no model, as Hive calls it.
-_NO_MODEL = "__HIVE_DEFAULT_PARTITION__"
-
 SCHEMA = pa.schema(
     [
         ("name", pa.string()),
         ("song", pa.string()),
-        ("status", pa.string()),
         ("error", pa.string()),
+        ("model", pa.string()),
         ("bpm", pa.int32()),
         (
             "tempo",
@@ -77,7 +74,7 @@ class ResultTable:
     Parameters
     ----------
     out
-        Path or URL of the folder; the table lies in it as ``songs.parquet``, partitioned by model, and the songs that
+        Path or URL of the folder; the table lies in it as ``songs.parquet``, partitioned by status (``done``, ``failed``), and the songs that
         failed as ``dead-letters.jsonl``.
     storage
         Options of the store, for fsspec.
@@ -147,13 +144,12 @@ class ResultTable:
 
     def flush(self) -> None:
         """Write the rows that wait."""
-        by_model: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in self._waiting:
-            by_model[row["model"]].append(row)
-        for model, rows in by_model.items():
-            path = f"{self._table}/model={model}/part-{uuid.uuid4().hex}.parquet"
-            self._write(path, pa.Table.from_pylist(rows, schema=SCHEMA))
-            self._rows.update((row["name"], (row["digest"], path)) for row in rows)
+        for status in ("done", "failed"):
+            rows = [row for row in self._waiting if row["status"] == status]
+            if rows:
+                path = f"{self._table}/status={status}/part-{uuid.uuid4().hex}.parquet"
+                self._write(path, pa.Table.from_pylist(rows, schema=SCHEMA))
+                self._rows.update((row["name"], (row["digest"], path)) for row in rows)
         self._waiting = []
         self._write_dead_letters()
 
@@ -230,15 +226,11 @@ class ResultTable:
 
 
 def read_table(out: str, storage: Mapping[str, Any] | None = None) -> pa.Table:
-    """The table of an output folder, with the column ``model``."""
+    """The table of an output folder."""
     fs, path = open_storage(join(out, TABLE), storage or {})
-    partitioning = pads.partitioning(pa.schema([("model", pa.string())]), flavor="hive")
-    return pads.dataset(
-        path,
-        schema=SCHEMA.append(pa.field("model", pa.string())),
-        filesystem=fs,
-        partitioning=partitioning,
-    ).to_table()
+    schema = SCHEMA.append(pa.field("status", pa.string()))
+    partitioning = pads.partitioning(pa.schema([schema.field("status")]), flavor="hive")
+    return pads.dataset(path, schema=schema, filesystem=fs, partitioning=partitioning).to_table()
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:
@@ -252,20 +244,19 @@ def _row(song: Song, outcome: Outcome) -> dict[str, Any]:
         "song": song.address,
         "status": "failed" if outcome.error is not None else "done",
         "written": datetime.now(timezone.utc),
-        "model": _NO_MODEL,
     }
     if outcome.error is not None:
         row["error"] = str(outcome.error)
         decides: Any = row["error"]
     else:
         assert outcome.result is not None
-        decides = row_of_result(row, outcome.result)
+        decides = _fill(row, outcome.result)
     content = json.dumps([row["song"], decides], sort_keys=True, default=str)
     row["digest"] = hashlib.sha256(content.encode()).hexdigest()
     return row
 
 
-def row_of_result(row: dict[str, Any], result: AnalysisResult) -> Any:
+def _fill(row: dict[str, Any], result: AnalysisResult) -> Any:
     """Fill a row from a result, and give what decides whether it is the same as another."""
     content = result.to_dict()
     provenance = content["provenance"] or {}
@@ -274,7 +265,7 @@ def row_of_result(row: dict[str, Any], result: AnalysisResult) -> Any:
     if content["tempo"] is not None:
         row["tempo"] = {k: v for k, v in content["tempo"].items() if k != "curve"}
     row["provenance"] = json.dumps(provenance)
-    row["model"] = provenance.get("model") or _NO_MODEL
+    row["model"] = provenance.get("model")
     return [provenance.get("identity"), provenance.get("outputs"), provenance.get("version")]
 
 
