@@ -111,13 +111,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Types of the core, strictly, and of the plugins."""
+    """Types of the core, strictly, and of the plugins; and what mypy says of wrong hooks."""
     # tomli is what Python 3.10, for which types are checked, reads TOML with.
     constrained(session, "mypy", "torch", "mlx[cpu]", "tomli", "types-PyYAML", f"{ROOT}[testing]")
     session.run("mypy")
     for name in TESTED:
         sources = ROOT / "plugins" / name / "src"
         session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), str(sources))
+    run_pytest(session, ROOT / "tests" / "typing")
 
 
 @nox.session(default=False)

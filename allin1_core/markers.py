@@ -8,7 +8,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
 import pluggy
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Name of the pluggy project, of the entry-point group, and prefix of every hook.
 PROJECT = "allin1"
@@ -40,3 +45,19 @@ def level_problem(level: int) -> tuple[str, str] | None:
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Hookimpl(Protocol):
+    """The type of ``hookimpl(…)`` with options, for :mod:`allin1_core.mypy_plugin`."""
+
+    def __call__(self, function: Function, /) -> Function:
+        """Mark `function`."""
+        ...
+
+
+class OptionalHookimpl(Protocol):
+    """The type of ``hookimpl(optionalhook=True)``, for :mod:`allin1_core.mypy_plugin`."""
+
+    def __call__(self, function: Function, /) -> Function:
+        """Mark `function`."""
+        ...

@@ -10,7 +10,8 @@ from typing import Any, TypedDict
 
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.demix import DemixParameters
-from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.logits import HARMONIX_LABELS
+from allin1_core.contracts.metre import STEADY_PHASE, MetreParameters
 from allin1_core.contracts.model import AUTO_MODEL, ModelCard
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
@@ -86,7 +87,6 @@ class Assembly:
         self._demix = demix
         self._metre = options.get("metre") or MetreParameters()
         self._threads = options.get("threads") or settings.threads
-        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         self._has_guard = options.get("guard", False)
         weights_dir = options.get("weights_dir") or settings.weights_dir
         self._weights_dir = None if weights_dir is None else str(weights_dir)
@@ -109,8 +109,14 @@ class Assembly:
         """Make the engine of a model, which may download what is missing of its weights or not."""
         metre = card.complete(self._metre).validate()
         wishes = self._wishes
+        features: list[tuple[Stage, str]] = []
         if metre.has_tempo_prior:
-            wishes = replace(wishes, features=(("metrical_dbn", "tempo_prior"),))
+            features.append(("metrical_dbn", "tempo_prior"))
+        if metre.steady_phase:
+            features.append(("metrical_dbn", STEADY_PHASE))
+        if card.labels != HARMONIX_LABELS:
+            features.append(("functional", "labels"))
+        wishes = replace(wishes, features=tuple(features))
         offers, devices = self.offers, self._devices
         parameters: dict[str, Any] = {
             "metre": metre,

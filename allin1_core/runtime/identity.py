@@ -71,9 +71,13 @@ def source_of(track: Track) -> Source:
 def identity_of(engine: Engine, source: Source) -> Identity:
     """Say what the result of `source` would be a result of."""
     card = engine.card
+    metre = dataclasses.asdict(engine.backends.metre)
+    if not metre["steady_phase"]:
+        # As results from before this parameter say it.
+        del metre["steady_phase"]
     options: dict[str, Any] = {
         "input": "stems" if source.is_stems else "mix",
-        "metre": dataclasses.asdict(engine.backends.metre),
+        "metre": metre,
         "plugins": {plugin: dict(given) for plugin, given in engine.backends.options.items()},
     }
     if card.takes == "stems" and not source.is_stems:
@@ -93,7 +97,10 @@ def identity_of(engine: Engine, source: Source) -> Identity:
 
 def weights_digest(card: ModelCard) -> str:
     """Give a digest of a model's parameters: of the digests of its files, which are checked when they are read."""
-    files = "\n".join(file.sha256 for file in card.files) or f"{card.name} of its plugin"
+    files = (
+        "\n".join(file.sha256 for file in card.files)
+        or f"{card.name} {card.version}".strip() + " of its plugin"
+    )
     return f"blake2b:{hashlib.blake2b(files.encode(), digest_size=16).hexdigest()}"
 
 
