@@ -33,7 +33,7 @@ class AnalyzeCommand(GroupedCommand):
     COMMON: ClassVar[Mapping[str, str]] = {
         "out_dir": "Where results are written: ./struct unless given.",
         "model": "What analyses; without it, the best that can run here.",
-        "device": "cpu, cuda, cuda:1, mps …, or cuda:0,1 for both.",
+        "device": "cpu, cuda, cuda:1, mps …; cuda:0,1; cuda:all.",
         "jobs": "Processes that share the songs.",
         "stems_dirs": "Ready-made bass, drums, other and vocals.",
         "only": "Find nothing else; faster.",
@@ -59,9 +59,9 @@ class AnalyzeCommand(GroupedCommand):
             *("exports",),
         ),
         "Model and backends": (
-            *("model", "weights_dir", "device", "jobs", "threads", "backends"),
-            *("spec_backend", "plugin_options", "parity"),
+            *("model", "weights_dir", "backends", "spec_backend", "plugin_options", "parity"),
         ),
+        "Devices and processes": ("device", "jobs", "executor", "threads"),
         "Measuring and checking": (
             *("guard", "calibrate", "cache", "timings_path", "timings_viz_path"),
         ),
@@ -181,7 +181,8 @@ _OPTIONS = (
     click.option(
         "-d",
         "--device",
-        help="cpu, cuda, cuda:1, mps … for the stages that can run there; cuda:0,1 for a process on each.  [default: auto]",
+        help="cpu, cuda, cuda:1, mps … for the stages that can run there; cuda:0,1 for a process on each,"
+        " cuda:all for one on each that there is.  [default: auto]",
     ),
     backend_option,
     plugin_option,
@@ -321,6 +322,11 @@ _OPTIONS = (
         type=click.IntRange(min=1),
         metavar="N",
         help="Processes that share the songs, and the threads of the CPU.  [default: one a device]",
+    ),
+    click.option(
+        "--executor",
+        metavar="NAME",
+        help="Who runs the songs; 'allin1 plugins' lists executors.  [default: local]",
     ),
     click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU."),
     click.option(

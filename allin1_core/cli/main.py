@@ -32,6 +32,8 @@ from allin1_core.text import did_you_mean, shown
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from allin1_core.cli.plugin_commands import PluginCommands
+
 #: Name of each command, the module that holds it as ``command``, and one line of help.
 COMMANDS = {
     "analyze": ("allin1_core.cli.analyze", "Analyse songs: tempo, beats, downbeats, sections."),
@@ -59,16 +61,35 @@ DEFAULT_COMMAND = "analyze"
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for."""
+    """A group that imports a command when it is asked for, and asks plugins for what it does not know."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._of_plugins: PluginCommands | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the names in the order of the table."""
+        """List the core's commands in the order of the table; finding those of plugins would load the plugins."""
         return list(COMMANDS)
+
+    @property
+    def _plugins(self) -> PluginCommands:
+        if self._of_plugins is None:
+            from allin1_core.cli.plugin_commands import PluginCommands
+
+            self._of_plugins = PluginCommands(COMMANDS)
+        return self._of_plugins
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the command called `name`."""
         if name not in COMMANDS:
-            return None
+            if not self._plugins.check(name):
+                return None
+            try:
+                return self._plugins.load(name)
+            except Allin1Error:
+                if ctx.resilient_parsing:  # the shell wants completions
+                    return None
+                raise
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
         return command
 
@@ -76,12 +97,36 @@ class LazyGroup(click.Group):
         """Write the table of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        if lines := self._plugins.lines():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(lines)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what one of a plugin raises is that plugin's failure."""
+        from allin1_core.errors import PLUGIN_FAILURES
+
+        try:
+            return super().invoke(ctx)
+        except PLUGIN_FAILURES as error:
+            name = ctx.invoked_subcommand
+            if name is None or name in COMMANDS:
+                raise
+            failure = self._plugins.failure(name, error)
+            if failure is error:
+                raise
+            raise failure from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command or, as the default command takes it, the path of a file."""
         from click.shell_completion import CompletionItem
 
         found = super().shell_complete(ctx, incomplete)
+        if not incomplete.startswith("-"):
+            found += [
+                CompletionItem(name, help=offered.item.summary)
+                for name, offered in sorted(self._plugins.found.items())
+                if name.startswith(incomplete)
+            ]
         return found or [CompletionItem(incomplete, type="file")]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -93,32 +138,41 @@ class LazyGroup(click.Group):
                 *(a for i, a in enumerate(args) if i != args.index("--traceback")),
             ]
         index = 0
+        blocked = []
         while index < len(args) and args[index].startswith("-"):
             if args[index] in ("--help", "--version", "--strict", "--traceback", "--"):
                 index += 1
             elif args[index] == "--block":
+                blocked += args[index + 1 : index + 2]
                 index += 2
             elif args[index].startswith("--block="):
+                blocked.append(args[index].partition("=")[2])
                 index += 1
             else:
                 break
+        from allin1_core.cli.plugin_commands import PluginCommands
+
+        self._of_plugins = PluginCommands(COMMANDS, blocked)
         asks_for_help = any(a in ("--help", "--version") for a in args[:index])
-        if index < len(args) and not asks_for_help and args[index] not in COMMANDS:
+        if index < len(args) and not asks_for_help and not self._knows(args[index]):
             if not ctx.resilient_parsing:
-                _refuse_misspelling(args[index])
+                self._refuse_misspelling(args[index])
             args = [*args[:index], DEFAULT_COMMAND, *args[index:]]
         return super().parse_args(ctx, args)
+
+    def _knows(self, word: str) -> bool:
+        return word in COMMANDS or self._plugins.check(word)
+
+    def _refuse_misspelling(self, word: str) -> None:
+        """Stop at ``allin1 plugin``, which else would be taken for a song of that name."""
+        if os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
+            return
+        if meant := did_you_mean(word, [*COMMANDS, *self._plugins.found]).rstrip():
+            raise click.UsageError(f"No command and no file is called {word}. {meant}")
 
 
 def _wants_traceback(arguments: list[str]) -> bool:
     return "--traceback" in itertools.takewhile(lambda argument: argument != "--", arguments)
-
-
-def _refuse_misspelling(word: str) -> None:
-    """Stop at ``allin1 plugin``, which else would be taken for a song of that name."""
-    meant = did_you_mean(word, COMMANDS).rstrip()
-    if meant and not os.path.splitext(word)[1] and not os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
-        raise click.UsageError(f"No command and no file is called {word}. {meant}")
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

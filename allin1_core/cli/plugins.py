@@ -51,11 +51,19 @@ def command(ctx: click.Context, as_json: bool) -> None:
             own = [o.item for o in offers.backends if o.plugin is record]
             names = ", ".join(f"{'+'.join(b.stages)}={b.name}" for b in own)
             models = ", ".join(o.item.name for o in offers.models.values() if o.plugin is record)
+            executors = ", ".join(
+                o.item.name for o in offers.executors.values() if o.plugin is record
+            )
             options = [
                 f"option {record.name}.{o.name} ({o.type.__name__}, {o.value}): {o.help}"
                 for o in declared_options(offers, record.name).values()
             ]
-            for line in (names, models and f"models: {models}", *options):
+            for line in (
+                names,
+                models and f"models: {models}",
+                executors and f"executors: {executors}",
+                *options,
+            ):
                 if line:
                     say(f"{'':<14} {line}")
     for problem in offers.problems:

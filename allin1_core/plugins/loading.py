@@ -31,6 +31,7 @@ BUILT_IN = {
     "reference": "allin1_core.reference.hooks",
     "harmonix": "allin1_core.weights.hooks",
     "exports": "allin1_core.exports.hooks",
+    "runtime": "allin1_core.runtime.hooks",
 }
 
 _CORE = "allin1-core"
@@ -70,6 +71,7 @@ def load_plugins(
     extra: Mapping[str, object] | None = None,
     autoload: bool | None = None,
     strict: bool | None = None,
+    with_core: bool = True,
 ) -> Plugins:
     """Load the core's own plugins, those that are installed, and `extra`.
 
@@ -83,6 +85,8 @@ def load_plugins(
         Whether to look for entry points. None reads ``ALLIN1_DISABLE_AUTOLOAD``.
     strict
         Whether a plugin that cannot be loaded is an error. None reads ``ALLIN1_STRICT``.
+    with_core
+        Whether the core's own plugins are loaded.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def load_plugins(
     manager = pluggy.PluginManager(PROJECT)
     for specs in SPECS:
         manager.add_hookspecs(specs())
-    records = _load_built_in(manager)
+    records = _load_built_in(manager) if with_core else []
 
     found: dict[str, list[EntryPoint]] = defaultdict(list)
     if autoload:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypedDict
 
-from allin1_core.contracts.logits import HARMONIX_LABELS
+from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.result import (
@@ -271,6 +271,7 @@ class Analysis:
         embeddings = logits.embeddings if logits is not None else None
         if not self._wants_embeddings:
             embeddings = None if self._earlier is None else self._earlier.embeddings
+        warnings += self._not_given(run, logits)
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -285,7 +286,7 @@ class Analysis:
             segments=[] if sections is None else list(sections.segments),
             activations=probabilities(logits) if with_activations and logits else None,
             embeddings=embeddings,
-            confidence=_confidence(metre, sections),
+            confidence=_confidence(metre, sections, card.labels),
             tempo=None if metre is None else fit_tempo(metre.beat_times_s),
             alternatives=[] if metre is None else list(metre.alternatives),
             warnings=warnings,
@@ -299,8 +300,22 @@ class Analysis:
                 identity=identity,
                 model_version=card.version,
                 model_reason=str(self._start.choice),
+                labels=() if card.labels == HARMONIX_LABELS else card.labels,
             ),
         )
+
+    def _not_given(self, run: Run, logits: Logits | None) -> Iterator[str]:
+        """Say what was asked for that the backends of the route do not give."""
+        name = next(
+            (record.backend for record in run.records if "nn" in record.stages), "the route"
+        )
+        asked = (
+            ("activations", self._wants_activations, logits),
+            ("embeddings", self._wants_embeddings, None if logits is None else logits.embeddings),
+        )
+        for what, is_wanted, found in asked:
+            if is_wanted and found is None:
+                yield f"There are no {what} to give: {name} does not provide them."
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
@@ -341,8 +356,10 @@ def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
     return (only,)
 
 
-def _confidence(metre: Metre | None, sections: Sections | None) -> Confidence | None:
-    segments = None if sections is None else _segment_confidences(sections)
+def _confidence(
+    metre: Metre | None, sections: Sections | None, labels: tuple[str, ...]
+) -> Confidence | None:
+    segments = None if sections is None else _segment_confidences(sections, labels)
     if metre is None or metre.beat_confidences is None:
         return None if segments is None else Confidence([], None, {}, segments)
     return Confidence(
@@ -353,11 +370,13 @@ def _confidence(metre: Metre | None, sections: Sections | None) -> Confidence | 
     )
 
 
-def _segment_confidences(sections: Sections) -> list[SegmentConfidence] | None:
+def _segment_confidences(
+    sections: Sections, names: tuple[str, ...]
+) -> list[SegmentConfidence] | None:
     if sections.boundary_strengths is None or sections.label_probabilities is None:
         return None
     strengths = (None, *sections.boundary_strengths)
     return [
-        SegmentConfidence(strength, dict(zip(HARMONIX_LABELS, labels, strict=True)))
+        SegmentConfidence(strength, dict(zip(names, labels, strict=True)))
         for strength, labels in zip(strengths, sections.label_probabilities, strict=True)
     ]

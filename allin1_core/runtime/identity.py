@@ -93,7 +93,10 @@ def identity_of(engine: Engine, source: Source) -> Identity:
 
 def weights_digest(card: ModelCard) -> str:
     """Give a digest of a model's parameters: of the digests of its files, which are checked when they are read."""
-    files = "\n".join(file.sha256 for file in card.files) or f"{card.name} of its plugin"
+    files = (
+        "\n".join(file.sha256 for file in card.files)
+        or f"{card.name} {card.version}".strip() + " of its plugin"
+    )
     return f"blake2b:{hashlib.blake2b(files.encode(), digest_size=16).hexdigest()}"
 
 

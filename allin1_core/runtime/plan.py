@@ -39,7 +39,7 @@ DECODER: tuple[Stage, ...] = ("metrical_dbn",)
 
 @dataclass(frozen=True)
 class Products:
-    """What a run gave, in NumPy arrays; None where it was not asked for."""
+    """What a run gave, in NumPy arrays; None where it was not asked for, or no backend of the route gives it."""
 
     logits: Logits | None = None
     activations: Activations | None = None

@@ -16,7 +16,9 @@ from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Stage
 from allin1_core.io.given_songs import GivenSong, as_file
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.plugins.collecting import Offers
 from allin1_core.plugins.loading import Plugins, load_plugins
+from allin1_core.plugins.options import OptionValues
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.assembly import Assembly, SessionOptions, path_of
 from allin1_core.runtime.engine import Engine
@@ -127,6 +129,7 @@ class Session:
         demix = (options.get("demix") or DemixParameters()).validate()
         assembly = Assembly(self.plugins, model, demix, options)
         self._observers = assembly.observers
+        self._assembly = assembly
         self._models = Models(
             assembly.engine, assembly.cards, assembly.model, _separation_asked_for(options, demix)
         )
@@ -162,6 +165,16 @@ class Session:
     def card(self) -> ModelCard:
         """The model; where that is ``auto``, the one for a song without stems."""
         return self.engine.card
+
+    @property
+    def offers(self) -> Offers:
+        """What the plugins offer."""
+        return self._assembly.offers
+
+    @property
+    def plugin_options(self) -> OptionValues:
+        """What the user set of the options of plugins, by plugin and name."""
+        return self._assembly.plugin_options
 
     def choose_model(
         self,

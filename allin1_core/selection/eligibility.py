@@ -25,7 +25,8 @@ _FEATURES = {
     "tempo_prior": (
         "It knows no prior over tempo.",
         "Decode without one: --tempo-prior none",
-    )
+    ),
+    "labels": ("It knows only the ten labels of the Harmonix set; the model has others.", ""),
 }
 
 
@@ -70,7 +71,7 @@ def _judge(
     ready = verdict if isinstance(verdict, Ready) else None
     refusal = verdict if isinstance(verdict, Refusal) else None
     speed = None if ready is None else prices.of_backend(backend, offered.plugin, ready)
-    cost_s, evidence = estimate(backend, request.audio_s, speed, request.members)
+    cost_s, evidence = estimate(backend, request.audio_s, speed, request.members, request.songs)
     return Candidate(backend, offered.plugin, ready, refusal, cost_s, evidence)
 
 
@@ -107,6 +108,8 @@ def _verdict(
             f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
         )
     for stage, feature in request.features:
+        if feature == "labels" and "nn" in backend.stages:
+            continue  # what runs a model knows its labels
         if stage in backend.stages and feature not in backend.features:
             reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
             return Refusal("feature", reason, remedy)

@@ -237,6 +237,7 @@ def allin1_functional() -> Iterable[Backend[Functional]]:
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
             parity=event(0.0),
+            features=("labels",),
             speed=_speed("functional", device),
         )
 
