@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_click",
     "sphinx_copybutton",
+    "mathml",
     "repository_links",
 ]
 exclude_patterns = ["_build", "_extensions", "README.md"]
@@ -33,10 +34,13 @@ autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 autoclass_content = "both"
 napoleon_google_docstring = False
+napoleon_use_ivar = True
 napoleon_use_rtype = False
-napoleon_preprocess_types = True
+napoleon_preprocess_types = False
 
 html_theme = "furo"
+html_math_renderer = "mathml"
+html_favicon = "_static/favicon.svg"
 html_title = f"allin1 {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -65,3 +69,14 @@ repository_pages = {
 
 #: Files and folders of the repository that other pages stand for.
 repository_links = {"README.md": "index", "docs": "index", "examples": "packages/index", "plugins": "packages/index"}
+
+# A reference in a docstring to something of this project that the site does not describe is a mistake, unless it is private.
+# Types are not checked: those of NumPy and Python are described elsewhere.
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!allin1_core\b).*"),
+    ("py:.*", r"allin1_core\.(api|calibration|cli|io|measuring|page|plugins|presentation|runtime|selection|weights)\b.*"),
+    ("py:.*", r"allin1_core\.reference\.tempo_alternatives\b.*"),
+    ("py:attr", r".*"),  # attributes are described with their classes
+    ("py:class", r".*[\[\],| ].*"),
+]

@@ -12,6 +12,8 @@ import os
 import shlex
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,15 +122,27 @@ def check_command(words: list[str]) -> None:
             parameter.type.convert(value, parameter, context)
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """As on a machine that has never seen allin1; what one page has analysed, the others find in the cache."""
+@pytest.fixture
+def environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """As on a machine that has never seen allin1, in a virtual environment into which the page may install things.
+
+    What one page has analysed, the others find in the cache.
+    """
     shared = tmp_path_factory.getbasetemp()
+    own = tmp_path.with_name(f"{tmp_path.name}-environment")
+    venv.create(own, symlinks=os.name != "nt")
+    scripts = Path(sysconfig.get_path("scripts", "venv", {"base": str(own)}))
+    for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        # addsitedir, so that what is installed there in editable form is found, too.
+        site_packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(own)}))
+        line = f"import site; site.addsitedir({folder!r})\n"
+        (site_packages / "tests.pth").write_text(line, encoding="utf-8")
+    command = scripts / "allin1"
+    command.write_text('#!/bin/sh\nexec python -m allin1_core "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("ALLIN1_", "XDG_"))}
     environment.update(
-        HOME=str(shared / "home"),
-        USERPROFILE=str(shared / "home"),
-        PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        PATH=os.pathsep.join([str(scripts), os.environ["PATH"]]),
         ALLIN1_CACHE_DIR=str(shared / "cache"),
         ALLIN1_CACHE_LIMIT="200M",
         ALLIN1_CONFIG="",
@@ -137,6 +151,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         NO_COLOR="1",
         OMP_NUM_THREADS="1",
         OPENBLAS_NUM_THREADS="1",
+        PIP_DISABLE_PIP_VERSION_CHECK="1",
     )
     return environment
 
