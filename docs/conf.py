@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
@@ -68,15 +69,33 @@ repository_pages = {
 }
 
 #: Files and folders of the repository that other pages stand for.
-repository_links = {"README.md": "index", "docs": "index", "examples": "packages/index", "plugins": "packages/index"}
+repository_links = {
+    "README.md": "index",
+    "docs": "index",
+    "examples": "packages/index",
+    "plugins": "packages/index",
+}
 
 # A reference in a docstring to something of this project that the site does not describe is a mistake, unless it is private.
 # Types are not checked: those of NumPy and Python are described elsewhere.
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!allin1_core\b).*"),
-    ("py:.*", r"allin1_core\.(api|calibration|cli|io|measuring|page|plugins|presentation|runtime|selection|weights)\b.*"),
+    (
+        "py:.*",
+        r"allin1_core\.(api|calibration|cli|io|measuring|page|plugins|presentation|runtime|selection|weights)\b.*",
+    ),
     ("py:.*", r"allin1_core\.reference\.tempo_alternatives\b.*"),
     ("py:attr", r".*"),  # attributes are described with their classes
     ("py:class", r".*[\[\],| ].*"),
 ]
+
+
+def escape_asterisks(app: Any, context: Any, lines: list[str]) -> None:
+    """Let ``*.mp3`` in the help of an option stand for itself."""
+    lines[:] = [line.replace("*", r"\*") for line in lines]
+
+
+def setup(app: Any) -> None:
+    """Connect what this file adds."""
+    app.connect("sphinx-click-process-options", escape_asterisks)

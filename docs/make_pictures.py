@@ -107,7 +107,8 @@ def photograph(page: Path, out: Path) -> None:
         )
         for scheme in ("light", "dark"):
             tab = browser.new_page(
-                viewport={"width": 1200, "height": 800}, color_scheme=scheme  # type: ignore[arg-type]
+                viewport={"width": 1200, "height": 800},
+                color_scheme=scheme,  # type: ignore[arg-type]
             )
             tab.goto(page.as_uri())
             tab.wait_for_timeout(4000)

@@ -74,7 +74,9 @@ def blocks_of(page: Path) -> Iterator[Block]:
             if not language.startswith("{"):
                 yield Block(page, start + 1, language, "\n".join(body))
         elif _is_indented(lines, start):
-            while index < len(lines) and (not lines[index].strip() or lines[index].startswith("    ")):
+            while index < len(lines) and (
+                not lines[index].strip() or lines[index].startswith("    ")
+            ):
                 index += 1
             body = [line[4:] for line in lines[start:index]]
             yield Block(page, start + 1, "sh", "\n".join(body).rstrip())

@@ -110,7 +110,10 @@ def check_command(words: list[str]) -> None:
         command = command.commands[arguments[0]]
         arguments = arguments[1:]
     if name == "analyze":  # whose --overwrite may stand alone
-        arguments = [word.replace("--overwrite", "--overwrite=all") if word == "--overwrite" else word for word in arguments]
+        arguments = [
+            word.replace("--overwrite", "--overwrite=all") if word == "--overwrite" else word
+            for word in arguments
+        ]
     if arguments[:1] in (["--version"], ["--help"], ["--help-all"]):
         return
     with contextlib.redirect_stdout(io.StringIO()):
@@ -194,9 +197,7 @@ def transcript(block: Block) -> Iterator[tuple[str, str]]:
         yield "\n".join(lines[:count]), "\n".join(lines[count:]).strip("\n")
 
 
-def run_command(
-    command: str, expected: str, environment: dict[str, str], where: str
-) -> None:
+def run_command(command: str, expected: str, environment: dict[str, str], where: str) -> None:
     """Run a command, and compare what it prints with `expected`, in which ``...`` stands for anything.
 
     A last line ``[exit status N]`` says how it ends, if not well.
