@@ -222,7 +222,13 @@ _OPTIONS = (
         show_default=True,
         help="Folder of the pictures.",
     ),
-    click.option("--viz-format", type=PICTURE_FORMAT, default="pdf"),
+    click.option(
+        "--viz-format",
+        type=PICTURE_FORMAT,
+        default="pdf",
+        show_default=True,
+        help="Format of the pictures.",
+    ),
     click.option(
         "-s", "--sonify", is_flag=True, help="Also write each song with clicks on its beats."
     ),
@@ -233,7 +239,13 @@ _OPTIONS = (
         show_default=True,
         help="Folder of the songs with clicks.",
     ),
-    click.option("--sonif-format", type=SOUND_FORMAT, default="wav"),
+    click.option(
+        "--sonif-format",
+        type=SOUND_FORMAT,
+        default="wav",
+        show_default=True,
+        help="Format of the sound.",
+    ),
     click.option(
         "--export",
         "exports",

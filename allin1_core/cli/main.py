@@ -93,6 +93,7 @@ class LazyGroup(click.Group):
                     return None
                 raise
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        command.name = name  # click's own is that of the function
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
