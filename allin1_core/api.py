@@ -23,7 +23,9 @@ from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.loading import Plugins
 from allin1_core.runtime.assembly import SessionOptions
 from allin1_core.runtime.batch import Outcome
-from allin1_core.runtime.executors import BatchProgress, InProcess, InWorkers, parse_devices
+from allin1_core.runtime.device_list import parse_devices
+from allin1_core.runtime.executor_choice import DEFAULT_EXECUTOR, make_executor
+from allin1_core.runtime.executors import BatchProgress
 from allin1_core.runtime.extras import Extras
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track, make_tracks
@@ -50,6 +52,7 @@ class AnalyzeOptions(TypedDict, total=False):
     spec_torch_device: str | None
     only: str | None
     jobs: int | None
+    executor: str | None
     backends: Mapping[Stage, str] | None
     metre: MetreParameters | None
     demix: DemixParameters | None
@@ -143,7 +146,8 @@ def analyze(
         looked for in the environment and the configuration file (:mod:`allin1_core.runtime.settings`). In the end it is
         ``auto``, as :class:`~allin1_core.runtime.session.Session` explains.
     device
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy. ``cuda:0,1`` gives a process to each.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy. ``cuda:0,1`` gives a process to each,
+        and ``cuda:all`` to each that there is.
     include_activations, include_embeddings
         What the results shall hold besides.
     demix_dir
@@ -195,6 +199,9 @@ def analyze(
         False does not use what the cache has of earlier analyses.
     jobs
         Processes that share the songs; they need no ``if __name__ == "__main__"``. None is one a device.
+    executor
+        Name of the executor that runs the songs; None for ``local``, which is this process, or `jobs` of this machine.
+        Others come with plugins.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -294,7 +301,12 @@ def analyze_iter(
     of_session["overwrite_stems"] = "demix" in parts or options.get("overwrite_stems", False)
     devices = parse_devices(device) if device else ()
     of_session["device"] = devices[0] if devices else None
-    jobs = (options.get("jobs") or max(1, len(devices))) if multiprocess else 1
+    jobs = options.get("jobs") if multiprocess else 1
+    executor = options.get("executor") or DEFAULT_EXECUTOR
+    if options.get("plugins") is not None and not (
+        executor == DEFAULT_EXECUTOR and (jobs or len(devices) or 1) == 1
+    ):
+        raise InputError("Plugins that are loaded cannot be given to other processes.")
     extras = Extras(
         viz_dir=_folder(visualize, "viz"),
         sonif_dir=_folder(sonify, "sonif"),
@@ -305,14 +317,10 @@ def analyze_iter(
         tracks = _tracks(paths, options.get("stems_dir"), options.get("stems"), stack)
         if not tracks:
             return
-        executor: InProcess | InWorkers
-        if jobs > 1:
-            if options.get("plugins") is not None:
-                raise InputError("Plugins that are loaded cannot be given to other processes.")
-            executor = InWorkers(SessionRecipe(model, of_session), jobs, devices)
-        else:
-            session = Session(model, plugins=options.get("plugins"), **of_session)
-            executor = InProcess(stack.enter_context(session))
+        session = stack.enter_context(Session(model, plugins=options.get("plugins"), **of_session))
+        runner = make_executor(
+            executor, session, SessionRecipe(model, of_session), jobs=jobs, devices=devices
+        )
         numbers = {track: number for number, track in reversed(list(enumerate(tracks)))}
         once = list(dict.fromkeys(tracks))
 
@@ -320,7 +328,7 @@ def analyze_iter(
             if progress is not None:
                 progress(numbers[once[index]], stage, fraction)
 
-        outcomes = executor.run(
+        outcomes = runner.run(
             once,
             out_dir=None if out_dir is None else Path(out_dir),
             overwrite="json" in parts,

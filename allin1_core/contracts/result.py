@@ -107,6 +107,9 @@ class Provenance:
         Why this model was chosen, and how to get the other; empty where it was named.
     identity
         What decides whether the result is up to date; None where the input was no file.
+    labels
+        Labels that the model tells apart, in the order of the rows of the activation ``label``; empty for
+        :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`.
     """
 
     version: str
@@ -119,6 +122,7 @@ class Provenance:
     postprocessors: tuple[str, ...] = ()
     model_reason: str = ""
     identity: Identity | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from allin1_core.errors import InputError
+from allin1_core.io.decoding.loaders import loader_suffixes
 from allin1_core.paths import expanded
 from allin1_core.urls import Url, is_url
 
@@ -242,4 +243,5 @@ def _walk(
 def _is_wanted(name: str, include: Sequence[str]) -> bool:
     if include:
         return any(fnmatch(name, pattern) for pattern in include)
-    return Path(name).suffix.lower() in AUDIO_SUFFIXES
+    suffix = Path(name).suffix.lower()
+    return suffix in AUDIO_SUFFIXES or suffix in loader_suffixes()

@@ -119,6 +119,8 @@ def run_batch(
     """
     telling, stopped = threading.Lock(), threading.Event()
     began: dict[int, float] = {}
+    # Each is asked for once: a sequence may have to fetch it.
+    looked: dict[int, Track] = {}
     # What each track holds until its outcome is there: a file that was fetched, and the claim of its result.
     holdings: dict[int, ExitStack] = {}
     # Results at the moment when each track was looked at: another process may work in the same folder.
@@ -128,23 +130,24 @@ def run_batch(
         if index in holdings:
             holdings.pop(index).close()
         seconds = round(time.perf_counter() - began.pop(index), 3)
-        return replace(outcome, track=tracks[index], seconds=seconds)
+        return replace(outcome, track=looked.pop(index), seconds=seconds)
 
     def opened(index: int, *, again: bool = False) -> Analysis | Outcome | None:
         """The track, read; what became of it; or None while another process is at it."""
         began.setdefault(index, time.perf_counter())
+        track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
         try:
             with ExitStack() as held:
-                found = looked_at(index, held, again)
+                found = looked_at(index, track, held, again)
                 if isinstance(found, Analysis):
                     holdings[index] = held.pop_all()
                 return found
         except Exception as error:
-            return _failed(tracks[index], error)
+            return _failed(track, error)
 
-    def looked_at(index: int, held: ExitStack, again: bool) -> Analysis | Outcome | None:
-        track = tracks[index]
-
+    def looked_at(
+        index: int, track: Track, held: ExitStack, again: bool
+    ) -> Analysis | Outcome | None:
         def tell(stage: str, fraction: float) -> None:
             if progress is not None:
                 with telling:
@@ -173,7 +176,7 @@ def run_batch(
                     return done
                 replaces = there[track.name] is not None and analysis().adds_to_earlier
                 check_destination(out_dir, track.name, track.path, overwrite=replaces)
-        with _named(track):
+        with _named(analysis().track):
             analysis().read()
         return analysis()
 
@@ -186,7 +189,10 @@ def run_batch(
         name, state = json_path.name.removesuffix(".json"), _state(json_path)
         is_new = name not in there or there[name] != state
         there[name] = state
-        return _done_before(analysis(), json_path, options) if state and is_new else None
+        if not (state and is_new):
+            return None
+        with _named(analysis().track):
+            return _done_before(analysis(), json_path, options)
 
     def claimed(json_path: Path, held: ExitStack) -> bool:
         claim = try_claim(json_path)
@@ -221,6 +227,7 @@ def run_batch(
             if out_dir is not None:
                 replaces = overwrite or analysis.adds_to_earlier
                 written = save_result(result, out_dir, track.name, overwrite=replaces)
+                analysis.was_written(result, written, out_dir)
         except Exception as error:
             return _failed(track, error)
         return Outcome(track, result, written=written)

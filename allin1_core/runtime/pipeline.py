@@ -12,7 +12,7 @@ from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.result import StageRecord
 from allin1_core.contracts.route import Step
 from allin1_core.contracts.space import HOST
-from allin1_core.contracts.stages import GIVES, Stage
+from allin1_core.contracts.stages import Stage, given_by
 from allin1_core.errors import (
     PLUGIN_FAILURES,
     Allin1Error,
@@ -104,6 +104,7 @@ class Pipeline:
         self._done_s = 0.0
         self._total_s = 0.0
         self._audio_s = 0.0
+        self._length_s: float | None = None
         self._songs = 1
         self._kind: type[Any] = Mix
         self._remaining: tuple[Stage, ...] = ()
@@ -126,6 +127,7 @@ class Pipeline:
         self._run.input = {"kind": type(start).__name__.lower()}
         self._holdings.start(start, self._network)
         self._kind = type(start)
+        self._length_s = start.duration_s
         self._audio_s = seconds_of(start)
 
     def begin(
@@ -198,6 +200,7 @@ class Pipeline:
         seconds = self._audio_s * self._songs
         request = replace(
             self._engine.chooser.request(self._remaining, seconds, held.space),
+            songs=self._songs,
             in_blocks=stages_in_blocks(held.record, self._audio_s, self._engine.card),
         )
         self._decision = self._engine.decide(request, self._out_of_memory)
@@ -253,6 +256,7 @@ class Pipeline:
             self._keep,
             self._report,
             self._note_files,
+            self._length_s,
         )
         self._report(step.backend.stage, 0.0)
         if is_streamed(held.record, steps):
@@ -272,7 +276,7 @@ class Pipeline:
         """
         backend, output = ran.step.backend, ran.output
         if output is not None:
-            kind = GIVES[backend.stages[-1]]
+            kind = given_by(backend.stages)
             self._holdings.put(kind, output)
             if kind is Logits and output.space != HOST:
                 # NaN on a device would pass unseen into "no beats"; a few numbers a frame are cheap to look at.

@@ -160,7 +160,9 @@ def test_songs_at_urls_are_analysed_as_files_are(words, album, tmp_path, capsys,
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     for name in ("a.wav", "b.wav"):
         files.pipe(f"/album/{name}", (album / name).read_bytes())
-    arguments = [*words, "memory://album", "memory://other/a.wav", "-o", str(out), "--json"]
+    files.pipe("/broken.wav", b"RIFF")
+    broken = ["memory://other/a.wav", "memory://broken.wav"]
+    arguments = [*words, "memory://album", *broken, "-o", str(out), "--json"]
     pictures = ["-v", "--viz-dir", str(tmp_path / "viz"), "--viz-format", "png"]
     sounds = ["-s", "--sonif-dir", str(tmp_path / "sonif")]
     assert run([*arguments, *pictures, *sounds]) == 3
@@ -170,6 +172,8 @@ def test_songs_at_urls_are_analysed_as_files_are(words, album, tmp_path, capsys,
     assert lines[0]["provenance"]["input"]["files"][0]["path"] == "memory:///album/a.wav"
     assert lines[2]["path"] == "memory://other/a.wav"
     assert "is not there" in lines[2]["error"]
+    assert lines[3]["error"].startswith("memory://broken.wav: ")
+    assert str(temporary) not in lines[3]["error"]
     assert len(list((tmp_path / "viz").iterdir())) == len(list((tmp_path / "sonif").iterdir())) == 2
     result = load_result(out / "album_a.json")
     assert isinstance(result.path, Url)
@@ -180,9 +184,9 @@ def test_songs_at_urls_are_analysed_as_files_are(words, album, tmp_path, capsys,
     files.pipe("/album/b.wav", (album / "a.wav").read_bytes())
     assert run(arguments) == 3
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line.get("status") for line in lines] == ["skipped", "done", None]
+    assert [line.get("status") for line in lines] == ["skipped", "done", None, None]
     assert list(temporary.iterdir()) == []
-    files.rm("/album", recursive=True)
+    files.store.clear()
 
 
 def test_json_alone_writes_no_file(words, album, tmp_path, monkeypatch, capsys):
