@@ -30,7 +30,11 @@ from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
-from allin1_core.runtime.result_parts import arrays_not_given, confidence_of
+from allin1_core.runtime.result_parts import (
+    arrays_not_given,
+    confidence_of,
+    warnings_of_missing,
+)
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
@@ -309,9 +313,10 @@ class Analysis:
         embeddings = logits.embeddings if logits is not None else None
         if not self._wants_embeddings:
             embeddings = None if self._earlier is None else self._earlier.embeddings
-        warnings += arrays_not_given(
-            run, logits, activations=with_activations, embeddings=self._wants_embeddings
+        not_given = arrays_not_given(
+            logits, activations=with_activations, embeddings=self._wants_embeddings
         )
+        warnings += warnings_of_missing(not_given, run)
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -341,6 +346,7 @@ class Analysis:
                 model_version=card.version,
                 model_reason=str(self._start.choice),
                 labels=() if card.labels == HARMONIX_LABELS else card.labels,
+                not_given=not_given,
             ),
         )
 

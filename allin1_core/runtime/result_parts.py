@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre
@@ -12,17 +12,20 @@ from allin1_core.runtime.pipeline import Run
 
 
 def arrays_not_given(
-    run: Run, logits: Logits | None, *, activations: bool, embeddings: bool
-) -> Iterator[str]:
-    """Say which of the arrays that were asked for the backends of a run do not give."""
-    name = next((record.backend for record in run.records if "nn" in record.stages), "the route")
+    logits: Logits | None, *, activations: bool, embeddings: bool
+) -> tuple[str, ...]:
+    """Name the arrays that were asked for and that the backends of the run did not give."""
     asked = (
         ("activations", activations, logits),
         ("embeddings", embeddings, None if logits is None else logits.embeddings),
     )
-    for what, is_asked, found in asked:
-        if is_asked and found is None:
-            yield f"There are no {what} to give: {name} does not provide them."
+    return tuple(what for what, is_asked, found in asked if is_asked and found is None)
+
+
+def warnings_of_missing(missing: Sequence[str], run: Run) -> list[str]:
+    """Say which arrays a result lacks, and whose fault that is."""
+    name = next((record.backend for record in run.records if "nn" in record.stages), "the route")
+    return [f"There are no {what} to give: {name} does not provide them." for what in missing]
 
 
 def confidence_of(
