@@ -174,35 +174,32 @@ class Analysis:
         Stems that an earlier run kept are used where they are what this one would make.
         """
         with self._reporting_failure():
-            start, engine, identity = (
-                self._start,
-                self._engine,
-                self.identities[0],
-            )  # before reading
-            self._wanted()  # which the model may not find
-            self._pipeline = Pipeline(engine)
-            if self._may_use_cache():
-                self._cached = engine.cache.find(identity)
-            if self._cached is not None:
-                self._pipeline.read(self._cached.logits)
-                return
-            given = start.start
-            if isinstance(given, StemsInPlugin):
-                stems = self._stems_of_plugin(given)
-                if stems is not None:
-                    self._pipeline.read(stems)
-                    return
-                self._pipeline = Pipeline(self._engine)
-                given = self._start.start
-                assert not isinstance(given, StemsInPlugin), "plugins were asked again"
-            if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-                length = given.duration_s
-                start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
-                self._keep = start.kept
-            self._pipeline.read(given)
+            self._read()
+
+    def _read(self) -> None:
+        start, engine, identity = self._start, self._engine, self.identities[0]  # before reading
+        self._wanted()  # which the model may not find
+        self._pipeline = Pipeline(engine)
+        if self._may_use_cache():
+            self._cached = engine.cache.find(identity)
+        if self._cached is not None:
+            self._pipeline.read(self._cached.logits)
+            return
+        if isinstance(start.start, StemsInPlugin):
+            stems = self._stems_of_plugin(start.start)
+            if stems is None:
+                self._read()
+            else:
+                self._pipeline.read(stems)
+            return
+        if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
+            length = start.start.duration_s
+            start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
+            self._keep = start.kept
+        self._pipeline.read(start.start)
 
     def _stems_of_plugin(self, given: StemsInPlugin) -> Stems | None:
-        """Read the stems of a plugin; None where that fails, after which the analysis begins without them."""
+        """Read the stems of a plugin; None where that fails, and the analysis has to begin without them."""
         found = self._start.found
         try:
             return given.read()
@@ -282,8 +279,6 @@ class Analysis:
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
         source, warnings = run.input, [*self._start.warnings, *run.warnings]
-        if self._start.found is not None:
-            source = {**source, "given_by": self._start.found.plugin}
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
@@ -291,6 +286,8 @@ class Analysis:
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
             self._engine.cache.keep(identity, logits, run.input, run.warnings)
+        if self._start.found is not None:
+            source["given_by"] = self._start.found.plugin
         parameters = self._keeping.parameters
         if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
