@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.logits import HARMONIX_LABELS
-from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.result import (
     AnalysisResult,
     Identity,
     Provenance,
 )
-from allin1_core.errors import PLUGIN_FAILURES, InputError
+from allin1_core.errors import PLUGIN_FAILURES
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
@@ -33,6 +32,8 @@ from allin1_core.runtime.plan import Wanted
 from allin1_core.runtime.result_parts import (
     arrays_not_given,
     confidence_of,
+    outputs_in,
+    outputs_of,
     warnings_of_missing,
 )
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
@@ -155,7 +156,7 @@ class Analysis:
         """What is looked for: what was asked for, and what the result of an earlier run has."""
         card = self._engine.card
         asked = outputs_of(card, self._options.get("only"))
-        has = () if self._earlier is None else _outputs_in(self._earlier)
+        has = () if self._earlier is None else outputs_in(self._earlier)
         return tuple(name for name in card.outputs if name in {*asked, *has})
 
     def lacks_kept_stems(self) -> bool:
@@ -362,25 +363,3 @@ class Analysis:
         except Exception as error:
             self._observers.track_finished(self.track.name, error=error)
             raise
-
-
-def _outputs_in(result: AnalysisResult) -> tuple[str, ...]:
-    return () if result.provenance is None else result.provenance.outputs
-
-
-def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
-    """What to look for with a model.
-
-    Raises
-    ------
-    InputError
-        If it does not find `only`.
-    """
-    if only is None:
-        return card.outputs
-    if only not in card.outputs:
-        raise InputError(
-            f"The model {card.name} does not find {only}.",
-            remedy=f"It finds {' and '.join(card.outputs)}.",
-        )
-    return (only,)

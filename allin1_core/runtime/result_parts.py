@@ -1,4 +1,4 @@
-"""Parts of a result: how sure it is, and what it lacks of what was asked for."""
+"""Parts of a result: what it is to hold, how sure it is, and what it lacks of what was asked for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre
-from allin1_core.contracts.result import Confidence, SegmentConfidence
+from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.result import AnalysisResult, Confidence, SegmentConfidence
 from allin1_core.contracts.sections import Sections
+from allin1_core.errors import InputError
 from allin1_core.runtime.pipeline import Run
 
 
@@ -53,3 +55,26 @@ def _segment_confidences(
         SegmentConfidence(strength, dict(zip(names, labels, strict=True)))
         for strength, labels in zip(strengths, sections.label_probabilities, strict=True)
     ]
+
+
+def outputs_in(result: AnalysisResult) -> tuple[str, ...]:
+    """What was looked for in an earlier run; nothing where that is not known."""
+    return () if result.provenance is None else result.provenance.outputs
+
+
+def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
+    """What to look for with a model.
+
+    Raises
+    ------
+    InputError
+        If it does not find `only`.
+    """
+    if only is None:
+        return card.outputs
+    if only not in card.outputs:
+        raise InputError(
+            f"The model {card.name} does not find {only}.",
+            remedy=f"It finds {' and '.join(card.outputs)}.",
+        )
+    return (only,)
