@@ -102,6 +102,8 @@ def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> No
         options = ["-n", "auto", "--dist", "loadgroup"]
         # Each process uses one core; else they would be in each other's way.
         session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+    if ROOT / "tests" in tests:
+        options += ["--ignore", str(ROOT / "tests" / "docs")]  # which the session docs runs
     away = Path(session.create_tmp()) / "away"
     away.mkdir(exist_ok=True)
     with session.chdir(away):
@@ -207,6 +209,23 @@ def exports(session: nox.Session) -> None:
     constrained(session, "pyrekordbox", "traktor-nml-utils", "rpp", "ply", "cuetools")
     tests = ROOT / "tests"
     run_pytest(session, tests / "exports", tests / "evaluation", tests / "cli" / "test_scoring.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, built without a warning into docs/_build; every block of code in it is run or checked."""
+    install_built(session, extras="testing,viz,evaluate,export")
+    constrained(session, "sphinx", "myst-parser", "furo", "sphinx-click", "sphinx-copybutton")
+    constrained(session, "latex2mathml", "hatchling", "pip")
+    site = ROOT / "docs" / "_build"
+    shutil.rmtree(site, ignore_errors=True)
+    session.run(
+        *("sphinx-build", "--quiet", "--fail-on-warning", "--keep-going", "--jobs", "auto"),
+        *(str(ROOT / "docs"), str(site)),
+    )
+    session.env["ALLIN1_SITE"] = str(site)
+    run_pytest(session, ROOT / "tests" / "docs", parallel=True)
+    session.log(f"The site: {site / 'index.html'}")
 
 
 @nox.session

@@ -47,6 +47,7 @@ COMMANDS = {
     "evaluate": ("allin1_core.cli.evaluate", "Score results against annotations."),
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
     "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
+    "plugin": ("allin1_core.cli.plugin", "Write a new plugin, or check one."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
     "sonify": ("allin1_core.cli.sonify", "Write songs with clicks on their beats."),
     "view": ("allin1_core.cli.view", "Look at results in a browser, and correct them."),
@@ -92,6 +93,7 @@ class LazyGroup(click.Group):
                     return None
                 raise
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        command.name = name  # click's own is that of the function
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

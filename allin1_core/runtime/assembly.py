@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import HARMONIX_LABELS
-from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.metre import STEADY_PHASE, MetreParameters
 from allin1_core.contracts.model import AUTO_MODEL, ModelCard
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
@@ -114,6 +114,8 @@ class Assembly:
         features: list[tuple[Stage, str]] = []
         if metre.has_tempo_prior:
             features.append(("metrical_dbn", "tempo_prior"))
+        if metre.steady_phase:
+            features.append(("metrical_dbn", STEADY_PHASE))
         if card.labels != HARMONIX_LABELS:
             features.append(("functional", "labels"))
         wishes = replace(wishes, features=tuple(features))

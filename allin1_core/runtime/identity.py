@@ -78,9 +78,13 @@ def source_of(track: Track, found: StemsOfPlugin | None = None) -> Source:
 def identity_of(engine: Engine, source: Source) -> Identity:
     """Say what the result of `source` would be a result of."""
     card = engine.card
+    metre = dataclasses.asdict(engine.backends.metre)
+    if not metre["steady_phase"]:
+        # As results from before this parameter say it.
+        del metre["steady_phase"]
     options: dict[str, Any] = {
         "input": "stems" if source.is_stems else "mix",
-        "metre": dataclasses.asdict(engine.backends.metre),
+        "metre": metre,
         "plugins": {plugin: dict(given) for plugin, given in engine.backends.options.items()},
     }
     if source.given_by:
