@@ -18,6 +18,7 @@ from allin1_core.cli.parameters import (
     model_option,
     parity_option,
     plugin_option,
+    steady_phase_option,
     tempo_prior_option,
 )
 
@@ -67,7 +68,7 @@ class AnalyzeCommand(GroupedCommand):
         ),
         "Tempo and metre": (
             *("beats_per_bar", "min_bpm", "max_bpm", "num_tempi", "transition_lambda"),
-            *("observation_lambda", "threshold", "tempo_prior", "correct"),
+            *("observation_lambda", "threshold", "tempo_prior", "steady_phase", "correct"),
         ),
         "Separation": (
             *("keep_stems", "demix_dir", "demucs_model", "demucs_weights"),
@@ -221,7 +222,13 @@ _OPTIONS = (
         show_default=True,
         help="Folder of the pictures.",
     ),
-    click.option("--viz-format", type=PICTURE_FORMAT, default="pdf"),
+    click.option(
+        "--viz-format",
+        type=PICTURE_FORMAT,
+        default="pdf",
+        show_default=True,
+        help="Format of the pictures.",
+    ),
     click.option(
         "-s", "--sonify", is_flag=True, help="Also write each song with clicks on its beats."
     ),
@@ -232,7 +239,13 @@ _OPTIONS = (
         show_default=True,
         help="Folder of the songs with clicks.",
     ),
-    click.option("--sonif-format", type=SOUND_FORMAT, default="wav"),
+    click.option(
+        "--sonif-format",
+        type=SOUND_FORMAT,
+        default="wav",
+        show_default=True,
+        help="Format of the sound.",
+    ),
     click.option(
         "--export",
         "exports",
@@ -267,6 +280,7 @@ _OPTIONS = (
         help="Decode from the first frame that reaches this to the last; 0 for all.  [default: the model's]",
     ),
     tempo_prior_option,
+    steady_phase_option,
     click.option(
         "--correct/--no-correct",
         default=True,

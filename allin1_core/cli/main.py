@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -92,6 +93,7 @@ class LazyGroup(click.Group):
                     return None
                 raise
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        command.name = name  # click's own is that of the function
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -238,10 +240,20 @@ def load_plugins(ctx: click.Context) -> Any:
     return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
 
+def read_audio_with(plugins: Any) -> None:
+    """Let audio be read by the loaders of `plugins` too."""
+    from allin1_core.plugins.collecting import collect_loaders
+    from allin1_core.runtime.audio_loaders import use_audio_loaders
+
+    use_audio_loaders(collect_loaders(plugins, []))
+
+
 def leave_problems_to_the_table(ctx: click.Context) -> None:
     """Log no problems of plugins, for a command that prints them; their tracebacks still where asked for."""
     if not (ctx.find_root().obj or {}).get("traceback"):
-        logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+        log = logging.getLogger("allin1_core.plugins")
+        ctx.find_root().call_on_close(partial(log.setLevel, log.level))
+        log.setLevel(logging.ERROR)
 
 
 def main() -> None:
