@@ -270,6 +270,33 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", str(script), *session.posargs)
 
 
+def check_new_plugins(session: nox.Session) -> None:
+    """A plugin of each kind, as ``allin1 plugin new`` writes it, can be installed, passes its tests and types, and is listed."""
+    folder = Path(session.create_tmp()) / "new"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    write = (
+        "import sys; from allin1_core.cli.main import run; from allin1_core.scaffold.kinds import *;"
+        "option = lambda name: '--stage' if name in STAGE_KINDS else '--kind';"
+        "sys.exit(any(run(['plugin', 'new', 'new-' + n.replace('_', '-'), option(n), n]) for n in KINDS))"
+    )
+    with session.chdir(folder):
+        session.run("python", "-c", write)
+    plugins = sorted(folder.iterdir())
+    # Apart from what else is installed: they change results, and how songs are run.
+    site = Path(session.create_tmp()) / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    constrained(session, "hatchling", "mypy")
+    session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
+    session.env["PYTHONPATH"] = str(site)
+    session.run("allin1", "--strict", "plugins")
+    run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True)
+    session.run("allin1", "plugin", "check", "new-spectrogram")
+    sources = [str(plugin / "src") for plugin in plugins]
+    session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), *sources)
+    del session.env["PYTHONPATH"]
+
+
 def released(session: nox.Session) -> Path:
     """Give a folder with the sources of the last release; skip the session where this clone does not have them."""
     folder = Path(session.create_tmp()) / "release"
@@ -322,12 +349,13 @@ def releases(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """The example distributions pass their own tests, and every example script runs."""
+    """The example distributions and new plugins of each kind pass their own tests, and every example script runs."""
     install_built(session, *PLUGINS)
     for name in EXAMPLES:
         example = ROOT / "examples" / name
         constrained(session, wheel(session, example))
         run_pytest(session, example / "tests")
+    check_new_plugins(session)
     run_pytest(session, ROOT / "tests" / "test_guide.py")  # whose example needs SciPy, too
     if not (os.environ.get("ALLIN1_WEIGHTS_DIR") or (ROOT.parent / "shared").is_dir()):
         session.warn("The example scripts need trained weights: set ALLIN1_WEIGHTS_DIR.")
