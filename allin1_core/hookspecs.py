@@ -17,23 +17,27 @@ from typing import TYPE_CHECKING
 from allin1_core.markers import hookspec
 
 if TYPE_CHECKING:
+    from allin1_core.contracts.audio import Mix, Stems
     from allin1_core.contracts.audio_loader import AudioLoader
     from allin1_core.contracts.backend import Backend
     from allin1_core.contracts.command import Command
     from allin1_core.contracts.executor import Executor
     from allin1_core.contracts.export import Exporter
     from allin1_core.contracts.found_stems import FoundStems
+    from allin1_core.contracts.logits import Activations, Logits
+    from allin1_core.contracts.metre import Metre
     from allin1_core.contracts.model import ModelCard, SeparatorCard
     from allin1_core.contracts.result import AnalysisResult, StageRecord
     from allin1_core.contracts.route import Route, RouteRequest
+    from allin1_core.contracts.sections import Sections
     from allin1_core.contracts.space import Bridge
+    from allin1_core.contracts.spectrogram import LogSpectrogram
     from allin1_core.contracts.stages import (
-        Demix,
-        Functional,
-        MetricalDbn,
-        MetricalPrep,
-        Nn,
-        Spectrogram,
+        ActivationsOrLater,
+        LogitsOrLater,
+        SpectrogramOrLater,
+        StageCall,
+        StemsOrLater,
     )
 
 
@@ -41,7 +45,7 @@ class StageSpecs:
     """One hook a stage. Each returns records and never does work."""
 
     @hookspec
-    def allin1_demix(self) -> Iterable[Backend[Demix]]:
+    def allin1_demix(self) -> Iterable[Backend[StageCall[Mix, StemsOrLater]]]:
         """Backends that separate a mix into stems.
 
         >>> from allin1_core import hookimpl
@@ -64,7 +68,11 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_spectrogram(self) -> Iterable[Backend[Spectrogram]]:
+    def allin1_spectrogram(
+        self,
+    ) -> Iterable[
+        Backend[StageCall[Stems, SpectrogramOrLater] | StageCall[Mix, SpectrogramOrLater]]
+    ]:
         """Backends that turn stems into a log-filterbank spectrogram.
 
         >>> from allin1_core import hookimpl
@@ -88,7 +96,7 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_nn(self) -> Iterable[Backend[Nn]]:
+    def allin1_nn(self) -> Iterable[Backend[StageCall[LogSpectrogram, LogitsOrLater]]]:
         """Backends that run the network.
 
         >>> from allin1_core import hookimpl
@@ -109,7 +117,7 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_metrical_prep(self) -> Iterable[Backend[MetricalPrep]]:
+    def allin1_metrical_prep(self) -> Iterable[Backend[StageCall[Logits, ActivationsOrLater]]]:
         """Backends that turn beat and downbeat logits into the decoder's activations.
 
         >>> from allin1_core import hookimpl
@@ -128,7 +136,7 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_metrical_dbn(self) -> Iterable[Backend[MetricalDbn]]:
+    def allin1_metrical_dbn(self) -> Iterable[Backend[StageCall[Activations, Metre]]]:
         """Backends that decode activations into beats and their positions in the bar.
 
         >>> from allin1_core import hookimpl
@@ -148,7 +156,7 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_functional(self) -> Iterable[Backend[Functional]]:
+    def allin1_functional(self) -> Iterable[Backend[StageCall[Logits, Sections]]]:
         """Backends that find section boundaries and labels.
 
         >>> from allin1_core import hookimpl

@@ -11,7 +11,7 @@ import click
 from allin1_core.cli.analyze_inputs import find_paths, opened, renamed, tracks_of
 from allin1_core.cli.analyze_options import STEM_OPTIONS, AnalyzeCommand, analyze_options
 from allin1_core.cli.family import translate
-from allin1_core.cli.main import load_plugins
+from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import (
     by_plugin,
     show_calibration,
@@ -76,6 +76,7 @@ def command(
         out_dir = Path("struct")
     show_calibration(not quiet)
     plugins = load_plugins(ctx)
+    read_audio_with(plugins)  # folders are searched for what they read
     extras = _extras(rest, plugins, out_dir, overwrite)
     with ExitStack() as stack:
         songs = [stack.enter_context(opened(path)) for path in find_paths(paths, lists, include)]

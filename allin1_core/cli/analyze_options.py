@@ -18,6 +18,7 @@ from allin1_core.cli.parameters import (
     model_option,
     parity_option,
     plugin_option,
+    steady_phase_option,
     tempo_prior_option,
 )
 
@@ -67,7 +68,7 @@ class AnalyzeCommand(GroupedCommand):
         ),
         "Tempo and metre": (
             *("beats_per_bar", "min_bpm", "max_bpm", "num_tempi", "transition_lambda"),
-            *("observation_lambda", "threshold", "tempo_prior", "correct"),
+            *("observation_lambda", "threshold", "tempo_prior", "steady_phase", "correct"),
         ),
         "Separation": (
             *("keep_stems", "demix_dir", "demucs_model", "demucs_weights"),
@@ -279,6 +280,7 @@ _OPTIONS = (
         help="Decode from the first frame that reaches this to the last; 0 for all.  [default: the model's]",
     ),
     tempo_prior_option,
+    steady_phase_option,
     click.option(
         "--correct/--no-correct",
         default=True,

@@ -142,6 +142,9 @@ class ModelCard:
         Aversion of the metre decoder to changes of tempo, unless the user says otherwise.
     tempo_prior
         Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
+    steady_phase
+        Whether beats are put onto one line where the tempo is steady, unless the user says otherwise; see
+        :class:`~allin1_core.contracts.metre.MetreParameters`.
     takes
         What its spectrogram is made of: the four ``stems``, or the ``mix``. A model that takes the mix reads its four views
         (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and runs without separation.
@@ -163,18 +166,21 @@ class ModelCard:
     reader: Target | None = None
     tempo_prior: TempoPrior | None = None
     transition_lambda: Rate = DEFAULT_TRANSITION_LAMBDA
+    steady_phase: bool = False
     takes: Takes = "stems"
     version: Line = ""
     labels: Labels = HARMONIX_LABELS
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
-        """Fill in what `metre` leaves to the model: threshold, transition parameter and prior over tempo."""
+        """Fill in what `metre` leaves to the model: threshold, transition parameter, prior over tempo, and steady phase."""
         if metre.threshold is None:
             metre = replace(metre, threshold=self.downbeat_threshold)
         if metre.transition_lambda is None:
             metre = replace(metre, transition_lambda=self.transition_lambda)
         if metre.tempo_prior is None:
             metre = replace(metre, tempo_prior=self.tempo_prior)
+        if metre.steady_phase is None:
+            metre = replace(metre, steady_phase=self.steady_phase)
         return metre
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
@@ -136,6 +136,35 @@ class Setup:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     separator_files: Callable[[], tuple[WeightsContent, ...]] | None = None
     labels: tuple[str, ...] = HARMONIX_LABELS
+
+
+#: Record that a callable takes, and record that it gives.
+Taken = TypeVar("Taken", contravariant=True)
+Given = TypeVar("Given", covariant=True)
+
+
+class StageCall(Protocol[Taken, Given]):
+    """What runs one stage or several: takes the record of the first, and gives that of the last.
+
+    It types backends that span stages: ``Backend[StageCall[Stems, Logits]]`` runs ``spectrogram`` and ``nn``.
+    """
+
+    def __call__(self, data: Taken, task: Task, /) -> Given:
+        """Run the stages on `data`."""
+        ...
+
+
+#: What may be given by a backend that begins with ``metrical_prep``: also beats and sections at once.
+ActivationsOrLater = Activations | Metre | Findings
+
+#: What may be given by a backend that ends with ``nn`` or a later stage.
+LogitsOrLater = Logits | ActivationsOrLater | Sections
+
+#: What may be given by a backend that ends with ``spectrogram`` or a later stage.
+SpectrogramOrLater = LogSpectrogram | LogitsOrLater
+
+#: What may be given by a backend that ends with any stage.
+StemsOrLater = Stems | SpectrogramOrLater
 
 
 class Demix(Protocol):

@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from allin1_core.errors import InputError
+from allin1_core.io.decoding.loaders import loader_suffixes
 
 #: Suffixes of what is taken for audio in a folder; files that are named are read whatever their suffix.
 AUDIO_SUFFIXES = frozenset(
@@ -145,4 +146,5 @@ def _in_folder(folder: Path, include: Sequence[str]) -> Iterator[Path]:
 def _is_wanted(name: str, include: Sequence[str]) -> bool:
     if include:
         return any(fnmatch(name, pattern) for pattern in include)
-    return Path(name).suffix.lower() in AUDIO_SUFFIXES
+    suffix = Path(name).suffix.lower()
+    return suffix in AUDIO_SUFFIXES or suffix in loader_suffixes()

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
-from allin1_core.contracts.metre import Metre
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.result import (
     AnalysisResult,
-    Confidence,
     Identity,
     Provenance,
-    SegmentConfidence,
 )
-from allin1_core.contracts.sections import Sections
-from allin1_core.errors import InputError
+from allin1_core.errors import PLUGIN_FAILURES, InputError
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.found_stems import StemsInPlugin, warning_of
 from allin1_core.runtime.identity import Source, identity_of, source_of
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.logits_cache import CachedLogits
@@ -30,12 +30,16 @@ from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
+from allin1_core.runtime.result_parts import arrays_not_given, confidence_of
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+log = logging.getLogger(__name__)
 
 
 class ResultOptions(TypedDict, total=False):
@@ -108,10 +112,13 @@ class Analysis:
     def _start(self) -> TrackStart:
         """What is read, and the model that was chosen for it, at the first question."""
         if self._begun is None:
-            only = self._options.get("only")
-            outputs = None if only is None else (only,)
-            self._begun = begin_track(self.track, self._models, self._keeping, outputs)
+            self._begun = begin_track(self.track, self._models, self._keeping, self._asked)
         return self._begun
+
+    @property
+    def _asked(self) -> tuple[str, ...] | None:
+        only = self._options.get("only")
+        return None if only is None else (only,)
 
     @property
     def _engine(self) -> Engine:
@@ -136,7 +143,7 @@ class Analysis:
     def _source(self) -> Source:
         """The files that are read, as they were at the first question."""
         if self._files is None:
-            self._files = source_of(self.track)
+            self._files = source_of(self.track, self._start.found)
         return self._files
 
     @property
@@ -175,11 +182,36 @@ class Analysis:
             if self._cached is not None:
                 self._pipeline.read(self._cached.logits)
                 return
+            given = start.start
+            if isinstance(given, StemsInPlugin):
+                stems = self._stems_of_plugin(given)
+                if stems is not None:
+                    self._pipeline.read(stems)
+                    return
+                self._pipeline = Pipeline(self._engine)
+                given = self._start.start
+                assert not isinstance(given, StemsInPlugin), "plugins were asked again"
             if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-                length = start.start.duration_s
+                length = given.duration_s
                 start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
                 self._keep = start.kept
-            self._pipeline.read(start.start)
+            self._pipeline.read(given)
+
+    def _stems_of_plugin(self, given: StemsInPlugin) -> Stems | None:
+        """Read the stems of a plugin; None where that fails, after which the analysis begins without them."""
+        found = self._start.found
+        try:
+            return given.read()
+        except PLUGIN_FAILURES as error:
+            warning = warning_of("" if found is None else found.plugin, error)
+            log.warning("%s: %s", self.track.name, warning)
+            log.debug("stems of a plugin could not be read", exc_info=True)
+        begun = begin_track(
+            self.track, self._models, self._keeping, self._asked, asks_plugins=False
+        )
+        self._begun = dataclasses.replace(begun, warnings=(warning,))
+        self._files = None
+        return None
 
     def begin(self) -> None:
         """Run the stages, up to what may be left for :meth:`finish`."""
@@ -204,6 +236,10 @@ class Analysis:
             result = self._observers.postprocess(self.track.name, result)
         self._observers.track_finished(self.track.name, result)
         return result
+
+    def was_written(self, result: AnalysisResult, path: Path, folder: Path) -> None:
+        """Tell plugins that the result lies at `path`."""
+        self._observers.result_written(self.track.name, result, path, folder)
 
     @property
     def _wants_activations(self) -> bool:
@@ -241,7 +277,9 @@ class Analysis:
 
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
-        source, warnings = run.input, [*run.warnings]
+        source, warnings = run.input, [*self._start.warnings, *run.warnings]
+        if self._start.found is not None:
+            source = {**source, "given_by": self._start.found.plugin}
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
@@ -271,7 +309,9 @@ class Analysis:
         embeddings = logits.embeddings if logits is not None else None
         if not self._wants_embeddings:
             embeddings = None if self._earlier is None else self._earlier.embeddings
-        warnings += self._not_given(run, logits)
+        warnings += arrays_not_given(
+            run, logits, activations=with_activations, embeddings=self._wants_embeddings
+        )
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -286,7 +326,7 @@ class Analysis:
             segments=[] if sections is None else list(sections.segments),
             activations=probabilities(logits) if with_activations and logits else None,
             embeddings=embeddings,
-            confidence=_confidence(metre, sections, card.labels),
+            confidence=confidence_of(metre, sections, card.labels),
             tempo=None if metre is None else fit_tempo(metre.beat_times_s),
             alternatives=[] if metre is None else list(metre.alternatives),
             warnings=warnings,
@@ -303,19 +343,6 @@ class Analysis:
                 labels=() if card.labels == HARMONIX_LABELS else card.labels,
             ),
         )
-
-    def _not_given(self, run: Run, logits: Logits | None) -> Iterator[str]:
-        """Say what was asked for that the backends of the route do not give."""
-        name = next(
-            (record.backend for record in run.records if "nn" in record.stages), "the route"
-        )
-        asked = (
-            ("activations", self._wants_activations, logits),
-            ("embeddings", self._wants_embeddings, None if logits is None else logits.embeddings),
-        )
-        for what, is_wanted, found in asked:
-            if is_wanted and found is None:
-                yield f"There are no {what} to give: {name} does not provide them."
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
@@ -354,29 +381,3 @@ def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
             remedy=f"It finds {' and '.join(card.outputs)}.",
         )
     return (only,)
-
-
-def _confidence(
-    metre: Metre | None, sections: Sections | None, labels: tuple[str, ...]
-) -> Confidence | None:
-    segments = None if sections is None else _segment_confidences(sections, labels)
-    if metre is None or metre.beat_confidences is None:
-        return None if segments is None else Confidence([], None, {}, segments)
-    return Confidence(
-        beats=metre.beat_confidences.tolist(),
-        metre=metre.metre_confidence,
-        metre_log_probabilities=dict(metre.metre_log_probabilities),
-        segments=segments,
-    )
-
-
-def _segment_confidences(
-    sections: Sections, names: tuple[str, ...]
-) -> list[SegmentConfidence] | None:
-    if sections.boundary_strengths is None or sections.label_probabilities is None:
-        return None
-    strengths = (None, *sections.boundary_strengths)
-    return [
-        SegmentConfidence(strength, dict(zip(names, labels, strict=True)))
-        for strength, labels in zip(strengths, sections.label_probabilities, strict=True)
-    ]

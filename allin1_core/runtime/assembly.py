@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.logits import HARMONIX_LABELS
-from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.metre import STEADY_PHASE, MetreParameters
 from allin1_core.contracts.model import AUTO_MODEL, ModelCard
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
@@ -22,6 +22,7 @@ from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins
 from allin1_core.plugins.options import GivenOptions, check_options
+from allin1_core.runtime.audio_loaders import use_audio_loaders
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import Guard
@@ -84,6 +85,7 @@ class Assembly:
         )
         self._plugins = plugins
         self.offers = collect_offers(plugins)
+        use_audio_loaders(self.offers.loaders)
         self._demix = demix
         self._metre = options.get("metre") or MetreParameters()
         self._threads = options.get("threads") or settings.threads
@@ -112,6 +114,8 @@ class Assembly:
         features: list[tuple[Stage, str]] = []
         if metre.has_tempo_prior:
             features.append(("metrical_dbn", "tempo_prior"))
+        if metre.steady_phase:
+            features.append(("metrical_dbn", STEADY_PHASE))
         if card.labels != HARMONIX_LABELS:
             features.append(("functional", "labels"))
         wishes = replace(wishes, features=tuple(features))

@@ -163,6 +163,7 @@ def run_batch(
                 return made
             if out_dir is not None:
                 written = save_result(result, out_dir, track.name, overwrite=overwrite)
+                analysis.was_written(result, written, out_dir)
         except Exception as error:
             return _failed(track, error)
         return Outcome(track, result, written=written)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from allin1_core.contracts.arrays import length_of, part_of
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.route import Step
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 from allin1_core.contracts.stages import Stage, Task
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.reference.steady_grid import find_grid, moved, on_grid
 from allin1_core.runtime.backends import wait_for
 from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
 from allin1_core.runtime.borders import check_output
@@ -25,11 +28,13 @@ from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import GUARD_S, sample_of
 from allin1_core.runtime.holding import Held
 from allin1_core.runtime.moving import bring_home, cross, read_only
-from allin1_core.runtime.plan import is_in_blocks
+from allin1_core.runtime.plan import DECODER, is_in_blocks
 from allin1_core.runtime.reading import FilesRead, read_in_blocks
 from allin1_core.runtime.streaming import Work, reader_of, stream
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
+
+log = logging.getLogger(__name__)
 
 D = TypeVar("D")
 
@@ -153,6 +158,8 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
     task = job.task(lambda fraction: job.progress(step.backend.stage, step.cost_s * fraction))
     began = time.perf_counter()
     output = way(job, worker, held, task)
+    if step.backend.stages == DECODER and engine.backends.metre.steady_phase:
+        output = _on_one_grid(job, worker, held, output, task)
     wait_for(worker.call)
     seconds, ended = time.perf_counter() - began, time.time()
     taken = None if held.is_file else held.record
@@ -165,6 +172,22 @@ def _whole(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
     """Run on all of it at once."""
     data = worker.takes(held.record, job.network.way(held.space, worker.consumes))
     return Held(worker.call(data, task), worker.produces)
+
+
+def _on_one_grid(job: Job, worker: _Worker, held: Held, decoded: Held, task: Task) -> Held:
+    """Decode again where a passage of a steady song lies half a beat beside the rest of it."""
+    activations = bring_home(held.record, held.space, job.network)
+    check_output(decoded.record, worker.step.backend.stages, decoded.space, held.record)
+    metre = bring_home(decoded.record, decoded.space, job.network)
+    grid = find_grid(activations, metre.beat_times_s)
+    if grid is None:
+        return decoded
+    log.debug("beats of %s lie half a beat beside the others: %s", job.track, grid)
+    threshold = job.engine.backends.metre.threshold or 0.0
+    corrected = on_grid(activations, grid, threshold)
+    data = worker.takes(corrected, job.network.way(HOST, worker.consumes))
+    again: Metre = worker.call(data, task)
+    return Held(replace(again, warnings=(*again.warnings, moved(grid))), worker.produces)
 
 
 def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:

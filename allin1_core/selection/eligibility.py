@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.metre import STEADY_PHASE
 from allin1_core.contracts.parity import is_weaker
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.stages import Stage
@@ -25,6 +26,10 @@ _FEATURES = {
     "tempo_prior": (
         "It knows no prior over tempo.",
         "Decode without one: --tempo-prior none",
+    ),
+    STEADY_PHASE: (
+        "It decodes logits by itself, and does not keep the phase of a steady tempo.",
+        "Decode without that: --no-steady-phase",
     ),
     "labels": ("It knows only the ten labels of the Harmonix set; the model has others.", ""),
 }
@@ -110,6 +115,8 @@ def _verdict(
     for stage, feature in request.features:
         if feature == "labels" and "nn" in backend.stages:
             continue  # what runs a model knows its labels
+        if feature == STEADY_PHASE and backend.stages == (stage,):
+            continue  # the run sees to it, around any decoder that is given activations
         if stage in backend.stages and feature not in backend.features:
             reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
             return Refusal("feature", reason, remedy)
