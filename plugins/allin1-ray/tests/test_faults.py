@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from allin1_core import analyze
+
 import allin1_ray
 from allin1_ray.table import read_table
 
