@@ -102,7 +102,7 @@ def probe_cpu_natten() -> Verdict:
     prepare_import()
     from allin1_backend_torch import network_natten
 
-    return network_natten.probe_cpu()
+    return network_natten.probe(probe_cpu())
 
 
 def probe_cuda_natten() -> Verdict:
@@ -110,7 +110,7 @@ def probe_cuda_natten() -> Verdict:
     prepare_import()
     from allin1_backend_torch import network_natten
 
-    return network_natten.probe_cuda()
+    return network_natten.probe(probe_cuda())
 
 
 def _compute(device: str) -> None:
