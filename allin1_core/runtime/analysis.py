@@ -19,7 +19,7 @@ from allin1_core.contracts.result import (
     SegmentConfidence,
 )
 from allin1_core.contracts.sections import Sections
-from allin1_core.errors import InputError
+from allin1_core.errors import InputError, SelectionError
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
@@ -30,6 +30,7 @@ from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
+from allin1_core.runtime.preparing import prepare
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
@@ -103,6 +104,7 @@ class Analysis:
         self._files: Source | None = None
         self._cached: CachedLogits | None = None
         self._earlier: AnalysisResult | None = None
+        self._fallbacks: list[str] = []  # of a model that could not run
 
     @property
     def _start(self) -> TrackStart:
@@ -163,34 +165,48 @@ class Analysis:
         Stems that an earlier run kept are used where they are what this one would make.
         """
         with self._reporting_failure():
-            start, engine, identity = (
-                self._start,
-                self._engine,
-                self.identities[0],
-            )  # before reading
-            self._wanted()  # which the model may not find
-            self._pipeline = Pipeline(engine)
-            if self._may_use_cache():
-                self._cached = engine.cache.find(identity)
-            if self._cached is not None:
-                self._pipeline.read(self._cached.logits)
-                return
-            if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-                length = start.start.duration_s
-                start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
-                self._keep = start.kept
-            self._pipeline.read(start.start)
+            self._read()
+
+    def _read(self) -> None:
+        start, engine, identity = self._start, self._engine, self.identities[0]  # before reading
+        self._wanted()  # which the model may not find
+        self._pipeline = Pipeline(engine)
+        if self._may_use_cache():
+            self._cached = engine.cache.find(identity)
+        if self._cached is not None:
+            self._pipeline.read(self._cached.logits)
+            return
+        if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
+            length = start.start.duration_s
+            start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
+            self._keep = start.kept
+        prepare(engine, start.start, self._wanted(), self._songs)
+        self._pipeline.read(start.start)
 
     def begin(self) -> None:
-        """Run the stages, up to what may be left for :meth:`finish`."""
+        """Run the stages, up to what may be left for :meth:`finish`.
+
+        Where the model was chosen, and what it needs turns out not to be ready or fails, the other model takes over.
+        """
         with self._reporting_failure():
-            self._pipeline.begin(
-                self._wanted(),
-                progress=self._progress,
-                track=self.track.name,
-                keep=self._keep,
-                songs=self._songs,
-            )
+            try:
+                self._begin()
+            except SelectionError:
+                tried, self._begun = self._engine, None
+                if self._engine is tried:
+                    raise
+                self._fallbacks += self._pipeline.fallbacks
+                self._read()
+                self._begin()
+
+    def _begin(self) -> None:
+        self._pipeline.begin(
+            self._wanted(),
+            progress=self._progress,
+            track=self.track.name,
+            keep=self._keep,
+            songs=self._songs,
+        )
 
     @property
     def is_paused(self) -> bool:
@@ -294,7 +310,7 @@ class Analysis:
                 model=card.name,
                 input=source,
                 stages=tuple(run.records),
-                fallbacks=tuple(run.fallbacks),
+                fallbacks=(*self._fallbacks, *run.fallbacks),
                 outputs=outputs,
                 identity=identity,
                 model_version=card.version,

@@ -208,7 +208,7 @@ class Session:
         *,
         outputs: Iterable[str] | None = None,
     ) -> Decision:
-        """Choose the route as :meth:`run` would, and run nothing. ``str()`` of the decision tells the reasons.
+        """Choose the route as :meth:`run` would, and run nothing but probes. ``str()`` of the decision tells the reasons.
 
         Parameters
         ----------
@@ -225,6 +225,7 @@ class Session:
         InputError
             If the file cannot be read.
         """
+        self.engine.chooser.be_thorough()
         choice, start = self._start_of(what, outputs)
         card, chooser = choice.card, choice.engine.chooser
         wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))

@@ -171,6 +171,28 @@ class BackendConformance:
         if isinstance(verdict, Ready):
             assert verdict.device.partition(":")[0] == record.device
 
+    def test_its_quick_probe_says_the_same_and_imports_nothing_heavy(self) -> None:
+        record = self.record()
+        if record.quick_probe is None or check_needs(record.needs) is not None:
+            return
+        module, _, name = record.quick_probe.partition(":")
+        heavy = HEAVY + self.heavy
+        code = (
+            f"import sys, {module}; {module}.{name}();"
+            f" print(*(m for m in {heavy!r} if m in sys.modules))"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.split() == []
+        probes = Probes()
+        quick, verdict = probes.verdict(record), probes.confirm(record)
+        if isinstance(quick, Ready) and isinstance(verdict, Ready):
+            assert (quick.device, quick.detail) == (verdict.device, verdict.detail)
+        elif isinstance(quick, Unavailable):
+            assert not isinstance(verdict, Ready), "a quick probe must not refuse what could run"
+
     def test_its_output_fulfils_the_contract(self) -> None:
         for name, data, output in self.outputs():
             assert isinstance(output, GIVES[self.stage]), name

@@ -49,7 +49,7 @@ def test_names_are_unique_in_their_stage():
 
 @pytest.mark.parametrize("backend", offered(), ids=lambda b: f"{b.stage}-{b.name}")
 def test_what_a_backend_names_exists(backend):
-    for target in (backend.target, backend.probe):
+    for target in (backend.target, backend.probe, backend.quick_probe):
         module, _, name = target.partition(":")
         assert callable(getattr(import_module(module), name))
 
