@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from dataclasses import replace
 
 import pytest
 
 from allin1_core.contracts.verdict import Broken, Ready, StartUp
-from allin1_core.errors import SelectionError
+from allin1_core.errors import SelectionError, WeightsError
+from allin1_core.runtime import backends
+from allin1_core.runtime.pipeline import Pipeline
 from allin1_core.runtime.track import Track
 from allin1_core.testing.models import RANDOM_MODEL, model_plugin
 
@@ -99,3 +102,38 @@ def test_a_separator_that_turns_out_useless_leaves_the_song_to_the_other_model(
     assert result.provenance.model == "builtin"
     assert "libslow.so" in result.provenance.model_reason
     assert len(result.provenance.fallbacks) == (fails == "run")
+
+
+def test_what_the_route_needs_is_loaded_while_the_first_song_is_read(
+    make_session, lazy, stems, monkeypatch
+):
+    plugin, module = lazy("spectrogram", spectrogram)
+    asked, loaded = threading.Event(), threading.Event()
+    module.check = lambda: asked.set() or Ready("cpu")
+    read, load = Pipeline.read, backends.load_model
+
+    def reading(pipeline, start):
+        assert asked.wait(60)
+        assert loaded.wait(60)
+        read(pipeline, start)
+
+    def loading(*arguments, **options):
+        model = load(*arguments, **options)
+        loaded.set()
+        return model
+
+    monkeypatch.setattr(Pipeline, "read", reading)
+    monkeypatch.setattr(backends, "load_model", loading)
+    session = make_session(plugins={"lazy": plugin})
+    assert session.analyze(stems.source).provenance.stages[0].backend == "lazy"
+
+
+def test_what_cannot_be_loaded_beside_the_reading_is_told_when_it_is_needed(
+    make_session, stems, monkeypatch
+):
+    def missing(*arguments, **options):
+        raise WeightsError("The file is damaged.")
+
+    monkeypatch.setattr(backends, "load_model", missing)
+    with pytest.raises(WeightsError, match="damaged"):
+        make_session().analyze(stems.source)
