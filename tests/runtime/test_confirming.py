@@ -16,12 +16,14 @@ from allin1_core.runtime.pipeline import Pipeline
 from allin1_core.runtime.track import Track
 from allin1_core.testing.models import RANDOM_MODEL, model_plugin
 
+READY = Ready("cpu")
+
 
 @pytest.fixture
 def lazy(backend_plugin, make_plugin, monkeypatch):
     """Make a plugin with a backend of this stage that seems ready; `verdict` is what its probe says."""
 
-    def make(stage, factory, verdict=Ready("cpu")):
+    def make(stage, factory, verdict=READY):
         (backend,) = getattr(backend_plugin(stage, lazy=factory), f"allin1_{stage}")()
         module = types.ModuleType("lazy_probes")
         module.asked = []
