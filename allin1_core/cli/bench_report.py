@@ -42,7 +42,7 @@ def report_machine(
     path = Path(file).expanduser() if file else None
     if path is not None:
         _check(path, as_json=as_json)
-    from allin1_core.measuring import suite
+    from allin1_core import suite
     from allin1_core.measuring.machines import (
         FIGURES,
         Machine,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from allin1_core import suite
 from allin1_core.cli.main import run as run_command
 from allin1_core.contracts.model import AUTO_MODELS
 from allin1_core.errors import BackendError, SelectionError
 from allin1_core.io.documents import DocumentError
-from allin1_core.measuring import suite
 from allin1_core.measuring.machines import (
     FIGURES,
     Figure,
@@ -23,7 +23,7 @@ from allin1_core.measuring.machines import (
     to_json,
 )
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "machines.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "machines.md"
 
 FAST = Machine(
     "64 cores, Fast",
