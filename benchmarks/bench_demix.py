@@ -143,7 +143,7 @@ def main() -> None:
     def with_modules(make: Callable[[Any], Any]) -> Callable[[], torch.Tensor]:
         own = Separation(bag, parameters, device, "float32", False, batch)
         own._members[torch.float32] = [
-            replace(member, forward=partial(demix_members._run_module, make(model)))
+            replace(member, forward=make(model))
             for member, model in zip(own.members("float32"), bag.models, strict=True)
         ]
         return lambda: own(Mix(mix.to(device)), Task()).samples
@@ -156,8 +156,10 @@ def main() -> None:
     if on_gpu:
         runs["modules, float32"] = separation("float32", False)
     else:
-        runs["modules, float32"] = with_modules(lambda model: model)
-        runs["convolutions of two taps"] = with_modules(lambda model: Faster(model, None))
+        runs["modules, float32"] = with_modules(
+            lambda model: partial(demix_members._run_module, model)
+        )
+        runs["rearranged"] = with_modules(lambda model: Faster(model, None))
         kernel = load_kernel()
         if kernel is not None:
             runs["compiled branches"] = with_modules(lambda model: Faster(model, kernel))

@@ -110,11 +110,11 @@ class Faster:
         seen_bins, seen_time = attend(self._tokens, pair)
         bins = seen_bins.permute(0, 3, 1, 2).contiguous()
         time = seen_time[:, 0].transpose(1, 2).contiguous()
-        for of_bins, of_time in self._decoders:
+        for to_bins, to_time in self._decoders:
             skip_of_bins, skip_of_time = skips.pop()
             number_of_bins, samples = lengths.pop()
-            bins = of_bins.forward(bins.add_(skip_of_bins), number_of_bins)
-            time = of_time.forward(time.add_(skip_of_time), samples)
+            bins = to_bins.forward(bins.add_(skip_of_bins), number_of_bins)
+            time = to_time.forward(time.add_(skip_of_time), samples)
         return bins, time
 
 

@@ -230,7 +230,7 @@ def lay_out(model: Any, dtype: torch.dtype, device: torch.device) -> Parameters:
 def lay_out_tokens(model: Any) -> tuple[Tokens, Tokens]:
     """Give the parameters of a supported module's transformer, for its branches of frequency and of time.
 
-    They are the module's own, in float32 on a CPU, where nothing is folded into them.
+    On a CPU in float32; those that nothing is folded into are the module's own.
     """
     layout = _Layout(torch.float32, torch.device("cpu"), shares=True)
     return layout.tokens(model, ""), layout.tokens(model, "t")
