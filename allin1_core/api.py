@@ -23,11 +23,14 @@ from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.loading import Plugins
 from allin1_core.runtime.assembly import SessionOptions
 from allin1_core.runtime.batch import Outcome
-from allin1_core.runtime.executors import BatchProgress, InProcess, InWorkers, parse_devices
+from allin1_core.runtime.device_list import parse_devices
+from allin1_core.runtime.executor_choice import DEFAULT_EXECUTOR, make_executor
+from allin1_core.runtime.executors import BatchProgress
 from allin1_core.runtime.extras import Extras
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track, make_tracks
 from allin1_core.runtime.worker_process import SessionRecipe
+from allin1_core.urls import Url, is_url
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,6 +52,7 @@ class AnalyzeOptions(TypedDict, total=False):
     spec_torch_device: str | None
     only: str | None
     jobs: int | None
+    executor: str | None
     backends: Mapping[Stage, str] | None
     metre: MetreParameters | None
     demix: DemixParameters | None
@@ -125,7 +129,8 @@ def analyze(
     Parameters
     ----------
     paths
-        A song, or a sequence of songs: paths, or files that are open for reading bytes. None with `stems_dir` or `stems`.
+        A song, or a sequence of songs: paths, URLs, or files that are open for reading bytes. None with `stems_dir` or
+        `stems`.
     out_dir
         Where ``<name>.json`` and arrays are written; None writes nothing. Results of earlier runs that are up to date
         are read from there.
@@ -141,7 +146,8 @@ def analyze(
         looked for in the environment and the configuration file (:mod:`allin1_core.runtime.settings`). In the end it is
         ``auto``, as :class:`~allin1_core.runtime.session.Session` explains.
     device
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy. ``cuda:0,1`` gives a process to each.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy. ``cuda:0,1`` gives a process to each,
+        and ``cuda:all`` to each that there is.
     include_activations, include_embeddings
         What the results shall hold besides.
     demix_dir
@@ -193,6 +199,9 @@ def analyze(
         False does not use what the cache has of earlier analyses.
     jobs
         Processes that share the songs; they need no ``if __name__ == "__main__"``. None is one a device.
+    executor
+        Name of the executor that runs the songs; None for ``local``, which is this process, or `jobs` of this machine.
+        Others come with plugins.
     plugins
         Loaded plugins; None loads those that are installed.
 
@@ -292,7 +301,12 @@ def analyze_iter(
     of_session["overwrite_stems"] = "demix" in parts or options.get("overwrite_stems", False)
     devices = parse_devices(device) if device else ()
     of_session["device"] = devices[0] if devices else None
-    jobs = (options.get("jobs") or max(1, len(devices))) if multiprocess else 1
+    jobs = options.get("jobs") if multiprocess else 1
+    executor = options.get("executor") or DEFAULT_EXECUTOR
+    if options.get("plugins") is not None and not (
+        executor == DEFAULT_EXECUTOR and (jobs or len(devices) or 1) == 1
+    ):
+        raise InputError("Plugins that are loaded cannot be given to other processes.")
     extras = Extras(
         viz_dir=_folder(visualize, "viz"),
         sonif_dir=_folder(sonify, "sonif"),
@@ -303,14 +317,10 @@ def analyze_iter(
         tracks = _tracks(paths, options.get("stems_dir"), options.get("stems"), stack)
         if not tracks:
             return
-        executor: InProcess | InWorkers
-        if jobs > 1:
-            if options.get("plugins") is not None:
-                raise InputError("Plugins that are loaded cannot be given to other processes.")
-            executor = InWorkers(SessionRecipe(model, of_session), jobs, devices)
-        else:
-            session = Session(model, plugins=options.get("plugins"), **of_session)
-            executor = InProcess(stack.enter_context(session))
+        session = stack.enter_context(Session(model, plugins=options.get("plugins"), **of_session))
+        runner = make_executor(
+            executor, session, SessionRecipe(model, of_session), jobs=jobs, devices=devices
+        )
         numbers = {track: number for number, track in reversed(list(enumerate(tracks)))}
         once = list(dict.fromkeys(tracks))
 
@@ -318,7 +328,7 @@ def analyze_iter(
             if progress is not None:
                 progress(numbers[once[index]], stage, fraction)
 
-        outcomes = executor.run(
+        outcomes = runner.run(
             once,
             out_dir=None if out_dir is None else Path(out_dir),
             overwrite="json" in parts,
@@ -421,11 +431,11 @@ def sonify(
 
 def _names(results: Sequence[AnalysisResult]) -> list[str]:
     """What the files of each are called, as those of its analysis."""
-    paths = [Path(one.path) for one in results]
-    folders = [path for path in paths if path.is_dir()]
+    paths = [one.path if isinstance(one.path, Url) else Path(one.path) for one in results]
+    folders = [path for path in paths if isinstance(path, Path) and path.is_dir()]
     by_folder = iter(make_tracks((), folders))
     return [
-        next(by_folder).name if path.is_dir() else name
+        next(by_folder).name if path in folders else name
         for path, name in zip(paths, (t.name for t in make_tracks(paths)), strict=True)
     ]
 
@@ -457,7 +467,11 @@ def _tracks(
         if not is_one:
             return []
         raise InputError("Nothing to analyse was given.", remedy="Give a song or its stems.")
-    files = [stack.enter_context(as_file(song)) for song in songs]
+    # What is at a URL is fetched when it is its turn.
+    files = [
+        (Url(song), Url(song)) if is_url(song) else stack.enter_context(as_file(song))
+        for song in songs
+    ]
     tracks = make_tracks(
         [called for _, called in files],
         [] if stems_dir is None else [Path(stems_dir)],
@@ -465,7 +479,9 @@ def _tracks(
     )
     return (
         [
-            track if file == called else replace(track, source=file, called=called)
+            track
+            if isinstance(file, Url) or file == called
+            else replace(track, source=file, called=called)
             for track, (file, called) in zip(tracks, files, strict=True)
         ]
         if files

@@ -11,24 +11,33 @@ Every hook is optional, and may be called again at any time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allin1_core.markers import hookspec
 
 if TYPE_CHECKING:
+    from allin1_core.contracts.audio import Mix, Stems
+    from allin1_core.contracts.audio_loader import AudioLoader
     from allin1_core.contracts.backend import Backend
+    from allin1_core.contracts.command import Command
+    from allin1_core.contracts.executor import Executor
     from allin1_core.contracts.export import Exporter
+    from allin1_core.contracts.found_stems import FoundStems
+    from allin1_core.contracts.logits import Activations, Logits
+    from allin1_core.contracts.metre import Metre
     from allin1_core.contracts.model import ModelCard, SeparatorCard
     from allin1_core.contracts.result import AnalysisResult, StageRecord
     from allin1_core.contracts.route import Route, RouteRequest
+    from allin1_core.contracts.sections import Sections
     from allin1_core.contracts.space import Bridge
+    from allin1_core.contracts.spectrogram import LogSpectrogram
     from allin1_core.contracts.stages import (
-        Demix,
-        Functional,
-        MetricalDbn,
-        MetricalPrep,
-        Nn,
-        Spectrogram,
+        ActivationsOrLater,
+        LogitsOrLater,
+        SpectrogramOrLater,
+        StageCall,
+        StemsOrLater,
     )
 
 
@@ -36,7 +45,7 @@ class StageSpecs:
     """One hook a stage. Each returns records and never does work."""
 
     @hookspec
-    def allin1_demix(self) -> Iterable[Backend[Demix]]:
+    def allin1_demix(self) -> Iterable[Backend[StageCall[Mix, StemsOrLater]]]:
         """Backends that separate a mix into stems.
 
         >>> from allin1_core import hookimpl
@@ -59,7 +68,11 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_spectrogram(self) -> Iterable[Backend[Spectrogram]]:
+    def allin1_spectrogram(
+        self,
+    ) -> Iterable[
+        Backend[StageCall[Stems, SpectrogramOrLater] | StageCall[Mix, SpectrogramOrLater]]
+    ]:
         """Backends that turn stems into a log-filterbank spectrogram.
 
         >>> from allin1_core import hookimpl
@@ -83,7 +96,7 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_nn(self) -> Iterable[Backend[Nn]]:
+    def allin1_nn(self) -> Iterable[Backend[StageCall[LogSpectrogram, LogitsOrLater]]]:
         """Backends that run the network.
 
         >>> from allin1_core import hookimpl
@@ -104,7 +117,7 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_metrical_prep(self) -> Iterable[Backend[MetricalPrep]]:
+    def allin1_metrical_prep(self) -> Iterable[Backend[StageCall[Logits, ActivationsOrLater]]]:
         """Backends that turn beat and downbeat logits into the decoder's activations.
 
         >>> from allin1_core import hookimpl
@@ -123,7 +136,7 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_metrical_dbn(self) -> Iterable[Backend[MetricalDbn]]:
+    def allin1_metrical_dbn(self) -> Iterable[Backend[StageCall[Activations, Metre]]]:
         """Backends that decode activations into beats and their positions in the bar.
 
         >>> from allin1_core import hookimpl
@@ -143,7 +156,7 @@ class StageSpecs:
         raise AssertionError("a specification is never called")
 
     @hookspec
-    def allin1_functional(self) -> Iterable[Backend[Functional]]:
+    def allin1_functional(self) -> Iterable[Backend[StageCall[Logits, Sections]]]:
         """Backends that find section boundaries and labels.
 
         >>> from allin1_core import hookimpl
@@ -247,6 +260,53 @@ class ModelSpecs:
         raise AssertionError("a specification is never called")
 
 
+class InputSpecs:
+    """Where songs and their stems come from."""
+
+    @hookspec
+    def allin1_audio_loaders(self) -> Iterable[AudioLoader]:
+        """Readers of audio formats.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.audio_loader import AudioLoader
+        >>> @hookimpl
+        ... def allin1_audio_loaders():
+        ...     yield AudioLoader(
+        ...         name="tracker",
+        ...         target="my_package.tracker:load",
+        ...         suffixes=(".mod", ".xm"),
+        ...     )
+        >>> [loader.suffixes for loader in allin1_audio_loaders()]
+        [('.mod', '.xm')]
+        """
+        raise AssertionError("a specification is never called")
+
+    @hookspec(firstresult=True)
+    def allin1_find_stems(self, song: Path, track: str) -> FoundStems | None:
+        """Stems of the file `song`, or None if the plugin has none.
+
+        It is asked for songs that are given without stems, if the model takes stems and the user asked for nothing that
+        needs a separation (a separator, its parameters, or stems to keep). The first plugin that has stems is taken. It
+        must answer quickly: what takes long belongs into ``FoundStems.read``. `track` is the name that results get.
+
+        What a plugin raises, files that are missing or no audio, and stems of another length than the song cost a warning;
+        the song is then analysed without them.
+
+        >>> from pathlib import Path
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.audio import STEMS
+        >>> from allin1_core.contracts.found_stems import FoundStems
+        >>> @hookimpl
+        ... def allin1_find_stems(song, track):
+        ...     folder = song.with_name(f"{song.stem} (stems)")
+        ...     files = {name: folder / f"{name}.flac" for name in STEMS}
+        ...     return FoundStems(files) if all(f.exists() for f in files.values()) else None
+        >>> allin1_find_stems(Path("song.wav"), "song") is None
+        True
+        """
+        raise AssertionError("a specification is never called")
+
+
 class ResultSpecs:
     """What becomes of a result before anybody sees it."""
 
@@ -307,6 +367,28 @@ class RunSpecs:
         """
         raise AssertionError("a specification is never called")
 
+    @hookspec
+    def allin1_result_written(
+        self, track: str, result: AnalysisResult, path: Path, folder: Path
+    ) -> None:
+        """The result of a track was written to the JSON file `path`.
+
+        It is called once the file, and the arrays beside it, are complete and in place; not for a result of an earlier run that
+        is up to date. `folder` is the output folder that the user named. In a batch with several processes it is called in
+        the one that wrote the file. What it raises is logged; the file stays.
+
+        >>> from pathlib import Path
+        >>> from allin1_core import hookimpl
+        >>> @hookimpl
+        ... def allin1_result_written(track, result, path, folder):
+        ...     print(f"{track}: {path.name} in {folder}")
+        >>> from allin1_core.contracts.result import AnalysisResult
+        >>> result = AnalysisResult(Path("song.wav"), 120, [], [], [], [])
+        >>> allin1_result_written("song", result, Path("struct/song.json"), Path("struct"))
+        song: song.json in struct
+        """
+        raise AssertionError("a specification is never called")
+
 
 class ExportSpecs:
     """Formats that results can be exported to."""
@@ -331,12 +413,57 @@ class ExportSpecs:
         raise AssertionError("a specification is never called")
 
 
+class CommandSpecs:
+    """Commands of the command line."""
+
+    @hookspec
+    def allin1_commands(self) -> Iterable[Command]:
+        """Commands that this plugin adds to ``allin1``.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.command import Command
+        >>> @hookimpl
+        ... def allin1_commands():
+        ...     yield Command(
+        ...         "tag", "my_package.cli:tag", "Write the tempo into the tags of songs."
+        ...     )
+        >>> [command.name for command in allin1_commands()]
+        ['tag']
+        """
+        raise AssertionError("a specification is never called")
+
+
+class ExecutionSpecs:
+    """How a batch is run."""
+
+    @hookspec
+    def allin1_executors(self) -> Iterable[Executor]:
+        """Executors that this plugin brings: who runs a batch of songs.
+
+        >>> from allin1_core import hookimpl
+        >>> from allin1_core.contracts.executor import Executor
+        >>> @hookimpl
+        ... def allin1_executors():
+        ...     yield Executor(
+        ...         name="mine",
+        ...         summary="The machines of my laboratory",
+        ...         target="my_package.execution:create",
+        ...     )
+        >>> [executor.name for executor in allin1_executors()]
+        ['mine']
+        """
+        raise AssertionError("a specification is never called")
+
+
 #: Every class of specifications, for the plugin manager and for the reference documentation.
 SPECS: tuple[type, ...] = (
     StageSpecs,
     SelectionSpecs,
     ModelSpecs,
+    InputSpecs,
     ResultSpecs,
     RunSpecs,
     ExportSpecs,
+    CommandSpecs,
+    ExecutionSpecs,
 )

@@ -8,7 +8,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
 import pluggy
+
+if TYPE_CHECKING:
+    from allin1_core.deprecations import Deprecation
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Name of the pluggy project, of the entry-point group, and prefix of every hook.
 PROJECT = "allin1"
@@ -19,6 +27,9 @@ FIRST_LEVEL = 1
 #: Levels of the contract between the core and its plugins that this core accepts. A new level is added when a record or
 #: hook gains a meaning that an older core would get wrong; an old one is dropped only after a release that warned of it.
 SUPPORTED_LEVELS: tuple[int, ...] = (1,)
+
+#: Those of them that a later release will not accept. Plugins of such a level are loaded, with a warning.
+DEPRECATED_LEVELS: dict[int, Deprecation] = {}
 
 #: The newest of them.
 API_LEVEL = max(SUPPORTED_LEVELS)
@@ -40,3 +51,19 @@ def level_problem(level: int) -> tuple[str, str] | None:
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Hookimpl(Protocol):
+    """The type of ``hookimpl(…)`` with options, for :mod:`allin1_core.mypy_plugin`."""
+
+    def __call__(self, function: Function, /) -> Function:
+        """Mark `function`."""
+        ...
+
+
+class OptionalHookimpl(Protocol):
+    """The type of ``hookimpl(optionalhook=True)``, for :mod:`allin1_core.mypy_plugin`."""
+
+    def __call__(self, function: Function, /) -> Function:
+        """Mark `function`."""
+        ...

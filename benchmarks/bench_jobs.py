@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from allin1_core.runtime.executors import Executor, InProcess, InWorkers
+from allin1_core.runtime.executors import BatchRunner, InProcess, InWorkers
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track, make_tracks
 from allin1_core.runtime.worker_process import SessionRecipe
@@ -23,7 +23,7 @@ ROUNDS = 3
 OPTIONS = {"cache": False}
 
 
-def timed(executor: Executor, tracks: list[Track]) -> float:
+def timed(executor: BatchRunner, tracks: list[Track]) -> float:
     began = time.perf_counter()
     outcomes = list(executor.run(tracks))
     assert all(outcome.status == "done" for outcome in outcomes)

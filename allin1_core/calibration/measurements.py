@@ -28,6 +28,8 @@ class Measurement:
         Seconds once, and seconds per second of audio.
     date
         Day, as ``2026-11-22``.
+    shape_s
+        Seconds for each new length of the input.
     """
 
     stage: str
@@ -36,12 +38,17 @@ class Measurement:
     setup_s: float
     rate: float
     date: str
+    shape_s: float = 0.0
 
     @property
     def speed(self) -> Speed:
         """As a speed, whose evidence says when."""
         return Speed(
-            self.conditions["device"], self.setup_s, self.rate, f"measured here on {self.date}"
+            self.conditions["device"],
+            self.setup_s,
+            self.rate,
+            f"measured here on {self.date}",
+            shape_s=self.shape_s,
         )
 
 

@@ -54,7 +54,7 @@ def load_calibration(path: Path | None = None) -> Calibration:
 def _understood(content: Any) -> Calibration:
     backends = read_as(list[Measurement], member(content, "measurements"), "measurements")
     for one in backends:
-        if not (one.setup_s >= 0 and one.rate >= 0 and one.conditions.get("device")):
+        if not (min(one.setup_s, one.rate, one.shape_s) >= 0 and one.conditions.get("device")):
             raise DocumentError(f"{one.stage}={one.backend} has values out of range")
     bridges = read_as(list[BridgeMeasurement], content.get("bridges", []), "bridges")
     for way in bridges:

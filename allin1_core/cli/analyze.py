@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from allin1_core.cli.analyze_inputs import find_paths, opened, renamed, tracks_of
+from allin1_core.cli.analyze_inputs import find_paths, received, renamed, tracks_of, with_received
 from allin1_core.cli.analyze_options import STEM_OPTIONS, AnalyzeCommand, analyze_options
 from allin1_core.cli.family import translate
-from allin1_core.cli.main import load_plugins
+from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import (
     by_plugin,
     show_calibration,
@@ -20,9 +19,8 @@ from allin1_core.cli.parameters import (
 )
 
 if TYPE_CHECKING:
-    from allin1_core.runtime.executors import Executor
     from allin1_core.runtime.extras import Extras
-    from allin1_core.runtime.session import Session
+    from allin1_core.runtime.worker_process import SessionRecipe
 
 
 @click.command(cls=AnalyzeCommand)
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     /,
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     out_dir: Path | None,
     lists: tuple[Path, ...],
     include: tuple[str, ...],
@@ -40,6 +38,7 @@ def command(
     backends: tuple[tuple[Any, str], ...],
     plugin_options: tuple[tuple[str, str, str], ...],
     spec_backend: str | None,
+    executor: str | None,
     activ: bool,
     embed: bool,
     only: str | None,
@@ -52,7 +51,7 @@ def command(
 ) -> None:
     """Analyse songs, or their ready-made stems, and write one JSON for each.
 
-    PATHS: files, folders, patterns in quotes, or - for audio on stdin.
+    PATHS: files, URLs, folders, patterns in quotes, or - for audio on stdin.
 
     \b
     allin1 analyze song.mp3 album/ -o struct
@@ -62,7 +61,8 @@ def command(
     from allin1_core.api import spectrogram_choice
     from allin1_core.cli.progress import show_progress
     from allin1_core.cli.reporting import Reporter
-    from allin1_core.runtime.executors import parse_devices
+    from allin1_core.runtime.device_list import parse_devices
+    from allin1_core.runtime.executor_choice import make_executor
     from allin1_core.runtime.session import Session
 
     if quiet and verbose:
@@ -76,10 +76,14 @@ def command(
         out_dir = Path("struct")
     show_calibration(not quiet)
     plugins = load_plugins(ctx)
+    read_audio_with(plugins)  # folders are searched for what they read
     extras = _extras(rest, plugins, out_dir, overwrite)
     with ExitStack() as stack:
-        songs = [stack.enter_context(opened(path)) for path in find_paths(paths, lists, include)]
-        tracks = tracks_of(ctx, songs, stems_dirs, stems, rest.pop("stems_pattern"))
+        songs, errors = find_paths(paths, lists, include)
+        stdin = stack.enter_context(received(songs, errors))
+        is_any = bool(errors)
+        tracks = tracks_of(ctx, songs, stems_dirs, stems, rest.pop("stems_pattern"), is_any=is_any)
+        tracks = with_received(tracks, stdin)
         options: dict[str, Any] = {
             **{name: rest.pop(name) for name in _SESSION_OPTIONS},
             "backends": spectrogram_choice(dict(backends), spec_backend),
@@ -89,19 +93,22 @@ def command(
         }
         devices = parse_devices(options["device"]) if options["device"] else ()
         options["device"] = devices[0] if devices else None
-        jobs = rest.pop("jobs") or max(1, len(devices))
+        jobs = rest.pop("jobs")
         options["metre"] = _metre(rest)
         session = stack.enter_context(Session(**options, plugins=plugins))
         tracks = renamed(tracks, pattern, session)
+        runner = make_executor(executor, session, _recipe(ctx, options), jobs=jobs, devices=devices)
         reporter = Reporter(
-            len(tracks),
+            len(tracks) + len(errors),
             as_json=as_json,
             quiet=quiet,
             traceback=bool(ctx.find_root().obj["traceback"]),
             report=report,
         )
+        for error in errors:
+            reporter.add_input(error)
         with show_progress(tracks, enabled=not (quiet or as_json), verbose=verbose) as progress:
-            outcomes = _executor(ctx, session, options, jobs, devices).run(
+            outcomes = runner.run(
                 tracks,
                 out_dir=out_dir,
                 overwrite="json" in overwrite,
@@ -111,30 +118,25 @@ def command(
                 progress=progress,
             )
             for outcome in outcomes:
+                progress.next_is_given()
                 reporter.add(outcome)
-                for error in extras.make(outcome):
-                    reporter.add_error(error, outcome.track)
-        for error in extras.finish():
-            reporter.add_error(error, tracks[-1])
+                for failure in extras.make(outcome):
+                    reporter.add_error(failure, outcome.track)
+        for failure in extras.finish():
+            reporter.add_error(failure, tracks[-1])
         reporter.finish()
     ctx.exit(reporter.exit_status)
 
 
-def _executor(
-    ctx: click.Context, session: Session, options: dict[str, Any], jobs: int, devices: Sequence[str]
-) -> Executor:
-    """Who runs the batch. Processes make sessions like `session`, which is not used then."""
-    from allin1_core.runtime.executors import InProcess, InWorkers
+def _recipe(ctx: click.Context, options: dict[str, Any]) -> SessionRecipe:
+    """How other processes make a session with these options."""
     from allin1_core.runtime.worker_process import SessionRecipe
 
-    if jobs == 1:
-        return InProcess(session)
     group = ctx.find_root().obj or {}
     named = dict(options)
-    recipe = SessionRecipe(
+    return SessionRecipe(
         named.pop("model"), named, tuple(group.get("block", ())), group.get("strict")
     )
-    return InWorkers(recipe, jobs, devices)
 
 
 def _extras(

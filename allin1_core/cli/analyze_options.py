@@ -18,6 +18,7 @@ from allin1_core.cli.parameters import (
     model_option,
     parity_option,
     plugin_option,
+    steady_phase_option,
     tempo_prior_option,
 )
 
@@ -33,7 +34,7 @@ class AnalyzeCommand(GroupedCommand):
     COMMON: ClassVar[Mapping[str, str]] = {
         "out_dir": "Where results are written: ./struct unless given.",
         "model": "What analyses; without it, the best that can run here.",
-        "device": "cpu, cuda, cuda:1, mps …, or cuda:0,1 for both.",
+        "device": "cpu, cuda, cuda:1, mps …; cuda:0,1; cuda:all.",
         "jobs": "Processes that share the songs.",
         "stems_dirs": "Ready-made bass, drums, other and vocals.",
         "only": "Find nothing else; faster.",
@@ -59,15 +60,15 @@ class AnalyzeCommand(GroupedCommand):
             *("exports",),
         ),
         "Model and backends": (
-            *("model", "weights_dir", "device", "jobs", "threads", "backends"),
-            *("spec_backend", "plugin_options", "parity"),
+            *("model", "weights_dir", "backends", "spec_backend", "plugin_options", "parity"),
         ),
+        "Devices and processes": ("device", "jobs", "executor", "threads"),
         "Measuring and checking": (
             *("guard", "calibrate", "cache", "timings_path", "timings_viz_path"),
         ),
         "Tempo and metre": (
             *("beats_per_bar", "min_bpm", "max_bpm", "num_tempi", "transition_lambda"),
-            *("observation_lambda", "threshold", "tempo_prior", "correct"),
+            *("observation_lambda", "threshold", "tempo_prior", "steady_phase", "correct"),
         ),
         "Separation": (
             *("keep_stems", "demix_dir", "demucs_model", "demucs_weights"),
@@ -133,7 +134,8 @@ def stem_options(function: Any) -> Any:
 
 
 _OPTIONS = (
-    click.argument("paths", nargs=-1, type=click.Path(path_type=Path, allow_dash=True)),
+    # As text: of a URL, a Path would make something else.
+    click.argument("paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True)),
     click.option(
         "-o",
         "--out-dir",
@@ -144,7 +146,7 @@ _OPTIONS = (
         "--from-list",
         "lists",
         multiple=True,
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        type=click.Path(path_type=Path),
         metavar="FILE",
         help="Also analyse the songs that a text file or an M3U playlist names; may be repeated.",
     ),
@@ -181,7 +183,8 @@ _OPTIONS = (
     click.option(
         "-d",
         "--device",
-        help="cpu, cuda, cuda:1, mps … for the stages that can run there; cuda:0,1 for a process on each.  [default: auto]",
+        help="cpu, cuda, cuda:1, mps … for the stages that can run there; cuda:0,1 for a process on each,"
+        " cuda:all for one on each that there is.  [default: auto]",
     ),
     backend_option,
     plugin_option,
@@ -220,7 +223,13 @@ _OPTIONS = (
         show_default=True,
         help="Folder of the pictures.",
     ),
-    click.option("--viz-format", type=PICTURE_FORMAT, default="pdf"),
+    click.option(
+        "--viz-format",
+        type=PICTURE_FORMAT,
+        default="pdf",
+        show_default=True,
+        help="Format of the pictures.",
+    ),
     click.option(
         "-s", "--sonify", is_flag=True, help="Also write each song with clicks on its beats."
     ),
@@ -231,7 +240,13 @@ _OPTIONS = (
         show_default=True,
         help="Folder of the songs with clicks.",
     ),
-    click.option("--sonif-format", type=SOUND_FORMAT, default="wav"),
+    click.option(
+        "--sonif-format",
+        type=SOUND_FORMAT,
+        default="wav",
+        show_default=True,
+        help="Format of the sound.",
+    ),
     click.option(
         "--export",
         "exports",
@@ -266,6 +281,7 @@ _OPTIONS = (
         help="Decode from the first frame that reaches this to the last; 0 for all.  [default: the model's]",
     ),
     tempo_prior_option,
+    steady_phase_option,
     click.option(
         "--correct/--no-correct",
         default=True,
@@ -321,6 +337,11 @@ _OPTIONS = (
         type=click.IntRange(min=1),
         metavar="N",
         help="Processes that share the songs, and the threads of the CPU.  [default: one a device]",
+    ),
+    click.option(
+        "--executor",
+        metavar="NAME",
+        help="Who runs the songs; 'allin1 plugins' lists executors.  [default: local]",
     ),
     click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU."),
     click.option(

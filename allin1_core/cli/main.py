@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +33,8 @@ from allin1_core.text import did_you_mean, shown
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from allin1_core.cli.plugin_commands import PluginCommands
+
 #: Name of each command, the module that holds it as ``command``, and one line of help.
 COMMANDS = {
     "analyze": ("allin1_core.cli.analyze", "Analyse songs: tempo, beats, downbeats, sections."),
@@ -44,6 +47,7 @@ COMMANDS = {
     "evaluate": ("allin1_core.cli.evaluate", "Score results against annotations."),
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
     "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
+    "plugin": ("allin1_core.cli.plugin", "Write a new plugin, or check one."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
     "sonify": ("allin1_core.cli.sonify", "Write songs with clicks on their beats."),
     "view": ("allin1_core.cli.view", "Look at results in a browser, and correct them."),
@@ -59,29 +63,73 @@ DEFAULT_COMMAND = "analyze"
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for."""
+    """A group that imports a command when it is asked for, and asks plugins for what it does not know."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._of_plugins: PluginCommands | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the names in the order of the table."""
+        """List the core's commands in the order of the table; finding those of plugins would load the plugins."""
         return list(COMMANDS)
+
+    @property
+    def _plugins(self) -> PluginCommands:
+        if self._of_plugins is None:
+            from allin1_core.cli.plugin_commands import PluginCommands
+
+            self._of_plugins = PluginCommands(COMMANDS)
+        return self._of_plugins
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the command called `name`."""
         if name not in COMMANDS:
-            return None
+            if not self._plugins.check(name):
+                return None
+            try:
+                return self._plugins.load(name)
+            except Allin1Error:
+                if ctx.resilient_parsing:  # the shell wants completions
+                    return None
+                raise
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        command.name = name  # click's own is that of the function
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        if lines := self._plugins.lines():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(lines)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what one of a plugin raises is that plugin's failure."""
+        from allin1_core.errors import PLUGIN_FAILURES
+
+        try:
+            return super().invoke(ctx)
+        except PLUGIN_FAILURES as error:
+            name = ctx.invoked_subcommand
+            if name is None or name in COMMANDS:
+                raise
+            failure = self._plugins.failure(name, error)
+            if failure is error:
+                raise
+            raise failure from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command or, as the default command takes it, the path of a file."""
         from click.shell_completion import CompletionItem
 
         found = super().shell_complete(ctx, incomplete)
+        if not incomplete.startswith("-"):
+            found += [
+                CompletionItem(name, help=offered.item.summary)
+                for name, offered in sorted(self._plugins.found.items())
+                if name.startswith(incomplete)
+            ]
         return found or [CompletionItem(incomplete, type="file")]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -93,32 +141,41 @@ class LazyGroup(click.Group):
                 *(a for i, a in enumerate(args) if i != args.index("--traceback")),
             ]
         index = 0
+        blocked = []
         while index < len(args) and args[index].startswith("-"):
             if args[index] in ("--help", "--version", "--strict", "--traceback", "--"):
                 index += 1
             elif args[index] == "--block":
+                blocked += args[index + 1 : index + 2]
                 index += 2
             elif args[index].startswith("--block="):
+                blocked.append(args[index].partition("=")[2])
                 index += 1
             else:
                 break
+        from allin1_core.cli.plugin_commands import PluginCommands
+
+        self._of_plugins = PluginCommands(COMMANDS, blocked)
         asks_for_help = any(a in ("--help", "--version") for a in args[:index])
-        if index < len(args) and not asks_for_help and args[index] not in COMMANDS:
+        if index < len(args) and not asks_for_help and not self._knows(args[index]):
             if not ctx.resilient_parsing:
-                _refuse_misspelling(args[index])
+                self._refuse_misspelling(args[index])
             args = [*args[:index], DEFAULT_COMMAND, *args[index:]]
         return super().parse_args(ctx, args)
+
+    def _knows(self, word: str) -> bool:
+        return word in COMMANDS or self._plugins.check(word)
+
+    def _refuse_misspelling(self, word: str) -> None:
+        """Stop at ``allin1 backend``, which else would be taken for a song of that name."""
+        if os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
+            return
+        if meant := did_you_mean(word, [*COMMANDS, *self._plugins.found]).rstrip():
+            raise click.UsageError(f"No command and no file is called {word}. {meant}")
 
 
 def _wants_traceback(arguments: list[str]) -> bool:
     return "--traceback" in itertools.takewhile(lambda argument: argument != "--", arguments)
-
-
-def _refuse_misspelling(word: str) -> None:
-    """Stop at ``allin1 plugin``, which else would be taken for a song of that name."""
-    meant = did_you_mean(word, COMMANDS).rstrip()
-    if meant and not os.path.splitext(word)[1] and not os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
-        raise click.UsageError(f"No command and no file is called {word}. {meant}")
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -183,10 +240,20 @@ def load_plugins(ctx: click.Context) -> Any:
     return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
 
+def read_audio_with(plugins: Any) -> None:
+    """Let audio be read by the loaders of `plugins` too."""
+    from allin1_core.plugins.collecting import collect_loaders
+    from allin1_core.runtime.audio_loaders import use_audio_loaders
+
+    use_audio_loaders(collect_loaders(plugins, []))
+
+
 def leave_problems_to_the_table(ctx: click.Context) -> None:
     """Log no problems of plugins, for a command that prints them; their tracebacks still where asked for."""
     if not (ctx.find_root().obj or {}).get("traceback"):
-        logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+        log = logging.getLogger("allin1_core.plugins")
+        ctx.find_root().call_on_close(partial(log.setLevel, log.level))
+        log.setLevel(logging.ERROR)
 
 
 def main() -> None:

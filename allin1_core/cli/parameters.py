@@ -135,6 +135,13 @@ tempo_prior_option = click.option(
     " STRENGTH is 0.05 unless given. none switches the prior of a model off.  [default: the model's]",
 )
 
+steady_phase_option = click.option(
+    "--steady-phase/--no-steady-phase",
+    default=None,
+    help="In a song of one tempo, move passages whose beats were found half a beat beside those of the rest onto the line of"
+    " the rest.  [default: the model's]",
+)
+
 
 class PluginOption(click.ParamType):  # type: ignore[type-arg]
     """``plugin.option=value``."""

@@ -74,10 +74,14 @@ class Backend(Generic[P]):
     models
         Patterns (as in :mod:`fnmatch`) of the architectures that it can run, where that matters.
     spans
-        The consecutive stages that it covers, where that is more than `stage`.
+        The consecutive stages that it covers, where that is more than `stage`. Those that end in ``metrical_prep``,
+        ``metrical_dbn``, ``functional`` mean a backend that gives beats and sections at once, as
+        :class:`~allin1_core.contracts.findings.Findings`.
     features
         What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
-        metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`).
+        metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`); ``labels`` of a backend of the
+        stage ``functional`` that takes the labels from ``Setup.labels``, needed for models with other labels than
+        :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`.
     streams
         Whether what a backend of the stage ``demix`` gives is a
         :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.

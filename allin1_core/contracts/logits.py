@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from allin1_core.contracts.arrays import Array, check_array, length_of
-from allin1_core.contracts.audio import STEMS
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.errors import ContractError
 
@@ -38,9 +37,11 @@ class Logits:
     beat, downbeat, section
         float32 ``[T]``, 100 frames per second.
     function
-        float32 ``[10, T]``, in the order of :data:`HARMONIX_LABELS`.
+        float32 ``[labels, T]``, in the order of the labels of the model (:attr:`ModelCard.labels`): for the models
+        shipped here ``[10, T]``, in the order of :data:`HARMONIX_LABELS`.
     embeddings
-        float32 ``[4, T, 24]``, or ``[4, T, 24, members]`` for an ensemble; None unless asked for.
+        float32 ``[any, T, any]``, or ``[any, T, any, members]`` for an ensemble; ``[4, T, 24]`` for the architecture
+        ``all-in-one``. None unless asked for.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("beat", "downbeat", "section", "function", "embeddings")
@@ -69,9 +70,9 @@ class Logits:
         frames = int(self.beat.shape[0])
         check_array("logits.downbeat", self.downbeat, (frames,), finite=True)
         check_array("logits.section", self.section, (frames,), finite=True)
-        check_array("logits.function", self.function, (len(HARMONIX_LABELS), frames), finite=True)
+        check_array("logits.function", self.function, (None, frames), finite=True)
         if self.embeddings is not None:
-            axes = (len(STEMS), frames, EMBEDDING_SIZE)
+            axes = (None, frames, None)
             members = (None,) if len(self.embeddings.shape) == 4 else ()
             check_array("logits.embeddings", self.embeddings, (*axes, *members), finite=True)
         return self

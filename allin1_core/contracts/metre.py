@@ -9,6 +9,10 @@ from typing import Any, ClassVar
 from allin1_core.contracts.arrays import Array, check_array
 from allin1_core.errors import ContractError
 
+#: What backends that span the metre decoder and the stage before it declare in ``Backend.features`` if they obey
+#: :attr:`MetreParameters.steady_phase`.
+STEADY_PHASE = "steady_phase"
+
 #: Threshold of the decoder for the models shipped here.
 DEFAULT_THRESHOLD = 0.24
 
@@ -80,6 +84,10 @@ class MetreParameters:
     tempo_prior
         Which tempi are how probable beforehand; None for all equally. None in a run means "the model's own" until
         the session has filled it in; :data:`NO_TEMPO_PRIOR` is none in any case.
+    steady_phase
+        In a song of one tempo, put passages whose beats were found half a beat beside those of the rest onto the line of
+        the rest: :mod:`allin1_core.reference.steady_grid`. The run does this around any decoder that is a step of its own. None in a
+        run means "the model's own" until the session has filled it in, and elsewhere no.
     """
 
     beats_per_bar: tuple[int, ...] = (3, 4)
@@ -91,6 +99,7 @@ class MetreParameters:
     threshold: float | None = None
     correct: bool = True
     tempo_prior: TempoPrior | None = None
+    steady_phase: bool | None = None
 
     def madmom_arguments(self, frames_per_second: float) -> dict[str, Any]:
         """Keyword arguments of madmom's ``DBNDownBeatTrackingProcessor`` for these parameters.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.metre import DEFAULT_TRANSITION_LAMBDA, MetreParameters, TempoPrior
 from allin1_core.contracts.rules import (
     FileName,
+    Labels,
     Line,
     ModelName,
     Module,
@@ -133,8 +135,9 @@ class ModelCard:
         How far before and after a frame its logits depend on the spectrogram, so that long songs can be cut into
         blocks; None where they depend on all of it.
     reader
-        ``"package.module:function"``, which makes the :data:`Parameters` of the checked bytes of one file; None for
-        archives of NumPy arrays (.npz), which the core reads. Imported once a model is loaded.
+        ``"package.module:function"``, which makes the :data:`Parameters` of the checked bytes of one file, or whatever
+        else the backends of the model's architecture take; None for archives of NumPy arrays (.npz), which the core reads.
+        Imported once a model is loaded.
     transition_lambda
         Aversion of the metre decoder to changes of tempo, unless the user says otherwise.
     tempo_prior
@@ -144,6 +147,11 @@ class ModelCard:
         (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and runs without separation.
     version
         Version of the parameters, where the same name may stand for others in a later release; else empty.
+    labels
+        Labels of sections, in the order of the rows of ``Logits.function``.
+    steady_phase
+        Whether beats are put onto one line where the tempo is steady, unless the user says otherwise; see
+        :class:`~allin1_core.contracts.metre.MetreParameters`.
     """
 
     name: ModelName
@@ -160,15 +168,19 @@ class ModelCard:
     transition_lambda: Rate = DEFAULT_TRANSITION_LAMBDA
     takes: Takes = "stems"
     version: Line = ""
+    labels: Labels = HARMONIX_LABELS
+    steady_phase: bool = False
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
-        """Fill in what `metre` leaves to the model: threshold, transition parameter and prior over tempo."""
+        """Fill in what `metre` leaves to the model: threshold, transition parameter, prior over tempo, and steady phase."""
         if metre.threshold is None:
             metre = replace(metre, threshold=self.downbeat_threshold)
         if metre.transition_lambda is None:
             metre = replace(metre, transition_lambda=self.transition_lambda)
         if metre.tempo_prior is None:
             metre = replace(metre, tempo_prior=self.tempo_prior)
+        if metre.steady_phase is None:
+            metre = replace(metre, steady_phase=self.steady_phase)
         return metre
 
 
@@ -186,8 +198,8 @@ class Model:
     card
         What it is.
     members
-        One set of parameters for each member of the ensemble.
+        For each member of the ensemble its :data:`Parameters`, or what :attr:`ModelCard.reader` made of its file.
     """
 
     card: ModelCard
-    members: tuple[Parameters, ...]
+    members: tuple[Any, ...]

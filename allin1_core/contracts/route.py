@@ -51,7 +51,7 @@ class RouteRequest:
     stages
         Stages to be covered, in order.
     audio_s
-        Seconds of audio in the request.
+        Seconds of audio in the request, all songs together.
     start
         Space of the arrays that the run begins with.
     architecture
@@ -71,6 +71,8 @@ class RouteRequest:
     in_blocks
         Stages in which what is long goes through a backend of that stage alone block by block, with NumPy arrays on
         either side. Separation does so only where the backend streams and a spectrogram of its own follows.
+    songs
+        How many songs these are.
     """
 
     stages: tuple[Stage, ...]
@@ -84,6 +86,7 @@ class RouteRequest:
     takes: Takes = "stems"
     features: tuple[tuple[Stage, str], ...] = ()
     in_blocks: tuple[Stage, ...] = ()
+    songs: int = 1
 
     def choice(self, stage: Stage) -> Choice | None:
         """What the user named for `stage`; None where that was left open."""

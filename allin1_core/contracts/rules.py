@@ -101,6 +101,13 @@ OptionalDigest = Annotated[
     str,
     Rule(re.compile(r"(?:[0-9a-f]{64})?").fullmatch, "64 hexadecimal digits, or nothing"),
 ]
+Labels = Annotated[
+    tuple[Line, ...],
+    Rule(
+        lambda labels: labels and all(map(str.strip, labels)) and len({*labels}) == len(labels),
+        "a tuple of labels, one or more, each once",
+    ),
+]
 Amount = Annotated[float, Rule(lambda number: 0 <= number < math.inf, "a finite number, 0 or more")]
 Bound = Annotated[float, Rule(lambda number: number >= 0, "a number, 0 or more")]
 Rate = Annotated[float, Rule(lambda number: number > 0, "a number above 0")]

@@ -6,7 +6,6 @@ import itertools
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.errors import ContractError
 
 
@@ -19,7 +18,7 @@ class Segment:
     start, end
         Seconds.
     label
-        One of :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`, for the models shipped here.
+        One of the labels of the model; :data:`~allin1_core.contracts.logits.HARMONIX_LABELS` for those shipped here.
     """
 
     start: float
@@ -41,8 +40,8 @@ class Sections:
         Probability, 0 to 1, of a boundary at the start of each segment but the first; None where the backend
         has none.
     label_probabilities
-        Mean probability of each label over each segment, in the order of
-        :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`; None where the backend has none.
+        Mean probability of each label over each segment, in the order of the labels of the model; None where the backend has
+        none.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ()
@@ -70,8 +69,6 @@ class Sections:
             raise ContractError(
                 f"sections.label_probabilities has {len(labels)} rows for {len(self.segments)} segments."
             )
-        if labels is not None and any(len(row) != len(HARMONIX_LABELS) for row in labels):
-            raise ContractError(
-                f"sections.label_probabilities has rows that are not of {len(HARMONIX_LABELS)} labels."
-            )
+        if labels is not None and len({len(row) for row in labels}) != 1:
+            raise ContractError("sections.label_probabilities has rows of different lengths.")
         return self

@@ -28,6 +28,9 @@ class Speed:
     members
         For ``nn``, how many networks the measured model had. The work for a model of more or fewer is taken to be
         in proportion.
+    shape_s
+        Seconds that the first input of each length costs besides, such as for compilation. It is charged for every song
+        of a batch, whose lengths differ; leave it 0 for a backend that pads its input to a few lengths.
     """
 
     device: Line
@@ -35,7 +38,8 @@ class Speed:
     rate: Amount
     measured: Line
     members: Count = ENSEMBLE
+    shape_s: Amount = 0.0
 
-    def cost_s(self, audio_s: float) -> float:
-        """Seconds for a request of `audio_s` seconds of audio."""
-        return self.setup_s + self.rate * audio_s
+    def cost_s(self, audio_s: float, songs: int = 1) -> float:
+        """Seconds for a request of `songs` songs that are `audio_s` seconds of audio together."""
+        return self.setup_s + self.shape_s * songs + self.rate * audio_s

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
-from allin1_core.contracts.logits import Activations, Logits
+from allin1_core.contracts.findings import Findings
+from allin1_core.contracts.logits import HARMONIX_LABELS, Activations, Logits
 from allin1_core.contracts.metre import DEFAULT_THRESHOLD, Metre, MetreParameters
 from allin1_core.contracts.model import Model, WeightsContent
 from allin1_core.contracts.options import OptionValue
@@ -47,6 +48,24 @@ GIVES: dict[Stage, type[Any]] = {
     "functional": Sections,
 }
 
+#: Stages of both branches behind the logits. A backend may cover all of them, and stages before them, in one call that gives
+#: :class:`~allin1_core.contracts.findings.Findings`.
+BOTH_BRANCHES: tuple[Stage, ...] = ("metrical_prep", "metrical_dbn", "functional")
+
+
+def covers_both(stages: Sequence[Stage]) -> bool:
+    """Whether a backend of these stages gives beats and sections at once."""
+    return tuple(stages[-3:]) == BOTH_BRANCHES
+
+
+def given_by(stages: Sequence[Stage]) -> type[Any]:
+    """The record that a backend of these consecutive stages gives.
+
+    >>> given_by(("spectrogram", "nn")).__name__
+    'Logits'
+    """
+    return Findings if covers_both(stages) else GIVES[stages[-1]]
+
 
 def _silent(fraction: float) -> None:
     """The progress of a caller who does not ask."""
@@ -63,10 +82,16 @@ class Task:
     progress
         To be called with the fraction done, from 0 to 1, a few times a second in a long stage.
         It may raise, to cancel; let that through.
+    track
+        Name of the track, for messages; empty where it has none.
+    audio_s
+        Length of the whole song in seconds, also where a call gets a part of it; None where that is not known.
     """
 
     embeddings: bool = False
     progress: Callable[[float], None] = field(default=_silent)
+    track: str = ""
+    audio_s: float | None = None
 
 
 #: The decoder's parameters for the models shipped here.
@@ -98,6 +123,9 @@ class Setup:
         Gives the checked files of the separation model ``demix.model``, in the order of its card, and may fetch them
         first; it raises :class:`~allin1_core.errors.WeightsError` where they cannot be had. None unless the
         backend covers the stage ``demix``.
+    labels
+        Labels of the model's sections, in the order of the rows of ``Logits.function``. A backend of ``functional`` that
+        obeys them declares the feature ``labels``.
     """
 
     device: str = "cpu"
@@ -107,6 +135,36 @@ class Setup:
     threads: int | None = None
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     separator_files: Callable[[], tuple[WeightsContent, ...]] | None = None
+    labels: tuple[str, ...] = HARMONIX_LABELS
+
+
+#: Record that a callable takes, and record that it gives.
+Taken = TypeVar("Taken", contravariant=True)
+Given = TypeVar("Given", covariant=True)
+
+
+class StageCall(Protocol[Taken, Given]):
+    """What runs one stage or several: takes the record of the first, and gives that of the last.
+
+    It types backends that span stages: ``Backend[StageCall[Stems, Logits]]`` runs ``spectrogram`` and ``nn``.
+    """
+
+    def __call__(self, data: Taken, task: Task, /) -> Given:
+        """Run the stages on `data`."""
+        ...
+
+
+#: What may be given by a backend that begins with ``metrical_prep``: also beats and sections at once.
+ActivationsOrLater = Activations | Metre | Findings
+
+#: What may be given by a backend that ends with ``nn`` or a later stage.
+LogitsOrLater = Logits | ActivationsOrLater | Sections
+
+#: What may be given by a backend that ends with ``spectrogram`` or a later stage.
+SpectrogramOrLater = LogSpectrogram | LogitsOrLater
+
+#: What may be given by a backend that ends with any stage.
+StemsOrLater = Stems | SpectrogramOrLater
 
 
 class Demix(Protocol):
@@ -207,4 +265,12 @@ class Functional(Protocol):
 
     def __call__(self, logits: Logits, task: Task, /) -> Sections:
         """Segment by `logits`."""
+        ...
+
+
+class BeatsAndSections(Protocol):
+    """Covers both branches, and what lies before them: a backend whose ``spans`` end in :data:`BOTH_BRANCHES`."""
+
+    def __call__(self, data: Any, task: Task, /) -> Findings:
+        """Find beats and sections in what the first of its stages takes."""
         ...

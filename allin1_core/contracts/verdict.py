@@ -78,4 +78,5 @@ class Broken:
         return self.error
 
 
+#: What a probe found out.
 Verdict = Ready | Unavailable | Broken

@@ -13,6 +13,7 @@ import numpy as np
 
 from allin1_core.calibration.measurements import Measurement
 from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.model import Model, Takes
 from allin1_core.contracts.parity import promise_text
 from allin1_core.contracts.route import USUAL_AUDIO_S
@@ -140,7 +141,7 @@ def measure_backend(
             trouble=f"It breaks its promise: it differs from the reference by {difference:g};"
             f" promised: {promise_text(backend.parity)}.",
         )
-    setup_s, rate = times
+    setup_s, rate, shape_s = times
     measurement = Measurement(
         backend.stage,
         backend.name,
@@ -148,18 +149,20 @@ def measure_backend(
         setup_s,
         rate,
         datetime.date.today().isoformat(),
+        shape_s,
     )
     return replace(row, measurement=measurement, measured_s=measurement.speed.cost_s(USUAL_AUDIO_S))
 
 
 def _run(
     engine: Engine, candidate: Candidate, model: Model | None, seconds: tuple[float, float]
-) -> tuple[tuple[float, float], float | None]:
-    """Set-up and rate, and the difference from the reference on the shorter input."""
+) -> tuple[tuple[float, float, float], float | None]:
+    """Set-up, rate and cost of a new length, and the difference from the reference on the shorter input."""
     backend, device = candidate.backend, engine.devices.of(candidate)
     network = BridgeNetwork(engine.offers.bridges)
     setup = engine.backends.setup_of(candidate, model)
-    inputs = [generate(backend.stage, length, backend.takes) for length in seconds]
+    labels = len(engine.card.labels)
+    inputs = [generate(backend.stage, length, backend.takes, labels) for length in seconds]
     home = network.between(backend.produces, HOST) or ()
 
     def run(call: Any, data: Any) -> None:
@@ -185,8 +188,10 @@ def _run(
     return separate(times, *seconds), difference
 
 
-def generate(stage: Stage, seconds: float, takes: Takes = "stems") -> Any:
-    """Make an input for `stage`, `seconds` long, in NumPy arrays."""
+def generate(
+    stage: Stage, seconds: float, takes: Takes = "stems", labels: int = len(HARMONIX_LABELS)
+) -> Any:
+    """Make an input for `stage`, `seconds` long, in NumPy arrays; logits of so many labels."""
     frames = max(1, round(seconds * FRAMES_PER_SECOND))
     if stage == "spectrogram" and takes == "mix":
         # With a side, which would be left out otherwise.
@@ -199,7 +204,9 @@ def generate(stage: Stage, seconds: float, takes: Takes = "stems") -> Any:
         return signals.random_spectrogram(frames)
     if stage == "metrical_dbn":
         return signals.song_activations(frames)
-    return signals.song_logits(frames)
+    logits = signals.song_logits(frames)
+    rows = np.arange(labels) % len(HARMONIX_LABELS)
+    return replace(logits, function=logits.function[rows])
 
 
 def model_to_measure(engine: Engine) -> Model | None:

@@ -28,12 +28,15 @@ class Times:
         Its first call, on the short input: compiling and warming up are in it.
     short_s, long_s
         The best later call on the short and on the long input.
+    first_long_s
+        The first call on the long input, after others on the short one: compiling for another length is in it.
     """
 
     create_s: float
     first_s: float
     short_s: float
     long_s: float
+    first_long_s: float
 
 
 def time_backend(
@@ -62,43 +65,64 @@ def time_backend(
     run(call, short)
     first_s = clock() - created
     try:
+        of_short = call_times(lambda: run(call, short), clock)
+        of_long = call_times(lambda: run(call, long), clock)
         return Times(
             create_s=created - began,
             first_s=first_s,
-            short_s=best_time(lambda: run(call, short), clock),
-            long_s=best_time(lambda: run(call, long), clock),
+            short_s=min(of_short),
+            long_s=min(of_long),
+            first_long_s=of_long[0],
         )
     finally:
         close_backend(call, "that is being timed")
 
 
-def separate(times: Times, short_audio_s: float, long_audio_s: float) -> tuple[float, float]:
-    """Set-up in seconds, and seconds per second of audio; neither is ever negative.
+#: The first call on another length is slower by noise and cold caches, too: what is less than this part of a usual call is
+#: no cost of the length.
+LEAST_SHAPE_COST = 0.5
+
+
+def separate(times: Times, short_audio_s: float, long_audio_s: float) -> tuple[float, float, float]:
+    """Set-up in seconds, seconds per second of audio, and seconds for each new length; none is ever negative.
 
     Noise adds to times and never takes away from them, which is why the best are compared. Where the long
     call was still no slower than the short one, the work hardly depends on the length: the rate is then
     bounded from above by the long call alone.
 
-    >>> separate(Times(0.5, 0.4, 0.3, 1.2), 10.0, 40.0)
-    (0.6, 0.03)
+    >>> separate(Times(0.5, 0.4, 0.3, 1.2, 1.2), 10.0, 40.0)
+    (0.6, 0.03, 0.0)
+    >>> separate(Times(0.5, 3.4, 0.3, 1.2, 4.2), 10.0, 40.0)
+    (0.6, 0.03, 3.0)
     """
     rate = (times.long_s - times.short_s) / (long_audio_s - short_audio_s)
     if rate <= 0:
         rate = times.long_s / long_audio_s
     each_call_s = max(0.0, times.short_s - rate * short_audio_s)
-    warm_up_s = max(0.0, times.first_s - times.short_s)
-    return round(times.create_s + warm_up_s + each_call_s, 9), round(rate, 12)
+    shape_s = times.first_long_s - times.long_s
+    if shape_s < LEAST_SHAPE_COST * times.long_s:
+        shape_s = 0.0
+    warm_up_s = max(0.0, times.first_s - times.short_s - shape_s)
+    setup_s = times.create_s + warm_up_s + each_call_s
+    return round(setup_s, 9), round(rate, 12), round(shape_s, 9)
 
 
 def best_time(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
     """Time a call a few times, and give the least."""
-    best = float("inf")
+    return min(call_times(call, clock))
+
+
+def call_times(
+    call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
+    """Time a call a few times, and give the times in order."""
+    times = []
     started = clock()
     for _ in range(REPEATS):
         began = clock()
         call()
         ended = clock()
-        best = min(best, ended - began)
+        times.append(ended - began)
         if ended - started > BUDGET_S:
             break
-    return best
+    return times

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from allin1_core.contracts.audio_loader import AudioLoader
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.command import Command
+from allin1_core.contracts.executor import Executor
 from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard, SeparatorCard
 from allin1_core.contracts.rules import find_fault, show
 from allin1_core.contracts.space import Bridge
-from allin1_core.contracts.stages import GIVES, STAGES, TAKES, Stage
+from allin1_core.contracts.stages import BOTH_BRANCHES, GIVES, STAGES, TAKES, Stage, covers_both
 from allin1_core.errors import PLUGIN_FAILURES, PluginError, in_full
 from allin1_core.plugins.loading import BUILT_IN, Plugins
 from allin1_core.plugins.record import PluginRecord, Problem
@@ -22,7 +25,9 @@ from allin1_core.plugins.record import PluginRecord, Problem
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter)
+R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter, Executor, AudioLoader, Command)
+#: Records that declare options.
+D = TypeVar("D", Backend[Any], Executor)
 
 #: Names of the core's own records, which no other plugin can use: ``reference`` is what all others are measured by.
 CORE_NAME = "reference"
@@ -51,8 +56,10 @@ class Offers:
         By plugin.
     problems
         What was left out, and why.
-    exporters
+    exporters, executors
         By name.
+    loaders
+        By plugin, those that are asked before the core's readers first.
     """
 
     backends: tuple[Offered[Backend[Any]], ...]
@@ -61,6 +68,8 @@ class Offers:
     separators: dict[str, Offered[SeparatorCard]]
     problems: tuple[Problem, ...]
     exporters: dict[str, Offered[Exporter]]
+    executors: dict[str, Offered[Executor]]
+    loaders: tuple[Offered[AudioLoader], ...] = ()
 
     @property
     def bridges(self) -> tuple[Bridge, ...]:
@@ -106,23 +115,26 @@ def collect_offers(plugins: Plugins) -> Offers:
         def check(backend: Backend[Any], stage: Stage = stage) -> str | None:
             return _wrong_with_backend(backend, stage)
 
-        collected = _collect(plugins, hook, Backend, check, problems)
-        backends += _tell_apart(_without_repeated(collected, hook, problems))
-    backends = _without_contradicting_options(backends, problems)
-    bridges = _collect(plugins, "allin1_bridges", Bridge, _no_check, problems)
+        collected = collect_records(plugins, hook, Backend, check, problems)
+        backends += _tell_apart(without_repeated(collected, hook, problems))
+    option_types: dict[tuple[str, str], type[Any]] = {}
+    backends = _without_contradicting_options(backends, option_types, problems)
+    bridges = collect_records(plugins, "allin1_bridges", Bridge, _no_check, problems)
     hook = "allin1_models"
-    cards = _collect(plugins, hook, ModelCard, _no_check, problems)
-    models = _tell_apart(_without_repeated(cards, hook, problems))
+    cards = collect_records(plugins, hook, ModelCard, _no_check, problems)
+    models = _tell_apart(without_repeated(cards, hook, problems))
     hook = "allin1_separators"
-    separator_cards = _collect(plugins, hook, SeparatorCard, _no_check, problems)
-    separators = _tell_apart(_without_repeated(separator_cards, hook, problems))
+    separator_cards = collect_records(plugins, hook, SeparatorCard, _no_check, problems)
+    separators = _tell_apart(without_repeated(separator_cards, hook, problems))
     hook = "allin1_exporters"
-    formats = _collect(plugins, hook, Exporter, _no_check, problems)
-    exporters = _tell_apart(_without_repeated(formats, hook, problems))
-    for problem in problems:
-        if plugins.strict:
-            raise PluginError(f"{problem}", remedy="(Strict mode makes this an error.)")
-        log.warning("%s", problem)
+    formats = collect_records(plugins, hook, Exporter, _no_check, problems)
+    exporters = _tell_apart(without_repeated(formats, hook, problems))
+    hook = "allin1_executors"
+    runners = collect_records(plugins, hook, Executor, _wrong_with_options, problems)
+    runners = _without_contradicting_options(runners, option_types, problems)
+    executors = _tell_apart(without_repeated(runners, hook, problems))
+    loaders = collect_loaders(plugins, problems)
+    tell_of(problems, plugins)
     return Offers(
         tuple(backends),
         tuple(bridges),
@@ -130,10 +142,81 @@ def collect_offers(plugins: Plugins) -> Offers:
         {offered.item.name: offered for offered in separators},
         tuple(problems),
         {offered.item.name: offered for offered in exporters},
+        {offered.item.name: offered for offered in executors},
+        loaders,
     )
 
 
-def _collect(
+def collect_loaders(plugins: Plugins, problems: list[Problem]) -> tuple[Offered[AudioLoader], ...]:
+    """Ask every plugin for its audio loaders alone, those to be asked first in front; `problems` gets what was left out."""
+    hook = "allin1_audio_loaders"
+    readers = collect_records(plugins, hook, AudioLoader, _wrong_with_loader, problems)
+    loaders = _tell_apart(without_repeated(readers, hook, problems))
+    return tuple(sorted(loaders, key=lambda offered: not offered.item.before_core))
+
+
+def collect_commands(
+    plugins: Plugins, taken: Collection[str]
+) -> tuple[dict[str, Offered[Command]], tuple[Problem, ...]]:
+    """Ask every plugin for its commands.
+
+    Parameters
+    ----------
+    plugins
+        The plugins.
+    taken
+        Names of the core's own commands.
+
+    Returns
+    -------
+    commands
+        By name. None has a name that another plugin, or the core, uses too: which one came first depends on what
+        happens to be installed.
+    problems
+        What was left out, and why.
+    """
+    problems: list[Problem] = []
+    hook = "allin1_commands"
+    collected = collect_records(plugins, hook, Command, _no_check, problems)
+    collected = without_repeated(collected, hook, problems)
+    owners: dict[str, list[str]] = defaultdict(list)
+    for offered in collected:
+        owners[offered.item.name].append(offered.plugin.name)
+    commands = {}
+    for offered in collected:
+        name, plugin = offered.item.name, offered.plugin.name
+        if name in taken:
+            reason = (
+                f"Command {name}: allin1 has a command of this name. Ask its author to rename it."
+            )
+            problems.append(Problem(plugin, hook, reason))
+        elif len(owners[name]) > 1:
+            others = " and ".join(other for other in owners[name] if other != plugin)
+            reason = (
+                f"Command {name}: plugin {others} has one of this name too, so neither can be used."
+                f" Leave one out: allin1 --block {plugin} {name}"
+            )
+            problems.append(Problem(plugin, hook, reason))
+        else:
+            commands[name] = offered
+    return commands, tuple(problems)
+
+
+def tell_of(problems: Iterable[Problem], plugins: Plugins) -> None:
+    """Log problems.
+
+    Raises
+    ------
+    PluginError
+        When `plugins` are strict, for the first.
+    """
+    for problem in problems:
+        if plugins.strict:
+            raise PluginError(f"{problem}", remedy="(Strict mode makes this an error.)")
+        log.warning("%s", problem)
+
+
+def collect_records(
     plugins: Plugins,
     hook: str,
     kind: type[T],
@@ -180,40 +263,58 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
         return f"Backend {backend.name} spans {stages}, which does not begin at {stage}."
     if backend.takes == "mix" and stage != "spectrogram":
         return f"Backend {backend.name} takes the mix in place of stems, but begins at {stage}."
+    if covers_both(stages):
+        if stages == BOTH_BRANCHES or stages[-4] == "nn":
+            stages = stages[:-3]  # both branches begin at the logits
+        else:
+            return f"Backend {backend.name} spans {stages}, which lacks the stage nn."
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
             return f"Backend {backend.name} spans {one} and {following}, which do not follow."
-    for index, option in enumerate(backend.options):
-        where = f"Backend {backend.name}: options[{index}]"
-        if option.name in (other.name for other in backend.options[:index]):
+    return _wrong_with_options(backend)
+
+
+def _wrong_with_options(record: Backend[Any] | Executor) -> str | None:
+    for index, option in enumerate(record.options):
+        where = f"{type(record).__name__} {record.name}: options[{index}]"
+        if option.name in (other.name for other in record.options[:index]):
             return f"{where}.name is {option.name!r}, as that of one before it."
         if not option.has_valid_default:
             return f"{where}.default is {show(option.default)}; wanted a {option.type.__name__}."
     return None
 
 
+def _wrong_with_loader(loader: AudioLoader) -> str | None:
+    if not loader.suffixes and loader.probe is None:
+        return f"AudioLoader {loader.name} has neither suffixes nor a probe; wanted one of them."
+    return None
+
+
 def _without_contradicting_options(
-    backends: list[Offered[Backend[Any]]], problems: list[Problem]
-) -> list[Offered[Backend[Any]]]:
-    """Leave out a backend that declares an option of its plugin with another type than one before it."""
+    collected: list[Offered[D]], types: dict[tuple[str, str], type[Any]], problems: list[Problem]
+) -> list[Offered[D]]:
+    """Leave out a record that declares an option of its plugin with another type than one before it.
+
+    `types` has those before it by plugin and name of the option, and is added to.
+    """
     kept = []
-    types: dict[tuple[str, str], type[Any]] = {}
-    for offered in backends:
-        backend, plugin = offered.item, offered.plugin.name
-        contradicting = [
-            o for o in backend.options if types.get((plugin, o.name), o.type) != o.type
-        ]
+    for offered in collected:
+        record, plugin = offered.item, offered.plugin.name
+        contradicting = [o for o in record.options if types.get((plugin, o.name), o.type) != o.type]
         if contradicting:
             name = contradicting[0].name
-            reason = f"Backend {backend.name}: option {name} is of another type in another backend."
-            problems.append(Problem(plugin, f"allin1_{backend.stage}", reason))
+            kind = type(record).__name__
+            other = f"another {kind.lower()}" if isinstance(record, Backend) else "a backend"
+            reason = f"{kind} {record.name}: option {name} is of another type in {other}."
+            hook = f"allin1_{record.stage}" if isinstance(record, Backend) else "allin1_executors"
+            problems.append(Problem(plugin, hook, reason))
             continue
-        types.update({(plugin, option.name): option.type for option in backend.options})
+        types.update({(plugin, option.name): option.type for option in record.options})
         kept.append(offered)
     return kept
 
 
-def _without_repeated(
+def without_repeated(
     collected: list[Offered[R]], hook: str, problems: list[Problem]
 ) -> list[Offered[R]]:
     """Leave out what a plugin offers again under the same name, and what has a name of the core's."""

@@ -21,7 +21,7 @@ from allin1_core.contracts.rules import is_name, show
 from allin1_core.errors import PLUGIN_FAILURES, PluginError, in_full
 from allin1_core.hookspecs import SPECS
 from allin1_core.installing import install_command
-from allin1_core.markers import FIRST_LEVEL, PROJECT, level_problem
+from allin1_core.markers import DEPRECATED_LEVELS, FIRST_LEVEL, PROJECT, level_problem
 from allin1_core.plugins.record import PluginRecord
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ BUILT_IN = {
     "reference": "allin1_core.reference.hooks",
     "harmonix": "allin1_core.weights.hooks",
     "exports": "allin1_core.exports.hooks",
+    "runtime": "allin1_core.runtime.hooks",
 }
 
 _CORE = "allin1-core"
@@ -70,6 +71,7 @@ def load_plugins(
     extra: Mapping[str, object] | None = None,
     autoload: bool | None = None,
     strict: bool | None = None,
+    with_core: bool = True,
 ) -> Plugins:
     """Load the core's own plugins, those that are installed, and `extra`.
 
@@ -83,6 +85,8 @@ def load_plugins(
         Whether to look for entry points. None reads ``ALLIN1_DISABLE_AUTOLOAD``.
     strict
         Whether a plugin that cannot be loaded is an error. None reads ``ALLIN1_STRICT``.
+    with_core
+        Whether the core's own plugins are loaded.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def load_plugins(
     manager = pluggy.PluginManager(PROJECT)
     for specs in SPECS:
         manager.add_hookspecs(specs())
-    records = _load_built_in(manager)
+    records = _load_built_in(manager) if with_core else []
 
     found: dict[str, list[EntryPoint]] = defaultdict(list)
     if autoload:
@@ -210,6 +214,8 @@ def _register(
         problem = level_problem(level)
         if problem is not None:
             return replace(record, status="incompatible", reason=problem[0], remedy=problem[1])
+        if level in DEPRECATED_LEVELS:
+            log.warning("Plugin %s: %s", name, DEPRECATED_LEVELS[level])
         hash(plugin)  # pluggy needs it, and would fail much later, on every hook of every plugin
         manager.register(plugin, name)
         callers = manager.get_hookcallers(plugin) or []

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.executor import Executor
 from allin1_core.contracts.options import Option, OptionValue
 from allin1_core.errors import SettingsError
-from allin1_core.plugins.collecting import Offers
+from allin1_core.plugins.collecting import Offered, Offers
 from allin1_core.plugins.loading import Plugins
 from allin1_core.text import did_you_mean
 
@@ -23,9 +24,11 @@ OptionValues = Mapping[str, Mapping[str, OptionValue]]
 
 
 def declared_options(offers: Offers, plugin: str) -> dict[str, Option]:
-    """Options that the backends of `plugin` declare, by name."""
+    """Options that the backends and executors of `plugin` declare, by name."""
     options: dict[str, Option] = {}
-    for offered in offers.backends:
+    declaring: list[Offered[Backend[Any]] | Offered[Executor]]
+    declaring = [*offers.backends, *offers.executors.values()]
+    for offered in declaring:
         if offered.plugin.name == plugin:
             for option in offered.item.options:
                 options.setdefault(option.name, option)
@@ -63,10 +66,12 @@ def check_options(offers: Offers, plugins: Plugins, given: GivenOptions) -> Opti
     return values
 
 
-def options_of(backend: Backend[Any], plugin: str, values: OptionValues) -> dict[str, OptionValue]:
-    """Values of the options that `backend` declares: the user's, else the defaults."""
+def options_of(
+    record: Backend[Any] | Executor, plugin: str, values: OptionValues
+) -> dict[str, OptionValue]:
+    """Values of the options that `record` declares: the user's, else the defaults."""
     given = values.get(plugin, {})
-    return {option.name: given.get(option.name, option.value) for option in backend.options}
+    return {option.name: given.get(option.name, option.value) for option in record.options}
 
 
 def _refuse_plugin(plugin: str, plugins: Plugins, source: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,17 +37,17 @@ CANDIDATES_AT_ONCE = 1024
 
 
 def create(setup: Setup) -> Functional:
-    """Return the stage's callable; nothing in `setup` concerns it."""
-    return functional
+    """Return the stage's callable, for the labels in `setup`."""
+    return partial(functional, labels=setup.labels)
 
 
-def functional(logits: Logits, task: Task, /) -> Sections:
+def functional(logits: Logits, task: Task, /, labels: Sequence[str] = HARMONIX_LABELS) -> Sections:
     """Return the labelled segments of a song; one segment if there is no boundary."""
     probability = sigmoid(logits.section)
     edges = segment_edges(probability)
-    labels = softmax(logits.function)
-    means = [labels[:, a:b].mean(axis=1) for a, b in itertools.pairwise(edges)]
-    return label_segments(probability, edges, np.stack(means, axis=1))
+    probabilities = softmax(logits.function)
+    means = [probabilities[:, a:b].mean(axis=1) for a, b in itertools.pairwise(edges)]
+    return label_segments(probability, edges, np.stack(means, axis=1), labels)
 
 
 def segment_edges(probability: NDArray[np.float32]) -> list[int]:
@@ -62,7 +63,10 @@ def segment_edges(probability: NDArray[np.float32]) -> list[int]:
 
 
 def label_segments(
-    probability: NDArray[np.float32], edges: Sequence[int], means: NDArray[np.floating]
+    probability: NDArray[np.float32],
+    edges: Sequence[int],
+    means: NDArray[np.floating],
+    labels: Sequence[str] = HARMONIX_LABELS,
 ) -> Sections:
     """Label each segment by the highest of its mean probabilities.
 
@@ -73,13 +77,15 @@ def label_segments(
     edges
         As :func:`segment_edges` gives them.
     means
-        ``[10, segments]``, mean probability of each label over each segment.
+        ``[labels, segments]``, mean probability of each label over each segment.
+    labels
+        Of the model, as in ``Setup.labels``.
     """
     spans = itertools.pairwise(edges)
     winners = means.argmax(axis=0).tolist()
     return Sections(
         tuple(
-            Segment(_seconds(start), _seconds(stop), HARMONIX_LABELS[label])
+            Segment(_seconds(start), _seconds(stop), labels[label])
             for (start, stop), label in zip(spans, winners, strict=True)
         ),
         boundary_strengths=tuple(float(probability[frame]) for frame in edges[1:-1]),

@@ -87,6 +87,7 @@ def allin1_functional() -> Iterable[Backend[Functional]]:
         name="reference",
         stage="functional",
         target="allin1_core.reference.functional:create",
+        features=("labels",),
         summary="NumPy",
         speed=(Speed("cpu", 0.002, 6e-6, _MEASURED),),
     )

@@ -10,7 +10,8 @@ from typing import Any, TypedDict
 
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.demix import DemixParameters
-from allin1_core.contracts.metre import MetreParameters
+from allin1_core.contracts.logits import HARMONIX_LABELS
+from allin1_core.contracts.metre import STEADY_PHASE, MetreParameters
 from allin1_core.contracts.model import AUTO_MODEL, ModelCard
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
@@ -21,6 +22,7 @@ from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins
 from allin1_core.plugins.options import GivenOptions, check_options
+from allin1_core.runtime.audio_loaders import use_audio_loaders
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import Guard
@@ -62,6 +64,8 @@ class Assembly:
         The model to use, by name; ``auto`` where neither argument nor settings name one.
     observers
         Those who are told about all runs.
+    offers
+        What the plugins offer.
     plugin_options
         What the user set of the options of plugins.
 
@@ -80,11 +84,11 @@ class Assembly:
             plugins, path_of(options.get("timings_path")), path_of(options.get("timings_viz_path"))
         )
         self._plugins = plugins
-        self._offers = collect_offers(plugins)
+        self.offers = collect_offers(plugins)
+        use_audio_loaders(self.offers.loaders)
         self._demix = demix
         self._metre = options.get("metre") or MetreParameters()
         self._threads = options.get("threads") or settings.threads
-        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         self._has_guard = options.get("guard", False)
         weights_dir = options.get("weights_dir") or settings.weights_dir
         self._weights_dir = None if weights_dir is None else str(weights_dir)
@@ -93,23 +97,29 @@ class Assembly:
         self._measure = MeasureOnDemand if is_measuring else None
         self._wishes = _wishes(options, settings.device, settings.parity, settings.choices)
         self._probes = Probes()
-        self._devices = Devices(self._wishes.device, self._offers, self._probes)
+        self._devices = Devices(self._wishes.device, self.offers, self._probes)
         self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
         given = _given_options(options, settings.options)
-        self.plugin_options = check_options(self._offers, plugins, given)
+        self.plugin_options = check_options(self.offers, plugins, given)
 
     @property
     def cards(self) -> list[ModelCard]:
         """The models that the plugins offer."""
-        return [offered.item for offered in self._offers.models.values()]
+        return [offered.item for offered in self.offers.models.values()]
 
     def engine(self, card: ModelCard, may_download: bool = True) -> Engine:
         """Make the engine of a model, which may download what is missing of its weights or not."""
         metre = card.complete(self._metre).validate()
         wishes = self._wishes
+        features: list[tuple[Stage, str]] = []
         if metre.has_tempo_prior:
-            wishes = replace(wishes, features=(("metrical_dbn", "tempo_prior"),))
-        offers, devices = self._offers, self._devices
+            features.append(("metrical_dbn", "tempo_prior"))
+        if metre.steady_phase:
+            features.append(("metrical_dbn", STEADY_PHASE))
+        if card.labels != HARMONIX_LABELS:
+            features.append(("functional", "labels"))
+        wishes = replace(wishes, features=tuple(features))
+        offers, devices = self.offers, self._devices
         parameters: dict[str, Any] = {
             "metre": metre,
             "demix": self._demix,

@@ -123,6 +123,7 @@ class Backends:
             threads=self.threads,
             separator_files=self._separator_files if "demix" in candidate.backend.stages else None,
             options=options_of(candidate.backend, candidate.plugin.name, self.options),
+            labels=self.card.labels,
         )
 
     def _separator_files(self) -> tuple[WeightsContent, ...]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from allin1_core.contracts.arrays import length_of
 from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
-from allin1_core.contracts.logits import Activations
+from allin1_core.contracts.findings import Findings
+from allin1_core.contracts.logits import HARMONIX_LABELS, Activations, Logits
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.space import Space
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, frame_count
-from allin1_core.contracts.stages import GIVES, Stage
+from allin1_core.contracts.stages import Stage, given_by
 from allin1_core.errors import ContractError
 from allin1_core.runtime.moving import lies_in, space_of
 
@@ -19,28 +21,52 @@ from allin1_core.runtime.moving import lies_in, space_of
 END_S = 1.01 / FRAMES_PER_SECOND
 
 
-def check_output(output: Any, stage: Stage, space: Space, taken: Any = None) -> None:
-    """Check what a backend gave for `stage`.
+def check_output(
+    output: Any,
+    stages: Sequence[Stage],
+    space: Space,
+    taken: Any = None,
+    labels: Sequence[str] = HARMONIX_LABELS,
+) -> None:
+    """Check what a backend gave.
 
     Parameters
     ----------
     output
         What it gave.
-    stage
-        The stage, or the last of those that it spans.
+    stages
+        The stages that it covers.
     space
         Where it declares to give its arrays.
     taken
         The record that it was given, for the length; None where that is not known.
+    labels
+        Labels of the model.
 
     Raises
     ------
     ContractError
         It is of another type, its arrays lie somewhere else, or they have the wrong shape, type, values or length.
     """
-    kind = GIVES[stage]
+    kind = given_by(stages)
+    _check_type(output, kind)
+    if isinstance(output, Findings):
+        _check_type(output.metre, Metre)
+        _check_type(output.sections, Sections)
+        if output.logits is not None:
+            _check_type(output.logits, Logits)
+        for part in output.parts:
+            _check_record(part, space, taken, labels)
+    else:
+        _check_record(output, space, taken, labels)
+
+
+def _check_type(output: Any, kind: type[Any]) -> None:
     if not isinstance(output, kind):
         raise ContractError(f"It gave {type(output).__name__}; wanted {kind.__name__}.")
+
+
+def _check_record(output: Any, space: Space, taken: Any, labels: Sequence[str]) -> None:
     for name in output.ARRAYS:
         array = getattr(output, name)
         if array is not None and not lies_in(array, space):
@@ -48,8 +74,28 @@ def check_output(output: Any, stage: Stage, space: Space, taken: Any = None) -> 
                 f"It gave {name} in {space_of(array)}; its record says that it gives arrays in {space}."
             )
     output.validate()
+    check_labels(output, labels)
     if taken is not None:
         check_length(taken, output)
+
+
+def check_labels(record: Any, labels: Sequence[str]) -> None:
+    """Check that logits, or the probabilities of sections, are of as many labels as the model has.
+
+    Raises
+    ------
+    ContractError
+        They are not.
+    """
+    count = len(labels)
+    if isinstance(record, Logits):
+        count = int(record.function.shape[0])
+    elif isinstance(record, Sections) and record.label_probabilities is not None:
+        count = len(record.label_probabilities[0])
+    if count != len(labels):
+        raise ContractError(
+            f"{type(record).__name__} of {count} labels; the model has {len(labels)}: {', '.join(labels)}."
+        )
 
 
 def check_length(taken: Any, given: Any) -> None:

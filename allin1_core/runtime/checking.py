@@ -12,7 +12,7 @@ from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.model import Takes
 from allin1_core.contracts.space import HOST
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
-from allin1_core.contracts.stages import Setup, Stage, Task
+from allin1_core.contracts.stages import Setup, Stage, Task, covers_both
 from allin1_core.errors import brief
 from allin1_core.plugins.collecting import Offers
 from allin1_core.runtime.difference import measure
@@ -22,15 +22,19 @@ from allin1_core.selection.probing import load_target
 
 
 def has_reference(offers: Offers, stages: Sequence[Stage]) -> bool:
-    """Whether the core has a reference for each of `stages`; for separation there is none."""
-    return all(_reference_of(offers, stage) is not None for stage in stages)
+    """Whether the core has a reference for `stages`; for separation, and for both branches in one call, there is none."""
+    return not covers_both(stages) and all(
+        _reference_of(offers, stage) is not None for stage in stages
+    )
 
 
 class ReferenceFailedError(Exception):
     """The reference raised, so that nothing can be said of the backend beside it."""
 
 
-def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: Any) -> Any:
+def run_reference(
+    offers: Offers, stages: Sequence[Stage], setup: Setup, data: Any, task: Task | None = None
+) -> Any:
     """Run the reference of consecutive `stages` on NumPy arrays.
 
     Raises
@@ -42,7 +46,7 @@ def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: A
         backend = _reference_of(offers, stage, "mix" if isinstance(data, Mix) else "stems")
         assert backend is not None, f"there is no reference of {stage}"
         try:
-            data = load_target(backend.target)(setup)(read_only(data), Task())
+            data = load_target(backend.target)(setup)(read_only(data), task or Task())
         except Exception as error:
             raise ReferenceFailedError(f"the reference of {stage} raised {brief(error)}") from error
     return data

@@ -1,7 +1,7 @@
 """Who runs a batch: this process, or workers of their own.
 
-An executor takes the tracks of a batch and gives their outcomes, in their order. The two here run on this machine; one for
-a cluster would have the same form.
+An executor takes the tracks of a batch and gives their outcomes, in their order. The two here run on this machine; those of
+plugins (hook ``allin1_executors``) have the same form.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from allin1_core.contracts.options import OptionValue
 from allin1_core.errors import Allin1Error, BackendError, SettingsError
 from allin1_core.runtime.analysis import ResultOptions
 from allin1_core.runtime.batch import Outcome, run_batch
@@ -33,8 +35,8 @@ BatchProgress = Callable[[int, str, float], None]
 _MOST_WAITING = 16
 
 
-class Executor(Protocol):
-    """Runs a batch of tracks."""
+class BatchRunner(Protocol):
+    """Runs a batch of tracks: what an executor's target gives."""
 
     def run(
         self,
@@ -51,6 +53,50 @@ class Executor(Protocol):
         still runs.
         """
         ...
+
+
+@dataclass(frozen=True)
+class ExecutorSetup:
+    """What an executor is made with.
+
+    Attributes
+    ----------
+    session
+        The session of this process. It sets up what it needs when it first runs, so it costs little to leave it alone.
+    recipe
+        How other processes make a session like it. Everything in it can be pickled.
+    jobs
+        Processes that the user asked for; None where it was left open.
+    devices
+        Devices that the user listed; empty where none was named.
+    options
+        Values of the options that the executor declares.
+    """
+
+    session: Session
+    recipe: SessionRecipe
+    jobs: int | None = None
+    devices: tuple[str, ...] = ()
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+class ExecutorTarget(Protocol):
+    """Makes an executor ready to run."""
+
+    def __call__(self, setup: ExecutorSetup, /) -> BatchRunner:
+        """Give what runs the batch, for which :meth:`BatchRunner.run` is called once.
+
+        Raise :class:`~allin1_core.errors.SettingsError` where it cannot do what is asked for.
+        """
+        ...
+
+
+def create_local(setup: ExecutorSetup) -> BatchRunner:
+    """The executor ``local``: this process for one job, else a process for each job, of which there is one a device."""
+    jobs = setup.jobs or max(1, len(setup.devices))
+    if jobs == 1:
+        return InProcess(setup.session)
+    return InWorkers(setup.recipe, jobs, setup.devices)
 
 
 class InProcess:
@@ -107,9 +153,7 @@ class InWorkers:
     """
 
     def __init__(self, recipe: SessionRecipe, workers: int, devices: Sequence[str] = ()) -> None:
-        for name, remedy in _NOT_IN_WORKERS.items():
-            if recipe.options.get(name):
-                raise SettingsError(f"{name} cannot be combined with workers.", remedy=remedy)
+        refuse_single_process_options(recipe)
         if workers < 1:
             raise SettingsError(f"There are {workers} workers; wanted 1 or more.")
         self._recipe = recipe
@@ -157,29 +201,17 @@ _NOT_IN_WORKERS = {
 }
 
 
-def parse_devices(device: str) -> tuple[str, ...]:
-    """Split a list of devices of one kind.
-
-    >>> parse_devices("cuda:0,1"), parse_devices("cuda:0,cuda:1"), parse_devices("mps")
-    (('cuda:0', 'cuda:1'), ('cuda:0', 'cuda:1'), ('mps',))
+def refuse_single_process_options(recipe: SessionRecipe) -> None:
+    """Raise where sessions of several processes cannot do together what `recipe` asks for.
 
     Raises
     ------
     SettingsError
-        It is no such list.
+        Which option it is, and what to do instead.
     """
-    first, *others = device.split(",")
-    kind = first.partition(":")[0]
-    names = [first, *(o if ":" in o else f"{kind}:{o}" for o in others)]
-    indices = [name.partition(":")[2] for name in names]
-    if "all" in indices:
-        raise SettingsError(
-            f"{device}: how many devices there are is not known before a backend is loaded.",
-            remedy=f"List them: {kind}:0,1",
-        )
-    if others and not all(index.isdecimal() for index in indices):
-        raise SettingsError(f"{device} is no list of devices.", remedy="Write cuda:0,1")
-    return tuple(dict.fromkeys(names))
+    for name, remedy in _NOT_IN_WORKERS.items():
+        if recipe.options.get(name):
+            raise SettingsError(f"{name} cannot be combined with workers.", remedy=remedy)
 
 
 def _cpus() -> int:
@@ -308,6 +340,6 @@ def _lost(track: Track, ended: WorkerEnded) -> Outcome:
     if ended.signal == getattr(signal, "SIGKILL", None):
         remedy = "Where memory was short: analyse it with fewer workers (-j)."
     error: Allin1Error = BackendError(
-        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.source
+        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.path
     )
     return Outcome(track, error=error, status="failed", seconds=ended.seconds)

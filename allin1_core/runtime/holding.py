@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.findings import Findings
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
+from allin1_core.runtime.borders import check_labels
 from allin1_core.runtime.moving import bring_home
 from allin1_core.runtime.plan import Start, is_long, record_of, space_of_start, takes
 from allin1_core.runtime.reading import FilesRead, read_whole
@@ -77,6 +79,7 @@ class Holdings:
             return
         # What the caller gives is wrong input, not a backend's broken promise.
         start.validate()
+        check_labels(start, self._card.labels)
         held = Held(start, space_of_start(start))
         if type(start) is not kind:
             held = Held(_sum_of(held.home(network).record), HOST)
@@ -94,8 +97,12 @@ class Holdings:
         return self._held[takes(stage, self._card)]
 
     def put(self, kind: type[Any], held: Held) -> None:
-        """Hold what a stage gave."""
-        self._held[kind] = held
+        """Hold what a stage gave; of beats and sections at once, each by itself."""
+        if isinstance(held.record, Findings):
+            for part in held.record.parts:
+                self._held[type(part)] = Held(part, held.space, held.bridges)
+        else:
+            self._held[kind] = held
 
     def get(self, kind: type[Any]) -> Held | None:
         """What is held of this type."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.result import StageRecord
 from allin1_core.contracts.route import Step
 from allin1_core.contracts.space import HOST
-from allin1_core.contracts.stages import GIVES, Stage
+from allin1_core.contracts.stages import Stage, given_by
 from allin1_core.errors import (
     PLUGIN_FAILURES,
     Allin1Error,
@@ -82,11 +82,18 @@ class Pipeline:
 
     Between the last two a run has all that an accelerator gives, in NumPy, and lacks what a decoder of the metre does on
     the CPU, if it is left for :meth:`finish`: another thread may do that while the next run begins.
+
+    Parameters
+    ----------
+    engine
+        What it runs on.
+    fallbacks
+        What was replaced before it, in a run that this one takes the place of.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, fallbacks: Sequence[str] = ()) -> None:
         self._engine = engine
-        self._run = Run()
+        self._run = Run(fallbacks=[*fallbacks])
         self._holdings = Holdings(engine.card, self._note_files)
         self._wanted: Wanted | None = None
         self._track = ""
@@ -97,6 +104,7 @@ class Pipeline:
         self._done_s = 0.0
         self._total_s = 0.0
         self._audio_s = 0.0
+        self._length_s: float | None = None
         self._songs = 1
         self._kind: type[Any] = Mix
         self._remaining: tuple[Stage, ...] = ()
@@ -119,6 +127,7 @@ class Pipeline:
         self._run.input = {"kind": type(start).__name__.lower()}
         self._holdings.start(start, self._network)
         self._kind = type(start)
+        self._length_s = start.duration_s
         self._audio_s = seconds_of(start)
 
     def begin(
@@ -143,6 +152,11 @@ class Pipeline:
         self._advance(may_pause=True)
 
     @property
+    def fallbacks(self) -> Sequence[str]:
+        """A sentence for each backend that was replaced so far."""
+        return self._run.fallbacks
+
+    @property
     def is_paused(self) -> bool:
         """Whether a stage is left for :meth:`finish`."""
         return bool(self._remaining)
@@ -158,11 +172,6 @@ class Pipeline:
             **{name: self._home(held) for name, held in found.items() if held is not None}
         )
         return self._run
-
-    @property
-    def fallbacks(self) -> list[str]:
-        """A sentence for each backend that was replaced so far."""
-        return self._run.fallbacks
 
     def _advance(self, *, may_pause: bool) -> None:
         """Run one step after the other, until none remains or, if allowed, only the decoder on the CPU."""
@@ -191,6 +200,7 @@ class Pipeline:
         seconds = self._audio_s * self._songs
         request = replace(
             self._engine.chooser.request(self._remaining, seconds, held.space),
+            songs=self._songs,
             in_blocks=stages_in_blocks(held.record, self._audio_s, self._engine.card),
         )
         self._decision = self._engine.decide(request, self._out_of_memory)
@@ -247,6 +257,7 @@ class Pipeline:
             self._keep,
             self._report,
             self._note_files,
+            self._length_s,
         )
         self._report(step.backend.stage, 0.0)
         streamed = is_streamed(held.record, steps)
@@ -270,7 +281,7 @@ class Pipeline:
         """
         backend, output = ran.step.backend, ran.output
         if output is not None:
-            kind = GIVES[backend.stages[-1]]
+            kind = given_by(backend.stages)
             self._holdings.put(kind, output)
             if kind is Logits and output.space != HOST:
                 # NaN on a device would pass unseen into "no beats"; a few numbers a frame are cheap to look at.

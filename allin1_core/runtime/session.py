@@ -16,10 +16,13 @@ from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Stage
 from allin1_core.io.given_songs import GivenSong, as_file
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.plugins.collecting import Offers
 from allin1_core.plugins.loading import Plugins, load_plugins
+from allin1_core.plugins.options import OptionValues
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.assembly import Assembly, SessionOptions, path_of
 from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.found_stems import StemPlugins, StemsInPlugin
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.model_choice import ModelChoice, Models
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
@@ -127,6 +130,7 @@ class Session:
         demix = (options.get("demix") or DemixParameters()).validate()
         assembly = Assembly(self.plugins, model, demix, options)
         self._observers = assembly.observers
+        self._assembly = assembly
         self._models = Models(
             assembly.engine, assembly.cards, assembly.model, _separation_asked_for(options, demix)
         )
@@ -136,6 +140,7 @@ class Session:
             path_of(options.get("demix_dir")),
             options.get("overwrite_stems", False),
             assembly.plugin_options,
+            StemPlugins(self.plugins),
         )
 
     def __enter__(self) -> Session:
@@ -162,6 +167,16 @@ class Session:
     def card(self) -> ModelCard:
         """The model; where that is ``auto``, the one for a song without stems."""
         return self.engine.card
+
+    @property
+    def offers(self) -> Offers:
+        """What the plugins offer."""
+        return self._assembly.offers
+
+    @property
+    def plugin_options(self) -> OptionValues:
+        """What the user set of the options of plugins, by plugin and name."""
+        return self._assembly.plugin_options
 
     def choose_model(
         self,
@@ -227,6 +242,8 @@ class Session:
         """
         self.engine.chooser.be_thorough()
         choice, start = self._start_of(what, outputs)
+        if isinstance(start, StemsInPlugin):
+            what, start = Stems, seconds_of(start)
         card, chooser = choice.card, choice.engine.chooser
         wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))
         if isinstance(start, float):
@@ -245,7 +262,7 @@ class Session:
 
     def _start_of(
         self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None
-    ) -> tuple[ModelChoice, Start | float]:
+    ) -> tuple[ModelChoice, Start | StemsInPlugin | float]:
         """The model for `what`, and what a run starts from: seconds where only a type or a length was given."""
         asked = None if outputs is None else tuple(outputs)
         if what is None or isinstance(what, (int, float)):

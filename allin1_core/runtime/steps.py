@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from allin1_core.contracts.arrays import length_of, part_of
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.route import Step
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 from allin1_core.contracts.stages import Stage, Task
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.reference.steady_grid import find_grid, moved, on_grid
 from allin1_core.runtime.backends import wait_for
 from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
 from allin1_core.runtime.borders import check_output
@@ -25,11 +28,13 @@ from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import GUARD_S, sample_of
 from allin1_core.runtime.holding import Held
 from allin1_core.runtime.moving import bring_home, cross, read_only
-from allin1_core.runtime.plan import is_in_blocks
+from allin1_core.runtime.plan import DECODER, is_in_blocks
 from allin1_core.runtime.reading import FilesRead, read_in_blocks
 from allin1_core.runtime.streaming import Work, reader_of, stream
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
+
+log = logging.getLogger(__name__)
 
 D = TypeVar("D")
 
@@ -48,6 +53,8 @@ class Job:
     ----------
     engine
         Sets up backends, and checks them.
+    audio_s
+        Length of the song in seconds; None where that is not known.
     network
         The bridges of the route.
     track
@@ -69,6 +76,16 @@ class Job:
     keep: StemsToKeep | None
     progress: Callable[[Stage, float], None]
     was_read: Callable[[FilesRead], None]
+    audio_s: float | None = None
+
+    def task(self, progress: Callable[[float], None]) -> Task:
+        """What a backend is told of the run, with the progress of one call."""
+        return Task(self.embeddings, progress, self.track, self.audio_s)
+
+    def check(self, output: Any, worker: _Worker, taken: Any = None) -> None:
+        """Check what a backend gave of `taken`; errors as of :func:`check_output`."""
+        backend = worker.step.backend
+        check_output(output, backend.stages, backend.produces, taken, self.engine.card.labels)
 
 
 @dataclass(frozen=True)
@@ -138,16 +155,16 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
     if is_in_blocks(held.record, step, engine.card):
         way = _files_in_blocks if held.is_file else _network_in_blocks
     bridges = job.network.way(held.space, worker.consumes)
-    task = Task(
-        embeddings=job.embeddings,
-        progress=lambda fraction: job.progress(step.backend.stage, step.cost_s * fraction),
-    )
+    task = job.task(lambda fraction: job.progress(step.backend.stage, step.cost_s * fraction))
     began = time.perf_counter()
     output = way(job, worker, held, task)
+    if step.backend.stages == DECODER and engine.backends.metre.steady_phase:
+        output = _on_one_grid(job, worker, held, output, task)
     wait_for(worker.call)
     seconds, ended = time.perf_counter() - began, time.time()
     taken = None if held.is_file else held.record
-    check_output(output.record, step.backend.stages[-1], output.space, taken)
+    labels = engine.card.labels
+    check_output(output.record, step.backend.stages, output.space, taken, labels)
     return Ran(step, candidate, output, (*held.bridges, *bridges), seconds, ended)
 
 
@@ -157,13 +174,29 @@ def _whole(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
     return Held(worker.call(data, task), worker.produces)
 
 
+def _on_one_grid(job: Job, worker: _Worker, held: Held, decoded: Held, task: Task) -> Held:
+    """Decode again where a passage of a steady song lies half a beat beside the rest of it."""
+    activations = bring_home(held.record, held.space, job.network)
+    check_output(decoded.record, worker.step.backend.stages, decoded.space, held.record)
+    metre = bring_home(decoded.record, decoded.space, job.network)
+    grid = find_grid(activations, metre.beat_times_s)
+    if grid is None:
+        return decoded
+    log.debug("beats of %s lie half a beat beside the others: %s", job.track, grid)
+    threshold = job.engine.backends.metre.threshold or 0.0
+    corrected = on_grid(activations, grid, threshold)
+    data = worker.takes(corrected, job.network.way(HOST, worker.consumes))
+    again: Metre = worker.call(data, task)
+    return Held(replace(again, warnings=(*again.warnings, moved(grid))), worker.produces)
+
+
 def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
     """Transform a long song, or long stems, while its files are read."""
     there = job.network.way(HOST, worker.consumes)
 
     def transform(block: Mix | Stems) -> LogSpectrogram:
         frames: LogSpectrogram = worker.call(worker.takes(block, there), task)
-        check_output(frames, "spectrogram", worker.produces, block)
+        job.check(frames, worker, block)
         return bring_home(frames, worker.produces, job.network)
 
     def blocks() -> Iterator[Mix | Stems]:
@@ -194,13 +227,10 @@ def _network_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Hel
     def network(span: slice) -> Logits:
         nonlocal done
         first, done = done, span.stop
-        part = Task(
-            embeddings=task.embeddings,
-            progress=lambda f: task.progress((first + f * (span.stop - first)) / frames),
-        )
+        part = job.task(lambda f: task.progress((first + f * (span.stop - first)) / frames))
         block = worker.takes(part_of(spectrogram, span.start, span.stop), there)
         logits: Logits = worker.call(block, part)
-        check_output(logits, "nn", worker.produces, block)
+        job.check(logits, worker, block)
         return bring_home(logits, worker.produces, job.network)
 
     context = job.engine.card.context_frames or 0
@@ -241,18 +271,18 @@ def stream_steps(
                 report("demix", done)
                 yield read_only(cross(mix, first.bridges, devices[0]))
 
-        for stems in separate.stream(brought, Task(progress=lambda f: report("demix", f))):
+        for stems in separate.stream(brought, job.task(lambda f: report("demix", f))):
             wait_for(separate)
-            check_output(stems, "demix", first.backend.produces)
+            check_output(stems, first.backend.stages, first.backend.produces)
             yield cross(stems, home, HOST.device)
 
     def transformed(stems: Stems) -> LogSpectrogram:
         report("spectrogram", done)
         if engine.guard.must_check(transformer):
             engine.guard.check(transformer, transform, cut(stems, GUARD_S), network, job.track)
-        frames = transform(read_only(cross(stems, on, devices[1])), Task())
+        frames = transform(read_only(cross(stems, on, devices[1])), job.task(lambda _: None))
         wait_for(transform)
-        check_output(frames, "spectrogram", second.backend.produces, stems)
+        check_output(frames, second.backend.stages, second.backend.produces, stems)
         brought: LogSpectrogram = bring_home(frames, second.backend.produces, network)
         return brought.validate()
 

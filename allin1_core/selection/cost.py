@@ -63,14 +63,15 @@ def estimate(
     audio_s: float,
     measured: Speed | None = None,
     members: int | None = None,
+    songs: int = 1,
 ) -> tuple[float, str]:
-    """Seconds that `backend` would take for `audio_s` seconds of audio, and what that rests on.
+    """Seconds that `backend` would take for `audio_s` seconds of audio in so many songs, and what that rests on.
 
     What was measured here is taken, else the prior for the device that the backend runs on, else its first, in
     proportion to the `members` of the model.
     """
     if measured is not None:
-        return measured.cost_s(audio_s), measured.measured
+        return measured.cost_s(audio_s, songs), measured.measured
     if not backend.speed:
         return UNKNOWN_S, "no speed known"
     of_device = [s for s in backend.speed if s.device.startswith(backend.device)]
@@ -79,4 +80,4 @@ def estimate(
     if "nn" in backend.stages and members is not None and members != prior.members:
         speed = replace(prior, rate=prior.rate * members / prior.members)
         evidence += f", scaled from {prior.members} networks to {members}"
-    return speed.cost_s(audio_s), evidence
+    return speed.cost_s(audio_s, songs), evidence

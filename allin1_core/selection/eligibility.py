@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.metre import STEADY_PHASE
 from allin1_core.contracts.parity import is_weaker
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.stages import Stage
@@ -25,7 +26,12 @@ _FEATURES = {
     "tempo_prior": (
         "It knows no prior over tempo.",
         "Decode without one: --tempo-prior none",
-    )
+    ),
+    STEADY_PHASE: (
+        "It decodes logits by itself, and does not keep the phase of a steady tempo.",
+        "Decode without that: --no-steady-phase",
+    ),
+    "labels": ("It knows only the ten labels of the Harmonix set; the model has others.", ""),
 }
 
 
@@ -70,7 +76,7 @@ def _judge(
     ready = verdict if isinstance(verdict, Ready) else None
     refusal = verdict if isinstance(verdict, Refusal) else None
     speed = None if ready is None else prices.of_backend(backend, offered.plugin, ready)
-    cost_s, evidence = estimate(backend, request.audio_s, speed, request.members)
+    cost_s, evidence = estimate(backend, request.audio_s, speed, request.members, request.songs)
     return Candidate(backend, offered.plugin, ready, refusal, cost_s, evidence)
 
 
@@ -107,6 +113,10 @@ def _verdict(
             f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
         )
     for stage, feature in request.features:
+        if feature == "labels" and "nn" in backend.stages:
+            continue  # what runs a model knows its labels
+        if feature == STEADY_PHASE and backend.stages == (stage,):
+            continue  # the run sees to it, around any decoder that is given activations
         if stage in backend.stages and feature not in backend.features:
             reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
             return Refusal("feature", reason, remedy)

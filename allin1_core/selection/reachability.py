@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.space import HOST, Space
-from allin1_core.contracts.stages import GIVES, TAKES, Stage
+from allin1_core.contracts.stages import GIVES, TAKES, Stage, covers_both, given_by
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate, Refusal
 
@@ -43,7 +44,7 @@ def _judged(
     sources = _spaces_before(backend.stage, request, candidates)
     if sources and all(network.between(space, backend.consumes) is None for space in sources):
         reason = f"No bridge leads from {_words(sources)} to {backend.consumes}."
-    for destinations in _spaces_after(backend.stages[-1], request, candidates):
+    for destinations in _spaces_after(given_by(backend.stages), request, candidates):
         if destinations and all(
             network.between(backend.produces, space) is None for space in destinations
         ):
@@ -62,15 +63,15 @@ def _spaces_before(stage: Stage, request: RouteRequest, candidates: Candidates) 
         c.backend.produces
         for one in giving
         for c in candidates[one]
-        if c.is_eligible and c.backend.stages[-1] == one
+        if c.is_eligible and c.backend.stages[-1] == one and not covers_both(c.backend.stages)
     )
 
 
 def _spaces_after(
-    stage: Stage, request: RouteRequest, candidates: Candidates
+    given: type[Any], request: RouteRequest, candidates: Candidates
 ) -> Iterable[list[Space]]:
-    """Where each stage that takes what `stage` gives may want it; NumPy, where none follows."""
-    taking = [one for one in request.stages if TAKES[one] is GIVES[stage]]
+    """Where each stage that takes a record of type `given` may want it; NumPy, where none follows."""
+    taking = [one for one in request.stages if TAKES[one] is given]
     if not taking:
         yield [HOST]
     for one in taking:

@@ -5,7 +5,7 @@ spans stages is a longer edge, and an edge is priced with the bridges that bring
 stage by stage would miss that a slower spectrogram beside the network can beat a fast one across the bus.
 
 The stages form a trunk up to the logits and then two branches, the metre and the sections, which both start
-where the logits lie.
+where the logits lie. A backend may also cover both branches at once, and stages of the trunk before them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.parity import rank_of
 from allin1_core.contracts.route import Route, RouteRequest, Step
 from allin1_core.contracts.space import HOST, Bridge, Space
-from allin1_core.contracts.stages import Stage
+from allin1_core.contracts.stages import BOTH_BRANCHES, Stage, covers_both
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import BYTES_PER_SECOND
@@ -97,6 +97,11 @@ def find_routes(
     trunk = [s for s in request.stages if s not in _METRE + _SECTIONS]
     branches = [[s for s in request.stages if s in branch] for branch in (_METRE, _SECTIONS)]
     branches = [branch for branch in branches if branch]
+    whole = _both_at_once(request, trunk, candidates, network)
+    candidates = {
+        stage: [one for one in found if not covers_both(one.backend.stages)]
+        for stage, found in candidates.items()
+    }
     if len(branches) == 1:
         # Only one branch: a backend may then span from the trunk into it.
         trunk, branches = [*trunk, *branches[0]], []
@@ -108,7 +113,6 @@ def find_routes(
         homes = (_bring_home(path, last, network, request.audio_s) for path in chains)
         return [path for path in homes if path is not None]
 
-    whole = []
     for trunk_path in _chain(
         trunk, _Path(0.0, 0.0, request.start, ()), candidates, network, request
     ):
@@ -126,6 +130,32 @@ def find_routes(
     return tuple(Route(path.steps, path.cost_s) for path in best)
 
 
+def _both_at_once(
+    request: RouteRequest,
+    trunk: Sequence[Stage],
+    candidates: Mapping[Stage, Sequence[Candidate]],
+    network: BridgeNetwork,
+) -> list[_Path]:
+    """The best ways that end in a backend of both branches, of which one may not be asked for."""
+    wanted = tuple(stage for stage in BOTH_BRANCHES if stage in request.stages)
+    if wanted not in (BOTH_BRANCHES, _METRE, _SECTIONS):
+        return []  # of what lies within a branch, such a backend gives nothing
+    stages = [*trunk, *wanted]
+    fitting = {
+        stage: [
+            candidate
+            for candidate in candidates[stage]
+            if covers_both(candidate.backend.stages)
+            or not set(candidate.backend.stages) & set(BOTH_BRANCHES)
+        ]
+        for stage in stages
+    }
+    start = _Path(0.0, 0.0, request.start, ())
+    chains = _chain(stages, start, fitting, network, request)
+    homes = (_bring_home(path, stages[-1], network, request.audio_s) for path in chains)
+    return [path for path in homes if path is not None]
+
+
 def _chain(
     stages: Sequence[Stage],
     start: _Path,
@@ -140,7 +170,9 @@ def _chain(
         for candidate in candidates[stage]:
             backend = candidate.backend
             span = backend.stages
-            if not candidate.is_eligible or backend.stage != stage:
+            if covers_both(span):  # of the two branches, one may not be asked for
+                span = tuple(s for s in span if s in stages or s not in BOTH_BRANCHES)
+            if not candidate.is_eligible or span[0] != stage:
                 continue
             if tuple(stages[index : index + len(span)]) != span:
                 continue

@@ -65,6 +65,7 @@ def builtin_cards(version: dict[str, Any], *, is_current: bool) -> Iterator[Mode
             context_frames=version["context_frames"],
             tempo_prior=TempoPrior(**version["tempo_prior"]),
             transition_lambda=version.get("transition_lambda", DEFAULT_TRANSITION_LAMBDA),
+            steady_phase=version.get("steady_phase", False),
             takes="mix",
             version=number,
         )

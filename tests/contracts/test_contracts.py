@@ -67,7 +67,7 @@ def test_what_is_right_passes_and_comes_back(record):
         (Stems(np.zeros((3, 2, 7), F32)), "has shape"),
         (LogSpectrogram(np.zeros((4, 5, 80), F32)), r"wanted \[4, any, 81\]"),
         (logits(downbeat=np.zeros(4, F32)), "logits.downbeat has shape"),
-        (logits(function=np.zeros((9, 5), F32)), "logits.function has shape"),
+        (logits(function=np.zeros((9, 4), F32)), "logits.function has shape"),
         (logits(embeddings=np.zeros((4, 4, 24), F32)), "logits.embeddings has shape"),
         (logits(beat=np.array([0, 0, np.nan, 0, 0], F32)), "logits.beat holds nan"),
         (Activations(np.zeros((3, 3), F32)), "activations.values has shape"),
@@ -78,6 +78,14 @@ def test_what_is_right_passes_and_comes_back(record):
         (Sections(()), "is empty"),
         (Sections((Segment(1.0, 1.0, "intro"),)), "does not end after it starts"),
         (Sections((Segment(0, 1, "a"), Segment(2, 3, "b"))), "does not start where"),
+        (
+            Sections((Segment(0, 1, "a"),), (), ((0.5, 0.5), (1.0,))),
+            "label_probabilities has 2 rows",
+        ),
+        (
+            Sections((Segment(0, 1, "a"), Segment(1, 2, "b")), (0.5,), ((0.5, 0.5), (1.0,))),
+            "rows of different lengths",
+        ),
         (MetreParameters(beats_per_bar=()), "beats_per_bar"),
         (MetreParameters(beats_per_bar=(0, 3)), "beats_per_bar"),
         (MetreParameters(min_bpm=200, max_bpm=100), "tempo range"),

@@ -12,6 +12,7 @@ import pytest
 
 from allin1_core.cli.main import run
 from allin1_core.contracts.backend import Backend, Needs
+from allin1_core.contracts.executor import Executor
 from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
 from allin1_core.contracts.options import Option
@@ -30,6 +31,7 @@ GOOD = {
     ModelCard: ModelCard("mine", "A model", (FILE,), 0.1, "MIT", "somewhere"),
     SeparatorCard: SeparatorCard("mine", "A separator", (FILE,), "MIT", "somewhere"),
     Exporter: Exporter("mine", ".mine", "A format", "somewhere:write"),
+    Executor: Executor("mine", "Some machines", "somewhere:create"),
 }
 HOOKS = {
     Backend: "allin1_spectrogram",
@@ -37,6 +39,7 @@ HOOKS = {
     ModelCard: "allin1_models",
     SeparatorCard: "allin1_separators",
     Exporter: "allin1_exporters",
+    Executor: "allin1_executors",
 }
 
 
@@ -181,6 +184,12 @@ WRONG = [
     (Exporter, "needs", ("jams",)),
     (Exporter, "needs", Needs(("jams>>1",)), "needs.requires[0]"),
     (Exporter, "collects", "yes"),
+    (Executor, "name", "auto"),
+    (Executor, "summary", None),
+    (Executor, "target", "somewhere"),
+    (Executor, "needs", Needs(("ray>>1",)), "needs.requires[0]"),
+    (Executor, "options", [Option("nodes", int)]),
+    (Executor, "options", (Option("nodes", list),), "options[0].type"),
 ]
 
 
@@ -215,6 +224,7 @@ def names(offers, kind):
         ModelCard: offers.models.values(),
         SeparatorCard: offers.separators.values(),
         Exporter: offers.exporters.values(),
+        Executor: offers.executors.values(),
     }
     return [o.plugin.name for o in offered[kind] if o.plugin.name not in loading.BUILT_IN]
 

@@ -17,7 +17,7 @@ import soundfile
 
 from allin1_core.errors import SettingsError, WeightsError
 from allin1_core.io.results import load_result
-from allin1_core.runtime.executors import InProcess, InWorkers, parse_devices
+from allin1_core.runtime.executors import InProcess, InWorkers
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import make_tracks
 from allin1_core.runtime.worker_process import SessionRecipe
@@ -180,14 +180,6 @@ def test_workers_end_with_their_parent_which_needs_no_guard(installed, tracks, t
 def test_what_several_processes_cannot_do_is_refused(name):
     with pytest.raises(SettingsError, match=name):
         InWorkers(SessionRecipe(None, {name: "x"}), 2)
-
-
-def test_devices_are_listed_by_number():
-    assert parse_devices("cuda:0,1") == ("cuda:0", "cuda:1")
-    assert parse_devices("cpu") == ("cpu",)
-    for wrong in ("cuda:all", "cuda:0,x", "cuda,1"):
-        with pytest.raises(SettingsError, match="cuda:0,1"):
-            parse_devices(wrong)
 
 
 def test_each_worker_has_its_device_and_its_share_of_threads():

@@ -534,6 +534,40 @@ def test_the_prior_over_tempo_is_the_models_unless_it_is_given(model_folder, iso
             assert request.features == ((("metrical_dbn", "tempo_prior"),) if has_prior else ())
 
 
+def test_a_passage_on_the_off_beat_is_moved_where_the_model_or_the_user_says_so(
+    make_session, backend_plugin
+):
+    times = np.arange(0.5, 60.0, 0.5)
+    late = (times > 20) & (times < 30)
+    values = np.full((6000, 2), 0.002, np.float32)
+    peaks = np.rint((times + 0.25 * late) * 100).astype(int)
+    for offset, height in ((-1, 0.4), (0, 0.7), (1, 0.4)):
+        values[peaks + offset, 0] = height
+    calls = []
+
+    def create(setup):
+        decode = metrical_dbn.create(setup)
+
+        def counting(activations, task):
+            calls.append(activations)
+            return decode(activations, task)
+
+        return counting
+
+    mine = {"mine": backend_plugin("metrical_dbn", create)}
+    for of_card, given, is_moved in ((True, None, True), (True, False, False), (False, True, True)):
+        calls.clear()
+        metre = MetreParameters(steady_phase=given)
+        with make_session(plugins=mine, card={"steady_phase": of_card}, metre=metre) as session:
+            run = session.run(Activations(values), outputs=["beats"])
+            found = run.products.metre
+        assert [record.backend for record in run.records] == ["mine"]
+        assert len(calls) == 1 + is_moved
+        beside = np.abs(found.beat_times_s[:, np.newaxis] - times).min(axis=1) > 0.05
+        assert beside.any() != is_moved
+        assert any("--no-steady-phase" in line for line in found.warnings) == is_moved
+
+
 def test_a_prior_over_tempo_changes_what_is_found(make_session, by_hand):
     tempo = {}
     for bpm in (60, 200):

@@ -309,6 +309,20 @@ def test_a_backend_without_a_feature_that_is_asked_for_is_refused(choose):
     assert str(choose(fast(), features=features).chosen) == "spectrogram=fast"
 
 
+def test_a_backend_that_decodes_logits_has_to_keep_a_steady_phase_by_itself(choose):
+    request = {
+        "stages": ("metrical_prep", "metrical_dbn"),
+        "features": (("metrical_dbn", "steady_phase"),),
+    }
+    span = {"stage": "metrical_prep", "spans": ("metrical_prep", "metrical_dbn")}
+    fused = fast("fused", rate=1e-9, **span)
+    decision = choose(fused, **request)
+    assert str(decision.chosen) == "metrical_prep=reference, metrical_dbn=reference"
+    assert "--no-steady-phase" in refusal(decision, "fused").remedy
+    able = fast("able", rate=1e-9, features=("steady_phase",), **span)
+    assert str(choose(able, **request).chosen) == "metrical_prep=able"
+
+
 def test_ties_go_to_the_stronger_parity_then_by_name(choose):
     decision = choose(
         fast("a", rate=1.0, parity=close(1e-6)),

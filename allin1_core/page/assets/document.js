@@ -2,13 +2,16 @@
 
 import {after} from "allin1/clock";
 
-export const LABELS = ["start", "end", "intro", "outro", "break", "bridge", "inst", "solo", "verse", "chorus"];
+// Of a model that does not name its own.
+const LABELS = ["start", "end", "intro", "outro", "break", "bridge", "inst", "solo", "verse", "chorus"];
 
 const SHORTEST = 0.1;
 
 export class Result {
   constructor(content) {
     this.content = content;
+    const own = content.provenance?.labels;
+    this.labels = own?.length ? own : LABELS;
     this.segments = content.segments.map(s => ({...s}));
     this.past = [];
     this.future = [];
@@ -43,7 +46,7 @@ export class Result {
   }
 
   relabel(index, label) {
-    if (!this.segments[index] || this.segments[index].label === label) return false;
+    if (!this.segments[index] || !label || this.segments[index].label === label) return false;
     this.change(this.segments.map((s, i) => i === index ? {...s, label} : s));
     return true;
   }

@@ -1,7 +1,7 @@
 // Puts the page together: what is shown, what is heard, and what can be changed.
 
 import {clock} from "allin1/clock";
-import {LABELS, Result} from "allin1/document";
+import {Result} from "allin1/document";
 import {KEYS, listen} from "allin1/keyboard";
 import {Timeline, colour} from "allin1/timeline";
 import {Transport} from "allin1/transport";
@@ -61,7 +61,7 @@ export function start(page) {
     placeRibbon();
     const s = result.segments[selected];
     by("selected").textContent = s ? `Section ${selected + 1}: ${s.label}, ${clock(s.start)}` : "No sections";
-    const labels = [...new Set([...LABELS, ...result.segments.map(one => one.label)])];
+    const labels = [...new Set([...result.labels, ...result.segments.map(one => one.label)])];
     by("label").replaceChildren(...labels.map(label => new Option(label, label, false, label === s?.label)));
     for (const id of ["merge", "earlier", "later"]) by(id).disabled = selected < 1;
     by("undo").disabled = !result.past.length;
@@ -190,7 +190,7 @@ export function start(page) {
     merge: () => { if (result.merge(selected)) { selected -= 1; edited(true, "Sections merged."); } },
     earlier: () => nudge(-1),
     later: () => nudge(1),
-    label: number => edited(result.relabel(selected, LABELS[number]), "Label changed."),
+    label: number => edited(result.relabel(selected, result.labels[number]), "Label changed."),
     undo: () => edited(result.undo(), "Undone."),
     redo: () => edited(result.redo(), "Done again."),
     help: () => by("keys").showModal(),

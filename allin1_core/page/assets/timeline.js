@@ -8,7 +8,15 @@ const COLOURS = {
   bridge: "#44BB99", inst: "#BBCC33", solo: "#EEDD88", verse: "#77AADD", chorus: "#EE8866",
 };
 
-export const colour = label => COLOURS[label] ?? "#DDDDDD";
+// Other labels get one each, in the order in which they are first seen.
+const others = Object.values(COLOURS).slice(2);
+const assigned = new Map();
+
+export const colour = label => {
+  if (Object.hasOwn(COLOURS, label)) return COLOURS[label];
+  if (!assigned.has(label)) assigned.set(label, others[assigned.size % others.length]);
+  return assigned.get(label);
+};
 
 export class Timeline {
   constructor(page, content) {

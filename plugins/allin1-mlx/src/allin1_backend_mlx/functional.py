@@ -7,9 +7,12 @@ their sums were rounded, and so only the very same arithmetic promises the same 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import mlx.core as mx
 import numpy as np
-from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.stages import Functional, Setup, Task
 from allin1_core.reference.activation_functions import sigmoid
@@ -20,18 +23,19 @@ from allin1_backend_mlx.computing import OnDevice
 
 def create(setup: Setup) -> Functional:
     """Return the stage's callable."""
-    return OnDevice(functional, setup.device)
+    return OnDevice(partial(functional, labels=setup.labels), setup.device)
 
 
-def functional(logits: Logits, task: Task, /) -> Sections:
+def functional(logits: Logits, task: Task, /, labels: Sequence[str] = HARMONIX_LABELS) -> Sections:
     """Return the labelled segments of a song; one segment if there is no boundary."""
     probability = sigmoid(np.asarray(mx.contiguous(logits.section)))
     edges = segment_edges(probability)
-    return label_segments(probability, edges, _segment_means(logits.function, edges))
+    means = _segment_means(logits.function, edges)
+    return label_segments(probability, edges, means, labels)
 
 
 def _segment_means(logits: mx.array, edges: list[int]) -> np.ndarray:
-    """Mean softmax of each segment, float64 ``[10, segments]``."""
+    """Mean softmax of each segment, float64 ``[labels, segments]``."""
     probabilities = mx.softmax(logits, axis=0, precise=True)
     # Differences of running sums, so that a thousand segments cost no more than one. They need double precision,
     # which MLX has on the CPU alone; the memory is the same.

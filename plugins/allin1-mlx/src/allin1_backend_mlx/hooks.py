@@ -133,7 +133,8 @@ def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
 def allin1_functional() -> Iterable[Backend[Functional]]:
     """Logits to labelled segments."""
     summary = "MLX for the labels, the core for the boundaries"
-    yield from _backends("functional", summary, event(0.0), to_host=True)
+    for backend in _backends("functional", summary, event(0.0), to_host=True):
+        yield replace(backend, features=("labels",))
 
 
 @hookimpl

@@ -8,8 +8,11 @@ same frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
-from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.stages import Functional, Setup, Task
 from allin1_core.reference.activation_functions import sigmoid
@@ -19,18 +22,19 @@ from torch import Tensor
 
 def create(setup: Setup) -> Functional:
     """Return the stage's callable, which works wherever its tensors are."""
-    return functional
+    return partial(functional, labels=setup.labels)
 
 
-def functional(logits: Logits, task: Task, /) -> Sections:
+def functional(logits: Logits, task: Task, /, labels: Sequence[str] = HARMONIX_LABELS) -> Sections:
     """Return the labelled segments of a song; one segment if there is no boundary."""
     probability = sigmoid(logits.section.detach().cpu().numpy())
     edges = segment_edges(probability)
-    return label_segments(probability, edges, _segment_means(logits.function, edges).numpy())
+    means = _segment_means(logits.function, edges).numpy()
+    return label_segments(probability, edges, means, labels)
 
 
 def _segment_means(logits: Tensor, edges: list[int]) -> Tensor:
-    """Mean softmax of each segment, float64 ``[10, segments]``, in main memory."""
+    """Mean softmax of each segment, float64 ``[labels, segments]``, in main memory."""
     with torch.no_grad():
         probabilities = logits.softmax(0)
         if probabilities.device.type == "mps":  # which has no double precision

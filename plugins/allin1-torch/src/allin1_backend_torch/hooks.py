@@ -201,7 +201,7 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             consumes=space,
             produces=space,
             needs=_NEEDS_NATTEN,
-            probe=f"{_PACKAGE}.network_natten:probe_{device}",
+            probe=f"{_PACKAGE}.devices:probe_{device}_natten",
             quick_probe=f"{_PACKAGE}.looking:look_for_natten_{device}",
             parity=close(2e-5),
             speed=_speed("nn-natten", device),
@@ -244,6 +244,7 @@ def allin1_functional() -> Iterable[Backend[Functional]]:
             probe=f"{_PACKAGE}.devices:probe_{device}",
             quick_probe=f"{_PACKAGE}.looking:look_for_{device}",
             parity=event(0.0),
+            features=("labels",),
             speed=_speed("functional", device),
         )
 

@@ -1,0 +1,178 @@
+"""A large batch on a local cluster of several nodes, whose workers, nodes and driver are killed at random.
+
+``python benchmarks/ray_faults.py SONGS OUT --report FILE`` analyses the songs of a folder by `python -m allin1_ray`, kills
+what can be killed, starts the driver again where it was killed, and watches the memory of every process. At the end it
+counts what is there, and compares a sample with an analysis on this machine. Needs Linux and psutil.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("songs", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--report", type=Path, required=True, help="JSON lines")
+    parser.add_argument("--nodes", type=int, default=2, help="of one CPU each")
+    parser.add_argument("--kill-worker-s", type=float, default=120.0, help="mean time between")
+    parser.add_argument("--kill-node-s", type=float, default=600.0)
+    parser.add_argument("--kill-driver-s", type=float, default=900.0)
+    parser.add_argument("--limit-s", type=float, default=7200.0)
+    parser.add_argument("--compare", type=int, default=100, help="songs to analyse here, too")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "object_store_memory": 100_000_000, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(options.nodes):
+        cluster.add_node(**NODE)
+    os.environ["RAY_ADDRESS"] = cluster.address
+    try:
+        run(cluster, options)
+    finally:
+        cluster.shutdown()
+    print(json.dumps(check(options), indent=1))
+
+
+def run(cluster: Any, options: argparse.Namespace) -> None:
+    """Analyse all songs, with the faults that were asked for."""
+    rng = random.Random(options.seed)
+    began = time.monotonic()
+    kinds = {"worker": options.kill_worker_s, "node": options.kill_node_s}
+    kinds["driver"] = options.kill_driver_s
+    due = {kind: rng.expovariate(1 / mean) for kind, mean in kinds.items() if mean}
+    killed: Counter[str] = Counter()
+    driver = start(options)
+    sampled = 0.0
+    with options.report.open("a") as report:
+        while driver.poll() is None:
+            time.sleep(1.0)
+            elapsed = time.monotonic() - began
+            if elapsed > options.limit_s:
+                driver.kill()
+                print(f"stopped after {elapsed:.0f} s")
+                break
+            for kind in [kind for kind, at in due.items() if elapsed >= at]:
+                due[kind] = elapsed + rng.expovariate(1 / kinds[kind])
+                if kind == "driver":
+                    driver.kill()
+                    driver.wait()
+                    driver = start(options)
+                elif kind == "node":
+                    cluster.remove_node(
+                        rng.choice(list(cluster.worker_nodes)), allow_graceful=False
+                    )
+                    cluster.add_node(**NODE)
+                elif workers := [p for p in processes() if "SongAnalyser" in name(p)]:
+                    rng.choice(workers).kill()
+                else:
+                    continue
+                killed[kind] += 1
+            if elapsed - sampled >= 15:
+                sampled = elapsed
+                line = {"s": round(elapsed), "songs": finished(options.out), **memory(driver.pid)}
+                report.write(json.dumps(line) + "\n")
+                report.flush()
+    print(json.dumps({"seconds": round(time.monotonic() - began), "killed": killed}))
+
+
+def start(options: argparse.Namespace) -> subprocess.Popen[bytes]:
+    """Start the driver."""
+    words = ["-m", "allin1_ray", str(options.songs), "-o", str(options.out)]
+    words += ["-m", "builtin", "--threads", "1", "--every", "60"]
+    return subprocess.Popen([sys.executable, *words])
+
+
+def finished(out: Path) -> int:
+    """Results that are there."""
+    return sum(path.suffix == ".json" for path in out.iterdir()) if out.is_dir() else 0
+
+
+def processes() -> list[psutil.Process]:
+    """All that this one has started."""
+    return psutil.Process().children(recursive=True)
+
+
+def name(process: psutil.Process) -> str:
+    """What a process calls itself; Ray's workers are called after what they run."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def memory(driver: int) -> dict[str, int]:
+    """Megabytes of each kind of process: the largest, and of all together their own and their share."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for process in processes():
+        words = name(process)
+        try:
+            size = process.memory_full_info().pss / 1e6
+        except psutil.Error:
+            continue
+        kind = "other"
+        if process.pid == driver:
+            kind = "driver"
+        elif "SongAnalyser" in words:
+            kind = "worker"
+        elif "gcs_server" in words:
+            kind = "gcs"
+        elif "raylet/raylet" in words:
+            kind = "raylet"
+        found[kind].append(size)
+        found["all"].append(size)
+    return {k: round(sum(v) if k == "all" else max(v)) for k, v in sorted(found.items())}
+
+
+def check(options: argparse.Namespace) -> dict[str, Any]:
+    """Count what is there, and compare a sample with results of this machine."""
+    from allin1_ray.table import read_table
+
+    import allin1_core
+
+    rows = read_table(str(options.out)).to_pylist()
+    names = Counter(row["name"] for row in rows)
+    songs = sorted(path for path in options.songs.rglob("*") if path.is_file())
+    done = [row for row in rows if row["status"] == "done"]
+    sample = random.Random(1).sample(done, min(options.compare, len(done)))
+    differing = []
+    for row in sample:
+        result = allin1_core.analyze(row["song"], model="builtin", threads=1, cache=False).to_dict()
+        there = json.loads((options.out / f"{row['name']}.json").read_text())
+        for content in (result, there):
+            for stage in content["provenance"]["stages"]:
+                del stage["seconds"]
+        if json.dumps(result) != json.dumps(there) or row["beats"] != there["beats"]:
+            differing.append(row["name"])
+    return {
+        "songs": len(songs),
+        "rows": len(rows),
+        "rows of a name twice": sum(count > 1 for count in names.values()),
+        "done": len(done),
+        "failed": Counter(row["error"].rpartition(":")[2][:60] for row in rows if row["error"]),
+        "results": finished(options.out),
+        "compared": len(sample),
+        "differing": differing,
+    }
+
+
+if __name__ == "__main__":
+    main()

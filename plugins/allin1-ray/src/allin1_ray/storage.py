@@ -1,0 +1,94 @@
+"""Files in folders and object stores, by fsspec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from allin1_core.errors import Allin1Error, InputError, OutputError, brief
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_url(text: str) -> bool:
+    """Whether this is the address of something in an object store or on a server.
+
+    >>> is_url("s3://bucket/song.mp3"), is_url("C:/song.mp3"), is_url("songs/a.mp3")
+    (True, False, False)
+    """
+    return _URL.match(text) is not None
+
+
+def join(folder: str, name: str) -> str:
+    """Address of a file in a folder."""
+    return f"{folder.rstrip('/')}/{name}"
+
+
+def open_storage(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path in it.
+
+    Raises
+    ------
+    InputError
+        There is no such file system, or what it needs is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        storage, path = url_to_fs(url, **(options if is_url(url) else {}))
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"Cannot be opened: {error}",
+            remedy='Install what it needs: pip install "allin1-ray[s3]", or [gcs], or [http].',
+            path=url,
+        ) from error
+    return storage, path
+
+
+def fetch(url: str, destination: Path, options: Mapping[str, Any]) -> None:
+    """Copy a file of a store to `destination`.
+
+    Raises
+    ------
+    InputError
+        It is not there, or cannot be read.
+    """
+    storage, path = open_storage(url, options)
+    try:
+        storage.get_file(path, str(destination))
+    except FileNotFoundError as error:
+        raise InputError("There is no such file.", path=url) from error
+    except Exception as error:  # each store has classes of its own
+        raise InputError(f"Cannot be read: {brief(error)}.", path=url) from error
+
+
+def fetch_if_there(url: str, destination: Path, options: Mapping[str, Any]) -> bool:
+    """Copy a file of a store to `destination` where it exists, and tell whether it does."""
+    storage, path = open_storage(url, options)
+    try:
+        storage.get_file(path, str(destination))
+    except FileNotFoundError:
+        destination.unlink(missing_ok=True)
+        return False
+    except Exception as error:
+        raise InputError(f"Cannot be read: {brief(error)}.", path=url) from error
+    return True
+
+
+def put(source: Path, url: str, options: Mapping[str, Any]) -> None:
+    """Copy a file to a store, where it appears whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    try:
+        storage, path = open_storage(url, options)
+        storage.put_file(str(source), path)
+    except Allin1Error:
+        raise
+    except Exception as error:
+        raise OutputError(f"Cannot be written: {brief(error)}.", path=url) from error
