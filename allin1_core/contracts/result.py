@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.sections import Segment
+from allin1_core.urls import Url
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,7 +200,7 @@ class AnalysisResult:
     Attributes
     ----------
     path
-        The song, or the folder of its stems.
+        The song, or the folder of its stems; a :class:`~allin1_core.urls.Url`, without passwords, where it was fetched.
     bpm
         Beats per minute, or None where there are fewer than two beats.
     beats, downbeats
@@ -225,7 +226,7 @@ class AnalysisResult:
         original package.
     """
 
-    path: Path
+    path: Path | Url
     bpm: int | None
     beats: list[float]
     downbeats: list[float]

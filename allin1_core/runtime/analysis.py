@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.logits import HARMONIX_LABELS
@@ -17,8 +17,10 @@ from allin1_core.contracts.result import (
     Identity,
     Provenance,
 )
-from allin1_core.errors import PLUGIN_FAILURES
+from allin1_core.errors import PLUGIN_FAILURES, SelectionError
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.io.mix import MixFile
+from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.found_stems import StemsInPlugin, warning_of
@@ -169,18 +171,23 @@ class Analysis:
         """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
         self._earlier = earlier
 
+    @property
+    def adds_to_earlier(self) -> bool:
+        """Whether the result of an earlier run has the same audio, model and options, and lacks something."""
+        return self._earlier is not None
+
     def read(self) -> None:
         """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
 
         Stems that an earlier run kept are used where they are what this one would make.
         """
         with self._reporting_failure():
-            self._read()
+            self._read(Pipeline(self._engine))
 
-    def _read(self) -> None:
+    def _read(self, pipeline: Pipeline) -> None:
         start, engine, identity = self._start, self._engine, self.identities[0]  # before reading
         self._wanted()  # which the model may not find
-        self._pipeline = Pipeline(engine)
+        self._pipeline, self._keep = pipeline, None
         if self._may_use_cache():
             self._cached = engine.cache.find(identity)
         if self._cached is not None:
@@ -189,7 +196,7 @@ class Analysis:
         if isinstance(start.start, StemsInPlugin):
             stems = self._stems_of_plugin(start.start)
             if stems is None:
-                self._read()
+                self._read(Pipeline(self._engine))
             else:
                 self._pipeline.read(stems)
             return
@@ -216,15 +223,41 @@ class Analysis:
         return None
 
     def begin(self) -> None:
-        """Run the stages, up to what may be left for :meth:`finish`."""
+        """Run the stages, up to what may be left for :meth:`finish`.
+
+        Where the last backend that could run a model that was not named has failed, this begins anew with the other.
+        """
         with self._reporting_failure():
-            self._pipeline.begin(
-                self._wanted(),
-                progress=self._progress,
-                track=self.track.name,
-                keep=self._keep,
-                songs=self._songs,
-            )
+            try:
+                self._begin()
+            except SelectionError as error:
+                if not self._take_other_model(error):
+                    raise
+                self._begin()
+
+    def _begin(self) -> None:
+        self._pipeline.begin(
+            self._wanted(),
+            progress=self._progress,
+            track=self.track.name,
+            keep=self._keep,
+            songs=self._songs,
+        )
+
+    def _take_other_model(self, error: SelectionError) -> bool:
+        """Read the song for the other model, if there is one that may take over; what a result has stays of its model."""
+        if self.track.model is not None or self._earlier is not None:
+            return False
+        begun = self._start
+        start: StemFiles | MixFile = MixFile(self.track.source)
+        if isinstance(begun.start, StemFiles) and not begun.is_kept and begun.found is None:
+            start = begun.start
+        choice = self._models.instead(begun.choice, error, type(start), self._asked)
+        if choice is None:
+            return False
+        self._begun, self._files = TrackStart(choice, start, warnings=begun.warnings), None
+        self._read(Pipeline(choice.engine, self._pipeline.fallbacks))
+        return True
 
     @property
     def is_paused(self) -> bool:
@@ -279,16 +312,16 @@ class Analysis:
 
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
-        source, warnings = run.input, [*self._start.warnings, *run.warnings]
+        source, warnings = self._named(run.input), [*self._start.warnings, *run.warnings]
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
             source = {**self._cached.input, "cached": "logits"}
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
-            self._engine.cache.keep(identity, logits, run.input, run.warnings)
+            self._engine.cache.keep(identity, logits, source, run.warnings)
         if self._start.found is not None:
-            source["given_by"] = self._start.found.plugin
+            source = {**source, "given_by": self._start.found.plugin}
         parameters = self._keeping.parameters
         if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
@@ -347,6 +380,16 @@ class Analysis:
                 not_given=not_given,
             ),
         )
+
+    def _named(self, source: dict[str, Any]) -> dict[str, Any]:
+        """What went in, with the song's own name in the place of a file for the time being."""
+        file, called = str(self.track.source), self.track.called
+        if called is None or "files" not in source:
+            return source
+        files = [
+            {**f, "path": str(called)} if f.get("path") == file else f for f in source["files"]
+        ]
+        return {**source, "files": files}
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
