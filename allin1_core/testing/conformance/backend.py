@@ -202,7 +202,9 @@ class BackendConformance(BackendRunner):
         record, device = self.ready()
         told: list[float] = []
         with self.created(record, device) as call:
-            self.run(call, record, device, sample_of(record), Task(progress=told.append))
+            sample = sample_of(record)
+            task = Task(progress=told.append, audio_s=sample.duration_s)
+            self.run(call, record, device, sample, task)
         assert told, "it tells no progress: call task.progress(fraction) now and then"
         assert told == sorted(told), "its progress goes back: tell fractions that grow"
         assert told[-1] == 1.0, f"its progress ends at {told[-1]:g}: tell 1.0 at the end"
@@ -216,7 +218,9 @@ class BackendConformance(BackendRunner):
 
         with self.created(record, device) as call:
             try:
-                run(call, record, device, sample_of(record), Task(progress=stop))
+                sample = sample_of(record)
+                task = Task(progress=stop, audio_s=sample.duration_s)
+                run(call, record, device, sample, task)
             except KeyboardInterrupt:
                 return
         pytest.fail("what task.progress raises is swallowed: let it through, it cancels the run")
