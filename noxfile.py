@@ -30,8 +30,10 @@ PLUGINS = (
 )
 #: Those of them that are built by a compiler.
 COMPILED = ("allin1-dbn-cython", "allin1-cython")
-#: Those that have tests: also the one that trains, which is no plugin.
-TESTED = (*PLUGINS, "allin1-train")
+#: Those that have tests: also the one that trains, which is no plugin, and the one that needs a cluster.
+TESTED = (*PLUGINS, "allin1-ray", "allin1-train")
+#: Pythons that Ray has wheels for; there are no sources to build.
+RAY_PYTHONS = ((3, 10), (3, 14))
 BACKEND_PACKAGES = (
     "torch",
     "mlx",
@@ -113,13 +115,25 @@ def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> No
         )
 
 
+def skip_without_ray(session: nox.Session) -> None:
+    """Skip a session on Pythons that Ray does not support."""
+    code = "import sys; print(*sys.version_info[:2])"
+    major, minor = map(int, str(session.run("python", "-c", code, silent=True)).split())
+    oldest, newest = RAY_PYTHONS
+    if not oldest <= (major, minor) <= newest:
+        session.skip(f"Ray has no wheels for Python {major}.{minor}")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, formatting, and the one direction of imports."""
-    constrained(session, "ruff", "import-linter", str(ROOT))
+    constrained(session, "ruff", "import-linter", "yamllint", str(ROOT))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    sources = [str(ROOT / "plugins" / name / "src") for name in PLUGINS]
+    session.run(
+        "yamllint", "--strict", "-c", str(ROOT / ".yamllint"), "plugins/allin1-ray/examples"
+    )
+    sources = [str(ROOT / "plugins" / name / "src") for name in (*PLUGINS, "allin1-ray")]
     session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(sources)})
 
 
@@ -176,6 +190,8 @@ def minimums(session: nox.Session) -> None:
 @nox.parametrize("name", TESTED, ids=TESTED)
 def plugin(session: nox.Session, name: str) -> None:
     """A plugin and the core, both from built wheels."""
+    if name == "allin1-ray":
+        skip_without_ray(session)
     # What separates on a CPU uses compiled kernels where they are installed.
     install_built(session, name, *(["allin1-cython"] if name == "allin1-torch" else []))
     if name == "allin1-torch":
@@ -187,6 +203,8 @@ def plugin(session: nox.Session, name: str) -> None:
         # Triton's interpreter runs its kernels on a CPU.
         session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
+    if name == "allin1-ray":
+        constrained(session, "aiohttp", "moto[server]", "pyyaml", "s3fs")
     if name == "allin1-train":
         # The extra [songs]; tinysoundfont asks for pyaudio, which nothing here plays with.
         session.install("--no-deps", "tinysoundfont==0.3.7")
