@@ -110,6 +110,8 @@ class Provenance:
     labels
         Labels that the model tells apart, in the order of the rows of the activation ``label``; empty for
         :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`.
+    not_given
+        Arrays that were asked for and that the route does not give: ``activations``, ``embeddings``.
     """
 
     version: str
@@ -123,6 +125,7 @@ class Provenance:
     model_reason: str = ""
     identity: Identity | None = None
     labels: tuple[str, ...] = ()
+    not_given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.logits import HARMONIX_LABELS
-from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.result import (
     AnalysisResult,
     Identity,
     Provenance,
 )
-from allin1_core.errors import PLUGIN_FAILURES, InputError, SelectionError
+from allin1_core.errors import PLUGIN_FAILURES, SelectionError
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
@@ -32,7 +31,13 @@ from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
-from allin1_core.runtime.result_parts import arrays_not_given, confidence_of
+from allin1_core.runtime.result_parts import (
+    arrays_not_given,
+    confidence_of,
+    outputs_in,
+    outputs_of,
+    warnings_of_missing,
+)
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
@@ -153,7 +158,7 @@ class Analysis:
         """What is looked for: what was asked for, and what the result of an earlier run has."""
         card = self._engine.card
         asked = outputs_of(card, self._options.get("only"))
-        has = () if self._earlier is None else _outputs_in(self._earlier)
+        has = () if self._earlier is None else outputs_in(self._earlier)
         return tuple(name for name in card.outputs if name in {*asked, *has})
 
     def lacks_kept_stems(self) -> bool:
@@ -188,23 +193,21 @@ class Analysis:
         if self._cached is not None:
             self._pipeline.read(self._cached.logits)
             return
-        given = start.start
-        if isinstance(given, StemsInPlugin):
-            stems = self._stems_of_plugin(given)
-            if stems is not None:
+        if isinstance(start.start, StemsInPlugin):
+            stems = self._stems_of_plugin(start.start)
+            if stems is None:
+                self._read(Pipeline(self._engine))
+            else:
                 self._pipeline.read(stems)
-                return
-            self._pipeline = Pipeline(self._engine)
-            given = self._start.start
-            assert not isinstance(given, StemsInPlugin), "plugins were asked again"
+            return
         if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-            length = given.duration_s
+            length = start.start.duration_s
             start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
             self._keep = start.kept
-        self._pipeline.read(given)
+        self._pipeline.read(start.start)
 
     def _stems_of_plugin(self, given: StemsInPlugin) -> Stems | None:
-        """Read the stems of a plugin; None where that fails, after which the analysis begins without them."""
+        """Read the stems of a plugin; None where that fails, and the analysis has to begin without them."""
         found = self._start.found
         try:
             return given.read()
@@ -310,8 +313,6 @@ class Analysis:
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
         source, warnings = self._named(run.input), [*self._start.warnings, *run.warnings]
-        if self._start.found is not None:
-            source = {**source, "given_by": self._start.found.plugin}
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
@@ -319,6 +320,8 @@ class Analysis:
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
             self._engine.cache.keep(identity, logits, source, run.warnings)
+        if self._start.found is not None:
+            source = {**source, "given_by": self._start.found.plugin}
         parameters = self._keeping.parameters
         if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
@@ -341,9 +344,10 @@ class Analysis:
         embeddings = logits.embeddings if logits is not None else None
         if not self._wants_embeddings:
             embeddings = None if self._earlier is None else self._earlier.embeddings
-        warnings += arrays_not_given(
-            run, logits, activations=with_activations, embeddings=self._wants_embeddings
+        not_given = arrays_not_given(
+            logits, activations=with_activations, embeddings=self._wants_embeddings
         )
+        warnings += warnings_of_missing(not_given, run)
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -373,6 +377,7 @@ class Analysis:
                 model_version=card.version,
                 model_reason=str(self._start.choice),
                 labels=() if card.labels == HARMONIX_LABELS else card.labels,
+                not_given=not_given,
             ),
         )
 
@@ -401,25 +406,3 @@ class Analysis:
         except Exception as error:
             self._observers.track_finished(self.track.name, error=error)
             raise
-
-
-def _outputs_in(result: AnalysisResult) -> tuple[str, ...]:
-    return () if result.provenance is None else result.provenance.outputs
-
-
-def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
-    """What to look for with a model.
-
-    Raises
-    ------
-    InputError
-        If it does not find `only`.
-    """
-    if only is None:
-        return card.outputs
-    if only not in card.outputs:
-        raise InputError(
-            f"The model {card.name} does not find {only}.",
-            remedy=f"It finds {' and '.join(card.outputs)}.",
-        )
-    return (only,)

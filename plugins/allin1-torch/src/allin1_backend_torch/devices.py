@@ -97,6 +97,22 @@ def probe_mps() -> Verdict:
     return Ready("mps", f"Apple GPU, PyTorch {torch.__version__}")
 
 
+def probe_cpu_natten() -> Verdict:
+    """Tell whether NATTEN computes on the CPU."""
+    prepare_import()
+    from allin1_backend_torch import network_natten
+
+    return network_natten.probe(probe_cpu())
+
+
+def probe_cuda_natten() -> Verdict:
+    """Tell whether NATTEN computes on an NVIDIA GPU."""
+    prepare_import()
+    from allin1_backend_torch import network_natten
+
+    return network_natten.probe(probe_cuda())
+
+
 def _compute(device: str) -> None:
     """Multiply two small matrices on the device and fetch the result, or raise."""
     import torch
