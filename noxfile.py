@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -27,6 +28,8 @@ PLUGINS = (
     "allin1-madmom",
     "allin1-compat",
 )
+#: Those of them that are built by a compiler.
+COMPILED = ("allin1-dbn-cython", "allin1-cython")
 #: Those that have tests: also the one that trains, which is no plugin, and the one that needs a cluster.
 TESTED = (*PLUGINS, "allin1-ray", "allin1-train")
 #: Pythons that Ray has wheels for; there are no sources to build.
@@ -47,6 +50,15 @@ BACKEND_PACKAGES = (
 )
 
 
+#: Example plugins, each a distribution with tests of its own.
+EXAMPLES = ("allin1-scipy", "allin1-podlove", "allin1-library")
+
+#: The last release: its tag, or, in a clone without tags, the commit that it stands for. When a release is tagged, both
+#: change.
+RELEASE = "v0.1.0"
+RELEASE_COMMIT = "7b49457c7d46606b7aff8bbdfd92ccf4bb8b2f7b"
+
+
 def constrained(session: nox.Session, *packages: str) -> None:
     """Install `packages` under the project's constraints."""
     session.install("--constraint", str(ROOT / "constraints.txt"), *packages)
@@ -60,9 +72,9 @@ def wheels_folder() -> Path:
     return folder
 
 
-def wheel(session: nox.Session, folder: Path) -> str:
-    """Give the path of the wheel of the distribution in `folder`, built once a run for each Python."""
-    out = wheels_folder() / str(session.python or "default") / folder.name
+def wheel(session: nox.Session, folder: Path, release: str = "") -> str:
+    """Give the path of the wheel of the distribution in `folder`, built once a run for each Python and release."""
+    out = wheels_folder() / str(session.python or "default") / release / folder.name
     if not any(out.glob("*.whl")):
         session.run(
             *("python", "-m", "pip", "wheel", "--quiet", "--no-deps"),
@@ -92,6 +104,8 @@ def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> No
         options = ["-n", "auto", "--dist", "loadgroup"]
         # Each process uses one core; else they would be in each other's way.
         session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+    if ROOT / "tests" in tests:
+        options += ["--ignore", str(ROOT / "tests" / "docs")]  # which the session docs runs
     away = Path(session.create_tmp()) / "away"
     away.mkdir(exist_ok=True)
     with session.chdir(away):
@@ -216,6 +230,23 @@ def exports(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, built without a warning into docs/_build; every block of code in it is run or checked."""
+    install_built(session, extras="testing,viz,evaluate,export")
+    constrained(session, "sphinx", "myst-parser", "furo", "sphinx-click", "sphinx-copybutton")
+    constrained(session, "latex2mathml", "hatchling", "pip")
+    site = ROOT / "docs" / "_build"
+    shutil.rmtree(site, ignore_errors=True)
+    session.run(
+        *("sphinx-build", "--quiet", "--fail-on-warning", "--keep-going", "--jobs", "auto"),
+        *(str(ROOT / "docs"), str(site)),
+    )
+    session.env["ALLIN1_SITE"] = str(site)
+    run_pytest(session, ROOT / "tests" / "docs", parallel=True)
+    session.log(f"The site: {site / 'index.html'}")
+
+
+@nox.session
 def page(session: nox.Session) -> None:
     """The page of ``allin1 view`` in Chromium, where that is installed; its corrections, read by other libraries."""
     install_built(session, extras="testing,export")
@@ -257,14 +288,93 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", str(script), *session.posargs)
 
 
+def check_new_plugins(session: nox.Session) -> None:
+    """A plugin of each kind, as ``allin1 plugin new`` writes it, can be installed, passes its tests and types, and is listed."""
+    folder = Path(session.create_tmp()) / "new"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    write = (
+        "import sys; from allin1_core.cli.main import run; from allin1_core.scaffold.kinds import *;"
+        "option = lambda name: '--stage' if name in STAGE_KINDS else '--kind';"
+        "sys.exit(any(run(['plugin', 'new', 'new-' + n.replace('_', '-'), option(n), n]) for n in KINDS))"
+    )
+    with session.chdir(folder):
+        session.run("python", "-c", write)
+    plugins = sorted(folder.iterdir())
+    # Apart from what else is installed: they change results, and how songs are run.
+    site = Path(session.create_tmp()) / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    constrained(session, "hatchling", "mypy")
+    session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
+    session.env["PYTHONPATH"] = str(site)
+    session.run("allin1", "--strict", "plugins")
+    run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True)
+    session.run("allin1", "plugin", "check", "new-spectrogram")
+    sources = [str(plugin / "src") for plugin in plugins]
+    session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), *sources)
+    del session.env["PYTHONPATH"]
+
+
+def released(session: nox.Session) -> Path:
+    """Give a folder with the sources of the last release; skip the session where this clone does not have them."""
+    folder = Path(session.create_tmp()) / "release"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for commit in (RELEASE, RELEASE_COMMIT):
+        packed = subprocess.run(
+            ["git", "archive", "--output", str(folder / "release.tar"), commit],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        if packed.returncode == 0:
+            shutil.unpack_archive(folder / "release.tar", folder)
+            return folder
+    session.skip(
+        f"This clone has neither the tag {RELEASE} nor the commit {RELEASE_COMMIT[:7]}: git fetch --unshallow --tags"
+    )
+
+
+@nox.session
+def releases(session: nox.Session) -> None:
+    """Today's core with the plugins of the last release, and that release's core with today's plugins.
+
+    All hooks are loaded, and the tests of the release's examples run. Of plugins with large libraries only the hooks
+    are looked at, which these libraries are not needed for.
+    """
+    old = released(session)
+    folders = [f"plugins/{name}" for name in PLUGINS if name not in COMPILED]
+    folders += [f"examples/{name}" for name in EXAMPLES]
+    of_release = [folder for folder in folders if (old / folder).is_dir()]
+    constrained(session, f"{wheel(session, ROOT)}[testing]", "scipy")
+
+    session.log("Today's core, with the plugins of %s", RELEASE)
+    wheels = [wheel(session, old / folder, RELEASE) for folder in of_release]
+    session.install("--no-deps", *wheels)
+    session.run("allin1", "--strict", "plugins", "--verbose")
+    for folder in of_release:
+        if folder.startswith("examples/"):
+            run_pytest(session, old / folder / "tests")
+
+    session.log("The core of %s, with today's plugins", RELEASE)
+    wheels = [wheel(session, old, RELEASE), *(wheel(session, ROOT / name) for name in folders)]
+    session.install("--no-deps", "--force-reinstall", *wheels)
+    session.run("allin1", "--strict", "plugins")
+    for folder in of_release:
+        if folder.startswith("examples/"):
+            run_pytest(session, ROOT / folder / "tests")
+
+
 @nox.session
 def examples(session: nox.Session) -> None:
-    """The example distributions pass their own tests, and every example script runs."""
+    """The example distributions and new plugins of each kind pass their own tests, and every example script runs."""
     install_built(session, *PLUGINS)
-    for name in ("allin1-scipy", "allin1-podlove"):
+    for name in EXAMPLES:
         example = ROOT / "examples" / name
         constrained(session, wheel(session, example))
         run_pytest(session, example / "tests")
+    check_new_plugins(session)
+    run_pytest(session, ROOT / "tests" / "test_guide.py")  # whose example needs SciPy, too
     if not (os.environ.get("ALLIN1_WEIGHTS_DIR") or (ROOT.parent / "shared").is_dir()):
         session.warn("The example scripts need trained weights: set ALLIN1_WEIGHTS_DIR.")
         return

@@ -9,9 +9,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
+
+if TYPE_CHECKING:
+    from allin1_core.deprecations import Deprecation
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,6 +27,9 @@ FIRST_LEVEL = 1
 #: Levels of the contract between the core and its plugins that this core accepts. A new level is added when a record or
 #: hook gains a meaning that an older core would get wrong; an old one is dropped only after a release that warned of it.
 SUPPORTED_LEVELS: tuple[int, ...] = (1,)
+
+#: Those of them that a later release will not accept. Plugins of such a level are loaded, with a warning.
+DEPRECATED_LEVELS: dict[int, Deprecation] = {}
 
 #: The newest of them.
 API_LEVEL = max(SUPPORTED_LEVELS)

@@ -205,8 +205,7 @@ def test_processes_are_used_where_they_are_allowed(songs, tmp_path):
     assert [r.beats for r in results] == [r.beats for r in alone]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
-def test_examples_in_python_run(document, tmp_path, monkeypatch):
+def test_examples_in_python_run(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path / "cache"))
@@ -222,15 +221,9 @@ def test_examples_in_python_run(document, tmp_path, monkeypatch):
 
     # A minute takes the reference too long.
     monkeypatch.setattr(demo, "write_demo", write_short_demo)
-    text = (ROOT / document).read_text(encoding="utf-8")
-    if document == "README.md":
-        demo.write_demo("demo")
-        section = text.split("## From Python")[1].split("\n## ")[0]
-        lines = [line[4:] for line in section.splitlines() if line.startswith("    ") or not line]
-        blocks = ["\n".join(lines)]
-    else:
-        blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
     assert blocks
     names: dict[str, object] = {}
     for block in blocks:
-        exec(compile(block, document, "exec"), names)
+        exec(compile(block, "docs/python.md", "exec"), names)

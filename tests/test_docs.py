@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import pkgutil
@@ -12,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 import allin1_core
+from allin1_core import errors
+from allin1_core.cli import main
 from allin1_core.cli.main import COMMANDS, cli
 from allin1_core.hookspecs import SPECS
 
@@ -50,11 +53,64 @@ def test_every_hook_is_in_the_table_and_the_table_has_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_is_in_the_readme_and_has_help(name: str) -> None:
-    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    assert f"`allin1 {name}" in text
+def test_every_command_is_in_the_table_and_has_help(name: str) -> None:
+    text = (DOCS / "cli.md").read_text(encoding="utf-8")
+    assert f"| `allin1 {name}" in text
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0, result.output
+
+
+def test_every_hook_has_a_recipe() -> None:
+    text = (DOCS / "authors" / "recipes.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\((allin1_\w+)\)=$", text, re.MULTILINE)) == HOOKS
+
+
+def test_every_error_is_in_the_table_with_its_exit_status() -> None:
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    statuses = {
+        name: int(status)
+        for status, names in re.findall(r"^\| (\d+) \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    classes = {
+        name: value.exit_code
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.Allin1Error)
+    }
+    assert statuses == classes
+
+
+def test_every_exit_status_is_in_the_table() -> None:
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE)
+    documented = {int(number) for row in rows for number in row.split(",")}
+    stated = re.findall(r"\d+", (main.__doc__ or "").partition("Exit status:")[2])
+    assert documented == {int(number) for number in stated}
+
+
+def test_messages_that_are_explained_are_those_of_the_code() -> None:
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    sections = text.partition("## Songs and stems")[2].partition("## The result is wrong")[0]
+    explained = re.findall(r"^(\S.*)\n: ", sections, re.MULTILINE)
+    assert len(explained) > 25
+    said = messages()
+    for message in explained:
+        parts = [part.strip(" `") for part in message.split("…") if part.strip(" `.")]
+        pattern = re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
+        assert any(pattern.search(one) for one in said), message
+
+
+def messages() -> list[str]:
+    """Every text in the core's code, with … where a value is put in."""
+    found = []
+    for file in Path(allin1_core.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                values = (v.value if isinstance(v, ast.Constant) else "…" for v in node.values)
+                found.append("".join(map(str, values)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return found
 
 
 def test_every_variable_of_the_environment_is_documented() -> None:

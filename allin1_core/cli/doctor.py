@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
+from allin1_core.cli.main import COMMANDS, leave_problems_to_the_table, load_plugins
 from allin1_core.cli.parameters import model_option
 from allin1_core.cli.printing import say, say_json
 from allin1_core.contracts.model import AUTO_MODEL, AUTO_MODELS
@@ -85,7 +85,7 @@ def _machine() -> list[_Check]:
 
 
 def _plugins(ctx: click.Context) -> list[_Check]:
-    from allin1_core.plugins.collecting import collect_offers
+    from allin1_core.plugins.collecting import collect_commands, collect_offers
 
     leave_problems_to_the_table(ctx)
     plugins = load_plugins(ctx)
@@ -97,7 +97,7 @@ def _plugins(ctx: click.Context) -> list[_Check]:
         else:
             text = f"{record.name} is {record.status}: {record.reason}"
             checks.append(_Check("plugin", "note", text, record.remedy))
-    problems = collect_offers(plugins).problems
+    problems = (*collect_offers(plugins).problems, *collect_commands(plugins, COMMANDS)[1])
     return checks + [_Check("plugin", "note", f"Left out: {problem}") for problem in problems]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from allin1_core.cli.main import load_plugins
+from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import Number, overwrite_option, result_files
 from allin1_core.cli.printing import say
 
@@ -62,7 +62,9 @@ def command(
     from allin1_core.plugins.collecting import collect_offers
     from allin1_core.runtime.exporting import export_songs, find_exporter, song_of
 
-    offers = collect_offers(load_plugins(ctx))
+    plugins = load_plugins(ctx)
+    offers = collect_offers(plugins)
+    read_audio_with(plugins)
     if as_list:
         _print_formats(offers)
         return

@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,6 +47,7 @@ COMMANDS = {
     "evaluate": ("allin1_core.cli.evaluate", "Score results against annotations."),
     "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
     "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
+    "plugin": ("allin1_core.cli.plugin", "Write a new plugin, or check one."),
     "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
     "sonify": ("allin1_core.cli.sonify", "Write songs with clicks on their beats."),
     "view": ("allin1_core.cli.view", "Look at results in a browser, and correct them."),
@@ -91,6 +93,7 @@ class LazyGroup(click.Group):
                     return None
                 raise
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        command.name = name  # click's own is that of the function
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -164,7 +167,7 @@ class LazyGroup(click.Group):
         return word in COMMANDS or self._plugins.check(word)
 
     def _refuse_misspelling(self, word: str) -> None:
-        """Stop at ``allin1 plugin``, which else would be taken for a song of that name."""
+        """Stop at ``allin1 backend``, which else would be taken for a song of that name."""
         if os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
             return
         if meant := did_you_mean(word, [*COMMANDS, *self._plugins.found]).rstrip():
@@ -237,10 +240,20 @@ def load_plugins(ctx: click.Context) -> Any:
     return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
 
+def read_audio_with(plugins: Any) -> None:
+    """Let audio be read by the loaders of `plugins` too."""
+    from allin1_core.plugins.collecting import collect_loaders
+    from allin1_core.runtime.audio_loaders import use_audio_loaders
+
+    use_audio_loaders(collect_loaders(plugins, []))
+
+
 def leave_problems_to_the_table(ctx: click.Context) -> None:
     """Log no problems of plugins, for a command that prints them; their tracebacks still where asked for."""
     if not (ctx.find_root().obj or {}).get("traceback"):
-        logging.getLogger("allin1_core.plugins").setLevel(logging.ERROR)
+        log = logging.getLogger("allin1_core.plugins")
+        ctx.find_root().call_on_close(partial(log.setLevel, log.level))
+        log.setLevel(logging.ERROR)
 
 
 def main() -> None:

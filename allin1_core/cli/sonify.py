@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import (
     SOUND_FORMAT,
     overwrite_option,
@@ -36,8 +37,14 @@ from allin1_core.cli.printing import say
 )
 @click.option("--clicks-only", is_flag=True, help="Write the clicks without the song.")
 @overwrite_option
+@click.pass_context
 def command(
-    results: tuple[Path, ...], out_dir: Path, suffix: str, clicks_only: bool, overwrite: bool
+    ctx: click.Context,
+    results: tuple[Path, ...],
+    out_dir: Path,
+    suffix: str,
+    clicks_only: bool,
+    overwrite: bool,
 ) -> None:
     """Write the song of each RESULT with clicks on its beats, and a riser into each change of section.
 
@@ -48,6 +55,7 @@ def command(
     from allin1_core.io.results import load_result
     from allin1_core.presentation.sound import write_sonification
 
+    read_audio_with(load_plugins(ctx))
     for path in result_files(results):
         sound = out_dir / f"{path.stem}.sonif.{suffix}"
         refuse_to_replace(sound, overwrite=overwrite)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import Number
 from allin1_core.cli.printing import say
 from allin1_core.errors import InputError
@@ -31,7 +32,9 @@ from allin1_core.errors import InputError
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the server.")
 @click.option("--open/--no-open", "is_opened", default=True, help="Open the browser.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE.html if it exists.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     results: tuple[Path, ...],
     out: Path | None,
     embed_limit: float,
@@ -52,6 +55,7 @@ def command(
     from allin1_core.page.assemble import write_page
     from allin1_core.page.server import Entry, PageServer
 
+    read_audio_with(load_plugins(ctx))
     by_name: dict[str, list[Path]] = {}
     for path in result_files(results):
         by_name.setdefault(path.stem, []).append(path)

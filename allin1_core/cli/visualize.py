@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import (
     PICTURE_FORMAT,
     overwrite_option,
@@ -35,7 +36,10 @@ from allin1_core.cli.printing import say
     help="Format of the pictures.",
 )
 @overwrite_option
-def command(results: tuple[Path, ...], out_dir: Path, suffix: str, overwrite: bool) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, results: tuple[Path, ...], out_dir: Path, suffix: str, overwrite: bool
+) -> None:
     """Draw RESULTs: waveform, beats, sections, activations, and the tempo where it changes.
 
     RESULT is the JSON that an analysis wrote, or a folder of them. The waveform is drawn where the audio is still at
@@ -45,6 +49,7 @@ def command(results: tuple[Path, ...], out_dir: Path, suffix: str, overwrite: bo
     from allin1_core.io.results import load_result
     from allin1_core.presentation.picture import write_picture
 
+    read_audio_with(load_plugins(ctx))
     for path in result_files(results):
         picture = out_dir / f"{path.stem}.{suffix}"
         refuse_to_replace(picture, overwrite=overwrite)

@@ -154,8 +154,8 @@ class StageCall(Protocol[Taken, Given]):
         ...
 
 
-#: What may be given by a backend that ends with ``metrical_prep`` or the stage after it.
-ActivationsOrLater = Activations | Metre
+#: What may be given by a backend that begins with ``metrical_prep``: also beats and sections at once.
+ActivationsOrLater = Activations | Metre | Findings
 
 #: What may be given by a backend that ends with ``nn`` or a later stage.
 LogitsOrLater = Logits | ActivationsOrLater | Sections

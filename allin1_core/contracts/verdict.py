@@ -58,4 +58,5 @@ class Broken:
         return self.error
 
 
+#: What a probe found out.
 Verdict = Ready | Unavailable | Broken

@@ -30,6 +30,7 @@ from allin1_core.io.audio import (
     probe_audio,
     read_audio,
 )
+from allin1_core.io.decoding.loaders import loader_suffixes
 
 #: Stems may differ in length by this much, as encoders pad; the shorter are filled with silence.
 LENGTH_TOLERANCE_S = 0.05
@@ -117,7 +118,8 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
         raise StemsError(
             "is not a name that a folder can have.", remedy="Check its name.", path=folder
         ) from error
-    audio = [entry for entry in entries if entry.suffix.lower() in AUDIO_EXTENSIONS]
+    known = AUDIO_EXTENSIONS | loader_suffixes()
+    audio = [entry for entry in entries if entry.suffix.lower() in known]
     candidates = {
         name: [file for file in audio if file.stem.lower() == name]
         for name in (*STEMS, *PARTS_OF_OTHER)

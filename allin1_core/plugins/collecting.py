@@ -133,9 +133,7 @@ def collect_offers(plugins: Plugins) -> Offers:
     runners = collect_records(plugins, hook, Executor, _wrong_with_options, problems)
     runners = _without_contradicting_options(runners, option_types, problems)
     executors = _tell_apart(without_repeated(runners, hook, problems))
-    hook = "allin1_audio_loaders"
-    readers = collect_records(plugins, hook, AudioLoader, _wrong_with_loader, problems)
-    loaders = _tell_apart(without_repeated(readers, hook, problems))
+    loaders = collect_loaders(plugins, problems)
     tell_of(problems, plugins)
     return Offers(
         tuple(backends),
@@ -145,8 +143,16 @@ def collect_offers(plugins: Plugins) -> Offers:
         tuple(problems),
         {offered.item.name: offered for offered in exporters},
         {offered.item.name: offered for offered in executors},
-        tuple(sorted(loaders, key=lambda offered: not offered.item.before_core)),
+        loaders,
     )
+
+
+def collect_loaders(plugins: Plugins, problems: list[Problem]) -> tuple[Offered[AudioLoader], ...]:
+    """Ask every plugin for its audio loaders alone, those to be asked first in front; `problems` gets what was left out."""
+    hook = "allin1_audio_loaders"
+    readers = collect_records(plugins, hook, AudioLoader, _wrong_with_loader, problems)
+    loaders = _tell_apart(without_repeated(readers, hook, problems))
+    return tuple(sorted(loaders, key=lambda offered: not offered.item.before_core))
 
 
 def collect_commands(

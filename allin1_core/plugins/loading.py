@@ -21,7 +21,7 @@ from allin1_core.contracts.rules import is_name, show
 from allin1_core.errors import PLUGIN_FAILURES, PluginError, in_full
 from allin1_core.hookspecs import SPECS
 from allin1_core.installing import install_command
-from allin1_core.markers import FIRST_LEVEL, PROJECT, level_problem
+from allin1_core.markers import DEPRECATED_LEVELS, FIRST_LEVEL, PROJECT, level_problem
 from allin1_core.plugins.record import PluginRecord
 
 log = logging.getLogger(__name__)
@@ -214,6 +214,8 @@ def _register(
         problem = level_problem(level)
         if problem is not None:
             return replace(record, status="incompatible", reason=problem[0], remedy=problem[1])
+        if level in DEPRECATED_LEVELS:
+            log.warning("Plugin %s: %s", name, DEPRECATED_LEVELS[level])
         hash(plugin)  # pluggy needs it, and would fail much later, on every hook of every plugin
         manager.register(plugin, name)
         callers = manager.get_hookcallers(plugin) or []

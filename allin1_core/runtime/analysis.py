@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TypedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from allin1_core.contracts.logits import HARMONIX_LABELS, Logits
-from allin1_core.contracts.metre import Metre
-from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.contracts.result import (
     AnalysisResult,
-    Confidence,
     Identity,
     Provenance,
-    SegmentConfidence,
 )
-from allin1_core.contracts.sections import Sections
-from allin1_core.errors import InputError
+from allin1_core.errors import PLUGIN_FAILURES, SelectionError
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.io.mix import MixFile
+from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.found_stems import StemsInPlugin, warning_of
 from allin1_core.runtime.identity import Source, identity_of, source_of
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.logits_cache import CachedLogits
@@ -30,12 +31,22 @@ from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
+from allin1_core.runtime.result_parts import (
+    arrays_not_given,
+    confidence_of,
+    outputs_in,
+    outputs_of,
+    warnings_of_missing,
+)
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+log = logging.getLogger(__name__)
 
 
 class ResultOptions(TypedDict, total=False):
@@ -108,10 +119,13 @@ class Analysis:
     def _start(self) -> TrackStart:
         """What is read, and the model that was chosen for it, at the first question."""
         if self._begun is None:
-            only = self._options.get("only")
-            outputs = None if only is None else (only,)
-            self._begun = begin_track(self.track, self._models, self._keeping, outputs)
+            self._begun = begin_track(self.track, self._models, self._keeping, self._asked)
         return self._begun
+
+    @property
+    def _asked(self) -> tuple[str, ...] | None:
+        only = self._options.get("only")
+        return None if only is None else (only,)
 
     @property
     def _engine(self) -> Engine:
@@ -136,7 +150,7 @@ class Analysis:
     def _source(self) -> Source:
         """The files that are read, as they were at the first question."""
         if self._files is None:
-            self._files = source_of(self.track)
+            self._files = source_of(self.track, self._start.found)
         return self._files
 
     @property
@@ -144,7 +158,7 @@ class Analysis:
         """What is looked for: what was asked for, and what the result of an earlier run has."""
         card = self._engine.card
         asked = outputs_of(card, self._options.get("only"))
-        has = () if self._earlier is None else _outputs_in(self._earlier)
+        has = () if self._earlier is None else outputs_in(self._earlier)
         return tuple(name for name in card.outputs if name in {*asked, *has})
 
     def lacks_kept_stems(self) -> bool:
@@ -157,40 +171,93 @@ class Analysis:
         """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
         self._earlier = earlier
 
+    @property
+    def adds_to_earlier(self) -> bool:
+        """Whether the result of an earlier run has the same audio, model and options, and lacks something."""
+        return self._earlier is not None
+
     def read(self) -> None:
         """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
 
         Stems that an earlier run kept are used where they are what this one would make.
         """
         with self._reporting_failure():
-            start, engine, identity = (
-                self._start,
-                self._engine,
-                self.identities[0],
-            )  # before reading
-            self._wanted()  # which the model may not find
-            self._pipeline = Pipeline(engine)
-            if self._may_use_cache():
-                self._cached = engine.cache.find(identity)
-            if self._cached is not None:
-                self._pipeline.read(self._cached.logits)
-                return
-            if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-                length = start.start.duration_s
-                start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
-                self._keep = start.kept
-            self._pipeline.read(start.start)
+            self._read(Pipeline(self._engine))
+
+    def _read(self, pipeline: Pipeline) -> None:
+        start, engine, identity = self._start, self._engine, self.identities[0]  # before reading
+        self._wanted()  # which the model may not find
+        self._pipeline, self._keep = pipeline, None
+        if self._may_use_cache():
+            self._cached = engine.cache.find(identity)
+        if self._cached is not None:
+            self._pipeline.read(self._cached.logits)
+            return
+        if isinstance(start.start, StemsInPlugin):
+            stems = self._stems_of_plugin(start.start)
+            if stems is None:
+                self._read(Pipeline(self._engine))
+            else:
+                self._pipeline.read(stems)
+            return
+        if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
+            length = start.start.duration_s
+            start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
+            self._keep = start.kept
+        self._pipeline.read(start.start)
+
+    def _stems_of_plugin(self, given: StemsInPlugin) -> Stems | None:
+        """Read the stems of a plugin; None where that fails, and the analysis has to begin without them."""
+        found = self._start.found
+        try:
+            return given.read()
+        except PLUGIN_FAILURES as error:
+            warning = warning_of("" if found is None else found.plugin, error)
+            log.warning("%s: %s", self.track.name, warning)
+            log.debug("stems of a plugin could not be read", exc_info=True)
+        begun = begin_track(
+            self.track, self._models, self._keeping, self._asked, asks_plugins=False
+        )
+        self._begun = dataclasses.replace(begun, warnings=(warning,))
+        self._files = None
+        return None
 
     def begin(self) -> None:
-        """Run the stages, up to what may be left for :meth:`finish`."""
+        """Run the stages, up to what may be left for :meth:`finish`.
+
+        Where the last backend that could run a model that was not named has failed, this begins anew with the other.
+        """
         with self._reporting_failure():
-            self._pipeline.begin(
-                self._wanted(),
-                progress=self._progress,
-                track=self.track.name,
-                keep=self._keep,
-                songs=self._songs,
-            )
+            try:
+                self._begin()
+            except SelectionError as error:
+                if not self._take_other_model(error):
+                    raise
+                self._begin()
+
+    def _begin(self) -> None:
+        self._pipeline.begin(
+            self._wanted(),
+            progress=self._progress,
+            track=self.track.name,
+            keep=self._keep,
+            songs=self._songs,
+        )
+
+    def _take_other_model(self, error: SelectionError) -> bool:
+        """Read the song for the other model, if there is one that may take over; what a result has stays of its model."""
+        if self.track.model is not None or self._earlier is not None:
+            return False
+        begun = self._start
+        start: StemFiles | MixFile = MixFile(self.track.source)
+        if isinstance(begun.start, StemFiles) and not begun.is_kept and begun.found is None:
+            start = begun.start
+        choice = self._models.instead(begun.choice, error, type(start), self._asked)
+        if choice is None:
+            return False
+        self._begun, self._files = TrackStart(choice, start, warnings=begun.warnings), None
+        self._read(Pipeline(choice.engine, self._pipeline.fallbacks))
+        return True
 
     @property
     def is_paused(self) -> bool:
@@ -204,6 +271,10 @@ class Analysis:
             result = self._observers.postprocess(self.track.name, result)
         self._observers.track_finished(self.track.name, result)
         return result
+
+    def was_written(self, result: AnalysisResult, path: Path, folder: Path) -> None:
+        """Tell plugins that the result lies at `path`."""
+        self._observers.result_written(self.track.name, result, path, folder)
 
     @property
     def _wants_activations(self) -> bool:
@@ -241,14 +312,16 @@ class Analysis:
 
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
-        source, warnings = run.input, [*run.warnings]
+        source, warnings = self._named(run.input), [*self._start.warnings, *run.warnings]
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
             source = {**self._cached.input, "cached": "logits"}
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
-            self._engine.cache.keep(identity, logits, run.input, run.warnings)
+            self._engine.cache.keep(identity, logits, source, run.warnings)
+        if self._start.found is not None:
+            source = {**source, "given_by": self._start.found.plugin}
         parameters = self._keeping.parameters
         if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
@@ -271,7 +344,10 @@ class Analysis:
         embeddings = logits.embeddings if logits is not None else None
         if not self._wants_embeddings:
             embeddings = None if self._earlier is None else self._earlier.embeddings
-        warnings += self._not_given(run, logits)
+        not_given = arrays_not_given(
+            logits, activations=with_activations, embeddings=self._wants_embeddings
+        )
+        warnings += warnings_of_missing(not_given, run)
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -286,7 +362,7 @@ class Analysis:
             segments=[] if sections is None else list(sections.segments),
             activations=probabilities(logits) if with_activations and logits else None,
             embeddings=embeddings,
-            confidence=_confidence(metre, sections, card.labels),
+            confidence=confidence_of(metre, sections, card.labels),
             tempo=None if metre is None else fit_tempo(metre.beat_times_s),
             alternatives=[] if metre is None else list(metre.alternatives),
             warnings=warnings,
@@ -301,21 +377,19 @@ class Analysis:
                 model_version=card.version,
                 model_reason=str(self._start.choice),
                 labels=() if card.labels == HARMONIX_LABELS else card.labels,
+                not_given=not_given,
             ),
         )
 
-    def _not_given(self, run: Run, logits: Logits | None) -> Iterator[str]:
-        """Say what was asked for that the backends of the route do not give."""
-        name = next(
-            (record.backend for record in run.records if "nn" in record.stages), "the route"
-        )
-        asked = (
-            ("activations", self._wants_activations, logits),
-            ("embeddings", self._wants_embeddings, None if logits is None else logits.embeddings),
-        )
-        for what, is_wanted, found in asked:
-            if is_wanted and found is None:
-                yield f"There are no {what} to give: {name} does not provide them."
+    def _named(self, source: dict[str, Any]) -> dict[str, Any]:
+        """What went in, with the song's own name in the place of a file for the time being."""
+        file, called = str(self.track.source), self.track.called
+        if called is None or "files" not in source:
+            return source
+        files = [
+            {**f, "path": str(called)} if f.get("path") == file else f for f in source["files"]
+        ]
+        return {**source, "files": files}
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
@@ -332,51 +406,3 @@ class Analysis:
         except Exception as error:
             self._observers.track_finished(self.track.name, error=error)
             raise
-
-
-def _outputs_in(result: AnalysisResult) -> tuple[str, ...]:
-    return () if result.provenance is None else result.provenance.outputs
-
-
-def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
-    """What to look for with a model.
-
-    Raises
-    ------
-    InputError
-        If it does not find `only`.
-    """
-    if only is None:
-        return card.outputs
-    if only not in card.outputs:
-        raise InputError(
-            f"The model {card.name} does not find {only}.",
-            remedy=f"It finds {' and '.join(card.outputs)}.",
-        )
-    return (only,)
-
-
-def _confidence(
-    metre: Metre | None, sections: Sections | None, labels: tuple[str, ...]
-) -> Confidence | None:
-    segments = None if sections is None else _segment_confidences(sections, labels)
-    if metre is None or metre.beat_confidences is None:
-        return None if segments is None else Confidence([], None, {}, segments)
-    return Confidence(
-        beats=metre.beat_confidences.tolist(),
-        metre=metre.metre_confidence,
-        metre_log_probabilities=dict(metre.metre_log_probabilities),
-        segments=segments,
-    )
-
-
-def _segment_confidences(
-    sections: Sections, names: tuple[str, ...]
-) -> list[SegmentConfidence] | None:
-    if sections.boundary_strengths is None or sections.label_probabilities is None:
-        return None
-    strengths = (None, *sections.boundary_strengths)
-    return [
-        SegmentConfidence(strength, dict(zip(names, labels, strict=True)))
-        for strength, labels in zip(strengths, sections.label_probabilities, strict=True)
-    ]

@@ -22,6 +22,7 @@ from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins
 from allin1_core.plugins.options import GivenOptions, check_options
+from allin1_core.runtime.audio_loaders import use_audio_loaders
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.guard import Guard
@@ -84,6 +85,7 @@ class Assembly:
         )
         self._plugins = plugins
         self.offers = collect_offers(plugins)
+        use_audio_loaders(self.offers.loaders)
         self._demix = demix
         self._metre = options.get("metre") or MetreParameters()
         self._threads = options.get("threads") or settings.threads

@@ -32,7 +32,9 @@ class ReferenceFailedError(Exception):
     """The reference raised, so that nothing can be said of the backend beside it."""
 
 
-def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: Any) -> Any:
+def run_reference(
+    offers: Offers, stages: Sequence[Stage], setup: Setup, data: Any, task: Task | None = None
+) -> Any:
     """Run the reference of consecutive `stages` on NumPy arrays.
 
     Raises
@@ -44,7 +46,7 @@ def run_reference(offers: Offers, stages: Sequence[Stage], setup: Setup, data: A
         backend = _reference_of(offers, stage, "mix" if isinstance(data, Mix) else "stems")
         assert backend is not None, f"there is no reference of {stage}"
         try:
-            data = load_target(backend.target)(setup)(read_only(data), Task())
+            data = load_target(backend.target)(setup)(read_only(data), task or Task())
         except Exception as error:
             raise ReferenceFailedError(f"the reference of {stage} raised {brief(error)}") from error
     return data

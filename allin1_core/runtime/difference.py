@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from allin1_core.contracts.findings import Findings
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.sections import Sections
@@ -36,6 +37,10 @@ def measure(wanted: Any, actual: Any) -> float:
         The largest absolute difference of values; for beats and segments, of times in seconds; infinite where their
         number, positions or labels differ.
     """
+    if isinstance(wanted, Findings):
+        if len(wanted.parts) != len(actual.parts):
+            return float("inf")
+        return max(measure(a, b) for a, b in zip(wanted.parts, actual.parts, strict=True))
     if isinstance(wanted, Sections):
         one, other = wanted.segments, actual.segments
         if [s.label for s in one] != [s.label for s in other]:

@@ -18,6 +18,7 @@ from allin1_core.errors import OutputError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
 from allin1_core.io.results import load_result
 from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.found_stems import StemsInPlugin, StemsOfPlugin
 from allin1_core.runtime.track import Track
 
 #: Parameters of separation that change its speed, and at most the rounding of stems.
@@ -36,10 +37,13 @@ class Source:
         Whether they are ready-made stems.
     files
         Their fingerprints, in the order of the stems.
+    given_by
+        Plugin, and version, of stems that are in no file; `files` is then the song.
     """
 
     is_stems: bool
     files: tuple[Fingerprint, ...]
+    given_by: str = ""
 
     @property
     def digest(self) -> str:
@@ -54,15 +58,18 @@ class Source:
         return all(file.still_holds() for file in self.files)
 
 
-def source_of(track: Track) -> Source:
-    """Take the fingerprints of the files that an analysis of `track` reads: its stems, or else the song.
+def source_of(track: Track, found: StemsOfPlugin | None = None) -> Source:
+    """Take the fingerprints of the files that an analysis of `track` reads: its stems, those `found`, or else the song.
 
     Raises
     ------
     InputError
         A file cannot be read.
     """
-    stems = track.find_stems()
+    stems = track.find_stems() if found is None else found.start
+    if isinstance(stems, StemsInPlugin):
+        given_by = f"{found.plugin} {found.version}".strip() if found else ""
+        return Source(True, (fingerprint(track.source),), given_by)
     if stems is None:
         return Source(False, (fingerprint(track.source),))
     return Source(True, tuple(fingerprint(path) for path in stems.paths))
@@ -80,6 +87,8 @@ def identity_of(engine: Engine, source: Source) -> Identity:
         "metre": metre,
         "plugins": {plugin: dict(given) for plugin, given in engine.backends.options.items()},
     }
+    if source.given_by:
+        options["stems_by"] = source.given_by
     if card.takes == "stems" and not source.is_stems:
         separation = dataclasses.asdict(engine.backends.demix)
         options["separation"] = {k: v for k, v in separation.items() if k not in _SEPARATION_SPEED}
@@ -163,10 +172,13 @@ def find_earlier(
         difference = _difference(found, wanted)
         if difference is None:
             name = json_path.name.removesuffix(".json")
-            is_complete = (
-                set(outputs) <= set(provenance.outputs)
-                and (not activations or json_path.with_name(f"{name}.activ.npz").is_file())
-                and (not embeddings or json_path.with_name(f"{name}.embed.npy").is_file())
+            is_complete = set(outputs) <= set(provenance.outputs) and all(
+                json_path.with_name(f"{name}.{suffix}").is_file() or what in provenance.not_given
+                for what, suffix, is_asked in (
+                    ("activations", "activ.npz", activations),
+                    ("embeddings", "embed.npy", embeddings),
+                )
+                if is_asked
             )
             return Earlier("current" if is_complete else "incomplete", result)
         differences.append(difference)

@@ -85,6 +85,12 @@ class Observers:
         with self._one_at_a_time:
             self._call("allin1_track_finished", arguments)
 
+    def result_written(self, track: str, result: AnalysisResult, path: Path, folder: Path) -> None:
+        """The result of a track is in place."""
+        arguments = {"track": track, "result": result, "path": path, "folder": folder}
+        with self._one_at_a_time:
+            self._call("allin1_result_written", arguments)
+
     def close(self) -> None:
         """Draw the picture of what has run until now."""
         if self._picture is None or not self._timings:

@@ -7,7 +7,7 @@ separation before its spectrogram.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Activations, Logits
@@ -35,6 +35,15 @@ LONG_SONG_FRAMES = 15 * 60 * FRAMES_PER_SECOND
 
 #: The stage that needs no accelerator, and that nothing else needs.
 DECODER: tuple[Stage, ...] = ("metrical_dbn",)
+
+
+class HasLength(Protocol):
+    """Audio, or what was made of it; None where its files do not say how long it is."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length in seconds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -139,7 +148,7 @@ def stages_from(start: type[Any], wanted: Wanted, card: ModelCard) -> tuple[Stag
     return (*trunk[first:], *(stage for stage in STAGES if stage in tail))
 
 
-def seconds_of(start: Start) -> float:
+def seconds_of(start: HasLength) -> float:
     """Seconds of audio in `start`; the usual length where its files do not say."""
     length = start.duration_s
     return USUAL_AUDIO_S if length is None else length

@@ -33,7 +33,7 @@ def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> Analysi
             if not new:  # no plugin, or no change
                 continue
             (new,) = new
-            fault = _fault(new)
+            fault = find_result_fault(new)
         except PLUGIN_FAILURES as error:
             log.debug("hook %s of plugin %s raised", _HOOK, name, exc_info=True)
             fault = f"it raised {in_full(error)}"
@@ -55,7 +55,7 @@ def _kept(new: AnalysisResult, old: AnalysisResult, plugin: str) -> AnalysisResu
     return replace(new, path=old.path, provenance=provenance)
 
 
-def _fault(result: object) -> str | None:
+def find_result_fault(result: object) -> str | None:
     """What keeps `result` from being written or used; None if nothing does."""
     if type(result) is not AnalysisResult:
         return f"it gave {show(result)}, which is no AnalysisResult"

@@ -22,6 +22,7 @@ from allin1_core.plugins.options import OptionValues
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.assembly import Assembly, SessionOptions, path_of
 from allin1_core.runtime.engine import Engine
+from allin1_core.runtime.found_stems import StemPlugins, StemsInPlugin
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.model_choice import ModelChoice, Models
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
@@ -139,6 +140,7 @@ class Session:
             path_of(options.get("demix_dir")),
             options.get("overwrite_stems", False),
             assembly.plugin_options,
+            StemPlugins(self.plugins),
         )
 
     def __enter__(self) -> Session:
@@ -239,6 +241,8 @@ class Session:
             If the file cannot be read.
         """
         choice, start = self._start_of(what, outputs)
+        if isinstance(start, StemsInPlugin):
+            what, start = Stems, seconds_of(start)
         card, chooser = choice.card, choice.engine.chooser
         wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))
         if isinstance(start, float):
@@ -257,7 +261,7 @@ class Session:
 
     def _start_of(
         self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None
-    ) -> tuple[ModelChoice, Start | float]:
+    ) -> tuple[ModelChoice, Start | StemsInPlugin | float]:
         """The model for `what`, and what a run starts from: seconds where only a type or a length was given."""
         asked = None if outputs is None else tuple(outputs)
         if what is None or isinstance(what, (int, float)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
+from allin1_core.runtime.found_stems import StemsInPlugin, StemsOfPlugin
 from allin1_core.runtime.keeping import Keeping
 from allin1_core.runtime.model_choice import ModelChoice, Models
 from allin1_core.runtime.plan import Wanted
@@ -27,18 +28,31 @@ class TrackStart:
         Where the stems of the song are kept; None where they are given, or nobody asked.
     is_kept
         Whether `start` is such stems, of an earlier run.
+    found
+        Stems that a plugin has, where `start` is those.
+    warnings
+        What went wrong with stems of plugins.
     """
 
     choice: ModelChoice
-    start: StemFiles | MixFile
+    start: StemFiles | MixFile | StemsInPlugin
     kept: StemsToKeep | None = None
     is_kept: bool = False
+    found: StemsOfPlugin | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def begin_track(
-    track: Track, models: Models, keeping: Keeping, outputs: tuple[str, ...] | None = None
+    track: Track,
+    models: Models,
+    keeping: Keeping,
+    outputs: tuple[str, ...] | None = None,
+    *,
+    asks_plugins: bool = True,
 ) -> TrackStart:
-    """Find the files to start from, and choose the model for them; `outputs` as for :meth:`.Models.choose`.
+    """Find what to start from, and choose the model for it; `outputs` as for :meth:`.Models.choose`.
+
+    Plugins are asked for stems, unless `asks_plugins` says otherwise.
 
     Raises
     ------
@@ -49,10 +63,18 @@ def begin_track(
     if files is not None:
         return TrackStart(models.choose(StemFiles, outputs), files)
     kept = keeping.place_of(track)
-    if kept is not None:
-        choice = models.choose(StemFiles, outputs)
+    may_ask = asks_plugins and keeping.has_plugins and not track.source.is_dir()
+    warnings: tuple[str, ...] = ()
+    if kept is not None or may_ask:
+        choice = models.preferred(StemFiles, outputs)
         wanted = Wanted(frozenset(choice.card.outputs if outputs is None else outputs))
+    if kept is not None and choice.trouble is None:
         files = keeping.find(kept, wanted, choice.engine)
         if files is not None:
             return TrackStart(choice, files, kept, is_kept=True)
-    return TrackStart(models.choose(MixFile, outputs), MixFile(track.source), kept)
+    if may_ask and choice.trouble is None:
+        found, warnings = keeping.ask_plugins(track, wanted, choice.engine)
+        if found is not None:
+            return TrackStart(choice, found.start, kept, found=found, warnings=warnings)
+    choice = models.choose(MixFile, outputs)
+    return TrackStart(choice, MixFile(track.source), kept, warnings=warnings)

@@ -54,13 +54,25 @@ class Decision:
     def __str__(self) -> str:
         return self.describe()
 
+    @property
+    def _estimate(self) -> str:
+        """Words for the cost, which is not known where the speed of a backend is not."""
+        unknown = [
+            f"{step.backend.stage}={step.backend.name}"
+            for step in self.chosen.steps
+            if not self.candidate(step.backend).has_known_cost
+        ]
+        if unknown:
+            return f"none, as no speed is known of {', '.join(unknown)}; measure it: allin1 bench --save"
+        return f"{self.chosen.cost_s:.2f} s, moves of arrays included"
+
     def describe(self, *, everything: bool = True) -> str:
         """Explain the decision; without `everything`, backends that cannot run and prices of moves are left out."""
         lines = [
             *request_lines(self.request),
             f"route      {self.chosen}",
             f"chosen by  {self.decided_by}",
-            f"estimate   {self.chosen.cost_s:.2f} s, moves of arrays included",
+            f"estimate   {self._estimate}",
         ]
         lines += [
             f"move       {bridge.source} to {bridge.destination}, before {step.backend.stage}"
@@ -111,4 +123,6 @@ class Decision:
 
     def candidate(self, backend: Backend[Any]) -> Candidate:
         """Look up the verdict on `backend`."""
-        return next(c for c in self.candidates[backend.stage] if c.backend is backend)
+        # A backend of both branches may begin with a stage that is not asked for.
+        judged = (c for found in self.candidates.values() for c in found)
+        return next(c for c in judged if c.backend is backend)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from allin1_core.contracts.result import AnalysisResult
+from allin1_core.contracts.result import AnalysisResult, Provenance
 from allin1_core.contracts.sections import Segment
 from allin1_core.io.results import load_result, save_result
 from allin1_core.page.assemble import write_page
@@ -191,6 +191,22 @@ def test_keys_move_edit_and_undo(file_page: Any) -> None:
     file_page.wait_for_function("!document.allin1.transport.playing")
     file_page.keyboard.press("?")
     assert file_page.locator("#keys").is_visible()
+
+
+def test_labels_are_those_of_the_model(page: Any, result: AnalysisResult, tmp_path: Path) -> None:
+    names = ("calm", "loud", "constructor")
+    provenance = Provenance("1", "toy", {}, (), labels=names)
+    segments = [replace(s, label=name) for s, name in zip(result.segments, names, strict=True)]
+    own = replace(result, segments=segments, provenance=provenance)
+    write_page(tmp_path / "page.html", "song", [Version("one", own)])
+    page.goto((tmp_path / "page.html").as_uri())
+    ready(page)
+    assert page.locator("#label option").all_text_contents() == list(names)
+    colours = "[...document.querySelectorAll('#ribbon button')].map(b => b.style.background)"
+    assert len(set(page.evaluate(colours))) == 3
+    page.keyboard.press("1")
+    page.keyboard.press("9")  # no label of this model
+    assert labels(page) == ["loud", "loud", "constructor"]
 
 
 def test_a_section_is_looped(file_page: Any) -> None:

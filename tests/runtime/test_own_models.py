@@ -17,13 +17,14 @@ from allin1_core.contracts.findings import Findings
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.model import ModelCard, WeightsFile
-from allin1_core.contracts.route import RouteRequest
 from allin1_core.contracts.sections import Sections, Segment
 from allin1_core.contracts.spectrogram import frame_count
 from allin1_core.contracts.speed import Speed
+from allin1_core.contracts.stages import BOTH_BRANCHES
 from allin1_core.errors import ContractError, SelectionError
 from allin1_core.io.results import load_result, save_result
 from allin1_core.plugins.collecting import collect_offers
+from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import track_of
 
@@ -54,9 +55,9 @@ def toy(monkeypatch):
 
 @pytest.fixture
 def make_session(tmp_path, isolated_plugins, make_plugin):
-    def make(card: ModelCard, *backends: Backend, **options) -> Session:
+    def make(card: ModelCard, *backends: Backend, hooks=(), **options) -> Session:
         (tmp_path / "toy.json").write_bytes(CONTENT)
-        hooks = {f"allin1_{one.stage}": lambda one=one: [one] for one in backends}
+        hooks = {f"allin1_{one.stage}": lambda one=one: [one] for one in backends} | dict(hooks)
         plugin = make_plugin(allin1_models=lambda: [card], **hooks)
         loaded = isolated_plugins(toy=plugin)
         assert not collect_offers(loaded).problems
@@ -185,6 +186,32 @@ def test_of_beats_and_sections_at_once_one_may_be_asked_for(
     assert len(at_once) == 1
 
 
+def test_from_logits_sections_alone_come_from_a_backend_that_begins_with_the_metre(
+    toy, make_session
+) -> None:
+    def run(logits, task):
+        edge = len(logits.beat) / 100
+        return Findings(
+            Metre(np.array([1.0]), np.array([1])), Sections((Segment(0.0, edge, "loud"),))
+        )
+
+    toy.tail = lambda setup: run
+    speed = (Speed("cpu", 0.0, 0.0, "a test"),)
+    tail = Backend(
+        "tail",
+        "metrical_prep",
+        "toy_plugin:tail",
+        spans=BOTH_BRANCHES,
+        parity=None,
+        speed=speed,
+        features=("labels",),
+    )
+    with make_session(CARD, tail) as session:
+        products = session.run(song_logits(600), outputs=["sections"]).products
+    assert products.metre is None
+    assert [one.label for one in products.sections.segments] == ["loud"]
+
+
 def test_a_result_says_which_arrays_its_route_cannot_give(
     at_once, make_session, write_song
 ) -> None:
@@ -197,6 +224,17 @@ def test_a_result_says_which_arrays_its_route_cannot_give(
         "There are no activations to give: at-once does not provide them.",
         "There are no embeddings to give: at-once does not provide them.",
     ]
+
+
+def test_a_result_is_complete_without_arrays_that_its_route_cannot_give(
+    at_once, make_session, write_song, tmp_path
+) -> None:
+    track = track_of(write_song())
+    options = {"out_dir": tmp_path / "out", "include_activations": True, "include_embeddings": True}
+    with make_session(CARD, AT_ONCE) as session:
+        states = [next(run_batch(session, [track], **options)).status for _ in range(2)]
+    assert states == ["done", "skipped"]
+    assert len(at_once) == 1
 
 
 def test_a_separate_network_is_taken_where_it_is_cheaper_than_all_at_once(
@@ -230,8 +268,39 @@ def test_spans_that_lack_a_stage_are_left_out(isolated_plugins, make_plugin, spa
     assert "at-once spans" in str(problem)
 
 
-def test_a_cost_of_each_new_length_is_charged_for_every_song() -> None:
-    compiled = Speed("cpu", 1.0, 0.0, "a test", shape_s=2.0)
-    assert compiled.cost_s(600.0) == 3.0
-    assert compiled.cost_s(600.0, songs=10) == 21.0
-    assert RouteRequest(("nn",), 600.0).songs == 1
+def test_a_cost_of_each_new_length_is_charged_for_every_song(toy, make_session) -> None:
+    speeds = {
+        "compiled": Speed("cpu", 1.0, 0.01, "a test", members=1, shape_s=2.0),
+        "plain": Speed("cpu", 0.0, 0.1, "a test", members=1),
+    }
+    backends = [replace(NETWORK, name=name, speed=(one,)) for name, one in speeds.items()]
+    plugin = {"allin1_nn": lambda: backends}
+    assert speeds["compiled"].cost_s(600.0, songs=10) == 27.0
+    with make_session(CARD, hooks=plugin) as session:
+
+        def chosen(audio_s: float, songs: int) -> str:
+            request = replace(session.request(("nn",), audio_s), songs=songs)
+            return str(session.decide(request).chosen)
+
+        assert chosen(60.0, 1) == "nn=compiled"
+        assert chosen(60.0, 10) == "nn=plain"
+
+
+def test_a_batch_is_priced_by_the_number_of_its_songs(toy, make_session, write_song) -> None:
+    used = []
+
+    def network(setup):
+        return lambda s, task: used.append(setup) or song_logits(s.frames.shape[1])
+
+    toy.network = network
+    compiled = replace(NETWORK, speed=(Speed("cpu", 0.0, 0.0, "a test", shape_s=1.0),))
+    toy.other = lambda setup: lambda s, task: song_logits(s.frames.shape[1])
+    other = replace(NETWORK, name="other", target="toy_plugin:other")
+    other = replace(other, speed=(Speed("cpu", 1.5, 0.0, "a test"),))
+    tracks = [track_of(write_song(f"{name}.wav")) for name in "ab"]
+    with make_session(CARD, hooks={"allin1_nn": lambda: [compiled, other]}) as session:
+        (one,) = run_batch(session, tracks[:1])
+        two = list(run_batch(session, tracks))
+    names = [o.result.provenance.stages[1].backend for o in (one, *two)]
+    assert names == ["toy", "other", "other"]
+    assert len(used) == 1

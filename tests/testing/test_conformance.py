@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from allin1_core.testing.conformance import (
@@ -46,22 +42,41 @@ class TestReferenceFunctional(Reference, FunctionalConformance):
 HOOKS = """
 {extra}
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.options import Option
 from allin1_core.contracts.parity import close
+from allin1_core.contracts.space import HOST, Bridge, Space
+from allin1_core.contracts.speed import Speed
 from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_metrical_prep():
-    yield Backend("wrong", "metrical_prep", "wrong_backend:create", "for a test", {record})
+    yield Backend("wrong", "metrical_prep", "PACKAGE.work:create", "for a test", {record})
+
+@hookimpl
+def allin1_bridges():
+    device = Space("allin1_core", "npu")
+    yield Bridge(HOST, device, "allin1_core.testing.foreign:upload")
+    yield Bridge(device, HOST, "allin1_core.testing.foreign:download")
 """
 
-BACKEND = """
+WORK = """
+import ctypes, os, sys, threading, time
 import numpy as np
 from allin1_core.contracts.logits import Activations
-from allin1_core.contracts.verdict import Broken
+from allin1_core.contracts.verdict import Broken, Ready
 from allin1_core.reference import metrical_prep
+from allin1_core.testing.foreign import on_foreign
 
 def probe():
     return Broken("no licence")
+
+def elsewhere():
+    return Ready("cuda:0")
+
+def npu():
+    return Ready("npu")
+
+calls = []
 
 def create(setup):
     good = metrical_prep.create(setup)
@@ -69,73 +84,213 @@ def create(setup):
         activations = good(logits, task).values
         {body}
         return Activations(activations)
+    {after}
     return call
 """
 
-TESTS = """
-from allin1_core.testing.conformance import MetricalPrepConformance
+#: Tests that start a process, for mistakes that these cannot see.
+SLOW = ("test_declaring_it_imports_nothing_heavy",)
 
-class TestWrong(MetricalPrepConformance):
-    hooks = "wrong_hooks"
-    backend = "wrong"
-    {override}
+
+@pytest.fixture
+def failures(write_modules, broken_promises):
+    """Write a plugin with a mistake and run the kit on it; gives what it says, by the test that fails."""
+
+    def run(*, body="", record="", extra="", after="", override=None, slow=False):
+        package = write_modules(
+            hooks=HOOKS.format(extra=extra, record=record),
+            work=WORK.format(body=body or "pass", after=after),
+        )
+        return broken_promises(
+            MetricalPrepConformance,
+            without=() if slow else SLOW,
+            **{"hooks": f"{package}.hooks", "backend": "wrong", **(override or {})},
+        )
+
+    return run
+
+
+def test_a_right_backend_passes(failures):
+    assert failures(slow=True) == {}
+
+
+def test_a_backend_gets_the_defaults_of_its_options(failures):
+    record = "options=(Option('gain', float, 1.0),)"
+    body = "activations = activations * np.float32(setup.options['gain'])"
+    assert failures(record=record, body=body) == {}
+
+
+def test_a_backend_without_a_reference_is_not_compared_with_one(failures):
+    body = "activations = activations * np.float32(0.5)"
+    assert failures(record="parity=None", body=body) == {}
+
+
+def test_a_looser_promise_covers_a_larger_difference(failures):
+    mistake = "activations = activations + np.float32(1e-3)"
+    assert failures(body=mistake, record="parity=close(2e-3)") == {}
+
+
+def speeds(*arguments: str) -> str:
+    return "speed=(" + ", ".join(f"Speed({one})" for one in arguments) + ",)"
+
+
+ON_NPU = "consumes=Space('allin1_core', 'npu'), produces=Space('allin1_core', 'npu'), probe='PACKAGE.work:npu'"
+
+WRITING_ON_NPU = """
+    right = on_foreign(call)
+    def call(logits, task):
+        logits.beat._values[0] += 1
+        return right(logits, task)
 """
 
 
-def failures(folder: Path, *, body="", record="", extra="", override="") -> set[str]:
-    """Write a plugin with this mistake and run the kit on it; give the names of the tests that fail."""
-    (folder / "wrong_hooks.py").write_text(HOOKS.format(extra=extra, record=record))
-    (folder / "wrong_backend.py").write_text(BACKEND.format(body=body or "pass"))
-    (folder / "test_wrong.py").write_text(TESTS.format(override=override))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_wrong.py"]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    assert ran.returncode in (0, 1), ran.stdout + ran.stderr
-    lines = [line for line in ran.stdout.splitlines() if line.startswith("FAILED")]
-    return {line.split("::")[2].split(" ")[0] for line in lines}
-
-
-def test_a_right_backend_passes(tmp_path):
-    assert failures(tmp_path) == set()
-
-
-def test_a_backend_gets_the_defaults_of_its_options(tmp_path):
-    record = "options=(Option('gain', float, 1.0),)"
-    extra = "from allin1_core.contracts.options import Option"
-    body = "activations = activations * np.float32(setup.options['gain'])"
-    assert failures(tmp_path, extra=extra, record=record, body=body) == set()
-
-
-def test_a_backend_without_a_reference_is_not_compared_with_one(tmp_path):
-    body = "activations = activations * np.float32(0.5)"
-    assert failures(tmp_path, record="parity=None", body=body) == set()
-
-
 @pytest.mark.parametrize(
-    ("mistake", "caught_by"),
+    ("mistake", "promise", "words"),
     [
-        ({"body": "activations = activations + np.float32(1e-3)"}, "promise_of_parity"),
-        ({"body": "activations = activations.astype('float16')"}, "fulfils_the_contract"),
-        ({"body": "activations = activations[:-1]"}, "fulfils_the_contract"),
-        ({"body": "logits.beat[0] = 0"}, "inputs_stay_as_they_were"),
-        ({"body": "logits.beat[0] = 0"}, "read_only_or_not_contiguous"),
+        (
+            {"body": "activations = activations + np.float32(1e-3)"},
+            "it keeps its promise of parity",
+            "differs from the reference by 0.001, and promises identical",
+        ),
+        (
+            {"body": "activations = activations.astype('float16')"},
+            "its output fulfils the contract",
+            "dtype float16",
+        ),
+        (
+            {"body": "activations = activations[:-1]"},
+            "its output fulfils the contract",
+            "shape [0, 2]",
+        ),
+        (
+            {"body": "return activations"},
+            "its output fulfils the contract",
+            "It gave ndarray; wanted Activations",
+        ),
+        (
+            {"body": "logits.beat[0] = 0"},
+            "inputs stay as they were",
+            "it writes to beat of its input: copy before you change",
+        ),
+        (
+            {"body": "logits.beat[0] = 0"},
+            "arrays may be read only or not contiguous",
+            "read-only",
+        ),
+        (
+            {"record": ON_NPU, "after": WRITING_ON_NPU},
+            "inputs stay as they were",
+            "it writes to beat of its input",
+        ),
         (
             {"body": "activations = activations + np.float32(1e-9) * np.random.rand()"},
-            "same_input_gives_the_same_output",
+            "the same input gives the same output",
+            "seed what is random",
         ),
-        ({"extra": "import numpy"}, "imports_nothing_heavy"),
-        ({"record": "probe='wrong_backend:probe'"}, "probe_answers"),
-        ({"record": "probe='no_such_module:probe'"}, "probe_answers"),
         (
-            {"override": "def test_inputs_stay_as_they_were(self): pass"},
-            "no_standard_test_is_missing",
+            {"body": "calls.append(1); activations = activations + np.float32(len(calls))"},
+            "the same input gives the same output",
+            "keep nothing from one call to the next",
+        ),
+        (
+            {"record": "produces=Space('allin1_core', 'npu'), probe='PACKAGE.work:npu'"},
+            "it gives its arrays where its record says",
+            "it gives values in numpy/cpu, and its record produces allin1_core/npu",
+        ),
+        (
+            {"body": "print('working')"},
+            "stdout stays clean",
+            "it prints on stdout ('working')",
+        ),
+        (
+            {"body": "os.write(1, b'from below')"},
+            "stdout stays clean",
+            "it prints on stdout ('from below')",
+        ),
+        (
+            {"body": "ctypes.CDLL(None).puts(b'from C')"},
+            "stdout stays clean",
+            "it prints on stdout ('from C')",
+        ),
+        (
+            {"after": "threading.Thread(target=time.sleep, args=(30,), daemon=True, name='mine').start()"},
+            "no thread is left behind",
+            "it leaves threads behind (mine): end them in close()",
+        ),
+        (
+            {"after": "threading.Thread(target=time.sleep, args=(3,), name='mine').start()"},
+            "no thread is left behind",
+            "it leaves threads that keep a program from ending behind (mine",
+        ),
+        (
+            {"record": speeds("'cpu', 1.0, 250.0, 'here'")},
+            "its record is well formed",
+            "give seconds, not milliseconds",
+        ),
+        (
+            {"record": speeds("'cpu', 3000, 0.1, 'here'")},
+            "its record is well formed",
+            "set-up of 3000 s: give seconds",
+        ),
+        (
+            {"record": speeds("'cpu', 0, 0, 'here'")},
+            "its record is well formed",
+            "measure it by 'allin1 bench'",
+        ),
+        (
+            {"record": speeds("'cpu', 0, 1, 'here'", "'cpu', 0, 2, 'there'")},
+            "its record is well formed",
+            "several speeds on cpu: give one",
+        ),
+        (
+            {"record": speeds("'cuda', 0, 1, 'here'")},
+            "its record is well formed",
+            "has speeds on cuda alone: give its own",
+        ),
+        (
+            {"record": speeds("'cpu', 0, 1, ''")},
+            "its record is well formed",
+            "name machine and date",
+        ),
+        (
+            {"extra": "import numpy", "slow": True},
+            "declaring it imports nothing heavy",
+            "imports numpy: import it where the work is",
+        ),
+        ({"record": "probe='PACKAGE.work:probe'"}, "its probe answers", "no licence"),
+        ({"record": "probe='no_such_module:probe'"}, "its probe answers", "no_such_module"),
+        (
+            {"record": "probe='PACKAGE.work:elsewhere'"},
+            "its probe answers",
+            "its probe names the device cuda:0, its record the device cpu: let both name one",
+        ),
+        (
+            {"override": {"test_inputs_stay_as_they_were": lambda self: None}},
+            "no standard test is missing",
+            "test_inputs_stay_as_they_were is overridden: name yours otherwise",
+        ),
+        (
+            {"override": {"backend": "rong"}},
+            "its record is well formed",
+            "offers no backend rong; it offers: wrong",
+        ),
+        (
+            {"override": {"stage": "functional"}},
+            "its record is well formed",
+            "does not end with stage functional but with metrical_prep",
         ),
     ],
-)
-def test_each_mistake_is_caught(tmp_path, mistake, caught_by):
-    failed = failures(tmp_path, **mistake)
-    assert any(caught_by in name for name in failed), failed
+)  # fmt: skip
+def test_each_mistake_is_caught(failures, monkeypatch, mistake, promise, words):
+    monkeypatch.setattr("allin1_core.testing.watching.PATIENCE_S", 0.05)
+    failed = failures(**mistake)
+    assert promise in failed, failed
+    assert words in failed[promise]
 
 
-def test_a_looser_promise_covers_a_larger_difference(tmp_path):
-    mistake = "activations = activations + np.float32(1e-3)"
-    assert failures(tmp_path, body=mistake, record="parity=close(2e-3)") == set()
+def test_threads_that_end_in_close_are_none_that_stay(failures):
+    after = (
+        "stop = threading.Event(); threading.Thread(target=stop.wait).start()\n"
+        "    call.close = stop.set"
+    )
+    assert failures(after=after) == {}

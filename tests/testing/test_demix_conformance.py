@@ -1,11 +1,10 @@
-"""The kit for separators: a right one passes, and each way to be wrong is caught by the test that is meant to."""
+"""The kit for separators: right ones pass, and each way to be wrong is caught by the test that is meant to."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from allin1_core.testing.conformance import DemixConformance
 
 HOOKS = """
 from allin1_core.contracts.backend import Backend
@@ -13,11 +12,14 @@ from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_demix():
-    for name in {names}:
-        yield Backend(name, "demix", f"separators:{{name.title()}}", "for a test", streams=name != "silent")
+    for name in NAMES:
+        yield Backend(
+            name, "demix", f"PACKAGE.work:{name.title()}", "for a test", parity=None,
+            streams=name not in ("silent", "plain"),
+        )
 """
 
-SEPARATORS = """
+WORK = """
 import numpy as np
 from allin1_core.contracts.audio import Mix, Stems
 
@@ -56,9 +58,14 @@ class Short(Right):
         stems = super().__call__(mix, task).samples
         return Stems(stems[..., : max(1, stems.shape[-1] - 1)])
 
-class Seedless(Right):
+class Plain(Right):
     def __init__(self, setup):
         self.delay = 10
+    stream = property()  # none
+
+class Random(Right):
+    def __init__(self, setup):
+        self.delay = 10 + np.random.default_rng().integers(1000)
 
 class Mute(Right):
     def __call__(self, mix, task):
@@ -80,46 +87,47 @@ class Noisy(Right):
         return super().separate(samples) + np.float32(0.01)
 """
 
-#: Which test is meant to catch each of them.
+#: Which test is meant to catch each of them, and what it says.
 CAUGHT_BY = {
-    "forgetful": "block_by_block_it_gives_the_same",
-    "silent": "block_by_block_it_gives_the_same",
-    "short": "as_long_as_the_song_to_the_sample",
-    "seedless": "the_seed_decides",
-    "mute": "progress_ends_at_one",
-    "deaf": "what_progress_raises_comes_out",
-    "noisy": "silence_gives_numbers",
+    "forgetful": ("block by block it gives the same", "keep the context"),
+    "silent": ("block by block it gives the same", "declare streams=True"),
+    "short": ("stems are as long as the song to the sample", "cut or pad to 441"),
+    "plain": ("the seed decides", "set seeded = False"),
+    "random": ("the seed decides", "take what is random from setup.demix.seed"),
+    "mute": ("progress ends at one", "call task.progress"),
+    "deaf": ("what progress raises comes out", "let it through"),
+    "noisy": ("silence gives numbers", "take the offset away"),
 }
 
-TESTS = """
-from allin1_core.testing.conformance import DemixConformance
 
-class Mine(DemixConformance):
-    hooks = "separator_hooks"
-""" + "".join(
-    f'class Test{name.title()}(Mine):\n    backend = "{name}"\n' for name in ("right", *CAUGHT_BY)
-)
+@pytest.fixture
+def failures(write_modules, broken_promises):
+    def run(name, **members):
+        hooks = HOOKS.replace("NAMES", repr(("right", *CAUGHT_BY)))
+        package = write_modules(hooks=hooks, work=WORK)
+        without = ("test_declaring_it_imports_nothing_heavy",)
+        return broken_promises(
+            DemixConformance, without=without, hooks=f"{package}.hooks", backend=name, **members
+        )
 
-
-@pytest.fixture(scope="module")
-def failed(tmp_path_factory):
-    """Names of the tests that fail, by the class of the separator."""
-    folder = tmp_path_factory.mktemp("separators")
-    names = ("right", *CAUGHT_BY)
-    (folder / "separator_hooks.py").write_text(HOOKS.format(names=names))
-    (folder / "separators.py").write_text(SEPARATORS)
-    (folder / "test_separators.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    assert ran.returncode == 1, ran.stdout + ran.stderr
-    lines = [line for line in ran.stdout.splitlines() if line.startswith("FAILED")]
-    return {(part[1], part[2].split(" ")[0]) for part in (line.split("::") for line in lines)}
+    return run
 
 
-def test_a_right_separator_passes(failed):
-    assert not [test for name, test in failed if name == "TestRight"]
+def test_right_separators_pass(failures):
+    assert failures("right") == {}
+    assert failures("plain", seeded=False) == {}
 
 
-@pytest.mark.parametrize(("name", "caught_by"), CAUGHT_BY.items())
-def test_each_mistake_is_caught(failed, name, caught_by):
-    assert any(caught_by in test for of, test in failed if of == f"Test{name.title()}"), failed
+def test_a_separator_that_uses_its_seed_is_no_separator_without_randomness(failures):
+    assert "set seeded = True" in failures("right", seeded=False)["the seed decides"]
+
+
+def test_where_nothing_is_said_of_the_seed_only_the_same_seed_is_tested(failures):
+    assert failures("right", seeded=None) == failures("plain", seeded=None) == {}
+    assert "the seed decides" in failures("random", seeded=None)
+
+
+@pytest.mark.parametrize(("name", "promise", "words"), [(n, *c) for n, c in CAUGHT_BY.items()])
+def test_each_mistake_is_caught(failures, name, promise, words):
+    failed = failures(name)
+    assert words in failed[promise]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.export import Exporter
+from allin1_core.contracts.findings import Findings
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.result import AnalysisResult
@@ -20,7 +21,7 @@ from allin1_core.contracts.route import Route, RouteRequest
 from allin1_core.contracts.sections import Sections
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.stages import (
-    Demix, Functional, MetricalDbn, MetricalPrep, MixSpectrogram, Nn, Spectrogram, StageCall,
+    BeatsAndSections, Demix, Functional, MetricalDbn, MetricalPrep, MixSpectrogram, Nn, Spectrogram, StageCall,
 )
 from allin1_core.markers import hookimpl
 """
@@ -34,6 +35,7 @@ RIGHT = {
     "mix_span": "@hookimpl\ndef allin1_spectrogram() -> Iterable[Backend[StageCall[Mix, Sections]]]: return []",
     "nn": "@hookimpl\ndef allin1_nn() -> Iterable[Backend[Nn]]: return []",
     "metre": "@hookimpl\ndef allin1_metrical_prep() -> Iterable[Backend[StageCall[Logits, Metre] | MetricalPrep]]: return []",
+    "both": "@hookimpl\ndef allin1_demix() -> Iterable[Backend[StageCall[Mix, Findings] | BeatsAndSections]]: return []",
     "functional": "@hookimpl\ndef allin1_functional() -> Iterable[Backend[Functional]]: return []",
     "nothing": "@hookimpl\ndef allin1_nn() -> list[Backend[Nn]] | None: return None",
     "untyped": "@hookimpl\ndef allin1_exporters(): return []  # type: ignore[no-untyped-def]",

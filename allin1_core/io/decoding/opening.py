@@ -1,13 +1,18 @@
-"""Which reader a file gets: by what is in it, whatever it is called."""
+"""Which reader a file gets: by what is in it, whatever it is called; plugins may add readers before and behind the core's."""
 
 from __future__ import annotations
+
+import logging
 
 from allin1_core.errors import AudioError, brief
 from allin1_core.installing import install_command
 from allin1_core.io.decoding import flac, libsndfile, mp3, ogg
+from allin1_core.io.decoding.loaders import open_by_loader
 from allin1_core.io.decoding.reader import Reader
 from allin1_core.io.decoding.source import Source
 from allin1_core.io.decoding.unfinished import finished
+
+log = logging.getLogger(__name__)
 
 
 def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool) -> Reader:
@@ -27,16 +32,37 @@ def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool
     AudioError
         It is no audio that can be read here.
     """
+    refusal: AudioError | None = None
     try:
-        reader = _by_libsndfile(source, pcm16_full_scale, with_av=with_av)
+        before = open_by_loader(source, before_core=True)
+        reader = before.reader
+        if reader is None:
+            reader = _by_libsndfile(source, pcm16_full_scale, with_av=with_av)
         if reader is None and with_av:
-            reader = _by_ffmpeg(source)
+            try:
+                reader = _by_ffmpeg(source)
+            except AudioError as error:
+                refusal = error
+        failures = before.failures
+        if reader is None:
+            behind = open_by_loader(source, before_core=False)
+            reader, failures = behind.reader, [*failures, *behind.failures]
         source.check()
     except BaseException:
         source.close()
         raise
+    for failure in failures if reader is not None else ():
+        log.warning("%s: %s", source.path, failure)
     if reader is None:
         source.close()
+        if failures:
+            raise AudioError(
+                f"cannot be read. {' '.join(failures)}",
+                remedy="Report that to the author of the plugin.",
+                path=source.path,
+            ) from refusal
+        if refusal is not None:
+            raise refusal
         raise AudioError(
             f"is not audio that {libsndfile.version()} can read.",
             remedy="If it is audio, convert it to WAV or FLAC, or install PyAV to read more formats:"

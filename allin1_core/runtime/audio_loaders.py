@@ -1,0 +1,33 @@
+"""The audio loaders of plugins, handed to whatever reads audio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from allin1_core.contracts.audio_loader import AudioLoader
+from allin1_core.io.decoding.loaders import Loader, use_loaders
+from allin1_core.plugins.collecting import Offered
+from allin1_core.selection.probing import check_needs, load_target
+
+
+def use_audio_loaders(loaders: Iterable[Offered[AudioLoader]]) -> None:
+    """Let audio be read by these too, as far as what they need is installed."""
+    use_loaders(_ready(one) for one in loaders if check_needs(one.item.needs) is None)
+
+
+def _ready(offered: Offered[AudioLoader]) -> Loader:
+    record, plugin = offered.item, offered.plugin
+
+    def call(target: str) -> Any:
+        return lambda *arguments: load_target(target)(*arguments)
+
+    return Loader(
+        plugin.name,
+        record.name.rpartition("/")[2],
+        plugin.version,
+        call(record.target),
+        record.suffixes,
+        None if record.probe is None else call(record.probe),
+        record.before_core,
+    )

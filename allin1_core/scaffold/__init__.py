@@ -1,0 +1,1 @@
+"""New plugins, as complete distributions made from templates."""

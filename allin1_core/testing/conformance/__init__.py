@@ -1,0 +1,54 @@
+"""Conformance tests that a plugin's own tests subclass: one class for the plugin, one for each stage, one for exporters.
+
+::
+
+    from allin1_core.testing.conformance import PluginConformance, SpectrogramConformance
+
+
+    class TestPlugin(PluginConformance):
+        hooks = "my_package.hooks"
+
+
+    class TestMine(SpectrogramConformance):
+        hooks = "my_package.hooks"
+        backend = "mine"
+        heavy = ("torch",)
+
+Every test of the class then runs against the backend: that declaring it imports nothing heavy, that the
+record is well formed, that the output fulfils the contract and lies where it should, that the promised parity with the
+reference holds, that the same input gives the same output and stays as it was, that nothing is printed and no thread
+stays, for odd lengths, silence, and arrays that are read-only or not contiguous. Where its probe says that it cannot run
+here, the tests that run it are skipped with the probe's reason; a probe that says it is broken fails.
+
+A backend that spans stages is tested by the class of the stage that it ends with, with inputs of the stage that it begins
+with, against the references of all of them in turn.
+
+Add tests as you like. Removing a standard test by overriding it makes ``test_no_standard_test_is_missing`` fail.
+"""
+
+from __future__ import annotations
+
+from allin1_core.runtime.difference import measure as measure
+from allin1_core.testing.conformance.backend import BackendConformance as BackendConformance
+from allin1_core.testing.conformance.demix import DemixConformance as DemixConformance
+from allin1_core.testing.conformance.exporter import ExporterConformance as ExporterConformance
+from allin1_core.testing.conformance.functional import (
+    FunctionalConformance as FunctionalConformance,
+)
+from allin1_core.testing.conformance.metre import (
+    MetricalDbnConformance as MetricalDbnConformance,
+)
+from allin1_core.testing.conformance.metre import (
+    MetricalPrepConformance as MetricalPrepConformance,
+)
+from allin1_core.testing.conformance.network import NnConformance as NnConformance
+from allin1_core.testing.conformance.original import (
+    NnOriginalConformance as NnOriginalConformance,
+)
+from allin1_core.testing.conformance.plugin import PluginConformance as PluginConformance
+from allin1_core.testing.conformance.spectrogram import (
+    MixSpectrogramConformance as MixSpectrogramConformance,
+)
+from allin1_core.testing.conformance.spectrogram import (
+    SpectrogramConformance as SpectrogramConformance,
+)

@@ -1,0 +1,355 @@
+"""Conformance of a plugin as a whole, whatever it brings."""
+
+from __future__ import annotations
+
+import copy
+import io
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar
+
+import click
+import numpy as np
+import pytest
+
+from allin1_core.contracts.space import HOST, Space
+from allin1_core.contracts.verdict import Ready
+from allin1_core.errors import PLUGIN_FAILURES, AudioError, in_full
+from allin1_core.io.results import save_result, to_json
+from allin1_core.markers import PROJECT
+from allin1_core.plugins.collecting import Offers, collect_commands, collect_offers
+from allin1_core.plugins.loading import BUILT_IN, Plugins, load_plugins
+from allin1_core.runtime.moving import cross, lies_in, space_of
+from allin1_core.runtime.postprocessing import find_result_fault
+from allin1_core.selection.bridge_network import BridgeNetwork
+from allin1_core.selection.probing import Probes, check_needs, load_target
+from allin1_core.testing.conformance.backend import (
+    assert_none_is_overridden,
+    imports_heavy,
+    prints,
+)
+from allin1_core.testing.conformance.running import ALL_IN_ONE
+from allin1_core.testing.examining import (
+    MOST_IMPORT_S,
+    examine_import,
+    examine_targets,
+    import_time,
+    load_hooks,
+)
+from allin1_core.testing.results import EXAMPLE_RECORD, example_result
+from allin1_core.testing.watching import printed
+from allin1_core.weights.load import load_model
+
+#: Hooks that hear of a run, and that of a result on the disk.
+_OBSERVERS = ("allin1_stage_finished", "allin1_track_finished")
+_WRITTEN = "allin1_result_written"
+
+
+class PluginConformance:
+    """What holds for every plugin.
+
+    Attributes
+    ----------
+    hooks
+        What its entry point names: the module with the hooks.
+    heavy
+        Modules besides :data:`~allin1_core.testing.examining.HEAVY` that importing the hooks must not import.
+    most_import_s
+        Seconds that importing the hooks may take, beyond what they import of the core.
+    """
+
+    hooks: ClassVar[str]
+    heavy: ClassVar[tuple[str, ...]] = ()
+    most_import_s: ClassVar[float] = MOST_IMPORT_S
+
+    # Helpers.
+
+    def plugins(self) -> tuple[Plugins, str]:
+        """Load the plugin beside the core's own, and give the name that it is loaded under."""
+        built_in = {module: name for name, module in BUILT_IN.items()}
+        name = built_in.get(self.hooks, "under-test")
+        extra = {} if self.hooks in built_in else {name: load_hooks(self.hooks)}
+        return load_plugins(extra=extra, autoload=False, strict=False), name
+
+    def offers(self) -> Offers:
+        """What the plugin and the core offer."""
+        return collect_offers(self.plugins()[0])
+
+    # The tests.
+
+    def test_its_entry_point_leads_to_its_hooks(self) -> None:
+        if self.hooks in BUILT_IN.values():
+            pytest.skip("a plugin of the core has no entry point")
+        found = [point for point in entry_points(group=PROJECT) if point.value == self.hooks]
+        assert found, (
+            f"no entry point of the group {PROJECT} names {self.hooks}: add it to pyproject.toml,"
+            f' [project.entry-points.{PROJECT}] mine = "{self.hooks}", and install the distribution'
+        )
+
+    def test_it_is_loaded_and_nothing_is_left_out(self) -> None:
+        plugins, name = self.plugins()
+        record = next(record for record in plugins.records if record.name == name)
+        assert record.status == "loaded", f"{record.reason} {record.remedy}"
+        _, of_commands = collect_commands(plugins, ())
+        found = (*collect_offers(plugins).problems, *of_commands)
+        problems = [one for one in found if one.plugin == name]
+        assert not problems, " ".join(f"hook {one.hook}: {one.reason}" for one in problems)
+
+    def test_importing_it_is_fast(self) -> None:
+        report = examine_import(self.hooks, self.heavy)
+        assert not report.error, f"importing {self.hooks} raised {report.error}"
+        seconds = import_time(self.hooks, self.most_import_s)
+        assert seconds <= self.most_import_s, (
+            f"importing {self.hooks} takes {seconds:.2f} s, and every command imports it:"
+            f" leave the work to the target (at most {self.most_import_s:g} s)"
+        )
+
+    def test_declaring_it_imports_no_array_library(self) -> None:
+        report = examine_import(self.hooks, self.heavy)
+        assert not report.heavy, imports_heavy(self.hooks, report.heavy)
+
+    def test_importing_its_hooks_prints_nothing(self) -> None:
+        text = examine_import(self.hooks, self.heavy).printed
+        assert not text, prints(text)
+
+    def test_what_its_records_point_to_exists(self) -> None:
+        report = examine_targets(self.hooks)
+        assert not report.faults, "; ".join(report.faults)
+        if report.missing and not report.faults:
+            # What could be looked at is there.
+            pytest.skip("; ".join(report.missing))
+
+    def test_importing_what_it_points_to_prints_nothing(self) -> None:
+        text = examine_targets(self.hooks).printed
+        assert not text, prints(text)
+
+    def test_its_models_can_be_run_and_read(self) -> None:
+        offers, name = self._own()
+        cards = [offered.item for offered in offers.models.values() if offered.plugin.name == name]
+        if not cards:
+            pytest.skip("it brings no model")
+        for card in cards:
+            known = any(
+                fnmatchcase(card.architecture, pattern)
+                for offered in offers.covering("nn")
+                for pattern in offered.item.models
+                # What runs everything was written for All-In-One, or belongs to this plugin.
+                if pattern != "*" or name == offered.plugin.name or card.architecture == ALL_IN_ONE
+            )
+            assert known, (
+                f"no backend of the stage nn runs the architecture {card.architecture} of model"
+                f" {card.name}: offer one, whose models name it"
+            )
+            if card.files and all(file.package for file in card.files):
+                load_model(card, download=False)
+
+    def test_bridges_lead_there_and_back(self) -> None:
+        network = BridgeNetwork(self.offers().bridges)
+        for space in self._spaces():
+            for source, destination in ((HOST, space), (space, HOST)):
+                assert network.between(source, destination) is not None, (
+                    f"no bridge leads from {source} to {destination}:"
+                    " declare one by the hook allin1_bridges"
+                )
+
+    def test_bridges_keep_values(self) -> None:
+        network = BridgeNetwork(self.offers().bridges)
+        tried = False
+        for space, device in self._devices():
+            there, back = network.way(HOST, space), network.way(space, HOST)
+            for name, array in _arrays():
+                before = array.copy()
+                record = _Record(array)
+                moved = cross(record, there, device)
+                assert lies_in(moved.array, space), (
+                    f"the bridge to {space} gives an array in {space_of(moved.array)}"
+                )
+                home = cross(moved, back, HOST.device).array
+                same = home.dtype == before.dtype and np.array_equal(home, before)
+                assert same, (
+                    f"{name}: over the bridges to {space} and back it becomes another array"
+                    f" ({home.dtype} {home.shape}): change neither values, shape nor type"
+                )
+                assert np.array_equal(array, before), f"{name}: the bridge writes to its input"
+                tried = True
+        if not tried:
+            pytest.skip("no space besides NumPy's can be reached here")
+
+    def test_postprocessing_gives_a_result_or_none(self) -> None:
+        hook = self._hook("allin1_postprocess_result")
+        for kind in ({}, {"beats": False}, {"sections": False}):
+            result = example_result(**kind)
+            before = copy.deepcopy(result)
+            answers = _called(hook, track="example", result=result)
+            if not answers:
+                assert to_json(result) == to_json(before), (
+                    "it changes the result that it was given, and returns nothing:"
+                    " return a new one (dataclasses.replace)"
+                )
+            for answer in answers:
+                fault = find_result_fault(answer)
+                assert fault is None, f"allin1_postprocess_result: {fault}"
+
+    def test_observers_raise_nothing_and_print_nothing(self) -> None:
+        calls: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("allin1_stage_finished", {"track": "example", "record": EXAMPLE_RECORD}),
+            (
+                "allin1_track_finished",
+                {"track": "example", "result": example_result(), "error": None},
+            ),
+            (
+                "allin1_track_finished",
+                {"track": "example", "result": None, "error": ValueError("no audio")},
+            ),
+        )
+        plugins, name = self.plugins()
+        own = {hook for hook in (*_OBSERVERS, _WRITTEN) if _implements(plugins, name, hook)}
+        if not own:
+            pytest.skip("it observes nothing")
+        with printed() as texts, tempfile.TemporaryDirectory() as folder:
+            for hook, arguments in calls:
+                if hook in own:
+                    _called(plugins.hook_of(name, hook), **arguments)
+            if _WRITTEN in own:
+                result = example_result()
+                path = save_result(result, Path(folder), "example")
+                written = {"track": "example", "result": result, "path": path}
+                _called(plugins.hook_of(name, _WRITTEN), **written, folder=Path(folder))
+        assert not texts, prints(texts[0])
+
+    def test_songs_without_stems_have_none(self) -> None:
+        hook = self._hook("allin1_find_stems")
+        with tempfile.TemporaryDirectory() as folder:
+            song = Path(folder) / "example.wav"
+            song.touch()
+            found = _called(hook, song=song, track="example")
+        assert found in ([], [None]), (
+            "allin1_find_stems gives stems of a song that has none: return None"
+        )
+
+    def test_other_files_are_left_to_other_readers(self) -> None:
+        offers, name = self._own()
+        own = [offered.item for offered in offers.loaders if offered.plugin.name == name]
+        if not own:
+            pytest.skip("it reads no audio format")
+        for loader in own:
+            if check_needs(loader.needs) is not None:
+                continue
+            load = load_target(loader.target)
+            for content in (b"", b"no audio at all", bytes(5000)):
+                try:
+                    loaded = load(io.BytesIO(content), Path("example.bin"))
+                except AudioError:
+                    continue  # as good as damaged
+                except PLUGIN_FAILURES as error:
+                    pytest.fail(
+                        f"loader {loader.name} raised {in_full(error)} for a file that is no audio:"
+                        " return None, or raise an AudioError"
+                    )
+                assert loaded is None, (
+                    f"loader {loader.name} takes a file that is no audio: return None"
+                )
+
+    def test_its_commands_have_help(self) -> None:
+        plugins, name = self.plugins()
+        commands, _ = collect_commands(plugins, ())
+        own = [offered.item for offered in commands.values() if offered.plugin.name == name]
+        if not own:
+            pytest.skip("it brings no command")
+        for command in own:
+            if check_needs(command.needs) is not None:
+                continue
+            found = load_target(command.target)
+            assert isinstance(found, click.Command), (
+                f"{command.target} is a {type(found).__name__}: wanted a click command"
+            )
+            assert found.help, f"command {command.name} has no help: give it a docstring"
+
+    def test_no_standard_test_is_missing(self) -> None:
+        assert_none_is_overridden(type(self))
+
+    # What they have in common.
+
+    def _hook(self, hook: str) -> Any:
+        plugins, name = self.plugins()
+        if not _implements(plugins, name, hook):
+            pytest.skip(f"it does not implement {hook}")
+        return plugins.hook_of(name, hook)
+
+    def _own(self) -> tuple[Offers, str]:
+        plugins, name = self.plugins()
+        return collect_offers(plugins), name
+
+    def _spaces(self) -> list[Space]:
+        """Spaces besides NumPy's that the plugin's backends and bridges name."""
+        offers, name = self._own()
+        backends = [o.item for o in offers.backends if o.plugin.name == name]
+        bridges = [o.item for o in offers.offered_bridges if o.plugin.name == name]
+        named = {space for one in backends for space in (one.consumes, one.produces)}
+        named |= {space for one in bridges for space in (one.source, one.destination)}
+        return sorted(named - {HOST})
+
+    def _devices(self) -> Iterator[tuple[Space, str]]:
+        """Those of them that can be reached here, with the name of a device."""
+        offers, name = self._own()
+        probes = Probes()
+        for space in self._spaces():
+            backends = [
+                o.item
+                for o in offers.backends
+                if o.plugin.name == name and space in (o.item.consumes, o.item.produces)
+            ]
+            for backend in backends:
+                verdict = check_needs(backend.needs) or probes.verdict(backend)
+                if isinstance(verdict, Ready):
+                    is_there = verdict.device.partition(":")[0] == space.device
+                    yield space, verdict.device if is_there else space.device
+                    break
+            else:
+                if not backends:
+                    yield space, space.device
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A record with one array, for bridges."""
+
+    ARRAYS: ClassVar[tuple[str, ...]] = ("array",)
+
+    array: Any
+
+
+def _implements(plugins: Plugins, name: str, hook: str) -> bool:
+    caller = getattr(plugins.manager.hook, hook)
+    return any(one.plugin_name == name for one in caller.get_hookimpls())
+
+
+def _called(hook: Any, **arguments: Any) -> list[Any]:
+    try:
+        answers = hook(**arguments)
+    except PLUGIN_FAILURES as error:
+        pytest.fail(f"{hook.name} raised {in_full(error)}: let it deal with every track")
+    return answers if isinstance(answers, list) else [answers]
+
+
+def _arrays() -> Iterator[tuple[str, Any]]:
+    """NumPy arrays of every type and layout that records hold."""
+    plain = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    yield "float32", plain
+    yield "read-only", _locked(plain)
+    yield "strided", plain[..., ::2]
+    yield "reversed", plain[:, ::-1]
+    yield "transposed", plain.T
+    yield "one number", plain[:1, :1, :1]
+    yield "infinity", np.array([np.inf, -np.inf, 0.0], np.float32)
+    yield "int64", np.arange(5)
+
+
+def _locked(array: Any) -> Any:
+    array = array.copy()
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,43 @@
+"""Results to test exporters, post-processors and observers with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from allin1_core.contracts.export import Song
+from allin1_core.contracts.result import AnalysisResult, StageRecord
+from allin1_core.contracts.sections import Segment
+
+#: How a stage was run, for observers.
+EXAMPLE_RECORD = StageRecord(("nn",), "reference", "reference", "0", "cpu", 0.5)
+
+
+def example_result(*, beats: bool = True, sections: bool = True) -> AnalysisResult:
+    """Half a minute at 120 beats a minute, in 4/4, with four sections; without beats or sections where so asked.
+
+    >>> result = example_result()
+    >>> result.bpm, len(result.beats), [segment.label for segment in result.segments]
+    (120, 60, ['start', 'intro', 'verse', 'end'])
+    """
+    times = [round(0.5 + 0.5 * n, 3) for n in range(60)] if beats else []
+    positions = [1 + n % 4 for n in range(len(times))]
+    borders = (0.0, 0.5, 8.5, 28.5, 31.0)
+    labels = ("start", "intro", "verse", "end")
+    segments = [
+        Segment(start, end, label)
+        for start, end, label in zip(borders, borders[1:], labels, strict=False)
+    ]
+    return AnalysisResult(
+        path=Path("example.wav"),
+        bpm=120 if beats else None,
+        beats=times,
+        downbeats=times[::4],
+        beat_positions=positions,
+        segments=segments if sections else [],
+    )
+
+
+def example_song(name: str = "example", *, beats: bool = True, sections: bool = True) -> Song:
+    """The example as exporters get it."""
+    result = example_result(beats=beats, sections=sections)
+    return Song(result, name, Path(f"/music/{name}.wav"), 31.0)

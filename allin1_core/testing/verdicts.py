@@ -1,0 +1,88 @@
+"""Running the standard tests of a class without pytest's command, one verdict for each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from allin1_core.errors import PLUGIN_FAILURES, brief, in_full
+
+State = Literal["kept", "broken", "not checked"]
+
+
+@dataclass(frozen=True)
+class PromiseVerdict:
+    """What became of one promise.
+
+    Attributes
+    ----------
+    subject
+        Whose it is: ``plugin``, ``nn=mine``, ``exporter mine``.
+    promise
+        What was looked at, in words.
+    state
+        ``kept``; ``broken``; ``not checked``: it cannot be looked at here.
+    text
+        Why it is broken, and what to do; why it was not checked; or what was measured.
+    """
+
+    subject: str
+    promise: str
+    state: State
+    text: str = ""
+
+
+def run_tests(
+    kind: type, subject: str, *, without: Collection[str] = ()
+) -> Iterator[PromiseVerdict]:
+    """Run the tests of a class of :mod:`allin1_core.testing.conformance`, each on an object of its own.
+
+    Parameters
+    ----------
+    kind
+        The class. Tests that take fixtures are left out.
+    subject
+        For the verdicts.
+    without
+        Names of tests that are left out.
+    """
+    for name in _names(kind):
+        if name not in without and len(inspect.signature(getattr(kind, name)).parameters) == 1:
+            test = getattr(kind(), name)
+            yield PromiseVerdict(subject, words_of(name), *_outcome(test))
+
+
+def words_of(name: str) -> str:
+    """The name of a test in words.
+
+    >>> words_of("test_inputs_stay_as_they_were")
+    'inputs stay as they were'
+    """
+    return name.removeprefix("test_").replace("_", " ")
+
+
+def _names(kind: type) -> list[str]:
+    """Names of tests, in the order in which they are written, those of the base class first."""
+    found: dict[str, None] = {}
+    for base in reversed(kind.__mro__):
+        found.update((name, None) for name in vars(base) if name.startswith("test_"))
+    return list(found)
+
+
+def _outcome(test: Callable[[], Any]) -> tuple[State, str]:
+    try:
+        test()
+    except pytest.skip.Exception as skipped:
+        return "not checked", str(skipped)
+    except pytest.fail.Exception as failed:
+        return "broken", str(failed)
+    except AssertionError as error:
+        # pytest may have put its own explanation behind the message.
+        return "broken", brief(error).removeprefix("AssertionError: ")
+    except PLUGIN_FAILURES as error:
+        return "broken", in_full(error)
+    return "kept", ""

@@ -1,0 +1,1 @@
+"""A collection of songs, analysed: an example of a plugin without a backend."""
