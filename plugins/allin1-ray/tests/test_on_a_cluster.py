@@ -96,7 +96,8 @@ def test_songs_results_and_manifests_may_lie_in_s3(make_songs, tmp_path, results
 
         local = list(analyze_iter(songs[:3], model="builtin", **STAND_IN))
         assert [rows[name]["beats"] for name in "abc"] == [o.result.beats for o in local]
-        assert json.loads(fs.cat_file("music/out/a.json"))["beats"] == local[0].result.beats
+        written = json.loads(fs.cat_file("music/out/a.json"))
+        assert (written["path"], written["beats"]) == (rows["a"]["song"], local[0].result.beats)
 
         again = analyze("s3://music/in/*.wav", "s3://music/out", include_activations=True)
         assert (again.done, again.skipped, again.failed) == (3, 0, 1)
