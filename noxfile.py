@@ -30,10 +30,12 @@ PLUGINS = (
 )
 #: Those of them that are built by a compiler.
 COMPILED = ("allin1-dbn-cython", "allin1-cython")
-#: Those that have tests: also the one that trains, which is no plugin.
-TESTED = (*PLUGINS, "allin1-train")
+#: Those that have tests: also the one that trains, which is no plugin, and the one that needs a cluster.
+TESTED = (*PLUGINS, "allin1-ray", "allin1-train")
+#: Pythons that Ray has wheels for; there are no sources to build.
+RAY_PYTHONS = ((3, 10), (3, 14))
 #: What is published, after the core.
-PUBLISHED = (*TESTED, "allin1-ray")
+PUBLISHED = TESTED
 BACKEND_PACKAGES = (
     "torch",
     "mlx",
@@ -124,6 +126,15 @@ def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> No
         )
 
 
+def skip_without_ray(session: nox.Session) -> None:
+    """Skip a session on Pythons that Ray does not support."""
+    code = "import sys; print(*sys.version_info[:2])"
+    major, minor = map(int, str(session.run("python", "-c", code, silent=True)).split())
+    oldest, newest = RAY_PYTHONS
+    if not oldest <= (major, minor) <= newest:
+        session.skip(f"Ray has no wheels for Python {major}.{minor}")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, formatting, and the one direction of imports."""
@@ -131,7 +142,10 @@ def lint(session: nox.Session) -> None:
     constrained(session, "check-jsonschema", "zizmor", "towncrier")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
-    sources = [str(ROOT / "plugins" / name / "src") for name in PLUGINS]
+    session.run(
+        "yamllint", "--strict", "-c", str(ROOT / ".yamllint"), "plugins/allin1-ray/examples"
+    )
+    sources = [str(ROOT / "plugins" / name / "src") for name in (*PLUGINS, "allin1-ray")]
     session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(sources)})
     # What only a public host runs is read here at least.
     session.run("yamllint", "--strict", ".github", ".pre-commit-config.yaml", "CITATION.cff")
@@ -195,6 +209,8 @@ def minimums(session: nox.Session) -> None:
 @nox.parametrize("name", TESTED, ids=TESTED)
 def plugin(session: nox.Session, name: str) -> None:
     """A plugin and the core, both from built wheels."""
+    if name == "allin1-ray":
+        skip_without_ray(session)
     # What separates on a CPU uses compiled kernels where they are installed.
     install_built(session, name, *(["allin1-cython"] if name == "allin1-torch" else []))
     if name == "allin1-torch":
@@ -206,6 +222,8 @@ def plugin(session: nox.Session, name: str) -> None:
         # Triton's interpreter runs its kernels on a CPU.
         session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
+    if name == "allin1-ray":
+        constrained(session, "aiohttp", "moto[server]", "pyyaml", "s3fs")
     if name == "allin1-train":
         # The extra [songs]; tinysoundfont asks for pyaudio, which nothing here plays with.
         session.install("--no-deps", "tinysoundfont==0.3.7")
@@ -325,6 +343,33 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", str(script), *session.posargs)
 
 
+def check_new_plugins(session: nox.Session) -> None:
+    """A plugin of each kind, as ``allin1 plugin new`` writes it, can be installed, passes its tests and types, and is listed."""
+    folder = Path(session.create_tmp()) / "new"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    write = (
+        "import sys; from allin1_core.cli.main import run; from allin1_core.scaffold.kinds import *;"
+        "option = lambda name: '--stage' if name in STAGE_KINDS else '--kind';"
+        "sys.exit(any(run(['plugin', 'new', 'new-' + n.replace('_', '-'), option(n), n]) for n in KINDS))"
+    )
+    with session.chdir(folder):
+        session.run("python", "-c", write)
+    plugins = sorted(folder.iterdir())
+    # Apart from what else is installed: they change results, and how songs are run.
+    site = Path(session.create_tmp()) / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    constrained(session, "hatchling", "mypy")
+    session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
+    session.env["PYTHONPATH"] = str(site)
+    session.run("allin1", "--strict", "plugins")
+    run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True)
+    session.run("allin1", "plugin", "check", "new-spectrogram")
+    sources = [str(plugin / "src") for plugin in plugins]
+    session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), *sources)
+    del session.env["PYTHONPATH"]
+
+
 def released(session: nox.Session) -> Path:
     """Give a folder with the sources of the last release; skip the session where this clone does not have them."""
     folder = Path(session.create_tmp()) / "release"
@@ -377,12 +422,13 @@ def releases(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """The example distributions pass their own tests, and every example script runs."""
+    """The example distributions and new plugins of each kind pass their own tests, and every example script runs."""
     install_built(session, *PLUGINS)
     for name in EXAMPLES:
         example = ROOT / "examples" / name
         constrained(session, wheel(session, example))
         run_pytest(session, example / "tests")
+    check_new_plugins(session)
     run_pytest(session, ROOT / "tests" / "test_guide.py")  # whose example needs SciPy, too
     if not (os.environ.get("ALLIN1_WEIGHTS_DIR") or (ROOT.parent / "shared").is_dir()):
         session.warn("The example scripts need trained weights: set ALLIN1_WEIGHTS_DIR.")

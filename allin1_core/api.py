@@ -30,6 +30,7 @@ from allin1_core.runtime.extras import Extras
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track, make_tracks
 from allin1_core.runtime.worker_process import SessionRecipe
+from allin1_core.urls import Url, is_url
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -128,7 +129,8 @@ def analyze(
     Parameters
     ----------
     paths
-        A song, or a sequence of songs: paths, or files that are open for reading bytes. None with `stems_dir` or `stems`.
+        A song, or a sequence of songs: paths, URLs, or files that are open for reading bytes. None with `stems_dir` or
+        `stems`.
     out_dir
         Where ``<name>.json`` and arrays are written; None writes nothing. Results of earlier runs that are up to date
         are read from there.
@@ -429,11 +431,11 @@ def sonify(
 
 def _names(results: Sequence[AnalysisResult]) -> list[str]:
     """What the files of each are called, as those of its analysis."""
-    paths = [Path(one.path) for one in results]
-    folders = [path for path in paths if path.is_dir()]
+    paths = [one.path if isinstance(one.path, Url) else Path(one.path) for one in results]
+    folders = [path for path in paths if isinstance(path, Path) and path.is_dir()]
     by_folder = iter(make_tracks((), folders))
     return [
-        next(by_folder).name if path.is_dir() else name
+        next(by_folder).name if path in folders else name
         for path, name in zip(paths, (t.name for t in make_tracks(paths)), strict=True)
     ]
 
@@ -465,7 +467,11 @@ def _tracks(
         if not is_one:
             return []
         raise InputError("Nothing to analyse was given.", remedy="Give a song or its stems.")
-    files = [stack.enter_context(as_file(song)) for song in songs]
+    # What is at a URL is fetched when it is its turn.
+    files = [
+        (Url(song), Url(song)) if is_url(song) else stack.enter_context(as_file(song))
+        for song in songs
+    ]
     tracks = make_tracks(
         [called for _, called in files],
         [] if stems_dir is None else [Path(stems_dir)],
@@ -473,7 +479,9 @@ def _tracks(
     )
     return (
         [
-            track if file == called else replace(track, source=file, called=called)
+            track
+            if isinstance(file, Url) or file == called
+            else replace(track, source=file, called=called)
             for track, (file, called) in zip(tracks, files, strict=True)
         ]
         if files

@@ -289,7 +289,8 @@ class InputSpecs:
         needs a separation (a separator, its parameters, or stems to keep). The first plugin that has stems is taken. It
         must answer quickly: what takes long belongs into ``FoundStems.read``. `track` is the name that results get.
 
-        What a plugin raises, or stems that cannot be read, cost a warning; the song is then analysed without them.
+        What a plugin raises, files that are missing or no audio, and stems of another length than the song cost a warning;
+        the song is then analysed without them.
 
         >>> from pathlib import Path
         >>> from allin1_core import hookimpl

@@ -20,7 +20,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +71,10 @@ def compose(folder: Path, first: int, songs: int, soundfont: Path, frozen: Path 
     subprocess.run(command, check=True, cwd=frozen, env=environment)
 
 
-def composed(folder: Path, first: int, songs: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Seeds and shards of a folder; songs that could not be rendered are absent."""
-    for seed in range(first, first + songs):
-        path = folder / f"{seed:07d}.npz"
-        if path.exists():
-            with np.load(path) as shard:
-                yield str(seed), {name: shard[name] for name in shard.files}
+def composed(folder: Path, first: int, songs: int) -> dict[str, Path]:
+    """Shards of a folder by seed; songs that could not be rendered are absent."""
+    paths = {str(seed): folder / f"{seed:07d}.npz" for seed in range(first, first + songs)}
+    return {seed: path for seed, path in paths.items() if path.exists()}
 
 
 def reference(shard: Mapping[str, np.ndarray]) -> Reference:
@@ -90,8 +89,10 @@ def reference(shard: Mapping[str, np.ndarray]) -> Reference:
     return Reference(shard["beats"], shard["downbeats"], tuple(parts))
 
 
-def score_shard(session: Session, shard: Mapping[str, np.ndarray]) -> dict[str, float]:
+def score_shard(session: Session, path: Path) -> dict[str, float]:
     """Scores of one composed song."""
+    with np.load(path) as file:
+        shard = {name: file[name] for name in file.files}
     views = LogSpectrogram(np.ascontiguousarray(shard["x"], np.float32))
     made = session.run(views, outputs=("beats", "sections", "logits")).products
     beats, downbeats = made.metre.beat_times_s, made.metre.downbeat_times_s
@@ -101,6 +102,30 @@ def score_shard(session: Session, shard: Mapping[str, np.ndarray]) -> dict[str, 
     if not shard["drums"]:
         found["beat_bare"] = found["beat_f"]
     return found
+
+
+_session: Session  # of this process
+
+
+def _start(model: str) -> None:
+    """Make the session of a process, which has one core to itself."""
+    global _session
+    _session = Session(model, threads=1)
+
+
+def _score(path: Path) -> dict[str, float]:
+    return score_shard(_session, path)
+
+
+def score_all(
+    model: str, session: Session, paths: Mapping[str, Path], jobs: int
+) -> dict[str, dict[str, float]]:
+    """Scores of composed songs by seed, in this process or in `jobs` others."""
+    if jobs == 1:
+        return {seed: score_shard(session, path) for seed, path in paths.items()}
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(jobs, spawn, _start, (model,)) as pool:
+        return dict(zip(paths, pool.map(_score, paths.values()), strict=True))
 
 
 def real_songs(shared: Path) -> Iterator[tuple[str, Mix, Stems | None, Reference]]:
@@ -175,9 +200,8 @@ def rows_of(model: str, arguments: argparse.Namespace, sets: Mapping[str, Path])
         if takes_mix:
             for name, folder in sets.items():
                 first = FIRST if name == NEW else FIRST_FROZEN
-                shards = composed(folder, first, arguments.songs)
-                scores = {seed: score_shard(session, shard) for seed, shard in shards}
-                yield Row(model, version, name, scores)
+                paths = composed(folder, first, arguments.songs)
+                yield Row(model, version, name, score_all(model, session, paths, arguments.jobs))
         for name, mix, stems, truth in real_songs(arguments.shared) if arguments.shared else ():
             start = mix if takes_mix else stems
             if start is not None:
@@ -200,6 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--model", nargs="*", default=["builtin"], help="one or more")
     parser.add_argument("--songs", type=int, default=0, help="of each composer")
+    parser.add_argument("--jobs", type=int, default=1, help="processes for composed songs")
     parser.add_argument("--soundfont", type=Path, help="FluidR3Mono_GM.sf3, for composed songs")
     parser.add_argument("--shared", type=Path, help="folder with music/ and prototypes/")
     parser.add_argument("--recordings", type=Path, help="folder of audio files, for agreement")

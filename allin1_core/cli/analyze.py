@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from allin1_core.cli.analyze_inputs import find_paths, opened, renamed, tracks_of
+from allin1_core.cli.analyze_inputs import find_paths, received, renamed, tracks_of, with_received
 from allin1_core.cli.analyze_options import STEM_OPTIONS, AnalyzeCommand, analyze_options
 from allin1_core.cli.family import translate
 from allin1_core.cli.main import load_plugins, read_audio_with
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     /,
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     out_dir: Path | None,
     lists: tuple[Path, ...],
     include: tuple[str, ...],
@@ -51,7 +51,7 @@ def command(
 ) -> None:
     """Analyse songs, or their ready-made stems, and write one JSON for each.
 
-    PATHS: files, folders, patterns in quotes, or - for audio on stdin.
+    PATHS: files, URLs, folders, patterns in quotes, or - for audio on stdin.
 
     \b
     allin1 analyze song.mp3 album/ -o struct
@@ -79,8 +79,11 @@ def command(
     read_audio_with(plugins)  # folders are searched for what they read
     extras = _extras(rest, plugins, out_dir, overwrite)
     with ExitStack() as stack:
-        songs = [stack.enter_context(opened(path)) for path in find_paths(paths, lists, include)]
-        tracks = tracks_of(ctx, songs, stems_dirs, stems, rest.pop("stems_pattern"))
+        songs, errors = find_paths(paths, lists, include)
+        stdin = stack.enter_context(received(songs, errors))
+        is_any = bool(errors)
+        tracks = tracks_of(ctx, songs, stems_dirs, stems, rest.pop("stems_pattern"), is_any=is_any)
+        tracks = with_received(tracks, stdin)
         options: dict[str, Any] = {
             **{name: rest.pop(name) for name in _SESSION_OPTIONS},
             "backends": spectrogram_choice(dict(backends), spec_backend),
@@ -96,12 +99,14 @@ def command(
         tracks = renamed(tracks, pattern, session)
         runner = make_executor(executor, session, _recipe(ctx, options), jobs=jobs, devices=devices)
         reporter = Reporter(
-            len(tracks),
+            len(tracks) + len(errors),
             as_json=as_json,
             quiet=quiet,
             traceback=bool(ctx.find_root().obj["traceback"]),
             report=report,
         )
+        for error in errors:
+            reporter.add_input(error)
         with show_progress(tracks, enabled=not (quiet or as_json), verbose=verbose) as progress:
             outcomes = runner.run(
                 tracks,
@@ -113,11 +118,12 @@ def command(
                 progress=progress,
             )
             for outcome in outcomes:
+                progress.next_is_given()
                 reporter.add(outcome)
-                for error in extras.make(outcome):
-                    reporter.add_error(error, outcome.track)
-        for error in extras.finish():
-            reporter.add_error(error, tracks[-1])
+                for failure in extras.make(outcome):
+                    reporter.add_error(failure, outcome.track)
+        for failure in extras.finish():
+            reporter.add_error(failure, tracks[-1])
         reporter.finish()
     ctx.exit(reporter.exit_status)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,36 +13,75 @@ import click
 from allin1_core.cli.analyze_options import STEM_OPTIONS
 
 if TYPE_CHECKING:
+    from allin1_core.errors import InputError
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import Track
+    from allin1_core.urls import Url
+
+#: Stands for audio on stdin.
+STDIN = Path("-")
 
 
 def find_paths(
-    paths: tuple[Path, ...], lists: tuple[Path, ...], include: tuple[str, ...]
-) -> list[Path]:
-    """List the songs that paths and lists name, each once, where it was named first."""
-    from allin1_core.io.inputs import find_songs, read_list
+    paths: tuple[str, ...], lists: tuple[Path, ...], include: tuple[str, ...]
+) -> tuple[list[Path | Url], list[InputError]]:
+    """List the songs that paths and lists name, each once, where it was named first; and what is wrong with the rest."""
+    from allin1_core.io.inputs import find_songs
 
-    named = [*paths, *(song for path in lists for song in read_list(path))]
-    # Each once, where it was named first.
-    return list(dict.fromkeys(find_songs(named, include=include)))
+    found = find_songs(paths, lists, include=include)
+    return list(dict.fromkeys(found.songs)), found.errors
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Path]:
-    """The path of a song; what comes on stdin is kept in a file as long as it is needed."""
-    if str(path) != "-":
-        yield path
-        return
+def received(songs: list[Path | Url], errors: list[InputError]) -> Iterator[Path | None]:
+    """Keep what comes on stdin, if that is one of `songs`, in a file; one that cannot be had is left out, and an error."""
     import shutil
     import sys
     import tempfile
+    from contextlib import ExitStack
 
-    with tempfile.TemporaryDirectory(prefix="allin1-") as folder:
-        song = Path(folder) / "stdin"
-        with song.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield song
+    from allin1_core.errors import InputError
+
+    if STDIN not in songs:
+        yield None
+        return
+    with ExitStack() as stack:
+        file: Path | None = None
+        try:
+            if sys.stdin is None or sys.stdin.buffer.isatty():
+                raise InputError(
+                    "No audio comes there.", remedy="Send it: cat song.mp3 | allin1 -", path=STDIN
+                )
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="allin1-"))
+            file = Path(folder) / "stdin"
+            with file.open("wb") as copy:
+                shutil.copyfileobj(sys.stdin.buffer, copy)
+        except InputError as error:
+            errors.append(error)
+        except OSError as error:
+            reason = (
+                f"What comes there cannot be kept in {tempfile.gettempdir()}: {error.strerror}."
+            )
+            errors.append(
+                InputError(
+                    reason, remedy="Free some space, or name another folder by TMPDIR.", path=STDIN
+                )
+            )
+        if errors and errors[-1].path == str(STDIN):
+            songs.remove(STDIN)
+            file = None
+        yield file
+
+
+def with_received(tracks: list[Track], file: Path | None) -> list[Track]:
+    """The tracks, where that on stdin is in `file`."""
+    place = STDIN.absolute()
+    if file is None:
+        return tracks
+    return [
+        replace(track, source=file, called=STDIN) if track.source == place else track
+        for track in tracks
+    ]
 
 
 def _model_of(track: Track, session: Session) -> str:
@@ -56,8 +96,6 @@ def _model_of(track: Track, session: Session) -> str:
 
 def renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
     """Name results by a pattern."""
-    from dataclasses import replace
-
     from allin1_core.io.names import portable_name
 
     if pattern == "{name}":
@@ -75,17 +113,27 @@ def renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
         ) from error
     if len(set(names)) < len({track.name for track in tracks}):
         raise click.BadParameter("several songs would have one name", param_hint="--name")
-    return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]
+    return [
+        replace(track, name=name, model=model or None)
+        for track, name, model in zip(tracks, names, models, strict=True)
+    ]
 
 
 def tracks_of(
     ctx: click.Context,
-    paths: Sequence[Path],
+    paths: Sequence[Path | Url],
     stems_dirs: tuple[Path, ...],
     stems: dict[str, Path | None],
     pattern: str | None,
+    *,
+    is_any: bool = False,
 ) -> list[Track]:
     """Match songs with the stems that were given.
+
+    Parameters
+    ----------
+    is_any
+        Whether songs were named that turned out to be none, so that there being none is no error of its own.
 
     Raises
     ------
@@ -104,12 +152,12 @@ def tracks_of(
         if stems_dirs:
             raise click.UsageError("Give either --stems-dir or the four stems.")
         files = StemFiles(**given)
+    if not paths and is_any:
+        return []
     if not paths and not stems_dirs and files is None:
         raise click.UsageError("Nothing to analyse: give songs, or --stems-dir.", ctx)
     if pattern is None:
         return make_tracks(paths, stems_dirs, files)
-    from dataclasses import replace
-
     from allin1_core.io.stem_patterns import stems_by_pattern
 
     if files is not None or not paths or len(stems_dirs) > 1:

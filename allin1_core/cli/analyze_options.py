@@ -134,7 +134,8 @@ def stem_options(function: Any) -> Any:
 
 
 _OPTIONS = (
-    click.argument("paths", nargs=-1, type=click.Path(path_type=Path, allow_dash=True)),
+    # As text: of a URL, a Path would make something else.
+    click.argument("paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True)),
     click.option(
         "-o",
         "--out-dir",
@@ -145,7 +146,7 @@ _OPTIONS = (
         "--from-list",
         "lists",
         multiple=True,
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        type=click.Path(path_type=Path),
         metavar="FILE",
         help="Also analyse the songs that a text file or an M3U playlist names; may be repeated.",
     ),

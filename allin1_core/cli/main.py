@@ -167,7 +167,7 @@ class LazyGroup(click.Group):
         return word in COMMANDS or self._plugins.check(word)
 
     def _refuse_misspelling(self, word: str) -> None:
-        """Stop at ``allin1 plugin``, which else would be taken for a song of that name."""
+        """Stop at ``allin1 backend``, which else would be taken for a song of that name."""
         if os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
             return
         if meant := did_you_mean(word, [*COMMANDS, *self._plugins.found]).rstrip():

@@ -39,6 +39,8 @@ class PluginCommands:
     @property
     def found(self) -> dict[str, Offered[Command]]:
         """The commands by name, collected at the first question. What is wrong with a plugin is not logged."""
+        if self._found is None and not _are_installed():
+            self._found = {}
         if self._found is None:
             from allin1_core.plugins.collecting import collect_commands
             from allin1_core.plugins.loading import load_plugins
@@ -127,3 +129,15 @@ class PluginCommands:
             f"The command {name} of plugin {self.found[name].plugin.name} failed: {in_full(error)}",
             remedy="--traceback shows where.",
         )
+
+
+def _are_installed() -> bool:
+    """Whether there may be plugins besides the core's own. To ask costs less than to load them."""
+    from importlib.metadata import entry_points
+
+    from allin1_core.markers import PROJECT
+
+    try:
+        return bool(entry_points(group=PROJECT))
+    except Exception:  # of damaged metadata, of which the loader tells
+        return True

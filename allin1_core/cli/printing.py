@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
@@ -77,6 +77,9 @@ class Tolerant:
 
 #: Where results are printed; None where stdout is still what it was.
 _results: TextIO | None = None
+
+#: Writes on the terminal where something is drawn there; None where nothing is.
+_through: Callable[[str], None] | None = None
 
 _owns_process = False
 
@@ -159,10 +162,32 @@ def say(message: object = "", *, err: bool = False) -> None:
     `message` is a path: put names into texts by ``shown``.
     """
     stream = sys.stderr if err else _results or sys.stdout
-    if stream is not None:
-        keep = "" if isinstance(message, os.PathLike) else "\n\t"
-        stream.write(f"{shown(message, keep=keep)}\n")
-        stream.flush()
+    if stream is None:
+        return
+    text = shown(message, keep="" if isinstance(message, os.PathLike) else "\n\t")
+    if _through is not None and (err or _is_terminal(stream)):
+        _through(text)
+        return
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
+@contextmanager
+def saying_through(write: Callable[[str], None]) -> Iterator[None]:
+    """Let what is said on the terminal be written by `write` in the block, which keeps something drawn there."""
+    global _through
+    _through = write
+    try:
+        yield
+    finally:
+        _through = None
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except (OSError, ValueError):
+        return False
 
 
 def say_error(error: object) -> None:

@@ -1,13 +1,14 @@
-"""A progress bar on stderr."""
+"""How far a batch is, and how long it still takes: a bar on stderr, or lines where that is no terminal."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from allin1_core.cli.printing import say
+from allin1_core.cli.printing import say, saying_through
 from allin1_core.text import shown
 
 if TYPE_CHECKING:
@@ -16,12 +17,91 @@ if TYPE_CHECKING:
 #: Seconds between two lines where there is no terminal.
 EVERY_S = 30.0
 
+#: What is known so early is no estimate: seconds, and part of a song.
+_EARLY_S, _EARLY_PART = 3.0, 0.02
+
+
+class Progress:
+    """Progress of a batch: call it with what :func:`~allin1_core.runtime.batch.run_batch` reports.
+
+    Parameters
+    ----------
+    tracks
+        The batch.
+    clock
+        Gives seconds.
+
+    Attributes
+    ----------
+    stage, name
+        What was told of last.
+    fraction
+        How far that song is.
+    number
+        Its place in the batch, from 1.
+    """
+
+    def __init__(
+        self, tracks: Sequence[Track], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tracks = tracks
+        self._clock = clock
+        self._began: float | None = None
+        self._active: dict[int, float] = {}
+        self._given = 0
+        self._computed = 0.0
+        self._furthest = 0.0
+        self.stage = self.name = ""
+        self.fraction = 0.0
+        self.number = 0
+
+    def __call__(self, index: int, stage: str, fraction: float) -> None:
+        """Take note of how far a song is."""
+        if self._began is None:
+            self._began = self._clock()
+        before = self._active.get(index, 0.0)
+        if index >= self._given:
+            self._active[index] = max(before, fraction)
+            self._computed += max(0.0, fraction - before)
+        self.stage, self.fraction, self.number = stage, fraction, index + 1
+        self.name = shown(self._tracks[index].name)
+        # The end of one song may be told after the beginning of the next.
+        self._furthest = max(self._furthest, index + fraction)
+        self.show()
+
+    def next_is_given(self) -> None:
+        """Take note that the next song is done, or was up to date."""
+        if self._given in self._active:
+            self._computed += 1 - self._active.pop(self._given)
+        self._given += 1
+        self._furthest = max(self._furthest, self._given)
+        self.show()
+
+    def show(self) -> None:
+        """Show it, where there is something to show it on."""
+
+    @property
+    def done(self) -> float:
+        """Songs that are behind the furthest place."""
+        return self._furthest
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the rest is going to take, if nothing of it is up to date; None as long as nobody can tell."""
+        if self._began is None or self._computed < _EARLY_PART:
+            return None
+        elapsed = self._clock() - self._began
+        if elapsed < _EARLY_S:
+            return None
+        left = len(self._tracks) - self._given - sum(self._active.values())
+        return left * elapsed / self._computed
+
 
 @contextmanager
 def show_progress(
     tracks: Sequence[Track], *, enabled: bool, verbose: bool = False
-) -> Iterator[Callable[[int, str, float], None] | None]:
-    """Show one bar for a batch; it gives what :func:`~allin1_core.runtime.batch.run_batch` reports to.
+) -> Iterator[Progress]:
+    """Show one bar for a batch; it is gone at the end, and what is said meanwhile stands above it.
 
     Where stderr is no terminal, nothing is shown, or where `verbose` a line every half minute.
     """
@@ -29,63 +109,84 @@ def show_progress(
 
     # Where nothing is drawn, what draws need not be imported.
     console = None
-    if enabled and sys.stderr.isatty():
+    if enabled and sys.stderr is not None and sys.stderr.isatty():
         from rich.console import Console
 
         console = Console(stderr=True)
     if console is None or not console.is_terminal:
         if verbose:
-            with _lines(tracks) as tell_in_lines:
-                yield tell_in_lines
+            with _lines(tracks) as progress:
+                yield progress
         else:
-            yield None
+            yield Progress(tracks)
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+    from rich.text import Text
 
+    name = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = (
-        TextColumn("{task.fields[stage]:<14}"),
-        BarColumn(),
+        TextColumn("{task.fields[stage]:<13}"),
+        BarColumn(20),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.description}", markup=False, table_column=name),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=len(tracks), stage="")
-        furthest = 0.0
+    with Bar(*columns, console=console, transient=True, expand=True) as bar:
+        task = bar.add_task("", total=len(tracks), stage="", left="")
 
-        def tell(index: int, stage: str, fraction: float) -> None:
-            nonlocal furthest
-            # The end of one song may be told after the beginning of the next.
-            furthest = max(furthest, index + fraction)
-            bar.update(
-                task,
-                completed=furthest,
-                stage=stage,
-                description=f"{index + 1}/{len(tracks)} {shown(tracks[index].name)}",
-            )
+        class OnBar(Progress):
+            def show(self) -> None:
+                seconds = self.left_s
+                bar.update(
+                    task,
+                    completed=self.done,
+                    stage=self.stage,
+                    left="" if seconds is None else f"{duration(seconds)} left",
+                    description=f"{self.number}/{len(tracks)} {self.name}" if self.number else "",
+                )
 
-        yield tell
+        with saying_through(lambda text: console.print(Text(text), soft_wrap=True)):
+            yield OnBar(tracks)
+
+
+def duration(seconds: float) -> str:
+    """Give a length of time as people say it.
+
+    >>> duration(8.4), duration(100), duration(3700)
+    ('8 s', '2 min', '1 h 02 min')
+    """
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 @contextmanager
-def _lines(tracks: Sequence[Track]) -> Iterator[Callable[[int, str, float], None]]:
+def _lines(tracks: Sequence[Track]) -> Iterator[Progress]:
     """Print how far the batch is, every half minute, whether it is told of progress or not."""
-    state = ""
-    ended = threading.Event()
+    progress, ended = Progress(tracks), threading.Event()
 
-    def tell(index: int, stage: str, fraction: float) -> None:
-        nonlocal state
-        name = shown(tracks[index].name)
-        state = f"allin1: {index + 1}/{len(tracks)} {name}: {stage}, {fraction:.0%} of the song"
+    def line() -> str:
+        if not progress.number:
+            return "allin1: reading"
+        seconds = progress.left_s
+        left = "" if seconds is None else f", about {duration(seconds)} left"
+        return (
+            f"allin1: {progress.number}/{len(tracks)} {progress.name}: {progress.stage},"
+            f" {progress.fraction:.0%} of the song{left}"
+        )
 
     def print_lines() -> None:
         while not ended.wait(EVERY_S):
-            say(state or "allin1: reading", err=True)
+            say(line(), err=True)
 
     thread = threading.Thread(target=print_lines, name="allin1-lines", daemon=True)
     thread.start()
     try:
-        yield tell
+        yield progress
     finally:
         ended.set()
         thread.join()

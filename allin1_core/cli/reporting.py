@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from allin1_core.cli.printing import say, say_error, say_json
-from allin1_core.errors import Allin1Error, OutputError
+from allin1_core.errors import Allin1Error, InputError, OutputError
 from allin1_core.text import shown
 
 if TYPE_CHECKING:
@@ -82,21 +82,34 @@ class Reporter:
         elif outcome.result is not None:
             self._print(outcome)
 
+    def add_input(self, error: InputError) -> None:
+        """Report that what should name songs names none."""
+        self._statuses["failed"] += 1
+        self._write_line(
+            {
+                "input": error.path,
+                "output": None,
+                "status": "failed",
+                "seconds": 0.0,
+                "error": str(error),
+            }
+        )
+        self._count_error(error)
+        say_error(error)
+        if self._as_json:
+            say_json({"path": error.path, "error": str(error)})
+
     def add_error(self, error: Allin1Error, track: Track) -> None:
         """Report an error that concerns a track."""
-        self._codes.add(error.exit_code)
-        if self._traceback:
-            import traceback
-
-            say("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
+        self._count_error(error)
         # The same backend fails for every track in the same way: that is read once.
         first = track if error.path else self._first_of.setdefault(str(error), track)
         if first is track:
             say_error(_named(error, track))
         else:
-            say_error(f"{shown(track.source)}: failed as {shown(first.source)} did")
+            say_error(f"{shown(track.path)}: failed as {shown(first.path)} did")
         if self._as_json:
-            say_json({"path": str(track.source), "error": str(error)})
+            say_json({"path": str(track.path), "error": str(error)})
 
     def finish(self) -> None:
         """Print a summary of a batch, and close the report."""
@@ -155,16 +168,27 @@ class Reporter:
             self._models_told.add(provenance.model_reason)
             say(f"allin1: model {provenance.model}. {provenance.model_reason}", err=True)
 
+    def _count_error(self, error: Allin1Error) -> None:
+        self._codes.add(error.exit_code)
+        if self._traceback:
+            import traceback
+
+            say("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
+
     def _write(self, outcome: Outcome) -> None:
+        self._write_line(
+            {
+                "input": str(outcome.track.path),
+                "output": None if outcome.written is None else str(outcome.written),
+                "status": outcome.status,
+                "seconds": outcome.seconds,
+                "error": None if outcome.error is None else str(outcome.error),
+            }
+        )
+
+    def _write_line(self, line: dict[str, Any]) -> None:
         if self._report is None or self._path is None:
             return
-        line: dict[str, Any] = {
-            "input": str(outcome.track.source),
-            "output": None if outcome.written is None else str(outcome.written),
-            "status": outcome.status,
-            "seconds": outcome.seconds,
-            "error": None if outcome.error is None else str(outcome.error),
-        }
         try:
             self._report.write(json.dumps(line) + "\n")
             self._report.flush()
@@ -177,5 +201,5 @@ class Reporter:
 def _named(error: Allin1Error, track: Track) -> str:
     """Give the error with the track in front, unless it names a file of it already."""
     text = str(error)
-    source = shown(track.source)
+    source = shown(track.path)
     return text if source in text else f"{source}: {text}"

@@ -142,9 +142,6 @@ class ModelCard:
         Aversion of the metre decoder to changes of tempo, unless the user says otherwise.
     tempo_prior
         Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
-    steady_phase
-        Whether beats are put onto one line where the tempo is steady, unless the user says otherwise; see
-        :class:`~allin1_core.contracts.metre.MetreParameters`.
     takes
         What its spectrogram is made of: the four ``stems``, or the ``mix``. A model that takes the mix reads its four views
         (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and runs without separation.
@@ -152,6 +149,9 @@ class ModelCard:
         Version of the parameters, where the same name may stand for others in a later release; else empty.
     labels
         Labels of sections, in the order of the rows of ``Logits.function``.
+    steady_phase
+        Whether beats are put onto one line where the tempo is steady, unless the user says otherwise; see
+        :class:`~allin1_core.contracts.metre.MetreParameters`.
     """
 
     name: ModelName
@@ -166,10 +166,10 @@ class ModelCard:
     reader: Target | None = None
     tempo_prior: TempoPrior | None = None
     transition_lambda: Rate = DEFAULT_TRANSITION_LAMBDA
-    steady_phase: bool = False
     takes: Takes = "stems"
     version: Line = ""
     labels: Labels = HARMONIX_LABELS
+    steady_phase: bool = False
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
         """Fill in what `metre` leaves to the model: threshold, transition parameter, prior over tempo, and steady phase."""

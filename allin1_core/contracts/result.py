@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.sections import Segment
+from allin1_core.urls import Url
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,6 +110,8 @@ class Provenance:
     labels
         Labels that the model tells apart, in the order of the rows of the activation ``label``; empty for
         :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`.
+    not_given
+        Arrays that were asked for and that the route does not give: ``activations``, ``embeddings``.
     """
 
     version: str
@@ -122,6 +125,7 @@ class Provenance:
     model_reason: str = ""
     identity: Identity | None = None
     labels: tuple[str, ...] = ()
+    not_given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ class AnalysisResult:
     Attributes
     ----------
     path
-        The song, or the folder of its stems.
+        The song, or the folder of its stems; a :class:`~allin1_core.urls.Url`, without passwords, where it was fetched.
     bpm
         Beats per minute, or None where there are fewer than two beats.
     beats, downbeats
@@ -222,7 +226,7 @@ class AnalysisResult:
         original package.
     """
 
-    path: Path
+    path: Path | Url
     bpm: int | None
     beats: list[float]
     downbeats: list[float]

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from allin1_core.errors import Allin1Error, SettingsError
+from allin1_core.errors import Allin1Error
 from allin1_core.io.arrays import pack_arrays
 from allin1_core.io.atomic import atomic_path
+from allin1_core.io.sizes import read_size
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ DEFAULT_LIMIT = 2_000_000_000
 _SUFFIX = ".a1cache"
 _MAGIC = b"allin1 cache 1\n"
 _DIGEST_BYTES = 32
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def cache_key(kind: str, **parts: object) -> str:
@@ -72,21 +72,7 @@ def default_limit() -> int:
     SettingsError
         The variable cannot be understood.
     """
-    text = os.environ.get("ALLIN1_CACHE_LIMIT", "").strip()
-    if not text:
-        return DEFAULT_LIMIT
-    number, unit = text.lower().removesuffix("b"), ""
-    if number[-1:] in _UNITS and number[-1:]:
-        number, unit = number[:-1], number[-1:]
-    try:
-        limit = float(number) * _UNITS[unit]
-        if not 0 <= limit < float("inf"):
-            raise ValueError(text)
-    except ValueError:
-        raise SettingsError(
-            f"ALLIN1_CACHE_LIMIT is {text!r}.", remedy="Wanted a size such as 500M or 10G, or 0."
-        ) from None
-    return int(limit)
+    return read_size("ALLIN1_CACHE_LIMIT", DEFAULT_LIMIT)
 
 
 @dataclass(frozen=True)

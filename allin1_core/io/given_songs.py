@@ -14,11 +14,12 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from allin1_core.errors import InputError
+from allin1_core.urls import Url, is_url
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-#: A path, a binary file, or samples.
+#: A path, a URL, a binary file, or samples.
 GivenSong: TypeAlias = "str | PathLike[str] | IO[bytes] | ArrayLike"
 
 #: Most channels of samples; more are taken for samples whose axes are the wrong way round.
@@ -26,32 +27,39 @@ _MOST_CHANNELS = 64
 
 
 def is_path(song: object) -> bool:
-    """Whether a song is given by its path."""
+    """Whether a song is given by its path or URL."""
     return isinstance(song, (str, PathLike))
 
 
 @contextmanager
-def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path]]:
+def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path | Url]]:
     """Give a song as a file, and what it is to be called.
 
     Parameters
     ----------
     song
-        A path; a file that is open for reading bytes, from where it stands; or samples ``[n]`` or ``[channels, n]``, as
-        floats or as integers that fill their type.
+        A path; a URL; a file that is open for reading bytes, from where it stands; or samples ``[n]`` or ``[channels, n]``,
+        as floats or as integers that fill their type.
     rate
         Samples a second, where samples are given.
 
     Yields
     ------
     file, name
-        Two paths: of the file, which is gone afterwards unless it was given; and what stands for it in a result.
+        The file, which is gone afterwards unless it was given; and what stands for it in a result.
 
     Raises
     ------
     InputError
-        It is nothing of that kind, or samples have no rate.
+        It is nothing of that kind, cannot be fetched, or samples have no rate.
     """
+    if is_url(song):
+        from allin1_core.io.fetching import fetched
+
+        url = Url(song)
+        with fetched(url) as file:
+            yield file, url.without_secrets
+        return
     if is_path(song):
         yield Path(song), Path(song)
         return

@@ -1,15 +1,21 @@
-"""Which songs a command line means: files, folders, patterns, and lists of them."""
+"""Which songs a command line means: files, URLs, folders, patterns, and lists of them."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from allin1_core.errors import InputError
 from allin1_core.io.decoding.loaders import loader_suffixes
+from allin1_core.paths import expanded
+from allin1_core.urls import Url, is_url
 
 #: Suffixes of what is taken for audio in a folder; files that are named are read whatever their suffix.
 AUDIO_SUFFIXES = frozenset(
@@ -48,61 +54,130 @@ AUDIO_SUFFIXES = frozenset(
 _MOST_LIST_BYTES = 256 * 2**20
 
 
+@dataclass
+class Songs:
+    """What arguments mean.
+
+    Attributes
+    ----------
+    songs
+        In their order, as often as each was named.
+    errors
+        What is wrong with arguments that mean none; the others are not affected.
+    """
+
+    songs: list[Path | Url] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
+
+
 def find_songs(
-    arguments: Iterable[str | os.PathLike[str]], *, include: Sequence[str] = ()
-) -> list[Path]:
-    """List the songs that `arguments` mean, in their order.
+    arguments: Iterable[str | os.PathLike[str]],
+    lists: Iterable[str | os.PathLike[str]] = (),
+    *,
+    include: Sequence[str] = (),
+) -> Songs:
+    """Find the songs that `arguments` mean, in their order, and then those that `lists` name.
 
     Parameters
     ----------
     arguments
-        Files; folders, which are searched recursively for audio, by name, without what is hidden (macOS's ``._`` twins
-        included); and patterns such as ``"albums/**/*.flac"`` where no file of that name exists.
+        Files; URLs; folders, which are searched recursively for audio, by name, without what is hidden (macOS's ``._``
+        twins included); and patterns such as ``"albums/**/*.flac"`` where no file of that name exists. Folders that a
+        pattern matches are searched too.
+    lists
+        Files that name such arguments; see :func:`read_list`.
     include
         Patterns of file names to take from folders, instead of the suffixes of audio: ``"*.mp3"``.
 
     Returns
     -------
-    list of Path
-        As often as each was named. Files are not opened, and named files need not exist: reading them tells why not.
-
-    Raises
-    ------
-    InputError
-        A folder or pattern holds no song, or a folder cannot be read.
+    Songs
+        Files are not opened, and named files need not exist: reading them tells why not. What holds no song, or cannot
+        be read, is an error of its own.
     """
-    songs: list[Path] = []
-    for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            found = list(_in_folder(path, include))
-            if not found:
-                wanted = " or ".join(include) or "audio"
-                raise InputError(
-                    f"The folder holds no {wanted}.",
-                    remedy="Name files, or choose what to take from folders by --include.",
-                    path=path,
-                )
-            songs += found
-        elif glob.has_magic(os.fspath(path)) and not os.path.lexists(path):
-            matches = sorted(glob.glob(os.fspath(path), recursive=True))  # noqa: PTH207 - absolute, too
-            files = [match for match in map(Path, matches) if match.is_file()]
-            if not files:
-                raise InputError("No file matches this pattern.", path=path)
-            songs += files
-        else:
-            songs.append(path)
+    found = Songs()
+    named: list[str | os.PathLike[str]] = [*arguments]
+    for path in lists:
+        with _collecting(found.errors):
+            named += read_list(path)
+    for argument in named:
+        with _collecting(found.errors):
+            found.songs += _meant(os.fspath(argument), include, found.errors.append)
+    return found
+
+
+@contextmanager
+def _collecting(errors: list[InputError]) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        errors.append(error)
+
+
+def _meant(
+    argument: str, include: Sequence[str], tell: Callable[[InputError], None]
+) -> Iterable[Path | Url]:
+    """What one argument means; errors of parts of it are told to `tell`."""
+    if is_url(argument):
+        local = _local(argument)
+        if local is None:
+            return _at_url(Url(argument), include)
+        argument = local
+    if argument == "-":
+        return [Path(argument)]
+    path = expanded(argument)
+    if str(path) == "-":  # ./-, a file
+        path = path.absolute()
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path's it raises for no name
+        return _in_folder(path, include, tell)
+    if not glob.has_magic(str(path)) or os.path.lexists(path):
+        return [path]
+    songs: list[Path | Url] = []
+    for match in map(Path, sorted(glob.glob(str(path), recursive=True))):  # noqa: PTH207 - absolute, too
+        if not os.path.isdir(match):  # noqa: PTH112
+            songs.append(match)
+        elif "**" not in argument:
+            songs += _walk(match, include, tell)
+    if not songs:
+        raise InputError("No file matches this pattern.", path=path)
     return songs
 
 
-def read_list(path: str | os.PathLike[str]) -> list[Path]:
-    """Read a list of songs: one path a line, or an M3U playlist.
+def _local(url: str) -> str | None:
+    """The path of a ``file://`` URL; None for others."""
+    if not url.lower().startswith("file://"):
+        return None
+    found = urlsplit(url)
+    if found.netloc not in ("", "localhost"):
+        raise InputError("This is a file of another computer.", path=url)
+    return url2pathname(found.path)
+
+
+def _at_url(url: Url, include: Sequence[str]) -> list[Url]:
+    from allin1_core.io.fetching import list_songs
+
+    songs = list_songs(url, lambda name: _is_wanted(name, include), tuple(AUDIO_SUFFIXES))
+    if songs is None:
+        return [url]
+    if not songs:
+        wanted = " or ".join(include) or "audio"
+        raise InputError(f"There is no {wanted} at this URL.", path=url.without_secrets)
+    return songs
+
+
+def read_list(path: str | os.PathLike[str]) -> list[str]:
+    """Read a list of songs: one path or URL a line, or an M3U playlist.
 
     Parameters
     ----------
     path
         The list. Relative paths in it are relative to its folder; empty lines and lines that begin with ``#`` are
         passed over. UTF-8, with or without a byte order mark, or else Latin-1.
+
+    Returns
+    -------
+    list of str
+        What :func:`find_songs` takes.
 
     Raises
     ------
@@ -124,17 +199,39 @@ def read_list(path: str | os.PathLike[str]) -> list[Path]:
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     lines = (line.strip() for line in text.splitlines())
-    songs = [path.parent / line for line in lines if line and not line.startswith("#")]
+    songs = [
+        line if is_url(line) else str(path.parent / expanded(line))
+        for line in lines
+        if line and not line.startswith("#")
+    ]
     if not songs:
         raise InputError("The list names no song.", path=path)
     return songs
 
 
-def _in_folder(folder: Path, include: Sequence[str]) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
+def _in_folder(
+    folder: Path, include: Sequence[str], tell: Callable[[InputError], None]
+) -> list[Path]:
+    problems: list[InputError] = []
+    songs = list(_walk(folder, include, problems.append))
+    for problem in problems:
+        tell(problem)
+    if not songs and not problems:
+        wanted = " or ".join(include) or "audio"
         raise InputError(
-            f"The folder cannot be read: {error.strerror or error}.", path=error.filename
-        ) from error
+            f"The folder holds no {wanted}.",
+            remedy="Name files, or choose what to take from folders by --include.",
+            path=folder,
+        )
+    return songs
+
+
+def _walk(
+    folder: Path, include: Sequence[str], tell: Callable[[InputError], None]
+) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        reason = error.strerror or error
+        tell(InputError(f"The folder cannot be read: {reason}.", path=error.filename))
 
     for root, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

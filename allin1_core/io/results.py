@@ -43,6 +43,10 @@ from allin1_core.io.atomic import atomic_files, check_folder, is_full, telling
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.replacing import restore, tidy
 from allin1_core.text import shown
+from allin1_core.urls import Url, is_url
+
+#: What stands for inputs that lie nowhere: on stdin, in an open file, in memory. The next of this name is another one.
+NO_PLACES = ("-", "stream", "samples")
 
 #: Arrays in ``<name>.activ.npz``.
 ACTIVATIONS = ("beat", "downbeat", "segment", "label")
@@ -182,21 +186,31 @@ def check_destination(
     if overwrite or mode is None:
         return
     try:
-        earlier = documents.path(documents.member(documents.read_json(json_path), "path"), "path")
+        earlier = _place(documents.member(documents.read_json(json_path), "path"))
     except OSError as error:
         reason = f"cannot be read ({error.strerror or error})"
     except DocumentError as error:
         reason = f"is no result of an analysis ({error})"
     else:
-        # One input may have been named relatively once and absolutely the other time.
-        if os.path.realpath(earlier) == os.path.realpath(source):
+        if _is_same_place(earlier, source):
             return
-        reason = f"holds the result of another input, {shown(earlier)}"
+        which = f", {shown(earlier)}" if str(earlier) != str(source) else ""
+        reason = f"holds the result of another input{which}"
     raise OutputError(
         f"{reason}, and that of {shown(source)} would take its place.",
-        remedy="Choose another output folder, or allow overwriting (--overwrite).",
+        remedy="Choose another output folder (-o) or name (--name), or allow overwriting (--overwrite).",
         path=json_path,
     )
+
+
+def _is_same_place(one: Path | Url, other: str | os.PathLike[str]) -> bool:
+    """Whether two inputs lie, or lay, in the same place."""
+    if isinstance(one, Url) or isinstance(other, Url):
+        return str(one) == str(other)
+    if os.fspath(one) in NO_PLACES:
+        return False
+    # One input may have been named relatively once and absolutely the other time.
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def load_result(
@@ -259,7 +273,7 @@ def _result(
         return documents.member(content, name)
 
     return AnalysisResult(
-        path=documents.path(member("path"), "path"),
+        path=_place(member("path")),
         bpm=None if member("bpm") is None else int(number(member("bpm"), "bpm")),
         beats=documents.items(member("beats"), "beats", number),
         downbeats=documents.items(member("downbeats"), "downbeats", number),
@@ -275,6 +289,11 @@ def _result(
         ),
         tempo=documents.read_as(Tempo | None, content.get("tempo"), "tempo"),
     )
+
+
+def _place(value: Any) -> Path | Url:
+    path = documents.path(value, "path")
+    return Url(value) if is_url(value) else path
 
 
 def to_json(result: AnalysisResult) -> dict[str, Any]:

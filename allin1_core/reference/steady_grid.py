@@ -30,9 +30,7 @@ PERIOD_RANGE = 0.015
 #: Distance from the line, in beats, up to which a beat counts as on it.
 NEAR = 0.1
 
-#: A song is steady where the peaks' phases agree so much (1: all on the line; 0: anywhere) …
-LEAST_COHERENCE = 0.6
-#: … and no larger share of the beats, by their activations, lies beside the line.
+#: A song is steady where no larger share of the beats, by their activations, lies beside the line; of beats anywhere it is 60 %.
 MOST_BESIDE = 0.04
 
 #: A correction is made where the smaller part of the beats has at least this share, and at most that.
@@ -90,9 +88,7 @@ def find_grid(activations: Activations, beat_times_s: NDArray[np.float64]) -> Gr
     beats = np.rint(beat_times_s * activations.frames_per_second).astype(np.int64)
     if len(peaks) < LEAST_COUNT or len(beats) < LEAST_COUNT:
         return None
-    first, half, coherence = _line(peaks, heights[peaks], np.diff(beats))
-    if coherence < LEAST_COHERENCE:
-        return None
+    first, half = _line(peaks, heights[peaks], np.diff(beats))
     weights = heights[np.clip(beats, 0, len(heights) - 1)]
     number = (beats - first) / half
     nearest = np.rint(number).astype(np.int64)
@@ -166,8 +162,8 @@ def _peaks(heights: NDArray[np.floating]) -> NDArray[np.int64]:
 
 def _line(
     peaks: NDArray[np.int64], weights: NDArray[np.floating], distances: NDArray[np.int64]
-) -> tuple[float, float, float]:
-    """Frame of a half beat, frames between half beats, and how well the peaks' phases agree, from 0 to 1.
+) -> tuple[float, float]:
+    """Frame of a half beat, and frames between half beats.
 
     The period is where the spectrum of the peaks has its maximum near two to a usual beat.
     """
@@ -189,4 +185,4 @@ def _line(
     best = int(np.abs(phasors).argmax())
     frequency, phasor = float(fine[best]), phasors[best]
     first = float(peaks[0]) - float(np.angle(phasor)) / (2 * np.pi * frequency)
-    return first, 1 / frequency, abs(phasor) / float(weights.sum())
+    return first, 1 / frequency

@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.logits import HARMONIX_LABELS
-from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.result import (
     AnalysisResult,
     Identity,
     Provenance,
 )
-from allin1_core.errors import PLUGIN_FAILURES, InputError
+from allin1_core.errors import PLUGIN_FAILURES, SelectionError
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.io.mix import MixFile
+from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.found_stems import StemsInPlugin, warning_of
@@ -30,7 +31,13 @@ from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
-from allin1_core.runtime.result_parts import arrays_not_given, confidence_of
+from allin1_core.runtime.result_parts import (
+    arrays_not_given,
+    confidence_of,
+    outputs_in,
+    outputs_of,
+    warnings_of_missing,
+)
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
@@ -151,7 +158,7 @@ class Analysis:
         """What is looked for: what was asked for, and what the result of an earlier run has."""
         card = self._engine.card
         asked = outputs_of(card, self._options.get("only"))
-        has = () if self._earlier is None else _outputs_in(self._earlier)
+        has = () if self._earlier is None else outputs_in(self._earlier)
         return tuple(name for name in card.outputs if name in {*asked, *has})
 
     def lacks_kept_stems(self) -> bool:
@@ -164,41 +171,43 @@ class Analysis:
         """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
         self._earlier = earlier
 
+    @property
+    def adds_to_earlier(self) -> bool:
+        """Whether the result of an earlier run has the same audio, model and options, and lacks something."""
+        return self._earlier is not None
+
     def read(self) -> None:
         """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
 
         Stems that an earlier run kept are used where they are what this one would make.
         """
         with self._reporting_failure():
-            start, engine, identity = (
-                self._start,
-                self._engine,
-                self.identities[0],
-            )  # before reading
-            self._wanted()  # which the model may not find
-            self._pipeline = Pipeline(engine)
-            if self._may_use_cache():
-                self._cached = engine.cache.find(identity)
-            if self._cached is not None:
-                self._pipeline.read(self._cached.logits)
-                return
-            given = start.start
-            if isinstance(given, StemsInPlugin):
-                stems = self._stems_of_plugin(given)
-                if stems is not None:
-                    self._pipeline.read(stems)
-                    return
-                self._pipeline = Pipeline(self._engine)
-                given = self._start.start
-                assert not isinstance(given, StemsInPlugin), "plugins were asked again"
-            if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
-                length = given.duration_s
-                start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
-                self._keep = start.kept
-            self._pipeline.read(given)
+            self._read(Pipeline(self._engine))
+
+    def _read(self, pipeline: Pipeline) -> None:
+        start, engine, identity = self._start, self._engine, self.identities[0]  # before reading
+        self._wanted()  # which the model may not find
+        self._pipeline, self._keep = pipeline, None
+        if self._may_use_cache():
+            self._cached = engine.cache.find(identity)
+        if self._cached is not None:
+            self._pipeline.read(self._cached.logits)
+            return
+        if isinstance(start.start, StemsInPlugin):
+            stems = self._stems_of_plugin(start.start)
+            if stems is None:
+                self._read(Pipeline(self._engine))
+            else:
+                self._pipeline.read(stems)
+            return
+        if start.kept is not None and not start.is_kept and self._keeping.keeps_new:
+            length = start.start.duration_s
+            start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
+            self._keep = start.kept
+        self._pipeline.read(start.start)
 
     def _stems_of_plugin(self, given: StemsInPlugin) -> Stems | None:
-        """Read the stems of a plugin; None where that fails, after which the analysis begins without them."""
+        """Read the stems of a plugin; None where that fails, and the analysis has to begin without them."""
         found = self._start.found
         try:
             return given.read()
@@ -214,15 +223,41 @@ class Analysis:
         return None
 
     def begin(self) -> None:
-        """Run the stages, up to what may be left for :meth:`finish`."""
+        """Run the stages, up to what may be left for :meth:`finish`.
+
+        Where the last backend that could run a model that was not named has failed, this begins anew with the other.
+        """
         with self._reporting_failure():
-            self._pipeline.begin(
-                self._wanted(),
-                progress=self._progress,
-                track=self.track.name,
-                keep=self._keep,
-                songs=self._songs,
-            )
+            try:
+                self._begin()
+            except SelectionError as error:
+                if not self._take_other_model(error):
+                    raise
+                self._begin()
+
+    def _begin(self) -> None:
+        self._pipeline.begin(
+            self._wanted(),
+            progress=self._progress,
+            track=self.track.name,
+            keep=self._keep,
+            songs=self._songs,
+        )
+
+    def _take_other_model(self, error: SelectionError) -> bool:
+        """Read the song for the other model, if there is one that may take over; what a result has stays of its model."""
+        if self.track.model is not None or self._earlier is not None:
+            return False
+        begun = self._start
+        start: StemFiles | MixFile = MixFile(self.track.source)
+        if isinstance(begun.start, StemFiles) and not begun.is_kept and begun.found is None:
+            start = begun.start
+        choice = self._models.instead(begun.choice, error, type(start), self._asked)
+        if choice is None:
+            return False
+        self._begun, self._files = TrackStart(choice, start, warnings=begun.warnings), None
+        self._read(Pipeline(choice.engine, self._pipeline.fallbacks))
+        return True
 
     @property
     def is_paused(self) -> bool:
@@ -277,16 +312,16 @@ class Analysis:
 
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
-        source, warnings = run.input, [*self._start.warnings, *run.warnings]
-        if self._start.found is not None:
-            source = {**source, "given_by": self._start.found.plugin}
+        source, warnings = self._named(run.input), [*self._start.warnings, *run.warnings]
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
             source = {**self._cached.input, "cached": "logits"}
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
-            self._engine.cache.keep(identity, logits, run.input, run.warnings)
+            self._engine.cache.keep(identity, logits, source, run.warnings)
+        if self._start.found is not None:
+            source = {**source, "given_by": self._start.found.plugin}
         parameters = self._keeping.parameters
         if self._start.is_kept or any(record.stages == ("demix",) for record in run.records):
             source["separation"] = dataclasses.asdict(parameters)
@@ -309,9 +344,10 @@ class Analysis:
         embeddings = logits.embeddings if logits is not None else None
         if not self._wants_embeddings:
             embeddings = None if self._earlier is None else self._earlier.embeddings
-        warnings += arrays_not_given(
-            run, logits, activations=with_activations, embeddings=self._wants_embeddings
+        not_given = arrays_not_given(
+            logits, activations=with_activations, embeddings=self._wants_embeddings
         )
+        warnings += warnings_of_missing(not_given, run)
         if metre is not None:
             warnings += metre.warnings
         beats = [] if metre is None else metre.beat_times_s.tolist()
@@ -341,8 +377,19 @@ class Analysis:
                 model_version=card.version,
                 model_reason=str(self._start.choice),
                 labels=() if card.labels == HARMONIX_LABELS else card.labels,
+                not_given=not_given,
             ),
         )
+
+    def _named(self, source: dict[str, Any]) -> dict[str, Any]:
+        """What went in, with the song's own name in the place of a file for the time being."""
+        file, called = str(self.track.source), self.track.called
+        if called is None or "files" not in source:
+            return source
+        files = [
+            {**f, "path": str(called)} if f.get("path") == file else f for f in source["files"]
+        ]
+        return {**source, "files": files}
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
         """What the result is a result of; None where the files were replaced while they were read."""
@@ -359,25 +406,3 @@ class Analysis:
         except Exception as error:
             self._observers.track_finished(self.track.name, error=error)
             raise
-
-
-def _outputs_in(result: AnalysisResult) -> tuple[str, ...]:
-    return () if result.provenance is None else result.provenance.outputs
-
-
-def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
-    """What to look for with a model.
-
-    Raises
-    ------
-    InputError
-        If it does not find `only`.
-    """
-    if only is None:
-        return card.outputs
-    if only not in card.outputs:
-        raise InputError(
-            f"The model {card.name} does not find {only}.",
-            remedy=f"It finds {' and '.join(card.outputs)}.",
-        )
-    return (only,)

@@ -7,13 +7,16 @@ array libraries see one thread only.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +28,7 @@ from allin1_core.errors import (
     WeightsError,
     is_out_of_memory,
 )
+from allin1_core.io.claims import try_claim
 from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
@@ -39,6 +43,12 @@ log = logging.getLogger(__name__)
 #: Tracks that are read ahead of an accelerator. One reader cannot keep up with a fast one: a minute and a half of FLAC takes it
 #: 0.13 s, the stages on an H200 0.08 s.
 MOST_AHEAD = 2
+
+#: Outcomes that may wait behind a track that another process is at: they take memory.
+_MOST_WAITING = 16
+
+#: Seconds between two looks at whether another process has left a track.
+_LOOK_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -107,43 +117,95 @@ def run_batch(
     WeightsError
         If the model's weights are missing or damaged, which ends the batch.
     """
-    telling = threading.Lock()
+    telling, stopped = threading.Lock(), threading.Event()
     began: dict[int, float] = {}
+    # Each is asked for once: a sequence may have to fetch it.
+    looked: dict[int, Track] = {}
+    # What each track holds until its outcome is there: a file that was fetched, and the claim of its result.
+    holdings: dict[int, ExitStack] = {}
     # Results at the moment when each track was looked at: another process may work in the same folder.
     there: dict[str, tuple[int, int] | None] = {}
 
     def timed(index: int, outcome: Outcome) -> Outcome:
-        return replace(outcome, seconds=round(time.perf_counter() - began.pop(index), 3))
+        if index in holdings:
+            holdings.pop(index).close()
+        seconds = round(time.perf_counter() - began.pop(index), 3)
+        return replace(outcome, track=looked.pop(index), seconds=seconds)
 
-    def opened(index: int) -> Analysis | Outcome:
-        track = tracks[index]
+    def opened(index: int, *, again: bool = False) -> Analysis | Outcome | None:
+        """The track, read; what became of it; or None while another process is at it."""
+        began.setdefault(index, time.perf_counter())
+        track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
+        try:
+            with ExitStack() as held:
+                found = looked_at(index, track, held, again)
+                if isinstance(found, Analysis):
+                    holdings[index] = held.pop_all()
+                return found
+        except Exception as error:
+            return _failed(track, error)
 
+    def looked_at(
+        index: int, track: Track, held: ExitStack, again: bool
+    ) -> Analysis | Outcome | None:
         def tell(stage: str, fraction: float) -> None:
             if progress is not None:
                 with telling:
                     progress(index, stage, fraction)
 
-        began[index] = time.perf_counter()
-        analysis = session.analysis(track, progress=tell, songs=songs or len(tracks), **options)
-        try:
-            if out_dir is not None:
-                json_path = out_dir / f"{track.name}.json"
-                there[track.name] = _state(json_path)
-                if not overwrite:
-                    done = _done_before(analysis, json_path, options)
-                    if done is not None:
-                        return done
-                check_destination(out_dir, track.name, track.path, overwrite=overwrite)
-            analysis.read()
-        except Exception as error:
-            return _failed(track, error)
-        return analysis
+        @functools.cache
+        def analysis() -> Analysis:
+            local = _fetched(track, held, lambda: not stopped.is_set())
+            return session.analysis(local, progress=tell, songs=songs or len(tracks), **options)
+
+        if out_dir is not None:
+            json_path = out_dir / f"{track.name}.json"
+            if overwrite:
+                if not claimed(json_path, held):
+                    return None
+                check_destination(out_dir, track.name, track.path, overwrite=True)
+            else:
+                there.pop(track.name, None)
+                # What is up to date needs no claim.
+                done = None if again else done_before(analysis, json_path)
+                if done is None and not claimed(json_path, held):
+                    return None
+                # Another process may have made it before it was claimed.
+                done = done or done_before(analysis, json_path)
+                if done is not None:
+                    return done
+                replaces = there[track.name] is not None and analysis().adds_to_earlier
+                check_destination(out_dir, track.name, track.path, overwrite=replaces)
+        with _named(analysis().track):
+            analysis().read()
+        return analysis()
+
+    def let_go() -> None:
+        for held in holdings.values():
+            held.close()
+
+    def done_before(analysis: Callable[[], Analysis], json_path: Path) -> Outcome | None:
+        """What became of a track whose result is there; looked at once for each that comes."""
+        name, state = json_path.name.removesuffix(".json"), _state(json_path)
+        is_new = name not in there or there[name] != state
+        there[name] = state
+        if not (state and is_new):
+            return None
+        with _named(analysis().track):
+            return _done_before(analysis(), json_path, options)
+
+    def claimed(json_path: Path, held: ExitStack) -> bool:
+        claim = try_claim(json_path)
+        if claim is not None:
+            held.callback(claim.release)
+        return claim is not None
 
     def begun(analysis: Analysis) -> Analysis | Outcome:
         try:
             if (made := made_meanwhile(analysis)) is not None:
                 return made
-            analysis.begin()
+            with _named(analysis.track):
+                analysis.begin()
         except Exception as error:
             return _failed(analysis.track, error)
         return analysis
@@ -158,42 +220,95 @@ def run_batch(
     def finished(analysis: Analysis) -> Outcome:
         track, written = analysis.track, None
         try:
-            result = analysis.finish()
+            with _named(analysis.track):
+                result = analysis.finish()
             if (made := made_meanwhile(analysis)) is not None:
                 return made
             if out_dir is not None:
-                written = save_result(result, out_dir, track.name, overwrite=overwrite)
+                replaces = overwrite or analysis.adds_to_earlier
+                written = save_result(result, out_dir, track.name, overwrite=replaces)
                 analysis.was_written(result, written, out_dir)
         except Exception as error:
             return _failed(track, error)
         return Outcome(track, result, written=written)
 
-    with (
-        ThreadPoolExecutor(MOST_AHEAD, "allin1-read") as readers,
-        ThreadPoolExecutor(1, "allin1-finish") as finisher,
-    ):
-        ahead: deque[Future[Analysis | Outcome]] = deque()
-        most = 1
-        left: tuple[int, Future[Outcome]] | None = None
-        for index in range(len(tracks)):
-            # Nothing is computed while the first is read, and in this thread Ctrl-C ends that at once.
-            current = ahead.popleft().result() if ahead else opened(index)
-            for coming in range(index + len(ahead) + 1, min(index + most + 1, len(tracks))):
-                ahead.append(readers.submit(opened, coming))
+    # Outcomes of tracks behind one that another process is at.
+    waiting: dict[int, Outcome] = {}
+    most = 1
+
+    def coming(readers: ThreadPoolExecutor) -> Iterator[tuple[int, Analysis | Outcome] | None]:
+        """Give each track when it was opened; None before something is waited for.
+
+        They come in their order, but those that other processes are at when those have left them.
+        """
+        ahead: deque[Future[Analysis | Outcome | None]] = deque()
+        postponed: deque[int] = deque()
+        index = 0
+        while index < len(tracks) or postponed:
+            is_crowded = len(waiting) >= _MOST_WAITING
+            if index < len(tracks) and (ahead or not is_crowded):
+                # Nothing is computed while the first is read, and in this thread Ctrl-C ends that at once.
+                current = ahead.popleft().result() if ahead else opened(index)
+                for further in range(index + len(ahead) + 1, min(index + most + 1, len(tracks))):
+                    if not is_crowded:
+                        ahead.append(readers.submit(opened, further))
+                if current is None:
+                    postponed.append(index)
+                else:
+                    yield index, current
+                index += 1
+            else:
+                # Whatever this process has claimed is done, so that two never wait for each other.
+                yield None
+                time.sleep(_LOOK_S)
+            while postponed and (current := opened(postponed[0], again=True)) is not None:
+                yield postponed.popleft(), current
+
+    given = 0
+    left: tuple[int, Future[Outcome]] | None = None
+    with ExitStack() as stack:
+        stack.callback(let_go)
+        readers = stack.enter_context(ThreadPoolExecutor(MOST_AHEAD, "allin1-read"))
+        finisher = stack.enter_context(ThreadPoolExecutor(1, "allin1-finish"))
+        stack.callback(stopped.set)
+        for turn in chain(coming(readers), [None]):
+            index, current = turn or (0, None)
             if isinstance(current, Analysis):
                 current = begun(current)
             if left is not None:
-                yield timed(left[0], left[1].result())
+                waiting[left[0]] = timed(left[0], left[1].result())
                 left = None
             if isinstance(current, Outcome):
-                yield timed(index, current)
-            elif current.is_paused:
+                waiting[index] = timed(index, current)
+            elif current is not None and current.is_paused:
                 most = MOST_AHEAD
                 left = index, finisher.submit(finished, current)
-            else:
-                yield timed(index, finished(current))
-        if left is not None:
-            yield timed(left[0], left[1].result())
+            elif current is not None:
+                waiting[index] = timed(index, finished(current))
+            while given in waiting:
+                yield waiting.pop(given)
+                given += 1
+
+
+def _fetched(track: Track, held: ExitStack, is_wanted: Callable[[], bool]) -> Track:
+    """The track with its song in a file, as long as it is held; a song whose stems are given need not be fetched."""
+    if track.remote is None or track.stems is not None or track.stems_dir is not None:
+        return track
+    from allin1_core.io.fetching import fetched
+
+    file = held.enter_context(fetched(track.remote, is_wanted))
+    return replace(track, source=file, remote=None)
+
+
+@contextmanager
+def _named(track: Track) -> Iterator[None]:
+    """Let errors about a file for the time being name what it stands for."""
+    try:
+        yield
+    except Allin1Error as error:
+        if track.called is not None and error.path == str(track.source):
+            error.path = str(track.called)
+        raise
 
 
 def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:
@@ -255,17 +370,17 @@ def _failed(track: Track, error: Exception) -> Outcome:
     if isinstance(error, Allin1Error):
         return Outcome(track, error=error, status="failed")
     # A bug, ours or a library's, or no memory left: this track is lost, the others need not be.
-    log.debug("unexpected error on %s", track.source, exc_info=error)
+    log.debug("unexpected error on %s", track.path, exc_info=error)
     wrapped = (
         BackendError(
             "There is not enough memory for this track.",
-            path=track.source,
+            path=track.path,
             remedy="Close other programs, or analyse it on a machine with more memory.",
         )
         if is_out_of_memory(error)
         else BackendError(
             f"unexpected {type(error).__name__}: {error}",
-            path=track.source,
+            path=track.path,
             remedy="Run again with --traceback and report it.",
         )
     )

@@ -340,6 +340,6 @@ def _lost(track: Track, ended: WorkerEnded) -> Outcome:
     if ended.signal == getattr(signal, "SIGKILL", None):
         remedy = "Where memory was short: analyse it with fewer workers (-j)."
     error: Allin1Error = BackendError(
-        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.source
+        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.path
     )
     return Outcome(track, error=error, status="failed", seconds=ended.seconds)

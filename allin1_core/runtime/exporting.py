@@ -16,6 +16,7 @@ from allin1_core.io.audio import probe_audio
 from allin1_core.plugins.collecting import Offered, Offers
 from allin1_core.selection.probing import check_needs, load_target
 from allin1_core.text import did_you_mean
+from allin1_core.urls import Url
 
 
 def find_exporter(offers: Offers, name: str) -> Offered[Exporter]:
@@ -64,7 +65,8 @@ def song_of(
     offset_s
         Seconds to add to every time. Events that this moves before the start of the song are set to 0.
     """
-    path = Path(result.path if source is None else source)
+    place = result.path if source is None else source
+    path = Path(place.name if isinstance(place, Url) else place)
     last = max([*result.beats[-1:], *(one.end for one in result.segments[-1:]), 0.0])
     duration, rate = last, 44_100
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from allin1_core.contracts.result import AnalysisResult
     from allin1_core.plugins.collecting import Offered
     from allin1_core.runtime.batch import Outcome
+    from allin1_core.runtime.track import Track
 
 
 @dataclass
@@ -67,25 +69,9 @@ class Extras:
         """Make the files of one track; give what went wrong, while the others are made."""
         if outcome.result is None:
             return
+        with ExitStack() as stack:
+            yield from self._show(outcome, stack)
         name = outcome.track.name
-        if self.viz_dir is not None:
-            picture = self.viz_dir / f"{name}.{self.viz_format}"
-            if self._is_due(outcome, picture, "viz"):
-                from allin1_core.presentation.picture import write_picture
-
-                try:
-                    write_picture(_with_arrays(outcome), picture, name=name)
-                except Allin1Error as error:
-                    yield error
-        if self.sonif_dir is not None:
-            sound = self.sonif_dir / f"{name}.sonif.{self.sonif_format}"
-            if self._is_due(outcome, sound, "sonify"):
-                from allin1_core.presentation.sound import write_sonification
-
-                try:
-                    write_sonification(outcome.result, sound)
-                except Allin1Error as error:
-                    yield error
         if self.array_dir is not None:
             from allin1_core.io.results import save_arrays
 
@@ -94,6 +80,35 @@ class Extras:
             except Allin1Error as error:
                 yield error
         yield from self._export(outcome, name)
+
+    def _show(self, outcome: Outcome, stack: ExitStack) -> Iterable[Allin1Error]:
+        """Make the picture and the sound, for which the song is read again."""
+        name = outcome.track.name
+        heard: Path | None = None
+
+        def audible(result: AnalysisResult) -> AnalysisResult:
+            nonlocal heard
+            heard = heard or _song_of(outcome.track, stack)
+            return result if heard is None else replace(result, path=heard)
+
+        if self.viz_dir is not None:
+            picture = self.viz_dir / f"{name}.{self.viz_format}"
+            if self._is_due(outcome, picture, "viz"):
+                from allin1_core.presentation.picture import write_picture
+
+                try:
+                    write_picture(audible(_with_arrays(outcome)), picture, name=name)
+                except Allin1Error as error:
+                    yield error
+        if self.sonif_dir is not None and outcome.result is not None:
+            sound = self.sonif_dir / f"{name}.sonif.{self.sonif_format}"
+            if self._is_due(outcome, sound, "sonify"):
+                from allin1_core.presentation.sound import write_sonification
+
+                try:
+                    write_sonification(audible(outcome.result), sound)
+                except Allin1Error as error:
+                    yield error
 
     def finish(self) -> Iterable[Allin1Error]:
         """Make the files that hold several songs."""
@@ -123,6 +138,17 @@ class Extras:
 
     def _is_due(self, outcome: Outcome, path: Path, what: str) -> bool:
         return outcome.status == "done" or what in self.overwrite or not path.exists()
+
+
+def _song_of(track: Track, stack: ExitStack) -> Path | None:
+    """A file of the song while `stack` is open, where its result names none: it came on stdin, or is fetched again."""
+    if track.called is None or track.find_stems() is not None:
+        return None
+    if track.remote is None:
+        return track.source
+    from allin1_core.io.fetching import fetched
+
+    return stack.enter_context(fetched(track.remote))
 
 
 def _with_arrays(outcome: Outcome, *, embeddings: bool = False) -> AnalysisResult:

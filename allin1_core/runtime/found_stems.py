@@ -82,6 +82,11 @@ class StemPlugins:
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
 
+    @property
+    def are_there(self) -> bool:
+        """Whether there is any to ask."""
+        return bool(self._plugins.manager.hook.allin1_find_stems.get_hookimpls())
+
     def find(self, song: Path, track: str) -> tuple[StemsOfPlugin | None, tuple[str, ...]]:
         """Give the stems of the first plugin that has some, and a warning for each that failed."""
         warnings: list[str] = []

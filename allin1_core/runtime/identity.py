@@ -172,10 +172,13 @@ def find_earlier(
         difference = _difference(found, wanted)
         if difference is None:
             name = json_path.name.removesuffix(".json")
-            is_complete = (
-                set(outputs) <= set(provenance.outputs)
-                and (not activations or json_path.with_name(f"{name}.activ.npz").is_file())
-                and (not embeddings or json_path.with_name(f"{name}.embed.npy").is_file())
+            is_complete = set(outputs) <= set(provenance.outputs) and all(
+                json_path.with_name(f"{name}.{suffix}").is_file() or what in provenance.not_given
+                for what, suffix, is_asked in (
+                    ("activations", "activ.npz", activations),
+                    ("embeddings", "embed.npy", embeddings),
+                )
+                if is_asked
             )
             return Earlier("current" if is_complete else "incomplete", result)
         differences.append(difference)

@@ -45,6 +45,11 @@ class Keeping:
     options: OptionValues = field(default_factory=dict)
     plugins: StemPlugins | None = None
 
+    @property
+    def has_plugins(self) -> bool:
+        """Whether there are plugins to ask for stems."""
+        return self.plugins is not None and self.plugins.are_there
+
     def place_of(self, track: Track) -> StemsToKeep | None:
         """Where the stems of a song are kept; None where nobody asked."""
         if not (self.keeps_new or self.folder is not None):

@@ -178,6 +178,33 @@ class Models:
                 self._choices[question] = self._choose(better, usual, start, outputs)
             return self._choices[question]
 
+    def instead(
+        self,
+        choice: ModelChoice,
+        error: SelectionError,
+        start: type[Any],
+        outputs: tuple[str, ...] | None = None,
+    ) -> ModelChoice | None:
+        """Choose the model to go on with where no backend is left that runs `choice`; None where nothing may replace it.
+
+        Parameters
+        ----------
+        choice
+            What was chosen for the run.
+        error
+            Why it cannot go on.
+        start, outputs
+            As for :meth:`preferred`.
+        """
+        with self._lock:
+            if self._better is None or choice.card.name != self._better.name or self._separation:
+                return None
+            usual = self._engine(self._usual)
+            if find_obstacles(usual, start, outputs):
+                return None
+            reason = f"{choice.card.name} could not go on: {error.message}"
+            return ModelChoice(usual, reason, f"Why: allin1 explain -m {choice.card.name}")
+
     def _choose(
         self, better: Engine, usual: Engine, start: type[Any], outputs: tuple[str, ...] | None
     ) -> ModelChoice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,11 +82,18 @@ class Pipeline:
 
     Between the last two a run has all that an accelerator gives, in NumPy, and lacks what a decoder of the metre does on
     the CPU, if it is left for :meth:`finish`: another thread may do that while the next run begins.
+
+    Parameters
+    ----------
+    engine
+        What it runs on.
+    fallbacks
+        What was replaced before it, in a run that this one takes the place of.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, fallbacks: Sequence[str] = ()) -> None:
         self._engine = engine
-        self._run = Run()
+        self._run = Run(fallbacks=[*fallbacks])
         self._holdings = Holdings(engine.card, self._note_files)
         self._wanted: Wanted | None = None
         self._track = ""
@@ -143,6 +150,11 @@ class Pipeline:
         self._track, self._progress, self._keep = track, progress, keep
         self._remaining = stages_from(self._kind, wanted, self._engine.card)
         self._advance(may_pause=True)
+
+    @property
+    def fallbacks(self) -> Sequence[str]:
+        """A sentence for each backend that was replaced so far."""
+        return self._run.fallbacks
 
     @property
     def is_paused(self) -> bool:

@@ -1,28 +1,33 @@
-"""Parts of a result: how sure it is, and what it lacks of what was asked for."""
+"""Parts of a result: what it is to hold, how sure it is, and what it lacks of what was asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.metre import Metre
-from allin1_core.contracts.result import Confidence, SegmentConfidence
+from allin1_core.contracts.model import ModelCard
+from allin1_core.contracts.result import AnalysisResult, Confidence, SegmentConfidence
 from allin1_core.contracts.sections import Sections
+from allin1_core.errors import InputError
 from allin1_core.runtime.pipeline import Run
 
 
 def arrays_not_given(
-    run: Run, logits: Logits | None, *, activations: bool, embeddings: bool
-) -> Iterator[str]:
-    """Say which of the arrays that were asked for the backends of a run do not give."""
-    name = next((record.backend for record in run.records if "nn" in record.stages), "the route")
+    logits: Logits | None, *, activations: bool, embeddings: bool
+) -> tuple[str, ...]:
+    """Name the arrays that were asked for and that the backends of the run did not give."""
     asked = (
         ("activations", activations, logits),
         ("embeddings", embeddings, None if logits is None else logits.embeddings),
     )
-    for what, is_asked, found in asked:
-        if is_asked and found is None:
-            yield f"There are no {what} to give: {name} does not provide them."
+    return tuple(what for what, is_asked, found in asked if is_asked and found is None)
+
+
+def warnings_of_missing(missing: Sequence[str], run: Run) -> list[str]:
+    """Say which arrays a result lacks, and whose fault that is."""
+    name = next((record.backend for record in run.records if "nn" in record.stages), "the route")
+    return [f"There are no {what} to give: {name} does not provide them." for what in missing]
 
 
 def confidence_of(
@@ -50,3 +55,26 @@ def _segment_confidences(
         SegmentConfidence(strength, dict(zip(names, labels, strict=True)))
         for strength, labels in zip(strengths, sections.label_probabilities, strict=True)
     ]
+
+
+def outputs_in(result: AnalysisResult) -> tuple[str, ...]:
+    """What was looked for in an earlier run; nothing where that is not known."""
+    return () if result.provenance is None else result.provenance.outputs
+
+
+def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
+    """What to look for with a model.
+
+    Raises
+    ------
+    InputError
+        If it does not find `only`.
+    """
+    if only is None:
+        return card.outputs
+    if only not in card.outputs:
+        raise InputError(
+            f"The model {card.name} does not find {only}.",
+            remedy=f"It finds {' and '.join(card.outputs)}.",
+        )
+    return (only,)

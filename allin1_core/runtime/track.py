@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from allin1_core.io.names import portable_name, unique_names
 from allin1_core.io.stems import StemFiles, find_stems
 from allin1_core.paths import expanded
 from allin1_core.text import shown
+from allin1_core.urls import Url
 
 
 @dataclass(frozen=True)
@@ -22,23 +24,29 @@ class Track:
     name
         What its result files are called, unique in a batch.
     source
-        The song's file, or the folder of its stems; stands in the result.
+        The song's file, or the folder of its stems; stands in the result unless `called` does.
     stems
         Ready-made stems; None to analyse the mix at `source`.
     stems_dir
         Folder to look for the stems in when the track is analysed, so that a missing stem costs this track alone.
     called
         What stands in the result instead of `source`, where that is a file for the time being; None for `source`.
+    remote
+        Where the song is yet to be fetched from; `source` is no file then.
+    model
+        The model that `name` tells of, so that no other takes its place; None where it tells of none.
     """
 
     name: str
     source: Path
     stems: StemFiles | None = None
     stems_dir: Path | None = None
-    called: Path | None = None
+    called: Path | Url | None = None
+    remote: Url | None = None
+    model: str | None = None
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | Url:
         """What stands in the result."""
         return self.source if self.called is None else self.called
 
@@ -55,7 +63,7 @@ class Track:
         stems = self.stems
         if stems is None and self.stems_dir is not None:
             stems = find_stems(self.stems_dir)
-        if stems is not None and not self.source.exists():
+        if stems is not None and self.remote is None and not os.path.exists(self.source):  # noqa: PTH110
             raise InputError(
                 f"There is no such file; the stems in {shown(stems.source)} were to be analysed under its name.",
                 remedy="Check the name, or give the stems without the song.",
@@ -65,7 +73,7 @@ class Track:
 
 
 def make_tracks(
-    paths: Sequence[Path] = (),
+    paths: Sequence[Path | Url] = (),
     stems_dirs: Sequence[Path] = (),
     stems: StemFiles | None = None,
 ) -> list[Track]:
@@ -74,7 +82,7 @@ def make_tracks(
     Parameters
     ----------
     paths
-        Songs. Without `stems_dirs` and `stems`, each is separated.
+        Songs, or their URLs. Without `stems_dirs` and `stems`, each is separated.
     stems_dirs
         Without `paths`, each is the folder of one song's stems, and gives it its name; one called ``stems`` gives that of its parent. With one path and one folder, that folder holds
         the song's stems, or holds a folder named like the song that does. With several paths, the one
@@ -91,7 +99,8 @@ def make_tracks(
         if stems_dirs or len(paths) > 1:
             raise InputError("Four stem files make one track; give at most one song with them.")
         source = paths[0] if paths else stems.source
-        return [Track(portable_name(_name_of(source)), _absolute(source), stems=stems)]
+        (track,) = _with_unique_names([replace(_track(source), stems=stems)])
+        return [track]
     if not paths:
         tracks = [Track(_name_of(d), _absolute(d), stems_dir=d) for d in stems_dirs]
         return _with_unique_names(tracks)
@@ -106,13 +115,13 @@ def make_tracks(
         if stems_dirs:
             inner = stems_dirs[0] / path.stem
             folder = inner if len(paths) > 1 or inner.is_dir() else stems_dirs[0]
-        tracks.append(Track(_name_of(path), _absolute(path), stems_dir=folder))
+        tracks.append(replace(_track(path), stems_dir=folder))
     return _with_unique_names(tracks)
 
 
-def track_of(source: Path, called: Path | None = None) -> Track:
+def track_of(source: Path, called: Path | Url | None = None) -> Track:
     """The track of a song, or of a folder with its stems; `called` as for :class:`Track`."""
-    if source.is_dir():
+    if os.path.isdir(source):  # noqa: PTH112
         (track,) = make_tracks((), [source])
         return track
     (track,) = make_tracks([source])
@@ -121,13 +130,22 @@ def track_of(source: Path, called: Path | None = None) -> Track:
     return replace(track, name=portable_name(called.stem), called=called)
 
 
+def _track(song: Path | Url) -> Track:
+    if isinstance(song, Url):
+        return Track(song.stem, Path(str(song)), called=song.without_secrets, remote=song)
+    return Track(_name_of(song), _absolute(song))
+
+
 def _absolute(path: Path) -> Path:
     return expanded(path).absolute()
 
 
 def _name_of(path: Path) -> str:
+    if path == Path("-"):
+        return "stdin"
     path = _absolute(path)
-    if not path.is_dir():
+    # Unlike Path's this raises for no name.
+    if not os.path.isdir(path):  # noqa: PTH112
         return path.stem
     if path.name in ("", ".."):
         path = path.resolve()
@@ -136,5 +154,7 @@ def _name_of(path: Path) -> str:
 
 
 def _with_unique_names(tracks: list[Track]) -> list[Track]:
-    names = unique_names([(track.name, track.source) for track in tracks])
+    names = unique_names(
+        [(t.name, t.source if t.remote is None else t.remote.as_path) for t in tracks]
+    )
     return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]

@@ -63,7 +63,7 @@ def begin_track(
     if files is not None:
         return TrackStart(models.choose(StemFiles, outputs), files)
     kept = keeping.place_of(track)
-    may_ask = asks_plugins and keeping.plugins is not None and not track.source.is_dir()
+    may_ask = asks_plugins and keeping.has_plugins and not track.source.is_dir()
     warnings: tuple[str, ...] = ()
     if kept is not None or may_ask:
         choice = models.preferred(StemFiles, outputs)

@@ -28,7 +28,7 @@ HEAVY = (
 MOST_IMPORT_S = 0.2
 
 #: The import is timed up to so many times, until it is fast enough: other work on the machine must not decide.
-_TRIES = 5
+_TRIES = 3
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from allin1_core.cli.main import run
 from allin1_core.io.results import load_result
 from allin1_core.testing.models import RANDOM_MODEL, write_random_model
 from allin1_core.testing.signals import music_stems
+from allin1_core.urls import Url
 
 
 @pytest.fixture
@@ -79,17 +81,112 @@ def test_lists_and_patterns_name_songs_once(words, album, tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_a_song_on_stdin_is_analysed(words, album, tmp_path, monkeypatch, capsys):
-    class Stdin:
-        buffer = io.BytesIO((album / "a.wav").read_bytes())
+@pytest.fixture
+def send(monkeypatch):
+    """Send a file to stdin."""
 
-    monkeypatch.setattr(sys, "stdin", Stdin)
+    def send(path: Path) -> None:
+        class Stdin:
+            buffer = io.BytesIO(path.read_bytes())
+
+        monkeypatch.setattr(sys, "stdin", Stdin)
+
+    return send
+
+
+def test_a_song_on_stdin_is_analysed(words, album, send, capsys):
+    send(album / "a.wav")
     assert run([*words, "-", "--json"]) == 0
     from_stdin = json.loads(capsys.readouterr().out)
     assert run([*words, str(album / "a.wav"), "--json"]) == 0
     from_file = json.loads(capsys.readouterr().out)
     assert from_stdin["beats"] == from_file["beats"]
     assert from_stdin["written"] is None
+    assert from_stdin["path"] == "-"
+    assert from_stdin["provenance"]["input"]["files"][0]["path"] == "-"
+
+
+def test_what_comes_on_stdin_has_a_name_and_replaces_nothing_else(
+    words, album, send, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    for song, options, status, names in (
+        ("a.wav", [], 0, ["stdin"]),
+        ("a.wav", [], 0, ["stdin"]),
+        ("b.wav", [], 6, ["stdin"]),
+        ("b.wav", ["--name", "mine"], 0, ["mine", "stdin"]),
+    ):
+        send(album / song)
+        assert run([*words, "-", "-o", str(out), *options]) == status
+        assert sorted(path.stem for path in out.iterdir()) == names
+    assert "another input" in capsys.readouterr().err
+    send(album / "a.wav")
+    assert run([*words, "-", "-o", str(out), "-a"]) == 0
+    assert (out / "stdin.activ.npz").is_file()
+    (tmp_path / "empty").touch()
+    send(tmp_path / "empty")
+    out = tmp_path / "out of both"
+    assert run([*words, "-", str(album / "a.wav"), "-o", str(out)]) == 3
+    assert "error: -: " in capsys.readouterr().err
+    assert (out / "a.json").is_file()
+
+
+def test_inputs_that_mean_no_song_cost_themselves_alone(words, album, tmp_path, capsys):
+    report = tmp_path / "report.jsonl"
+    arguments = ["nothing*.mp3", str(album / "a.wav"), "--from-list", str(tmp_path / "none.txt")]
+    arguments += ["-o", str(tmp_path / "out"), "--report", str(report)]
+    assert run([*words, *arguments]) == 3
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1
+    assert printed.err.index("none.txt") < printed.err.index("nothing*.mp3")
+    assert "1 analysed, 2 failed" in printed.err
+    lines = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [(Path(line["input"]).name, line["status"]) for line in lines] == [
+        ("none.txt", "failed"),
+        ("nothing*.mp3", "failed"),
+        ("a.wav", "done"),
+    ]
+    assert run([*words, "nothing*.mp3", "-o", str(tmp_path / "out")]) == 3
+    assert "Nothing to analyse" not in capsys.readouterr().err
+    assert run([*words, "-o", str(tmp_path / "out")]) == 2
+
+
+def test_songs_at_urls_are_analysed_as_files_are(words, album, tmp_path, capsys, monkeypatch):
+    fsspec = pytest.importorskip("fsspec", reason='URLs need "allin1-core[urls]"')
+    pytest.importorskip("matplotlib", reason='pictures need "allin1-core[viz]"')
+    files, out = fsspec.filesystem("memory"), tmp_path / "out"
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    for name in ("a.wav", "b.wav"):
+        files.pipe(f"/album/{name}", (album / name).read_bytes())
+    files.pipe("/broken.wav", b"RIFF")
+    broken = ["memory://other/a.wav", "memory://broken.wav"]
+    arguments = [*words, "memory://album", *broken, "-o", str(out), "--json"]
+    pictures = ["-v", "--viz-dir", str(tmp_path / "viz"), "--viz-format", "png"]
+    sounds = ["-s", "--sonif-dir", str(tmp_path / "sonif")]
+    assert run([*arguments, *pictures, *sounds]) == 3
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["written"]).name for line in lines[:2]] == ["album_a.json", "b.json"]
+    assert lines[0]["path"] == "memory:///album/a.wav"
+    assert lines[0]["provenance"]["input"]["files"][0]["path"] == "memory:///album/a.wav"
+    assert lines[2]["path"] == "memory://other/a.wav"
+    assert "is not there" in lines[2]["error"]
+    assert lines[3]["error"].startswith("memory://broken.wav: ")
+    assert str(temporary) not in lines[3]["error"]
+    assert len(list((tmp_path / "viz").iterdir())) == len(list((tmp_path / "sonif").iterdir())) == 2
+    result = load_result(out / "album_a.json")
+    assert isinstance(result.path, Url)
+    assert run([*words, str(album / "a.wav"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["beats"] == lines[0]["beats"]
+
+    # What has the same content is up to date; what changed is analysed again, as a file is.
+    files.pipe("/album/b.wav", (album / "a.wav").read_bytes())
+    assert run(arguments) == 3
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line.get("status") for line in lines] == ["skipped", "done", None, None]
+    assert list(temporary.iterdir()) == []
+    files.store.clear()
 
 
 def test_json_alone_writes_no_file(words, album, tmp_path, monkeypatch, capsys):

@@ -91,8 +91,8 @@ def test_a_shell_is_told_how_to_complete(shell):
 
 
 def test_a_misspelt_command_is_not_taken_for_a_song(capsys):
-    assert run(["plugin"]) == 2
-    assert "Did you mean plugins?" in capsys.readouterr().err
+    assert run(["backend"]) == 2
+    assert "Did you mean backends?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

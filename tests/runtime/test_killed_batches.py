@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,9 @@ def test_a_batch_that_is_killed_loses_nothing_and_repeats_nothing(installed, tmp
     for batch in batches:
         again = {Path(n["input"]).stem for n in batch.lines() if n["status"] == "done"}
         assert not again & batch.finished
+    # Nor is anything made by two at once.
+    done = Counter(n["input"] for batch in batches for n in batch.lines() if n["status"] == "done")
+    assert set(done.values()) == {1}
     assert any(0 < len(batch.lines()) < SONGS for batch in batches)
 
     # Nothing is half-written, and nothing is left over.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 
 from allin1_core.contracts.audio import Mix
 from allin1_core.contracts.backend import Backend
@@ -18,7 +19,7 @@ from allin1_core.io.stems import StemFiles
 from allin1_core.reference import metrical_dbn
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.session import Session
-from allin1_core.runtime.track import Track
+from allin1_core.runtime.track import Track, make_tracks
 from allin1_core.weights.catalogue import catalogue
 
 CARDS = {card.name: card for card in catalogue()}
@@ -197,3 +198,81 @@ def test_the_session_of_a_configured_model_is_of_that(open_session, tmp_path, mo
     monkeypatch.setenv("ALLIN1_CONFIG", str(path))
     assert open_session().card.name == "harmonix-fold1"
     assert open_session("auto").card.name == "builtin"
+
+
+class Failing:
+    """A separator that fails in the middle of a song."""
+
+    def __init__(self, setup):
+        pass
+
+    def __call__(self, mix, task):
+        task.progress(0.5)
+        raise RuntimeError("the device was lost")
+
+
+class TooSmall(Failing):
+    """A separator that has too little memory for the song."""
+
+    def __call__(self, mix, task):
+        raise MemoryError("no memory")
+
+
+@pytest.fixture
+def songs(tmp_path):
+    paths = [tmp_path / "one.wav", tmp_path / "two.wav"]
+    for seed, path in enumerate(paths):
+        noise = np.random.default_rng(seed).normal(0, 0.1, (3 * 44100, 2))
+        soundfile.write(path, noise, 44100)
+    return make_tracks(paths)
+
+
+@pytest.mark.parametrize("separator", [Failing, TooSmall])
+def test_a_song_that_can_no_longer_be_separated_is_analysed_by_the_other_model(
+    open_session, weights_dir, backend_plugin, songs, tmp_path, separator
+):
+    plugins = {"splitting": backend_plugin("demix", splitter=separator)}
+    with open_session(weights_dir=weights_dir, plugins=plugins) as session:
+        assert session.choose_model(songs[0]).card.name == "harmonix-all"
+        first, second = run_batch(session, songs, out_dir=tmp_path / "out")
+    with open_session("builtin") as session:
+        expected = session.analyze(songs[0])
+    provenance = first.result.provenance
+    assert first.result.beats == expected.beats
+    assert first.result.segments == expected.segments
+    assert provenance.model == "builtin"
+    assert provenance.identity == expected.provenance.identity
+    assert "harmonix-all could not go on" in provenance.model_reason
+    assert ["splitter failed" in text for text in provenance.fallbacks] == [True]
+    assert second.result.provenance.model == "builtin"
+    # What ran out of memory is tried again with the next song.
+    assert len(second.result.provenance.fallbacks) == (separator is TooSmall)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": "harmonix-all"},
+        {"keep_stems": True},
+        {"backends": {"demix": "splitter"}},
+    ],
+)
+def test_what_was_asked_for_is_not_replaced_by_another_model(
+    open_session, weights_dir, backend_plugin, songs, tmp_path, options
+):
+    plugins = {"splitting": backend_plugin("demix", splitter=Failing)}
+    options = {**options, "demix_dir": tmp_path / "demix"}
+    with open_session(weights_dir=weights_dir, plugins=plugins, **options) as session:
+        for outcome in run_batch(session, songs):
+            assert outcome.status == "failed"
+
+
+def test_a_name_that_tells_of_the_model_keeps_the_other_out(
+    open_session, weights_dir, backend_plugin, songs, tmp_path
+):
+    plugins = {"splitting": backend_plugin("demix", splitter=Failing)}
+    named = replace(songs[0], name="one.harmonix-all", model="harmonix-all")
+    with open_session(weights_dir=weights_dir, plugins=plugins) as session:
+        (outcome,) = run_batch(session, [named], out_dir=tmp_path / "out")
+    assert outcome.status == "failed"
+    assert not (tmp_path / "out").exists()

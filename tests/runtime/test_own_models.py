@@ -226,6 +226,17 @@ def test_a_result_says_which_arrays_its_route_cannot_give(
     ]
 
 
+def test_a_result_is_complete_without_arrays_that_its_route_cannot_give(
+    at_once, make_session, write_song, tmp_path
+) -> None:
+    track = track_of(write_song())
+    options = {"out_dir": tmp_path / "out", "include_activations": True, "include_embeddings": True}
+    with make_session(CARD, AT_ONCE) as session:
+        states = [next(run_batch(session, [track], **options)).status for _ in range(2)]
+    assert states == ["done", "skipped"]
+    assert len(at_once) == 1
+
+
 def test_a_separate_network_is_taken_where_it_is_cheaper_than_all_at_once(
     at_once, toy, make_session
 ) -> None:

@@ -213,12 +213,12 @@ WRITING_ON_NPU = """
             "it prints on stdout ('from C')",
         ),
         (
-            {"after": "threading.Thread(target=time.sleep, args=(0.5,), daemon=True, name='mine').start()"},
+            {"after": "threading.Thread(target=time.sleep, args=(30,), daemon=True, name='mine').start()"},
             "no thread is left behind",
             "it leaves threads behind (mine): end them in close()",
         ),
         (
-            {"after": "threading.Thread(target=time.sleep, args=(0.5,), name='mine').start()"},
+            {"after": "threading.Thread(target=time.sleep, args=(3,), name='mine').start()"},
             "no thread is left behind",
             "it leaves threads that keep a program from ending behind (mine",
         ),

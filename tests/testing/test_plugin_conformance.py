@@ -11,6 +11,7 @@ NO_ENTRY_POINT = "its entry point leads to its hooks"
 
 RIGHT = """
 from dataclasses import replace
+from allin1_core.contracts.audio_loader import AudioLoader
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.command import Command
 from allin1_core.contracts.export import Exporter
@@ -29,6 +30,7 @@ def allin1_bridges():
 """
 
 WORK = """
+import click
 from allin1_core.testing.foreign import ForeignArray, download, upload
 
 def there(array, device):
@@ -39,6 +41,20 @@ def back(array, device):
 
 def write(songs, file):
     file.write(songs[0].name.encode())
+
+def load_badly(file, path):
+    file.read()[0]
+
+def load_all(file, path):
+    return file.read()
+
+@click.command()
+def mute():
+    pass
+
+@click.command()
+def helpful():
+    \"""Help.\"""
 """
 
 ALL = (
@@ -55,7 +71,7 @@ def allin1_exporters():
 
 @hookimpl
 def allin1_commands():
-    yield Command("mine", "PACKAGE.work:write", "for a test")
+    yield Command("mine", "PACKAGE.work:helpful", "for a test")
 
 @hookimpl
 def allin1_models():
@@ -196,6 +212,41 @@ def hook(name: str, body: str, arguments: str = "") -> str:
             hook("allin1_track_finished", "result.bpm", "result"),
             "observers raise nothing and print nothing",
             "let it deal with every track",
+        ),
+        (
+            hook("allin1_result_written", "path.with_suffix('.npz').read_bytes()", "path"),
+            "observers raise nothing and print nothing",
+            "allin1_result_written raised FileNotFoundError",
+        ),
+        (
+            hook("allin1_find_stems", "return song.stat().st_size", "song"),
+            "songs without stems have none",
+            "of a song that has none: return None",
+        ),
+        (
+            hook("allin1_find_stems", "return list(song.with_name('stems').iterdir())", "song"),
+            "songs without stems have none",
+            "allin1_find_stems raised FileNotFoundError",
+        ),
+        (
+            hook("allin1_audio_loaders", "yield AudioLoader('x', 'PACKAGE.work:load_badly', ('.x',))"),
+            "other files are left to other readers",
+            "loader x raised IndexError: index out of range for a file that is no audio: return None",
+        ),
+        (
+            hook("allin1_audio_loaders", "yield AudioLoader('x', 'PACKAGE.work:load_all', ('.x',))"),
+            "other files are left to other readers",
+            "loader x takes a file that is no audio",
+        ),
+        (
+            hook("allin1_commands", "yield Command('x', 'PACKAGE.work:write', 'x')"),
+            "its commands have help",
+            "work:write is a function: wanted a click command",
+        ),
+        (
+            hook("allin1_commands", "yield Command('x', 'PACKAGE.work:mute', 'x')"),
+            "its commands have help",
+            "command x has no help: give it a docstring",
         ),
         (
             hook("allin1_stage_finished", "print(record)", "record"),

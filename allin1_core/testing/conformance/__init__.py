@@ -42,6 +42,9 @@ from allin1_core.testing.conformance.metre import (
     MetricalPrepConformance as MetricalPrepConformance,
 )
 from allin1_core.testing.conformance.network import NnConformance as NnConformance
+from allin1_core.testing.conformance.original import (
+    NnOriginalConformance as NnOriginalConformance,
+)
 from allin1_core.testing.conformance.plugin import PluginConformance as PluginConformance
 from allin1_core.testing.conformance.spectrogram import (
     MixSpectrogramConformance as MixSpectrogramConformance,

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import copy
+import io
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, ClassVar
 
+import click
 import numpy as np
 import pytest
 
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.verdict import Ready
-from allin1_core.errors import PLUGIN_FAILURES, in_full
-from allin1_core.io.results import to_json
+from allin1_core.errors import PLUGIN_FAILURES, AudioError, in_full
+from allin1_core.io.results import save_result, to_json
 from allin1_core.markers import PROJECT
 from allin1_core.plugins.collecting import Offers, collect_commands, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, Plugins, load_plugins
 from allin1_core.runtime.moving import cross, lies_in, space_of
 from allin1_core.runtime.postprocessing import find_result_fault
 from allin1_core.selection.bridge_network import BridgeNetwork
-from allin1_core.selection.probing import Probes, check_needs
+from allin1_core.selection.probing import Probes, check_needs, load_target
 from allin1_core.testing.conformance.backend import (
     assert_none_is_overridden,
     imports_heavy,
@@ -39,6 +43,10 @@ from allin1_core.testing.examining import (
 from allin1_core.testing.results import EXAMPLE_RECORD, example_result
 from allin1_core.testing.watching import printed
 from allin1_core.weights.load import load_model
+
+#: Hooks that hear of a run, and that of a result on the disk.
+_OBSERVERS = ("allin1_stage_finished", "allin1_track_finished")
+_WRITTEN = "allin1_result_written"
 
 
 class PluginConformance:
@@ -199,13 +207,67 @@ class PluginConformance:
             ),
         )
         plugins, name = self.plugins()
-        hooks = [call for call in calls if _implements(plugins, name, call[0])]
-        if not hooks:
+        own = {hook for hook in (*_OBSERVERS, _WRITTEN) if _implements(plugins, name, hook)}
+        if not own:
             pytest.skip("it observes nothing")
-        with printed() as texts:
-            for hook, arguments in hooks:
-                _called(plugins.hook_of(name, hook), **arguments)
+        with printed() as texts, tempfile.TemporaryDirectory() as folder:
+            for hook, arguments in calls:
+                if hook in own:
+                    _called(plugins.hook_of(name, hook), **arguments)
+            if _WRITTEN in own:
+                result = example_result()
+                path = save_result(result, Path(folder), "example")
+                written = {"track": "example", "result": result, "path": path}
+                _called(plugins.hook_of(name, _WRITTEN), **written, folder=Path(folder))
         assert not texts, prints(texts[0])
+
+    def test_songs_without_stems_have_none(self) -> None:
+        hook = self._hook("allin1_find_stems")
+        with tempfile.TemporaryDirectory() as folder:
+            song = Path(folder) / "example.wav"
+            song.touch()
+            found = _called(hook, song=song, track="example")
+        assert found in ([], [None]), (
+            "allin1_find_stems gives stems of a song that has none: return None"
+        )
+
+    def test_other_files_are_left_to_other_readers(self) -> None:
+        offers, name = self._own()
+        own = [offered.item for offered in offers.loaders if offered.plugin.name == name]
+        if not own:
+            pytest.skip("it reads no audio format")
+        for loader in own:
+            if check_needs(loader.needs) is not None:
+                continue
+            load = load_target(loader.target)
+            for content in (b"", b"no audio at all", bytes(5000)):
+                try:
+                    loaded = load(io.BytesIO(content), Path("example.bin"))
+                except AudioError:
+                    continue  # as good as damaged
+                except PLUGIN_FAILURES as error:
+                    pytest.fail(
+                        f"loader {loader.name} raised {in_full(error)} for a file that is no audio:"
+                        " return None, or raise an AudioError"
+                    )
+                assert loaded is None, (
+                    f"loader {loader.name} takes a file that is no audio: return None"
+                )
+
+    def test_its_commands_have_help(self) -> None:
+        plugins, name = self.plugins()
+        commands, _ = collect_commands(plugins, ())
+        own = [offered.item for offered in commands.values() if offered.plugin.name == name]
+        if not own:
+            pytest.skip("it brings no command")
+        for command in own:
+            if check_needs(command.needs) is not None:
+                continue
+            found = load_target(command.target)
+            assert isinstance(found, click.Command), (
+                f"{command.target} is a {type(found).__name__}: wanted a click command"
+            )
+            assert found.help, f"command {command.name} has no help: give it a docstring"
 
     def test_no_standard_test_is_missing(self) -> None:
         assert_none_is_overridden(type(self))

@@ -15,24 +15,16 @@ from allin1_backend_cython._network import (
 from allin1_backend_cython.network import Ensemble, create
 from allin1_backend_cython.network_parameters import pack
 
-from allin1_core.contracts.model import Model
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.stages import Setup, Task
-from allin1_core.errors import BackendError, WeightsError
+from allin1_core.errors import BackendError
 from allin1_core.reference import network as reference
+from allin1_core.testing.conformance.network import FIELDS
+from allin1_core.testing.conformance.original import golden_spectrogram
 from allin1_core.testing.weights import random_model
-
-FIELDS = ("beat", "downbeat", "section", "function")
 
 #: What the backend promises.
 TOLERANCE = 2e-5
-
-
-def random_spectrogram(frames):
-    """The input that the golden outputs of random spectrograms were made from."""
-    rng = np.random.default_rng(frames)
-    values = np.abs(rng.standard_normal((4, frames, 81))).astype(np.float32) * np.float32(0.5)
-    return LogSpectrogram(values)
 
 
 def same_bits(one, other):
@@ -59,7 +51,7 @@ def exact(model):
 
     def run(frames):
         if frames not in known:
-            known[frames] = call(random_spectrogram(frames), Task(embeddings=True))
+            known[frames] = call(golden_spectrogram(frames), Task(embeddings=True))
         return known[frames]
 
     return run
@@ -83,7 +75,7 @@ SLOW = ("sse2", "scalar")
 
 @pytest.mark.parametrize("frames", LENGTHS)
 def test_it_equals_the_reference_at_every_length(ensemble, exact, frames):
-    logits = ensemble(random_spectrogram(frames), Task(embeddings=True)).validate()
+    logits = ensemble(golden_spectrogram(frames), Task(embeddings=True)).validate()
     wanted = exact(frames)
     assert_equal(logits, wanted)
     np.testing.assert_allclose(logits.embeddings, wanted.embeddings, rtol=0, atol=TOLERANCE)
@@ -92,7 +84,7 @@ def test_it_equals_the_reference_at_every_length(ensemble, exact, frames):
 @pytest.fixture(scope="module")
 def long_song(model):
     """A length just above what the deepest layer's widest window reaches over, and its logits."""
-    spectrogram = random_spectrogram(10_241)
+    spectrogram = golden_spectrogram(10_241)
     return spectrogram, reference.create(Setup(model=model, threads=2))(spectrogram, Task())
 
 
@@ -106,7 +98,7 @@ def test_the_widest_window_fits(model, isa, long_song):
 def test_a_song_that_is_padded_between_its_tiles(model, isa):
     if isa == "scalar":
         pytest.skip("slow, and as sse2 but for the instructions")
-    spectrogram = random_spectrogram(2563)
+    spectrogram = golden_spectrogram(2563)
     wanted = reference.create(Setup(model=model, threads=2))(spectrogram, Task())
     assert_equal(Ensemble((pack(model.members[0]),), isa, 2)(spectrogram, Task()), wanted)
 
@@ -114,7 +106,7 @@ def test_a_song_that_is_padded_between_its_tiles(model, isa):
 @pytest.mark.parametrize("frames", [1, 257, 700])
 def test_the_number_of_threads_changes_no_bit(model, isa, frames):
     members = tuple(map(pack, model.members))
-    spectrogram = random_spectrogram(frames)
+    spectrogram = golden_spectrogram(frames)
     one, *others = (
         Ensemble(members, isa, threads)(spectrogram, Task(embeddings=True))
         for threads in (1, 2, 3, 8)
@@ -126,7 +118,7 @@ def test_the_number_of_threads_changes_no_bit(model, isa, frames):
 
 def test_more_threads_than_units_do_no_harm(model, isa):
     members = tuple(map(pack, model.members))
-    spectrogram = random_spectrogram(40)
+    spectrogram = golden_spectrogram(40)
     song = Song(spectrogram.frames, 1, False, isa)
     song.begin(0)
     for number in range(PASSES):
@@ -136,80 +128,14 @@ def test_more_threads_than_units_do_no_harm(model, isa):
     assert song.logits[0].tobytes() == Ensemble(members, isa, 1)(spectrogram, Task()).beat.tobytes()
 
 
-@pytest.mark.parametrize("frames", [1, 7, 100, 12_000])
-def test_it_equals_the_original_on_random_spectrograms(isa, golden, trained, frames):
-    if isa in SLOW and frames > 1000:
-        pytest.skip("slow, and tested with shorter songs")
-    wanted = golden("random_spectrogram_fold3.npz")
-    call = Ensemble((pack(trained(3).members[0]),), isa, 2)
-    logits = call(random_spectrogram(frames), Task(embeddings=True))
-    for field in FIELDS:
-        np.testing.assert_allclose(
-            getattr(logits, field), wanted[f"T{frames}_logits_{field}"], rtol=0, atol=TOLERANCE
-        )
-    assert logits.embeddings.shape == (4, frames, 24)
-    np.testing.assert_allclose(
-        logits.embeddings[:, ::100],
-        wanted[f"T{frames}_embeddings_every_100th"],
-        rtol=0,
-        atol=TOLERANCE,
-    )
-
-
-@pytest.mark.parametrize(("name", "folds"), [("fold0", (0,)), ("ensemble", tuple(range(8)))])
-def test_it_equals_the_original_on_a_real_song(isa, golden, trained, name, folds):
-    if isa in SLOW and len(folds) > 1:
-        pytest.skip("slow, and tested with one network")
-    wanted = golden("francium_excerpt.npz")
-    call = Ensemble(tuple(map(pack, trained(*folds).members)), isa, 2)
-    logits = call(LogSpectrogram(wanted["spec_first_3000_frames"]), Task(embeddings=True))
-    for field in FIELDS:
-        np.testing.assert_allclose(
-            getattr(logits, field),
-            wanted[f"crop3000_{name}_logits_{field}"],
-            rtol=0,
-            atol=TOLERANCE,
-        )
-    if name == "fold0":
-        np.testing.assert_allclose(
-            logits.embeddings, wanted["crop3000_fold0_embeddings"], rtol=0, atol=TOLERANCE
-        )
-
-
-def test_it_equals_the_original_on_a_whole_song(golden, trained, shared_dir):
-    soundfile = pytest.importorskip("soundfile", reason="reads the song with soundfile")
-    from allin1_core.contracts.audio import Stems
-    from allin1_core.reference import spectrogram
-
-    stems = []
-    for name in ("bass", "drums", "other", "vocals"):
-        path = shared_dir / "music" / "francium" / f"{name}.flac"
-        if not path.exists():
-            pytest.skip(f"needs {path.name} of the song in the folder of golden outputs")
-        stems.append(soundfile.read(path, dtype="int16")[0].astype(np.float32) / np.float32(32767))
-    frames = spectrogram.create(Setup())(Stems(np.stack(stems)[:, None]), Task())
-    logits = create(Setup(model=trained(0)))(frames, Task())
-    wanted = golden("francium_excerpt.npz")
-    for field in FIELDS:
-        np.testing.assert_allclose(
-            getattr(logits, field), wanted[f"fold0_logits_{field}"], rtol=0, atol=TOLERANCE
-        )
-
-
 def test_an_ensemble_gives_the_mean_and_stacks_embeddings(isa):
     pair = random_model(3, members=2)
-    task, spectrogram = Task(embeddings=True), random_spectrogram(57)
+    task, spectrogram = Task(embeddings=True), golden_spectrogram(57)
     both = Ensemble(tuple(map(pack, pair.members)), isa, 2)(spectrogram, task).validate()
     wanted = reference.create(Setup(model=pair), dtype=np.float64)(spectrogram, task)
     assert_equal(both, wanted)
     assert both.embeddings.shape == (4, 57, 24, 2)
     np.testing.assert_allclose(both.embeddings, wanted.embeddings, rtol=0, atol=TOLERANCE)
-
-
-def test_embeddings_come_only_when_asked_for(ensemble):
-    spectrogram = random_spectrogram(20)
-    assert ensemble(spectrogram, Task()).embeddings is None
-    assert ensemble(spectrogram, Task(embeddings=True)).embeddings.shape == (4, 20, 24)
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-40, 1e-38, 1e-30, 5.0, 100.0, 1e6])
@@ -223,7 +149,7 @@ def test_silence_subnormal_numbers_and_loud_input_give_finite_logits(model, ense
 
 @pytest.mark.parametrize("level", [np.nan, np.inf, -np.inf, 3e38])
 def test_what_is_no_number_neither_crashes_nor_stays(model, ensemble, level):
-    spectrogram = random_spectrogram(150)
+    spectrogram = golden_spectrogram(150)
     broken = spectrogram.frames.copy()
     broken[2, 70:80] = level
     ensemble(LogSpectrogram(broken), Task(embeddings=True))
@@ -233,7 +159,7 @@ def test_what_is_no_number_neither_crashes_nor_stays(model, ensemble, level):
 
 
 def test_nan_in_a_frame_reaches_its_logits(ensemble):
-    broken = random_spectrogram(150).frames.copy()
+    broken = golden_spectrogram(150).frames.copy()
     broken[1, 75] = np.nan
     assert np.isnan(ensemble(LogSpectrogram(broken), Task()).beat[75])
 
@@ -245,11 +171,11 @@ def test_extreme_scores_stay_finite(isa):
         name: values * np.float32(30 if ".self.query." in name or ".self.key." in name else 1)
         for name, values in parameters.items()
     }
-    Ensemble((pack(loud),), isa, 1)(random_spectrogram(300), Task()).validate()
+    Ensemble((pack(loud),), isa, 1)(golden_spectrogram(300), Task()).validate()
 
 
 def test_the_same_input_gives_the_same_bits_and_stays_as_it_was(ensemble):
-    spectrogram = random_spectrogram(600)
+    spectrogram = golden_spectrogram(600)
     before = spectrogram.frames.copy()
     assert same_bits(ensemble(spectrogram, Task()), ensemble(spectrogram, Task()))
     np.testing.assert_array_equal(spectrogram.frames, before)
@@ -258,7 +184,7 @@ def test_the_same_input_gives_the_same_bits_and_stays_as_it_was(ensemble):
 def test_progress_rises_to_one(isa):
     told = []
     call = Ensemble(tuple(map(pack, random_model(2, members=3).members)), isa, 2)
-    call(random_spectrogram(30), Task(progress=told.append))
+    call(golden_spectrogram(30), Task(progress=told.append))
     assert told == sorted(told)
     assert told[-1] == 1
     assert len(told) > 30
@@ -273,25 +199,9 @@ def test_what_the_progress_raises_ends_the_run(ensemble):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ensemble(random_spectrogram(600), Task(progress=cancel))
+        ensemble(golden_spectrogram(600), Task(progress=cancel))
     assert len(told) == 3
-    ensemble(random_spectrogram(600), Task()).validate()
-
-
-def test_missing_and_misshapen_parameters_are_named(model):
-    good = dict(model.members[0])
-    name = "encoder.layers.4.instlayer.attention.self.rpb"
-    missing = {key: value for key, value in good.items() if key != name}
-    misshapen = {**good, name: good[name][:, :, :7]}
-    for bad in (missing, misshapen):
-        with pytest.raises(WeightsError, match=name):
-            create(Setup(model=Model(model.card, (bad,))))
-
-
-@pytest.mark.parametrize("none", [None, Model(random_model(1).card, ())])
-def test_a_missing_model_is_an_error(none):
-    with pytest.raises(WeightsError, match="no parameters"):
-        create(Setup(model=none))
+    ensemble(golden_spectrogram(600), Task()).validate()
 
 
 def test_an_instruction_set_that_is_not_there_is_an_error(model, monkeypatch):
@@ -311,7 +221,7 @@ def test_every_instruction_set_of_the_processor_has_a_kernel(isa):
 
 def test_the_compiled_class_refuses_what_does_not_fit(model, isa):
     packed, scratch = pack(model.members[0]), aligned_zeros(SCRATCH_SIZE)
-    frames = random_spectrogram(20).frames
+    frames = golden_spectrogram(20).frames
     for bad in (frames[:3].copy(), frames[:, :, :80].copy(), frames[:, :0].copy()):
         with pytest.raises(ValueError, match="spectrogram"):
             Song(bad, 1, False, isa)

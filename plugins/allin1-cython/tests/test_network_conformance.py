@@ -1,11 +1,27 @@
-"""The standard tests of a backend for ``nn``."""
+"""The standard tests of a backend for ``nn``; and outputs of the original, with each instruction set."""
 
 from __future__ import annotations
 
-from allin1_core.testing.conformance import NnConformance
+import pytest
+
+from allin1_core.testing.conformance import NnConformance, NnOriginalConformance
 
 
-class TestCython(NnConformance):
+class Cython:
     hooks = "allin1_backend_cython.hooks"
     backend = "cython"
     heavy = ("allin1_backend_cython._network",)
+
+
+class TestCython(Cython, NnConformance):
+    pass
+
+
+class TestCythonAgainstTheOriginal(Cython, NnOriginalConformance):
+    @pytest.fixture(autouse=True)
+    def _chosen(self, isa, monkeypatch):
+        monkeypatch.setenv("ALLIN1_CYTHON_ISA", isa)
+        # Too slow for whole songs; what is particular to them depends on no instruction.
+        is_slow = isa in ("sse2", "scalar")
+        monkeypatch.setattr(type(self), "most_frames", 3000 if is_slow else 100_000)
+        monkeypatch.setattr(type(self), "most_members", 1 if is_slow else 8)

@@ -8,6 +8,7 @@ from allin1_core.testing.conformance import (
     MetricalPrepConformance,
     MixSpectrogramConformance,
     NnConformance,
+    NnOriginalConformance,
     SpectrogramConformance,
 )
 
@@ -46,6 +47,14 @@ class TestNnOnCpu(Cpu, NnConformance):
 
 
 class TestNnOnGpu(Gpu, NnConformance):
+    pass
+
+
+class TestNnAgainstTheOriginalOnCpu(Cpu, NnOriginalConformance):
+    most_frames = 100
+
+
+class TestNnAgainstTheOriginalOnGpu(Gpu, NnOriginalConformance):
     pass
 
 

@@ -8,11 +8,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import scipy.special
-from allin1_core.contracts.model import Model
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.stages import Setup, Task
-from allin1_core.errors import WeightsError
 from allin1_core.reference import network as reference
+from allin1_core.testing.conformance.network import FIELDS
+from allin1_core.testing.conformance.original import golden_spectrogram
 from allin1_core.testing.weights import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,16 +29,12 @@ from allin1_backend_mlx.network_layers import gelu
 from allin1_backend_mlx.network_parameters import position_table
 from allin1_backend_mlx.network_time import attend_in_windows
 
-FIELDS = ("beat", "downbeat", "section", "function")
-
 #: What the backends promise.
 TOLERANCE = 2e-5
 
 
 def random_spectrogram(frames, seed=None):
-    """The input that the golden outputs of random spectrograms were made from."""
-    rng = np.random.default_rng(frames if seed is None else seed)
-    return np.abs(rng.standard_normal((4, frames, 81))).astype(np.float32) * np.float32(0.5)
+    return golden_spectrogram(frames, seed).frames
 
 
 def exact(model, spectrogram, embeddings=False):
@@ -152,25 +148,6 @@ def test_gelu_is_exact_to_single_precision():
     np.testing.assert_allclose(np.asarray(gelu(mx.array(x))), exact_gelu, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("frames", [1, 7, 100])
-def test_it_equals_the_original_on_random_spectrograms(device, put, golden, trained, frames):
-    arrays = golden("random_spectrogram_fold3.npz")
-    call = create(Setup(device, trained(3)))
-    logits = call(LogSpectrogram(put(random_spectrogram(frames))), Task(embeddings=True))
-    for field in FIELDS:
-        np.testing.assert_allclose(
-            np.asarray(getattr(logits, field)),
-            arrays[f"T{frames}_logits_{field}"],
-            rtol=0,
-            atol=TOLERANCE,
-        )
-    embeddings = np.asarray(logits.embeddings)
-    assert embeddings.shape == (4, frames, 24)
-    np.testing.assert_allclose(
-        embeddings[:, ::100], arrays[f"T{frames}_embeddings_every_100th"], rtol=0, atol=TOLERANCE
-    )
-
-
 @pytest.mark.parametrize(("folds", "frames"), [((0,), 1000), (tuple(range(8)), 100)])
 def test_it_equals_the_reference_on_a_real_song(device, put, golden, trained, folds, frames):
     spectrogram = golden("francium_excerpt.npz")["spec_first_3000_frames"][:, :frames]
@@ -258,14 +235,6 @@ def test_compiled_it_is_traced_once_and_gives_the_same(model, wanted):
         assert len(traced) == 14
 
 
-def test_silence_and_loud_input_give_finite_logits(device, put, model):
-    call = create(Setup(device, model))
-    for level in (0, 100):
-        spectrogram = np.full((4, 100, 81), level, np.float32)
-        logits = call(LogSpectrogram(put(spectrogram)), Task())
-        assert all(np.isfinite(np.asarray(getattr(logits, field))).all() for field in FIELDS)
-
-
 def test_any_layout_is_read(device, put, model, wanted):
     spectrogram = random_spectrogram(33)
     turned = put(np.ascontiguousarray(spectrogram.T)).transpose(2, 1, 0)
@@ -296,19 +265,3 @@ def test_cancelling_goes_through(device, put, model):
         create(Setup(device, model))(
             LogSpectrogram(put(random_spectrogram(30))), Task(progress=cancel)
         )
-
-
-def test_missing_and_misshapen_parameters_are_named(model):
-    good = dict(model.members[0])
-    name = "encoder.layers.4.instlayer.attention.self.rpb"
-    missing = {key: value for key, value in good.items() if key != name}
-    misshapen = {**good, name: good[name][:, :, :7]}
-    for bad in (missing, misshapen):
-        with pytest.raises(WeightsError, match=name):
-            create(Setup(model=Model(model.card, (bad,))))
-
-
-@pytest.mark.parametrize("none", [None, Model(random_model(1).card, ())])
-def test_a_missing_model_is_an_error(none):
-    with pytest.raises(WeightsError, match="no parameters"):
-        create(Setup(model=none))

@@ -13,11 +13,11 @@ from collections import Counter
 from pathlib import Path
 
 from allin1_core import analyze
-from conftest import NODE
 
 import allin1_ray
 from allin1_ray.table import read_table
 
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 OPTIONS = {"model": "builtin", "backends": {"nn": "stand-in"}, "threads": 1}
 
 

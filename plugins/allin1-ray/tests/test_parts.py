@@ -32,6 +32,7 @@ def test_a_task_has_about_ten_seconds_of_work_and_every_worker_has_several():
     assert Resources(song_s=30.0).batch_of(10_000, 8) == 1
     assert Resources(song_s=1e-9).batch_of(10_000, 8) == 32
     assert Resources(song_s=0.5).batch_of(64, 8) == 2
+    assert Resources(song_s=3.0).batch_of(1_000_000, 4096) == 27  # the driver has tasks for all
     assert Resources(batch=7).batch_of(10, 8) == 7
     assert Resources().batch_of(10_000, 8) == 4
 

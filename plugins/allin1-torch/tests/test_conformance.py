@@ -7,6 +7,7 @@ from allin1_core.testing.conformance import (
     MetricalPrepConformance,
     MixSpectrogramConformance,
     NnConformance,
+    NnOriginalConformance,
     SpectrogramConformance,
 )
 
@@ -62,6 +63,18 @@ class TestNnOnCpu(Cpu, NnConformance):
 
 
 class TestNnOnCuda(Cuda, NnConformance):
+    pass
+
+
+class TestNnAgainstTheOriginalOnCpu(Cpu, NnOriginalConformance):
+    pass
+
+
+class TestNnAgainstTheOriginalOnCuda(Cuda, NnOriginalConformance):
+    pass
+
+
+class TestNnAgainstTheOriginalOnMps(Mps, NnOriginalConformance):
     pass
 
 

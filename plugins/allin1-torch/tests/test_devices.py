@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 import subprocess
 import sys
 
@@ -24,6 +25,20 @@ def test_the_module_itself_does_not_import_torch():
     code = "import sys, allin1_backend_torch.devices; print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+def test_damaged_metadata_of_another_package_neither_keeps_pytorch_out_nor_crashes(tmp_path):
+    damaged = tmp_path / "stranger-1.0.dist-info"
+    damaged.mkdir()
+    (damaged / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (damaged / "entry_points.txt").write_bytes(b"[stranger]\nx = \xff\n")
+    code = "from allin1_backend_torch import devices; print(devices.probe_cpu())"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("Ready(")
 
 
 def test_a_build_without_cuda_is_unavailable_with_a_remedy(monkeypatch):

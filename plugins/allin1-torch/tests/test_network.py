@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from allin1_core.contracts.model import Model
 from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.stages import Setup, Task
-from allin1_core.errors import WeightsError
 from allin1_core.reference import network as reference
+from allin1_core.testing.conformance.network import FIELDS
+from allin1_core.testing.conformance.original import golden_spectrogram
 from allin1_core.testing.weights import random_model
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,16 +17,12 @@ from allin1_backend_torch.network import Ensemble, Tiles, create
 from allin1_backend_torch.network_instruments import blocks_of, position_table
 from allin1_backend_torch.network_parameters import prepare
 
-FIELDS = ("beat", "downbeat", "section", "function")
-
 #: What the backends promise.
 TOLERANCE = 2e-5
 
 
 def random_spectrogram(frames, seed=None):
-    """The input that the golden outputs of random spectrograms were made from."""
-    rng = np.random.default_rng(frames if seed is None else seed)
-    return np.abs(rng.standard_normal((4, frames, 81))).astype(np.float32) * np.float32(0.5)
+    return golden_spectrogram(frames, seed).frames
 
 
 def exact(model, spectrogram, embeddings=False):
@@ -97,94 +93,6 @@ def test_the_widest_window_fits_and_does_not(device, put, model):
         assert_equal(call(LogSpectrogram(put(spectrogram)), Task()), wanted)
 
 
-@pytest.mark.parametrize("frames", [1, 7, 100, 12_000])
-def test_it_equals_the_original_on_random_spectrograms(device, put, golden, trained, frames):
-    wanted = golden("random_spectrogram_fold3.npz")
-    call = create(Setup(device, trained(3)))
-    logits = call(LogSpectrogram(put(random_spectrogram(frames))), Task(embeddings=True))
-    for field in FIELDS:
-        np.testing.assert_allclose(
-            to_numpy(getattr(logits, field)),
-            wanted[f"T{frames}_logits_{field}"],
-            rtol=0,
-            atol=TOLERANCE,
-        )
-    embeddings = to_numpy(logits.embeddings)
-    assert embeddings.shape == (4, frames, 24)
-    np.testing.assert_allclose(
-        embeddings[:, ::100], wanted[f"T{frames}_embeddings_every_100th"], rtol=0, atol=TOLERANCE
-    )
-
-
-@pytest.mark.parametrize(("name", "folds"), [("fold0", (0,)), ("ensemble", tuple(range(8)))])
-def test_it_equals_the_original_on_a_real_song(device, put, golden, trained, name, folds):
-    wanted = golden("francium_excerpt.npz")
-    spectrogram = LogSpectrogram(put(wanted["spec_first_3000_frames"]))
-    logits = create(Setup(device, trained(*folds)))(spectrogram, Task(embeddings=True))
-    for field in FIELDS:
-        np.testing.assert_allclose(
-            to_numpy(getattr(logits, field)),
-            wanted[f"crop3000_{name}_logits_{field}"],
-            rtol=0,
-            atol=TOLERANCE,
-        )
-    if name == "fold0":
-        np.testing.assert_allclose(
-            to_numpy(logits.embeddings), wanted["crop3000_fold0_embeddings"], rtol=0, atol=TOLERANCE
-        )
-
-
-def test_it_equals_the_original_on_a_whole_song(device, put, golden, trained, shared_dir):
-    soundfile = pytest.importorskip("soundfile", reason="reads the song with soundfile")
-    from allin1_core.contracts.audio import Stems
-
-    from allin1_backend_torch import spectrogram
-
-    stems = []
-    for name in ("bass", "drums", "other", "vocals"):
-        path = shared_dir / "music" / "francium" / f"{name}.flac"
-        if not path.exists():
-            pytest.skip(f"needs {path.name} of the song in the folder of golden outputs")
-        stems.append(soundfile.read(path, dtype="int16")[0].astype(np.float32) / np.float32(32767))
-    # The song's spectrogram must be near the original's, too, for the logits to be.
-    frames = spectrogram.create(Setup(device))(Stems(put(np.stack(stems)[:, None])), Task())
-    logits = create(Setup(device, trained(0)))(frames, Task())
-    wanted = golden("francium_excerpt.npz")
-    for field in FIELDS:
-        np.testing.assert_allclose(
-            to_numpy(getattr(logits, field)),
-            wanted[f"fold0_logits_{field}"],
-            rtol=0,
-            atol=TOLERANCE,
-        )
-
-
-def test_an_ensemble_gives_the_mean_and_stacks_embeddings(device, put):
-    pair = random_model(3, members=2)
-    spectrogram = random_spectrogram(57)
-    task = Task(embeddings=True)
-    both = create(Setup(device, pair))(LogSpectrogram(put(spectrogram)), task).validate()
-    assert_equal(both, exact(pair, spectrogram))
-    wanted = exact(pair, spectrogram, embeddings=True).embeddings
-    assert both.embeddings.shape == (4, 57, 24, 2)
-    np.testing.assert_allclose(to_numpy(both.embeddings), wanted, rtol=0, atol=TOLERANCE)
-
-
-def test_embeddings_come_only_when_asked_for(device, put, model):
-    spectrogram = LogSpectrogram(put(random_spectrogram(20)))
-    call = create(Setup(device, model))
-    assert call(spectrogram, Task()).embeddings is None
-    assert call(spectrogram, Task(embeddings=True)).embeddings.shape == (4, 20, 24)
-
-
-def test_silence_and_loud_input_give_finite_logits(device, put, model):
-    call = create(Setup(device, model))
-    for level in (0, 100):
-        spectrogram = np.full((4, 300, 81), level, np.float32)
-        logits = call(LogSpectrogram(put(spectrogram)), Task())
-        assert all(np.isfinite(to_numpy(getattr(logits, field))).all() for field in FIELDS)
-
-
 def test_the_same_input_gives_the_same_output_and_stays_as_it_was(device, put, model):
     spectrogram = put(random_spectrogram(2000))
     before = spectrogram.clone()
@@ -233,22 +141,6 @@ def test_progress_rises_to_one(device, put):
     assert told == sorted(told)
     assert told[-1] == 1
     assert len(told) > 30
-
-
-def test_missing_and_misshapen_parameters_are_named(model):
-    good = dict(model.members[0])
-    name = "encoder.layers.4.instlayer.attention.self.rpb"
-    missing = {key: value for key, value in good.items() if key != name}
-    misshapen = {**good, name: good[name][:, :, :7]}
-    for bad in (missing, misshapen):
-        with pytest.raises(WeightsError, match=name):
-            create(Setup(model=Model(model.card, (bad,))))
-
-
-@pytest.mark.parametrize("none", [None, Model(random_model(1).card, ())])
-def test_a_missing_model_is_an_error(none):
-    with pytest.raises(WeightsError, match="no parameters"):
-        create(Setup(model=none))
 
 
 @given(st.integers(1, 300))

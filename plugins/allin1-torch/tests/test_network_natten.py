@@ -14,7 +14,7 @@ from allin1_core.testing.weights import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allin1_backend_torch import bridges, network, network_natten
+from allin1_backend_torch import bridges, devices, network, network_natten
 from allin1_backend_torch.bridges import to_numpy
 from allin1_backend_torch.network_natten import (
     attend_at_once,
@@ -50,7 +50,7 @@ class TestNnByNattenOnCuda(Cpu):
 def device(request):
     """Name of each device that NATTEN can use here."""
     pytest.importorskip("natten", reason="needs NATTEN: pip install 'natten>=0.21,<0.22'")
-    verdict = getattr(network_natten, f"probe_{request.param}")()
+    verdict = getattr(devices, f"probe_{request.param}_natten")()
     if not isinstance(verdict, Ready):
         pytest.skip(f"natten-{request.param} cannot run here: {verdict}")
     return verdict.device
@@ -110,7 +110,7 @@ def test_a_natten_with_nothing_for_the_device_is_refused_with_a_reason(device, m
     from natten import backends
 
     monkeypatch.setattr(backends, "get_compatible_backends", lambda *_, **__: [])
-    verdict = getattr(network_natten, f"probe_{torch.device(device).type}")()
+    verdict = getattr(devices, f"probe_{torch.device(device).type}_natten")()
     assert isinstance(verdict, Unavailable)
     assert "NATTEN" in verdict.reason
 

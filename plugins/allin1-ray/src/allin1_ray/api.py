@@ -17,7 +17,7 @@ from allin1_ray.cluster import absolute, connected, run_songs
 from allin1_ray.executor import resources_of, with_price
 from allin1_ray.progress import Progress
 from allin1_ray.songs import songs_of
-from allin1_ray.storage import is_url, join
+from allin1_ray.storage import join
 from allin1_ray.table import DEAD_LETTERS, TABLE, ResultTable
 from allin1_ray.work import Work, config_text
 
@@ -123,8 +123,8 @@ def analyze(
     with connected(address), ResultTable(out, storage) as table:
         found = songs_of(songs, storage, include)
         with Session(model, plugins=load_plugins(block=block), **options) as session:
-            if not is_url(found[0].address):
-                resources = with_price(resources, session, found[0].track)
+            first = None if found[0].url else found[0].track
+            resources = with_price(resources, session, first)
         work = Work(
             recipe,
             out,

@@ -27,8 +27,11 @@ from allin1_ray.storage import is_url
 from allin1_ray.work import Song, Work, settings_environment
 from allin1_ray.worker import SongAnalyser
 
-#: Songs of a task, where nothing better is known; and how many seconds of work a task should have.
+#: Songs of a task, where nothing better is known, and at most; and how many seconds of work a task should have.
 _USUAL_BATCH, _MOST_BATCH, _TASK_S = 4, 32, 10.0
+
+#: Tasks a second that the driver should have to hand out at most: each takes it five milliseconds.
+_MOST_TASKS_PER_S = 50.0
 
 #: Variables that bound the threads of libraries.
 _THREAD_VARIABLES = (
@@ -72,7 +75,8 @@ class Resources:
         """
         if self.batch is not None:
             return max(1, self.batch)
-        wanted = _USUAL_BATCH if self.song_s is None else round(_TASK_S / max(self.song_s, 1e-3))
+        task_s = max(_TASK_S, workers / _MOST_TASKS_PER_S)
+        wanted = _USUAL_BATCH if self.song_s is None else round(task_s / max(self.song_s, 1e-3))
         return max(1, min(wanted, _MOST_BATCH, math.ceil(songs / (4 * workers))))
 
 
@@ -162,7 +166,9 @@ def run_songs(
             for table in blocks:
                 for content in table["outcome"].to_pylist():
                     yield _checked(*pickle.loads(content))
-        except ray.exceptions.RayError as error:
+        except Allin1Error:
+            raise
+        except Exception as error:  # of Ray, or of Ray Data, which have no class in common
             raise BackendError(
                 f"The cluster failed: {brief(error)}",
                 remedy="Run the same again: what is finished is skipped.",

@@ -109,12 +109,12 @@ class OnRay:
                     following += 1
 
 
-def with_price(resources: Resources, session: Session, track: Track) -> Resources:
-    """The same, with what a song like `track` is expected to take, by what was measured on this machine."""
+def with_price(resources: Resources, session: Session, track: Track | None) -> Resources:
+    """The same, with what a song like `track`, or of three minutes, is expected to take, by what was measured here."""
     from dataclasses import replace
 
     try:
-        seconds = probe_audio(track.source).duration_s
+        seconds = None if track is None else probe_audio(track.source).duration_s
         cost = session.explain(seconds or None).chosen.cost_s
     except (Allin1Error, OSError):
         return resources  # this machine may have neither the song nor a route

@@ -84,7 +84,10 @@ def _addresses(
         return _of_manifest(given, suffix, storage)
     if is_url(given):
         return [(url, None) for url in _in_store(given, storage)]
-    return [(str(path.absolute()), None) for path in find_songs([given], include=include)]
+    found = find_songs([given], include=include)
+    if found.errors:
+        raise found.errors[0]
+    return [(str(path.absolute()), None) for path in found.songs if isinstance(path, Path)]
 
 
 def _in_store(url: str, storage: Mapping[str, Any]) -> list[str]:

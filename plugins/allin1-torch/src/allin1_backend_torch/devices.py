@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import os
+from importlib.metadata import entry_points
+
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable, Verdict
 
 _INSTALL = "Install a PyTorch for this machine: see https://pytorch.org/get-started/locally."
 
 
+@functools.cache
+def prepare_import() -> None:
+    """Keep PyTorch from failing while it is imported because the metadata of some other package is damaged.
+
+    It looks there for extensions, and half imported it crashes the interpreter when that ends.
+    """
+    try:
+        entry_points(group="torch.backends")
+    except Exception:  # whatever that metadata raises
+        os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+
+
 def probe_cpu() -> Verdict:
     """Tell whether PyTorch computes on the CPU."""
     try:
+        prepare_import()
         import torch
 
         _compute("cpu")
@@ -21,6 +38,7 @@ def probe_cpu() -> Verdict:
 def probe_cuda() -> Verdict:
     """Tell whether PyTorch computes on an NVIDIA GPU."""
     try:
+        prepare_import()
         import torch
 
         if torch.version.cuda is None and torch.version.hip is None:
@@ -66,6 +84,7 @@ def probe_cuda_triton() -> Verdict:
 def probe_mps() -> Verdict:
     """Tell whether PyTorch computes on an Apple GPU."""
     try:
+        prepare_import()
         import torch
 
         if not torch.backends.mps.is_built():
@@ -76,6 +95,22 @@ def probe_mps() -> Verdict:
     except Exception as error:  # whatever it raises is the answer
         return _broken(error)
     return Ready("mps", f"Apple GPU, PyTorch {torch.__version__}")
+
+
+def probe_cpu_natten() -> Verdict:
+    """Tell whether NATTEN computes on the CPU."""
+    prepare_import()
+    from allin1_backend_torch import network_natten
+
+    return network_natten.probe(probe_cpu())
+
+
+def probe_cuda_natten() -> Verdict:
+    """Tell whether NATTEN computes on an NVIDIA GPU."""
+    prepare_import()
+    from allin1_backend_torch import network_natten
+
+    return network_natten.probe(probe_cuda())
 
 
 def _compute(device: str) -> None:

@@ -197,7 +197,7 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             consumes=space,
             produces=space,
             needs=_NEEDS_NATTEN,
-            probe=f"{_PACKAGE}.network_natten:probe_{device}",
+            probe=f"{_PACKAGE}.devices:probe_{device}_natten",
             parity=close(2e-5),
             speed=_speed("nn-natten", device),
             models=("all-in-one",),

@@ -27,7 +27,6 @@ from allin1_core.reference.network_folding import HEAD_CHANNELS
 from numpy.typing import NDArray
 from torch import Tensor
 
-from allin1_backend_torch import devices
 from allin1_backend_torch.network import prepare_ensemble
 from allin1_backend_torch.network_parameters import CHANNELS, Block
 from allin1_backend_torch.network_planes import INSTRUMENTS, columns, normalised_with_ones
@@ -52,17 +51,8 @@ WIDTH = 32
 PIECES = (32, 16, 8, WINDOW)
 
 
-def probe_cpu() -> Verdict:
-    """Tell whether NATTEN computes on the CPU."""
-    return _probe(devices.probe_cpu())
-
-
-def probe_cuda() -> Verdict:
-    """Tell whether NATTEN computes on an NVIDIA GPU, and by what."""
-    return _probe(devices.probe_cuda())
-
-
-def _probe(verdict: Verdict) -> Verdict:
+def probe(verdict: Verdict) -> Verdict:
+    """Tell whether NATTEN computes on the device of PyTorch's own `verdict`, and by what."""
     if not isinstance(verdict, Ready):
         return verdict
     try:

@@ -26,6 +26,7 @@ from allin1_core.io.stems import find_stems, read_stems
 from allin1_core.reference import spectrogram
 from numpy.typing import NDArray
 
+from allin1_train.files import atomically
 from allin1_train.network import LABELS
 from allin1_train.songs_in_memory import FPS
 from allin1_train.views import views
@@ -146,11 +147,9 @@ def make_shard(recording: Recording, out: Path, takes: str = "mix") -> Path:
     reference = read_reference(recording.reference)
     x = spectra(recording.path, takes)
     path = out / f"{recording.name}.npz"
-    temporary = out / f".{recording.name}.tmp"
-    with temporary.open("wb") as f:
-        shard: dict[str, Any] = {"x": x.astype(np.float16), "drums": np.array(True)}
-        np.savez(f, **shard, **truth(reference, x.shape[1]))
-    temporary.replace(path)
+    shard: dict[str, Any] = {"x": x.astype(np.float16), "drums": np.array(True)}
+    shard |= truth(reference, x.shape[1])
+    atomically(lambda f: np.savez(f, **shard), path)
     return path
 
 

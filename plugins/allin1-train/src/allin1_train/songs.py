@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from allin1_train.files import atomically
 from allin1_train.music import Song, SoundFont, compose, render
 from allin1_train.views import views
 
@@ -86,14 +87,10 @@ def _write(job: tuple[int, Path, float]) -> tuple[float, float] | str | None:
     if time.time() > until:
         return None
     begin = time.process_time()
-    temporary = out / f".{seed}.tmp"
     try:
         made = example(seed, _font)
-        with temporary.open("wb") as f:
-            np.savez(f, **made)
-        temporary.replace(out / f"{seed:07d}.npz")
+        atomically(lambda f: np.savez(f, **made), out / f"{seed:07d}.npz")
     except Exception as error:
-        temporary.unlink(missing_ok=True)
         return f"seed {seed}: {error!r}"
     return made["x"].shape[1] / FRAMES_PER_SECOND, time.process_time() - begin
 

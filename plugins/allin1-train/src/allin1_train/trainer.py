@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from allin1_train.export import load_weights, save_weights
+from allin1_train.files import atomically
 from allin1_train.network import DEPTH, LABELS, Net
 from allin1_train.objective import PARTS, weights_of_labels
 from allin1_train.optimiser import Optimiser
@@ -76,14 +77,6 @@ def schedule(done: float, step: int, rate: float) -> float:
     """Learning rate: a short rise, then down along a cosine; `done` is the part of the training behind it."""
     rise = min(1.0, (step + 1) / 200)
     return rate * rise * (0.5 * (1 + math.cos(math.pi * min(1.0, done))) + 0.002)
-
-
-def atomically(write: Callable[[IO[bytes]], object], path: Path) -> None:
-    """Let `write` make a file beside `path`, and move it there."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as f:
-        write(f)
-    temporary.replace(path)
 
 
 def sha256(path: Path | str) -> str:
@@ -253,8 +246,8 @@ class Training:
                 optimiser.rate.fill_(schedule(done, self.step, o.rate))
                 average = max(o.average, 4 / (self.step + 1)) if self.step > 20 else 1.0
                 optimiser.average_rate.fill_(average)
-                # Labels want more context at the end.
-                run, step = long if chance.random() < 0.25 + 0.35 * done else short
+                # Long ones teach what takes context: labels, and the beat through passages that hide it.
+                run, step = long if chance.random() < 0.4 + 0.4 * done else short
                 run()
                 heard += step.batch * step.frames
                 self.step, self.counted = self.step + 1, self.counted + 1

@@ -1,5 +1,6 @@
 """Who plays where: layers that enter and leave, breakdowns, passages without drums."""
 
+import random
 from bisect import bisect_right
 
 import numpy as np
@@ -76,15 +77,20 @@ class Arrangement:
             if s in bare:
                 for role in RHYTHM:
                     self.mute(s, role)
+            else:
+                self._drop_out(chance("dropout", s), genre, s, section.bars)
 
     @staticmethod
     def _sections_without_drums(chance: Chance, sections: list[Section], genre: Genre) -> set[int]:
         """Sections whose drums pause, beyond breaks."""
         q = chance("bare")
         out: set[int] = set()
-        if q.random() > (0.4 if genre.electronic else 0.25):
+        if q.random() > (0.55 if genre.electronic else 0.25):
             return out
-        kind = q.choice(["start", "start", "bridge", "verse", "end", "any"])
+        kinds = ["start", "start", "bridge", "verse", "end", "any"]
+        kind = q.choice([*kinds, "run", "run", "start"] if genre.electronic else kinds)
+        first = q.randrange(len(sections))
+        run = range(first, first + q.choice([2, 2, 3]))
         for s, section in enumerate(sections):
             if (
                 (kind == "start" and s < q.choice([1, 2, 2, 3]))
@@ -92,6 +98,7 @@ class Arrangement:
                 or (kind == "verse" and section.label == "verse" and section.nth == 1)
                 or (kind == "end" and s >= len(sections) - q.choice([1, 2]))
                 or (kind == "any" and q.random() < 0.25)
+                or (kind == "run" and s in run)
             ):
                 out.add(s)
         return out
@@ -99,6 +106,15 @@ class Arrangement:
     def mute(self, section: int, role: str) -> None:
         """Silence `role` in a section."""
         self.windows[section, role] = (0, 0)
+
+    def _drop_out(self, r: random.Random, genre: Genre, s: int, bars: int) -> None:
+        """Let the drums, and perhaps the bass, rest at the beginning or end of a section while all else goes on."""
+        if bars < 4 or r.random() > (0.22 if genre.electronic else 0.08):
+            return
+        rest = r.choice([1, 1, 2, bars // 2])
+        window = (0, bars - rest) if r.random() < 0.65 else (rest, bars)
+        for role in RHYTHM if r.random() < 0.5 else (*RHYTHM, "bass"):
+            self.windows.setdefault((s, role), window)
 
     def _enter(self, roles: list[str], s: int, bars: int) -> None:
         step = 2 if bars <= 8 else 4

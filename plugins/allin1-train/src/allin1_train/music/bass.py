@@ -104,6 +104,13 @@ class Line:
             for a in beats:
                 self.add(a, 0.45, p)
                 self.add(a + off, 0.4, octave, 0.7)
+        elif style == "dotted":
+            at = 0.0
+            while at < width - 0.2:
+                self.add(
+                    offset + at, 0.5, p if r.random() < 0.8 else octave, 0.7 if at % 1 else 0.85
+                )
+                at += 0.75
         elif style in ("fifths", "twofeel"):
             length = 1.6 if style == "twofeel" else 0.8
             for k, a in enumerate(beats[::2] if self.bar.n > 3 else beats):

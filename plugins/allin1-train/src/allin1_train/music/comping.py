@@ -154,6 +154,8 @@ class Strike:
                 if style == "bubble":
                     self.hit(a + 0.25, 0.15, 0.6)
                     self.hit(a + 0.75, 0.15, 0.6)
+        elif style in ("late", "dotted", "pushed", "between"):
+            self._between(style)
         elif style in DRAWN:
             density, syncopation, length = DRAWN[style]
             for a, d in rhythm(r, whole, div, density, syncopation):
@@ -186,6 +188,44 @@ class Strike:
             self._ostinato()
         else:
             self._arpeggio(style)
+
+    def _between(self, style: str) -> None:
+        """Chords that mostly miss the beats.
+
+        ``late``: held from each off-beat to the next beat; ``dotted``: every three sixteenths, from the first beat on;
+        ``pushed``: an eighth before the chord changes, and half-way; ``between``: a figure of off-beats and sixteenths.
+        """
+        part, width, offset = self.part, self.width, self.offset
+        w = part.chance("between", part.role, self.bar.material)
+        if style == "late":
+            length = w.choice([0.3, 0.5, 0.5, 0.7])
+            every = w.choice([1, 1, 2])
+            for a in self.beats[::every]:
+                self.hit(a + part.off, length)
+        elif style == "dotted":
+            bars = w.choice([1, 1, 2, 3])  # after so many bars it begins anew
+            before = self.bar.index % bars * self.bar.n + offset
+            first = w.choice([0, 0, 0.25, 0.5])
+            k = math.ceil((before - first) / 0.75 - 1e-6)
+            single = [w.choice(self.voices)] if w.random() < 0.5 else None
+            while (at := first + 0.75 * k - before) < width - 1e-6:
+                self.hit(offset + at, 0.4, 1 if k % 2 == 0 else 0.85, single)
+                k += 1
+        elif style == "pushed":
+            length = w.choice([0.3, 0.5, 1.4])
+            if self.bar.at + offset >= 0.5:
+                self.hit(offset - 0.5, length)
+            for a in [x for x in self.beats[1:] if x % 2 == 0] + [offset + width] * (
+                w.random() < 0.3
+            ):
+                self.hit(a - 0.5, length, 0.9)
+        else:
+            weights = {0.25: w.choice([0, 0.3, 0.6]), 0.5: 0.85, 0.75: w.choice([0, 0.3, 0.6])}
+            length = w.choice([0.12, 0.25, 0.4])
+            for k in range(self.bar.n):
+                for o, share in weights.items():
+                    if w.random() < share and offset <= k + o < offset + width:
+                        self.hit(k + o, length, 1 if o == 0.5 else 0.85)
 
     def _power(self, style: str) -> None:
         div, r = self.part.div, self.r

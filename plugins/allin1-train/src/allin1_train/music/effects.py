@@ -63,3 +63,13 @@ def sweep(bus: Signal, opens: list[tuple[float, float]], r: random.Random) -> No
             dark = one_pole(one_pole(bus[:, i:j], cut), cut)
             amount = np.linspace(0, 1, j - i, dtype=f32) ** f32(2)
             bus[:, i:j] = dark + amount * (bus[:, i:j] - dark)
+
+
+def hush(mix: Signal, spans: Array) -> None:
+    """Lower the level within spans (see `Song.hush`), in place."""
+    for begin, end, level, edge in spans.tolist():
+        i, j = int(begin * RATE), min(int(end * RATE), mix.shape[1])
+        if j > i:
+            inside = np.minimum(np.arange(j - i), np.arange(j - i)[::-1]).astype(f32)
+            depth = np.minimum(inside / f32(edge * RATE), 1)
+            mix[:, i:j] *= 1 - f32(1 - level) * depth

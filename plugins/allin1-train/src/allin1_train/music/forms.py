@@ -36,11 +36,11 @@ BARS: Mapping[str, tuple[int, ...]] = {
     "break": (2, 4, 8), "inst": (4, 8, 8, 16), "solo": (8, 8, 16), "outro": (2, 4, 4, 8),
 }  # fmt: skip
 ELECTRONIC_BARS: Mapping[str, tuple[int, ...]] = {
-    **BARS, "intro": (4, 8, 8, 16), "break": (4, 8, 8, 16), "inst": (8, 8, 16), "outro": (4, 8, 8),
+    **BARS, "intro": (4, 8, 8, 16, 32), "break": (4, 8, 8, 16, 16, 32), "inst": (8, 8, 16, 16), "outro": (4, 8, 8, 16),
 }  # fmt: skip
 JAZZ_BARS: Mapping[str, tuple[int, ...]] = {**BARS, "verse": (12, 16, 16), "solo": (12, 16, 16)}
 
-LONGEST_S = 40.0
+LONGEST_S, LONGEST_ELECTRONIC_S = 40.0, 64.0
 SHORTEST_S = 9.0
 SHORTEST_EDGE_S = 5.0
 
@@ -92,6 +92,7 @@ def _lengths(
 ) -> list[tuple[str, int]]:
     options = JAZZ_BARS if forms == "jazz" else ELECTRONIC_BARS if electronic else BARS
     target = r.uniform(75, 190)
+    longest = LONGEST_ELECTRONIC_S if electronic else LONGEST_S
     usual: dict[str, int] = {}
     plan = []
     for letter in r.choice(FORMS[forms]):
@@ -99,7 +100,7 @@ def _lengths(
         size = usual.setdefault(label, r.choice(options[label]))
         if r.random() > 0.8:
             size = r.choice(options[label])
-        while size > 1 and size * bar_seconds > LONGEST_S:
+        while size > 1 and size * bar_seconds > longest:
             size //= 2
         shortest = SHORTEST_EDGE_S if label in ("intro", "outro", "break") else SHORTEST_S
         while size * bar_seconds < shortest:

@@ -171,14 +171,14 @@ GENRES: Mapping[str, Genre] = {
         pump=0.3,
     ),
     "house": Genre(
-        8,
+        10,
         124,
         0.05,
         {FOUR: 1},
         DARK + VAMP + POP[:6],
         grooves="four four fourbreak",
         kits="s s gm25",
-        bass=("s:saw s:sub s:fm", "offbeat octave sixteenths kick root"),
+        bass=("s:saw s:sub s:fm", "offbeat octave sixteenths kick root dotted"),
         parts=(
             Part("stab", "s:saw s:pluck s:organ piano", "stabs syncop offbeat", 0.3, 0.9),
             Part("pad", "s:pad s:supersaw", "sustain", 0.05, 0.8),
@@ -194,14 +194,14 @@ GENRES: Mapping[str, Genre] = {
         gate=0.2,
     ),
     "trance": Genre(
-        5,
+        6,
         136,
         0.04,
         {FOUR: 1},
         DARK + POP[:6],
         grooves="four fourroll",
         kits="s",
-        bass=("s:saw s:fm", "gallop offbeat sixteenths"),
+        bass=("s:saw s:fm", "gallop offbeat sixteenths dotted"),
         parts=(
             Part("arp", "s:supersaw s:pluck", "arp16 arp", 0.3, 0.95),
             Part("pad", "s:pad s:supersaw", "sustain", 0.05, 0.9),
@@ -216,14 +216,14 @@ GENRES: Mapping[str, Genre] = {
         gate=0.5,
     ),
     "techno": Genre(
-        4,
+        6,
         130,
         0.06,
         {FOUR: 1},
         VAMP,
         grooves="four fourroll fourbreak",
         kits="s",
-        bass=("s:fm s:sub s:saw", "sixteenths offbeat gallop pedal"),
+        bass=("s:fm s:sub s:saw", "sixteenths offbeat gallop pedal dotted"),
         parts=(
             Part("stab", "s:fm s:saw s:bell", "syncop riff", 0.3, 0.8),
             Part("pad", "s:pad", "sustain", 0.1, 0.6),
@@ -610,14 +610,14 @@ GENRES: Mapping[str, Genre] = {
     ),
     # more electronic music, in which the beat is often carried by gates and arpeggios
     "progressive": Genre(
-        9,
+        11,
         128,
         0.035,
         {FOUR: 1},
         DARK + POP[:8] + VAMP,
         grooves="four house house fourbreak",
         kits="s",
-        bass=("s:saw s:fm s:sub", "offbeat sixteenths octave gallop riffbass"),
+        bass=("s:saw s:fm s:sub", "offbeat sixteenths octave gallop riffbass dotted syncop"),
         parts=(
             Part("pad", "s:pad s:supersaw s:pad pad strings", "sustain sustain gate", 0, 1),
             Part("arp", "s:pluck s:bell s:saw s:lead", "arp16 arp riff trill", 0.05, 0.95),
@@ -635,14 +635,14 @@ GENRES: Mapping[str, Genre] = {
         gate=0.5,
     ),
     "electro": Genre(
-        4,
+        6,
         118,
         0.09,
         {FOUR: 1},
         DARK + VAMP + POP[:6],
         grooves="break electro four fourbreak half",
         kits="s s gm25 gm24",
-        bass=("s:saw s:fm s:sub", "syncop riffbass eighths octave sixteenths"),
+        bass=("s:saw s:fm s:sub", "syncop riffbass eighths octave sixteenths dotted"),
         parts=(
             Part("arp", "s:pluck s:fm s:saw", "arp16 riff arp", 0.1, 0.9),
             Part("pad", "s:pad s:supersaw strings", "sustain gate", 0.05, 0.9),
@@ -658,7 +658,7 @@ GENRES: Mapping[str, Genre] = {
         gate=0.35,
     ),
     "synthwave": Genre(
-        4,
+        5,
         104,
         0.13,
         {FOUR: 1},
@@ -680,7 +680,7 @@ GENRES: Mapping[str, Genre] = {
         gate=0.15,
     ),
     "chill": Genre(
-        4,
+        5,
         98,
         0.13,
         {FOUR: 6, THREE: 0.4},

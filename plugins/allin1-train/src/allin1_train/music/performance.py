@@ -58,7 +58,8 @@ def perform_song(sketch: Sketch, swing8: float, swing16: float) -> Song:
     ]
     return Song(
         chance.seed, sketch.name, sketch.bpm, (n, sketch.div), tracks, tempo.beat(beats),
-        tempo.beat(downbeats), merged, (begin, end), fade, ducks, end + q.choice([0.2, 1, 2, 4]),
+        tempo.beat(downbeats), merged, (begin, end), fade, ducks, _hush(sketch, tempo),
+        end + q.choice([0.2, 1, 2, 4]),
     )  # fmt: skip
 
 
@@ -116,3 +117,20 @@ def _ducks(sketch: Sketch, tempo: TempoMap, q: random.Random) -> Array:
             if not np.any((struck >= a) & (struck < b)):
                 times += tempo.beat(bar.at + np.arange(bar.n)).tolist()
     return np.sort(times)
+
+
+def _hush(sketch: Sketch, tempo: TempoMap) -> Array:
+    """Passages in which nearly nothing, or nothing, is heard, though the beat goes on (see `Song.hush`)."""
+    q = sketch.chance("hush")
+    if q.random() > (0.15 if sketch.genre.electronic else 0.06):
+        return np.zeros((0, 4))
+    out = []
+    for _ in range(q.choice([1, 1, 2])):
+        bars = q.choice([1, 2, 2, 4, 4, 8, 12])
+        first = q.randrange(max(1, len(sketch.bars) - bars))
+        a = sketch.bars[first].at
+        begin, end = tempo.beat([a, a + sum(b.n for b in sketch.bars[first : first + bars])])
+        edge = min(q.choice([0.02, 0.3, 1.5, 4]), (end - begin) / 3)
+        level = 0.0 if q.random() < 0.4 else 10 ** (-q.uniform(20, 50) / 20)
+        out.append((begin, min(end, begin + 25.0), level, edge))
+    return np.array(out)

@@ -4,6 +4,7 @@ from bisect import bisect_right
 
 import numpy as np
 
+from allin1_train.music.between import gate_between, lie_between
 from allin1_train.music.chance import Chance
 from allin1_train.music.comping import HELD, Comping
 from allin1_train.music.instruments import draw_sound
@@ -23,12 +24,13 @@ GATES = (
 def mark_the_beat(sketch: Sketch) -> None:
     """Let something mark the beat where the drums pause: a gate, or one more accompaniment.
 
-    Passages that leave the beat to the listener stay, but are few.
+    Passages that leave the beat to the listener, or whose accents lie between the beats, stay.
     """
     chance, genre, bars = sketch.chance, sketch.genre, sketch.bars
     q = chance("pulse")
     drummed = sections_with(bars, sketch.find("drums")) | sections_with(bars, sketch.find("perc"))
     bare = {bar.section for bar in bars} - drummed
+    between = lie_between(sketch, bare)
     gated = sketch.gated
     held = [
         t
@@ -42,11 +44,13 @@ def mark_the_beat(sketch: Sketch) -> None:
                 every = {bar.section for bar in bars}
                 if kind == "one":
                     every = {q.choice(sorted(every))}
-                gated[track.role] = set(bare) if kind == "bare" else every
+                gated.setdefault(track.role, set(bare) - between if kind == "bare" else every)
     share = marked(bars, sketch.tracks)
-    weak = {s for s in bare if share[s] < 0.6 and not any(s in x for x in gated.values())}
-    often = 0.85 if genre.human < 0.01 else 0.75
-    weak = {s for s in sorted(weak) if q.random() < often or share[s] < 0.05}
+    weak = {s for s in bare - between if share[s] < 0.6}
+    weak -= {s for sections in gated.values() for s in sections}
+    often = 0.65 if genre.electronic else 0.85 if genre.human < 0.01 else 0.75
+    always = 0.75 if genre.electronic else 1.0  # where nothing at all marks it
+    weak = {s for s in sorted(weak) if q.random() < max(often, always * (share[s] < 0.05))}
     if not weak:
         return
     pads = [t for t in held if t.role in ("pad", "pad2", "strings", "va")]
@@ -68,7 +72,8 @@ def time_gates(sketch: Sketch, tempo: TempoMap) -> None:
         track = sketch.find(role)
         if track is None:
             continue
-        pattern = gate_pattern(sketch.chance, role)
+        draw = gate_between if role in sketch.late else gate_pattern
+        pattern = draw(sketch.chance, role)
         times, levels = [0.0], [1.0]
         for bar in sketch.bars:
             if bar.section in sections:

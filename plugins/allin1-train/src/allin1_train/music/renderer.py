@@ -14,7 +14,7 @@ from scipy.signal import oaconvolve
 
 from allin1_train.music.audio import RATE, Signal, f32, one_pole, steps
 from allin1_train.music.drumkit import Kit
-from allin1_train.music.effects import doubled, ducking, echo, room, sweep
+from allin1_train.music.effects import doubled, ducking, echo, hush, room, sweep
 from allin1_train.music.genres import GENRES
 from allin1_train.music.mastering import master
 from allin1_train.music.noise import sweeps
@@ -41,8 +41,10 @@ WIDE = (
     "vn",
     "horns",
     "pulse",
+    "between0",
+    "between1",
 )
-ECHOED = ("lead", "voice", "keys", "stab", "arp", "pulse")
+ECHOED = ("lead", "voice", "keys", "stab", "arp", "pulse", "between0", "between1")
 LENGTHS = 0.09  # lengths of notes are rounded to powers of exp(0.09)
 
 
@@ -81,8 +83,8 @@ def render(song: Song, font: SoundFont | None) -> Signal:
         x *= f32(level / (np.sqrt(np.mean(active[::7] ** 2)) + 1e-6))
         x = _coloured(x, track.role, r)
         if track.role in ECHOED and r.random() < (0.5 if electronic else 0.3):
-            gap = int(RATE * 60 / song.bpm * r.choice([0.5, 0.75, 0.75, 1, 0.25]))
-            echo(x, gap, r.uniform(0.15, 0.55 if electronic else 0.4))
+            gap = int(RATE * 60 / song.bpm * r.choice([0.5, 0.75, 0.75, 0.75, 1, 0.25]))
+            echo(x, gap, r.uniform(0.15, 0.65 if electronic else 0.4))
         ducked = len(song.ducks) and track.role not in ("drums", "voice", "perc", "fx")
         _place(pumped if ducked else mix, x, track, r)
         amount = {"bass": 0.03, "drums": 0.25}.get(track.role, 0.5)
@@ -95,6 +97,7 @@ def render(song: Song, font: SoundFont | None) -> Signal:
     wet = r.choice([0, 0.1, 0.2, 0.4, 0.8]) * r.uniform(0.5, 1.2)
     if wet:
         mix += f32(wet) * oaconvolve(send[None], room(r), axes=-1)[:, :n].astype(f32)
+    hush(mix, song.hush)
     fade = (song.music[1] - song.fade, song.music[1]) if song.fade else None
     return master(mix, r, fade)
 

@@ -129,6 +129,9 @@ class Song:
         Seconds of fade-out before ``music[1]``, or 0.
     ducks
         Seconds at which the pumped part of the mix ducks (side-chain), or none.
+    hush
+        [k, 4]: from second to second everything is at this level (0…1), with edges of so many seconds;
+        the beat goes on.
     length
         Seconds, silence at both ends included.
     """
@@ -144,4 +147,5 @@ class Song:
     music: tuple[float, float]
     fade: float
     ducks: Array
+    hush: Array
     length: float

@@ -29,6 +29,8 @@ class Sketch:
         The instruments, added one by one.
     gated
         For roles whose sound a gate chops: the sections in which it does.
+    late
+        Roles whose gate opens between the beats.
     """
 
     chance: Chance
@@ -42,6 +44,7 @@ class Sketch:
     bars: list[Bar]
     tracks: list[Track] = field(default_factory=list)
     gated: dict[str, set[int]] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
 
     def track(self, role: str, sound: str, pan: float, gain: float) -> Track:
         """Add a track."""

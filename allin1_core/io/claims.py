@@ -1,0 +1,119 @@
+"""Claims: who is making a file at the moment, so that no two processes make it.
+
+A claim is an empty file beside the one that is to be made, with the name of a temporary file
+(:mod:`allin1_core.io.leftovers`), and a lock on it that the system releases with the process: what a killed
+process leaves keeps nobody out, and is removed by the next that looks. On a network file system the claim holds among
+machines where its locks do. Where there are none, and on Windows, nobody is kept out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from allin1_core.io.atomic import make_folders, remove_empty
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+#: A file may be removed while it is being locked: so often it is made again.
+_TRIES = 100
+
+#: What this process has claimed. Its own threads do not keep each other out: one could wait for itself.
+_own: set[Path] = set()
+_one_at_a_time = threading.Lock()
+
+
+class Claim:
+    """The right to make a file, until it is released."""
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        descriptor: int | None = None,
+        made: list[Path] | None = None,
+    ) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._made = made or []
+
+    def release(self) -> None:
+        """Give it up. Never raises an OSError."""
+        path, self._path = self._path, None
+        if path is None or self._descriptor is None:
+            return
+        with _one_at_a_time:
+            _own.discard(path)
+            with suppress(OSError):
+                path.unlink()  # while it is locked, so that it is nobody else's
+            with suppress(OSError):
+                # Closing would not do where a fork has it open.
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            with suppress(OSError):
+                os.close(self._descriptor)
+        remove_empty(self._made)
+
+
+def try_claim(target: Path) -> Claim | None:
+    """Claim that `target` is being made; None where another process has claimed it.
+
+    Parameters
+    ----------
+    target
+        The file. Its folder is made, and removed with the claim where nothing else came into it.
+    """
+    if fcntl is None:
+        return Claim()
+    path = claim_path(target)
+    made: list[Path] = []
+    with _one_at_a_time:
+        if path in _own:
+            return Claim()
+        for _ in range(_TRIES):
+            try:
+                make_folders(path.parent, made)
+                descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+            except FileNotFoundError:
+                continue  # the folder was removed
+            except OSError:
+                return Claim()
+            state = _lock(path, descriptor)
+            if state == "ours":
+                _own.add(path)
+                return Claim(path, descriptor, made)
+            os.close(descriptor)
+            if state == "theirs":
+                return None
+            if state == "never":
+                with suppress(OSError):
+                    path.unlink()
+                return Claim()
+    return Claim()
+
+
+def claim_path(target: Path) -> Path:
+    """Give the file that stands for the claim of `target`: always the same one."""
+    digest = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
+    folder = Path(os.path.realpath(target.parent))
+    return folder / f".{target.name[:30]}-{digest}.part"
+
+
+def _lock(path: Path, descriptor: int) -> str:
+    """Try to lock an open file, and say whose it is; ``gone`` where it was removed meanwhile."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "theirs"
+    except OSError:
+        return "never"
+    try:
+        found, ours = path.stat(), os.fstat(descriptor)
+    except OSError:
+        return "gone"
+    is_same = (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
+    return "ours" if is_same else "gone"

@@ -1,0 +1,187 @@
+"""What a million songs take on how many machines, computed from measured rates; writes the tables of ``docs/scale.md``.
+
+``python scripts/scale.py`` prints the tables, ``--write`` puts them into the document, and ``--check`` tells whether it has
+them. The rates are those of ``benchmarks/scale_rates.json``, or of another file (``--rates``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "scale.md"
+RATES = ROOT / "benchmarks" / "scale_rates.json"
+BEGIN, END = "<!-- computed by scripts/scale.py -->", "<!-- end -->"
+
+SONGS, SONG_S = 1_000_000, 210.0
+MACHINES = (8, 64, 512)
+#: A worker a CPU of a machine; or one a GPU, which needs as many CPUs as keep it busy.
+CPUS, GPUS = 8, 8
+#: As the plugin has it: seconds of work of a task, tasks a second at most, songs of a task at most.
+TASK_S, TASKS_PER_S, MOST_BATCH = 10.0, 50.0, 32
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Machines of a kind.
+
+    Attributes
+    ----------
+    what
+        What they run.
+    workers
+        Of each machine.
+    song_s
+        Seconds of a song in a worker.
+    megabytes
+        Of a song's file.
+    machine_hour
+        Price.
+    """
+
+    what: str
+    workers: int
+    song_s: float
+    megabytes: float
+    machine_hour: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a fleet takes for all songs.
+
+    Attributes
+    ----------
+    machines
+        How many.
+    songs_per_s
+        Of the workers, and of the driver at most.
+    driver_per_s
+        Songs a second that one driver keeps up with.
+    hours, money
+        For all songs, of one driver.
+    megabytes_per_s
+        That the store has to give.
+    bound
+        What bounds it.
+    """
+
+    machines: int
+    songs_per_s: float
+    driver_per_s: float
+    hours: float
+    money: float
+    megabytes_per_s: float
+    bound: str
+
+
+def fleets(rates: dict[str, Any]) -> tuple[Fleet, Fleet]:
+    """The machines with CPUs alone, and those with GPUs."""
+    cpu, gpu, prices = rates["cpu"], rates["gpu"], rates["prices"]
+    gpu_s = SONG_S * sum(gpu["stages_s_per_s"].values())
+    return (
+        Fleet(cpu["what"], CPUS, cpu["song_s"], cpu["megabytes"], CPUS * prices["vcpu_hour"]),
+        Fleet(gpu["what"], GPUS, gpu_s, gpu["megabytes"], GPUS * prices["gpu_hour"]),
+    )
+
+
+def cpus_of_a_gpu(rates: dict[str, Any]) -> float:
+    """CPUs that keep one GPU busy."""
+    gpu = rates["gpu"]
+    return float(sum(gpu["cpu_s_per_s"].values()) / sum(gpu["stages_s_per_s"].values()))
+
+
+def estimate(fleet: Fleet, machines: int, rates: dict[str, Any]) -> Estimate:
+    """What `machines` of a fleet take."""
+    workers = machines * fleet.workers
+    computed = workers / fleet.song_s
+    batch = min(MOST_BATCH, max(1, round(max(TASK_S, workers / TASKS_PER_S) / fleet.song_s)))
+    driver = 1 / (rates["driver"]["song_s"] + rates["driver"]["task_s"] / batch)
+    songs_per_s = min(computed, driver)
+    hours = SONGS / songs_per_s / 3600
+    prices = rates["prices"]
+    # Of each song: what is there is looked at, its result of before is looked for, it is read; the result is put.
+    requests = SONGS / 1e6 * (3 * prices["get_million"] + prices["put_million"])
+    return Estimate(
+        machines,
+        songs_per_s,
+        driver,
+        hours,
+        hours * machines * fleet.machine_hour + requests,
+        songs_per_s * fleet.megabytes,
+        "the driver" if driver < computed else "the workers",
+    )
+
+
+def table(fleet: Fleet, rates: dict[str, Any]) -> str:
+    """Markdown."""
+    lines = [
+        "| machines | workers | songs a second | hours | US dollars | from the store | bounded by |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for machines in MACHINES:
+        found = estimate(fleet, machines, rates)
+        lines.append(
+            f"| {machines} | {machines * fleet.workers} | {found.songs_per_s:,.0f} | {found.hours:.2f} |"
+            f" {found.money:,.0f} | {found.megabytes_per_s / 1000:.2f} GB/s | {found.bound} |"
+        )
+    return "\n".join(lines)
+
+
+def computed(rates: dict[str, Any]) -> str:
+    """All that the document takes from here."""
+    cpu, gpu = fleets(rates)
+    driver = rates["driver"]
+    limits = [estimate(fleet, MACHINES[-1], rates).driver_per_s for fleet in (cpu, gpu)]
+    most = [
+        limit * fleet.song_s / fleet.workers
+        for limit, fleet in zip(limits, (cpu, gpu), strict=True)
+    ]
+    parts = [
+        f"### `builtin` on machines of {CPUS} CPUs",
+        f"{cpu.song_s:.2f} CPU seconds a song ({SONG_S / cpu.song_s:.0f} times real time), of which"
+        f" {rates['cpu']['read_s']:.2f} read the file; {cpu.megabytes:g} MB a song, {cpu.machine_hour:.3f} dollars a machine and hour.",
+        table(cpu, rates),
+        f"### `harmonix-all` with separation on machines of {GPUS} H200",
+        f"{gpu.song_s * 1000:.0f} ms of a GPU a song, if reading and the decoder of the metre keep up, which takes"
+        f" {cpus_of_a_gpu(rates):.1f} CPUs a GPU; {gpu.megabytes:g} MB a song, {gpu.machine_hour:.2f} dollars a machine and hour."
+        " Computed from stages that were measured one by one: a batch on GPUs by Ray was not measured.",
+        table(gpu, rates),
+        "### Where it stops",
+        f"A driver takes {driver['task_s'] * 1000:.1f} ms for a task and {driver['song_s'] * 1000:.1f} ms for a song, in one thread."
+        f" That is {limits[0]:,.0f} songs a second at most with `builtin`, which {most[0]:,.0f} machines reach, and {limits[1]:,.0f} with"
+        f" `harmonix-all`, which {most[1]:,.0f} machines reach.",
+    ]
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rates", type=Path, default=RATES)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    text = computed(json.loads(options.rates.read_text(encoding="utf-8")))
+    if not (options.write or options.check):
+        print(text)
+        return
+    document = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = document.partition(BEGIN)
+    after = rest.partition(END)[2]
+    wanted = f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+    if options.write:
+        DOCUMENT.write_text(wanted, encoding="utf-8")
+    elif document != wanted:
+        sys.exit(
+            "docs/scale.md is not what scripts/scale.py computes: python scripts/scale.py --write"
+        )
+
+
+if __name__ == "__main__":
+    main()
