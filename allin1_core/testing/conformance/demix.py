@@ -122,7 +122,7 @@ class DemixConformance(BackendConformance):
                 wanted = self.run(call, record, device, data, Task())
                 told.clear()
                 for length in (7000, data.samples.shape[-1]):
-                    task = Task(progress=told.append)
+                    task = Task(progress=told.append, audio_s=data.duration_s)
                     output = self.run_streamed(call, record, device, data, task, length)
                     assert measure(wanted, output) <= self.stream_tolerance, (
                         f"{name}, blocks of {length} samples: the stems differ from those of the"
