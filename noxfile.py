@@ -182,7 +182,7 @@ def quick(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """The core alone, with no backend package importable."""
-    install_built(session, extras="testing,viz")
+    install_built(session, extras="testing,viz,urls")
     check = (
         f"import importlib.util as u; found = [m for m in {BACKEND_PACKAGES!r} if u.find_spec(m)];"
         "assert not found, f'importable: {found}'"
@@ -329,7 +329,7 @@ def madmom(session: nox.Session) -> None:
 @nox.session
 def together(session: nox.Session) -> None:
     """Everything installed: selection among the backends, and the whole way with each of them."""
-    install_built(session, *PLUGINS, extras="testing,av,viz")
+    install_built(session, *PLUGINS, extras="testing,av,viz,urls")
     # What else is under tests/ does not look at what is installed.
     folders = ("end_to_end", "cli", "plugins", "io")
     run_pytest(session, *(ROOT / "tests" / name for name in folders), parallel=True)
