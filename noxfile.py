@@ -289,7 +289,7 @@ def distributions(session: nox.Session) -> None:
         what = ["--sdist"] if folder.name in COMPILED else []
         session.run("python", "-m", "build", *what, "--outdir", str(dist), str(folder))
     session.run("python", "scripts/check_distributions.py", str(dist))
-    session.run("twine", "check", *(str(path) for path in sorted(dist.iterdir())))
+    session.run("twine", "check", "--strict", *(str(path) for path in sorted(dist.iterdir())))
 
 
 @nox.session(default=False)
