@@ -2,8 +2,11 @@
 
 ``python benchmarks/bench_ray.py [--songs N] [--seconds S] [--rounds R]`` analyses the same songs, made by synthesis, by two
 processes of this machine (``-j 2``), by the executor ``ray`` with two workers, and by a pipeline of two operators of Ray
-Data, one that reads and one that analyses, with the audio in the object store between them. The sides take turns. Two
-sizes of a batch tell the start from the rate: ``seconds = start + songs / rate``.
+Data, one that reads and one that analyses, with the audio in the object store between them. The sides take turns.
+
+Wall and CPU seconds are taken of all processes of a side together, those of Ray's services included, of a small batch and
+of a large one: the difference is the rate, and the rest the start. CPU seconds are what to go by on a busy machine. Needs
+psutil.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import soundfile
 from allin1_ray.cluster import Resources, connected, run_songs
 from allin1_ray.work import Song, Work
@@ -32,18 +36,20 @@ from allin1_core.testing.signals import music_stems
 
 OPTIONS = {"cache": False, "threads": 1}
 RECIPE = SessionRecipe("builtin", OPTIONS)
-WORKERS = 2
+WORKERS, BATCH = 2, 4
 
 
-def locally(tracks: Sequence[Track], out: Path) -> int:
+def locally(tracks: Sequence[Track], out: Path) -> Iterator[int]:
     executor = InWorkers(SessionRecipe("builtin", {**OPTIONS, "threads": WORKERS}), WORKERS)
-    return sum(o.status == "done" for o in executor.run(tracks, out_dir=out))
+    for outcome in executor.run(tracks, out_dir=out):
+        yield outcome.status == "done"
 
 
-def by_ray(tracks: Sequence[Track], out: Path) -> int:
-    resources = Resources(address="local", workers=WORKERS, song_s=0.5)
+def by_ray(tracks: Sequence[Track], out: Path) -> Iterator[int]:
+    resources = Resources(address="local", workers=WORKERS, batch=BATCH)
     songs = [Song(track) for track in tracks]
-    return sum(o.status == "done" for _, o in run_songs(songs, Work(RECIPE, str(out)), resources))
+    for _, outcome in run_songs(songs, Work(RECIPE, str(out)), resources):
+        yield outcome.status == "done"
 
 
 class Analyser:
@@ -65,28 +71,53 @@ def read(batch: dict[str, Any]) -> dict[str, Any]:
     return {"audio": [read_audio(Path(path))[0].tobytes() for path in batch["path"]]}
 
 
-def by_operators(tracks: Sequence[Track], out: Path) -> int:
+def by_operators(tracks: Sequence[Track], out: Path) -> Iterator[int]:
     import ray.data
 
     with connected("local"):
         ray.data.DataContext.get_current().enable_progress_bars = False
         rows = [{"path": str(track.source)} for track in tracks]
-        songs = ray.data.from_items(rows, override_num_blocks=max(1, len(rows) // 4))
-        counts = songs.map_batches(read, batch_size=4, num_cpus=0.5).map_batches(
+        songs = ray.data.from_items(rows, override_num_blocks=len(rows) // BATCH)
+        counts = songs.map_batches(read, batch_size=BATCH, num_cpus=0.5).map_batches(
             Analyser,
-            batch_size=4,
+            batch_size=BATCH,
             num_cpus=0.75,
             compute=ray.data.ActorPoolStrategy(size=WORKERS),
             runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}},
         )
-        return sum(len(batch["beats"]) for batch in counts.iter_batches(batch_size=None))
+        for batch in counts.iter_batches(batch_size=None, prefetch_batches=0):
+            yield len(batch["beats"])
 
 
-SIDES: dict[str, Callable[[Sequence[Track], Path], int]] = {
+SIDES: dict[str, Callable[[Sequence[Track], Path], Iterator[int]]] = {
     "local -j 2": locally,
     "ray": by_ray,
     "ray, two operators": by_operators,
 }
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and of all that it has started, ended ones included where they were waited for."""
+    total = sum(os.times()[:4])
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times = process.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def measured(outcomes: Iterator[int], songs: int) -> tuple[float, float]:
+    """Wall and CPU seconds until all songs are done, with the processes still there."""
+    began, used = time.perf_counter(), cpu_s()
+    done, found = 0, (0.0, 0.0)
+    for count in outcomes:
+        done += count
+        if done == songs:
+            found = time.perf_counter() - began, cpu_s() - used
+    assert done == songs, done
+    return found
 
 
 def make_songs(folder: Path, songs: int, seconds: float) -> list[Track]:
@@ -100,34 +131,38 @@ def make_songs(folder: Path, songs: int, seconds: float) -> list[Track]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--songs", type=int, default=40)
-    parser.add_argument("--few", type=int, default=8)
+    parser.add_argument("--songs", type=int, default=64)
+    parser.add_argument("--few", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(SIDES))
     options = parser.parse_args()
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    times: dict[tuple[str, int], list[float]] = {}
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in options.sides}
     with tempfile.TemporaryDirectory() as folder:
         tracks = make_songs(Path(folder), options.songs, options.seconds)
         for round_ in range(options.rounds):
-            for count in (options.few, options.songs):
-                for name in options.sides:
+            for name in options.sides:
+                runs = []
+                for count in (options.few, options.songs):
                     out = Path(folder, f"{name}-{count}-{round_}")
-                    began = time.perf_counter()
-                    done = SIDES[name](tracks[:count], out)
-                    times.setdefault((name, count), []).append(time.perf_counter() - began)
-                    assert done == count, (name, done)
-                    print(f"{name:<20} {count:4} songs {times[name, count][-1]:7.1f} s", flush=True)
-    local = 0.0
+                    runs.append(measured(SIDES[name](tracks[:count], out), count))
+                more = options.songs - options.few
+                wall, cpu = ((many - few) / more for few, many in zip(*runs, strict=True))
+                rates[name].append((wall, cpu))
+                start = [
+                    few - options.few * rate for few, rate in zip(runs[0], (wall, cpu), strict=True)
+                ]
+                print(
+                    f"{name:<20} {wall * 1000:6.0f} ms a song, {cpu * 1000:6.0f} ms of CPU;"
+                    f" start {start[0]:5.1f} s, {start[1]:5.1f} s of CPU",
+                    flush=True,
+                )
+    base = [statistics.median(one[i] for one in rates[options.sides[0]]) for i in (0, 1)]
     for name in options.sides:
-        few, many = (statistics.median(times[name, n]) for n in (options.few, options.songs))
-        song_s = (many - few) / (options.songs - options.few)
-        local = local or song_s
-        print(
-            f"{name:<20} start {few - options.few * song_s:5.1f} s, {song_s * 1000:6.0f} ms a song of"
-            f" {options.seconds:g} s; {100 * (song_s / local - 1):+.1f} % of the local batch's"
-        )
+        found = [statistics.median(one[i] for one in rates[name]) for i in (0, 1)]
+        more = [100 * (mine / theirs - 1) for mine, theirs in zip(found, base, strict=True)]
+        print(f"{name:<20} {more[0]:+.1f} % of wall time a song, {more[1]:+.1f} % of CPU time")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ repository_pages = {
     "packages/allin1-mlx": "plugins/allin1-mlx/README.md",
     "packages/allin1-madmom": "plugins/allin1-madmom/README.md",
     "packages/allin1-compat": "plugins/allin1-compat/README.md",
+    "packages/allin1-ray": "plugins/allin1-ray/README.md",
     "packages/allin1-train": "plugins/allin1-train/README.md",
     "packages/allin1-podlove": "examples/allin1-podlove/README.md",
     "packages/allin1-scipy": "examples/allin1-scipy/README.md",
@@ -83,7 +84,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!allin1_core\b).*"),
     (
         "py:.*",
-        r"allin1_core\.(api|calibration|cli|io|measuring|page|plugins|presentation|runtime|selection|weights)\b.*",
+        r"allin1_core\.(api|calibration|cli|io|measuring|page|plugins|presentation|runtime|selection|urls|weights)\b.*",
     ),
     ("py:.*", r"allin1_core\.reference\.tempo_alternatives\b.*"),
     ("py:mod", r"allin1_core\..*"),  # modules that are not public are named, too

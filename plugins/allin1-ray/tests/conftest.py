@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -81,12 +83,13 @@ def site(tmp_path_factory):
         patch.setenv("ALLIN1_TEST_FOLDER", str(folder))
         patch.setenv("ALLIN1_CONFIG", "")
         patch.setenv("ALLIN1_CACHE_LIMIT", "0")
+        # Ray refuses a temporary folder within a virtual environment, as nox has it, and long names of sockets.
+        ray_folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+        patch.setenv("RAY_TMPDIR", ray_folder)
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # Busy machines answer late; nodes that die on purpose are to be noticed soon.
-        patch.setenv("RAY_health_check_period_ms", "1000")
-        patch.setenv("RAY_DEDUP_LOGS", "0")
         yield folder
+    shutil.rmtree(ray_folder, ignore_errors=True)
     sys.modules.pop("stand_in_plugin", None)
 
 

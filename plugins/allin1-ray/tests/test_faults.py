@@ -61,7 +61,7 @@ def test_driver_workers_and_a_node_are_killed_and_the_results_are_those_of_this_
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as driver:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 200
         while len(list(out.glob("*.json"))) < 6 and driver.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.02)

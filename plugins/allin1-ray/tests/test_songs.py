@@ -109,6 +109,14 @@ def test_a_manifest_that_cannot_be_read_is_an_error(tmp_path):
         songs_of(tmp_path / "missing.csv", {})
 
 
+def test_what_lets_others_in_stays_out_of_results_and_names():
+    (song,) = songs_of("https://me:word@host/a%20b.mp3?X-Amz-Signature=abc", {})
+    assert "word" not in song.address
+    assert "abc" not in song.address
+    assert song.url == "https://me:word@host/a%20b.mp3?X-Amz-Signature=abc"
+    assert song.track.name == "a b"
+
+
 def test_a_store_that_is_not_known_says_what_to_install():
     with pytest.raises(InputError, match="allin1-ray"):
         songs_of("nosuchstore://bucket/folder", {})

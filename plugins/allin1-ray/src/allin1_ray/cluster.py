@@ -20,10 +20,10 @@ import ray.data
 from allin1_core.errors import Allin1Error, BackendError, SettingsError, brief
 from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.worker_process import RemoteTraceback
+from allin1_core.urls import is_url
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from allin1_ray.attempts import Attempts
-from allin1_ray.storage import is_url
 from allin1_ray.work import Song, Work, settings_environment
 from allin1_ray.worker import SongAnalyser
 

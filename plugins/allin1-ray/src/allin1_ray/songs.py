@@ -13,8 +13,9 @@ from allin1_core.errors import InputError, brief
 from allin1_core.io.inputs import AUDIO_SUFFIXES, find_songs
 from allin1_core.io.names import portable_name, unique_names
 from allin1_core.runtime.track import Track, make_tracks
+from allin1_core.urls import Url, is_url
 
-from allin1_ray.storage import is_url, join, open_storage
+from allin1_ray.storage import join, open_storage
 from allin1_ray.work import Song
 
 #: Suffixes of manifests. Each has a row a song, with a column of this name, or one of the others, and perhaps ``name``.
@@ -71,15 +72,16 @@ def _song(address: str) -> Song:
     if not is_url(address):
         (track,) = make_tracks([Path(address)])
         return Song(track)
-    path = PurePosixPath(address.partition("?")[0])
-    return Song(Track(portable_name(path.stem), Path(address)), address)
+    url = Url(address)
+    track = Track(portable_name(url.stem), url.as_path, called=url.without_secrets)
+    return Song(track, address)
 
 
 def _addresses(
     given: str, storage: Mapping[str, Any], include: Sequence[str]
 ) -> Iterable[tuple[str, str | None]]:
     """The songs that an argument means, with the name of each where one is given."""
-    suffix = PurePosixPath(given).suffix.lower()
+    suffix = _suffix(given)
     if suffix in MANIFESTS and not (not is_url(given) and Path(given).is_dir()):
         return _of_manifest(given, suffix, storage)
     if is_url(given):
@@ -91,21 +93,29 @@ def _addresses(
 
 
 def _in_store(url: str, storage: Mapping[str, Any]) -> list[str]:
-    if PurePosixPath(url).suffix.lower() in AUDIO_SUFFIXES and not has_magic(url):
+    # On a server a question mark begins a query, and there is nothing to match a pattern with.
+    is_pattern = has_magic(url) and not url.lower().startswith(("http://", "https://"))
+    if _suffix(url) in AUDIO_SUFFIXES and not is_pattern:
         return [url]
     fs, path = open_storage(url, storage)
     try:
-        if has_magic(path):
+        if is_pattern:
             found = fs.glob(path)
         elif fs.isdir(path):
             found = [one for one in fs.find(path) if _is_audio(one)]
         else:
             return [url]
     except Exception as error:  # each store has classes of its own
-        raise InputError(f"Cannot be listed: {brief(error)}.", path=url) from error
+        raise InputError(
+            f"Cannot be listed: {brief(error)}.", path=Url(url).without_secrets
+        ) from error
     if not found:
-        raise InputError("There is no audio.", path=url)
+        raise InputError("There is no audio.", path=Url(url).without_secrets)
     return [fs.unstrip_protocol(one) for one in sorted(found)]
+
+
+def _suffix(address: str) -> str:
+    return (Url(address).suffix if is_url(address) else PurePosixPath(address).suffix).lower()
 
 
 def _is_audio(path: str) -> bool:

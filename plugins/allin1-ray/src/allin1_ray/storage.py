@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from allin1_core.errors import Allin1Error, InputError, OutputError, brief
+from allin1_core.urls import Url, is_url
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
-
-def is_url(text: str) -> bool:
-    """Whether this is the address of something in an object store or on a server.
-
-    >>> is_url("s3://bucket/song.mp3"), is_url("C:/song.mp3"), is_url("songs/a.mp3")
-    (True, False, False)
-    """
-    return _URL.match(text) is not None
+def shown(url: str) -> str:
+    """A path, or a URL without what lets others in, for messages."""
+    return str(Url(url).without_secrets) if is_url(url) else url
 
 
 def join(folder: str, name: str) -> str:
@@ -42,7 +36,7 @@ def open_storage(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
         raise InputError(
             f"Cannot be opened: {error}",
             remedy='Install what it needs: pip install "allin1-ray[s3]", or [gcs], or [http].',
-            path=url,
+            path=shown(url),
         ) from error
     return storage, path
 
@@ -59,9 +53,9 @@ def fetch(url: str, destination: Path, options: Mapping[str, Any]) -> None:
     try:
         storage.get_file(path, str(destination))
     except FileNotFoundError as error:
-        raise InputError("There is no such file.", path=url) from error
+        raise InputError("There is no such file.", path=shown(url)) from error
     except Exception as error:  # each store has classes of its own
-        raise InputError(f"Cannot be read: {brief(error)}.", path=url) from error
+        raise InputError(f"Cannot be read: {brief(error)}.", path=shown(url)) from error
 
 
 def fetch_if_there(url: str, destination: Path, options: Mapping[str, Any]) -> bool:
@@ -73,7 +67,7 @@ def fetch_if_there(url: str, destination: Path, options: Mapping[str, Any]) -> b
         destination.unlink(missing_ok=True)
         return False
     except Exception as error:
-        raise InputError(f"Cannot be read: {brief(error)}.", path=url) from error
+        raise InputError(f"Cannot be read: {brief(error)}.", path=shown(url)) from error
     return True
 
 
@@ -91,4 +85,4 @@ def put(source: Path, url: str, options: Mapping[str, Any]) -> None:
     except Allin1Error:
         raise
     except Exception as error:
-        raise OutputError(f"Cannot be written: {brief(error)}.", path=url) from error
+        raise OutputError(f"Cannot be written: {brief(error)}.", path=shown(url)) from error

@@ -29,8 +29,8 @@ class Song:
 
     @property
     def address(self) -> str:
-        """Its path or URL."""
-        return self.url or os.fspath(self.track.path)
+        """Its path or URL, without what lets others in."""
+        return os.fspath(self.track.path)
 
 
 @dataclass(frozen=True)

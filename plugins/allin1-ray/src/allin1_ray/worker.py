@@ -22,9 +22,10 @@ from allin1_core.plugins.loading import load_plugins
 from allin1_core.runtime.batch import Outcome, run_batch
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
+from allin1_core.urls import Url, is_url
 
 from allin1_ray.attempts import MOST_DEATHS
-from allin1_ray.storage import fetch, fetch_if_there, is_url, join, put
+from allin1_ray.storage import fetch, fetch_if_there, join, put
 from allin1_ray.work import Song, Work
 
 #: Arrays that lie beside the JSON of a result.
@@ -129,7 +130,7 @@ class _Fetched(Sequence[Track]):
             if self._out is not None:
                 self._fetch_earlier(track.name)
             if song.url is not None:
-                path = self._folder / f"{index}{Path(song.url).suffix}"
+                path = self._folder / f"{index}{Url(song.url).suffix}"
                 track = replace(track, source=path, called=track.path)
                 fetch(song.url, path, self._work.storage)
         except Allin1Error as error:
