@@ -34,6 +34,8 @@ COMPILED = ("allin1-dbn-cython", "allin1-cython")
 TESTED = (*PLUGINS, "allin1-ray", "allin1-train")
 #: Pythons that Ray has wheels for; there are no sources to build.
 RAY_PYTHONS = ((3, 10), (3, 14))
+#: What is published, after the core.
+PUBLISHED = TESTED
 BACKEND_PACKAGES = (
     "torch",
     "mlx",
@@ -57,6 +59,15 @@ EXAMPLES = ("allin1-scipy", "allin1-podlove", "allin1-library")
 #: change.
 RELEASE = "v0.1.0"
 RELEASE_COMMIT = "7b49457c7d46606b7aff8bbdfd92ccf4bb8b2f7b"
+
+#: Files for a public host, and the schemas that they have to fit.
+SCHEMAS = {
+    "github-workflows": ".github/workflows/*.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/[!c]*.yml",
+    "github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "dependabot": ".github/dependabot.yml",
+    "citation-file-format": "CITATION.cff",
+}
 
 
 def constrained(session: nox.Session, *packages: str) -> None:
@@ -92,11 +103,14 @@ def install_built(session: nox.Session, *plugins: str, extras: str = "testing") 
     constrained(session, *wheels)
 
 
-def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> None:
+def run_pytest(
+    session: nox.Session, *tests: Path, parallel: bool = False, root: Path = ROOT
+) -> None:
     """Run tests from an empty folder, so that only installed packages can be imported.
 
     In parallel there is a process for each core. Tests of one ``xdist_group`` share a process: those that must not run
-    beside each other, or that share what takes long to make.
+    beside each other, or that share what takes long to make. Tests are known by their paths below `root`, which have to
+    differ.
     """
     options = []
     if parallel:
@@ -110,7 +124,7 @@ def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> No
     away.mkdir(exist_ok=True)
     with session.chdir(away):
         session.run(
-            *("pytest", "-c", str(ROOT / "pyproject.toml"), *options),
+            *("pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(root), *options),
             *(*map(str, tests), *session.posargs),
         )
 
@@ -128,6 +142,7 @@ def skip_without_ray(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Style, formatting, and the one direction of imports."""
     constrained(session, "ruff", "import-linter", "yamllint", str(ROOT))
+    constrained(session, "check-jsonschema", "zizmor", "towncrier")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run(
@@ -135,6 +150,13 @@ def lint(session: nox.Session) -> None:
     )
     sources = [str(ROOT / "plugins" / name / "src") for name in (*PLUGINS, "allin1-ray")]
     session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(sources)})
+    # What only a public host runs is read here at least.
+    session.run("yamllint", "--strict", ".github", ".pre-commit-config.yaml", "CITATION.cff")
+    for schema, files in SCHEMAS.items():
+        paths = [str(path) for path in sorted(ROOT.glob(files))]
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
+    session.run("zizmor", "--offline", "--quiet", ".github")
+    session.run("towncrier", "build", "--draft", "--version", "0", silent=True)
 
 
 @nox.session
@@ -163,7 +185,7 @@ def quick(session: nox.Session) -> None:
 @nox.session
 def core(session: nox.Session) -> None:
     """The core alone, with no backend package importable."""
-    install_built(session, extras="testing,viz")
+    install_built(session, extras="testing,viz,urls")
     check = (
         f"import importlib.util as u; found = [m for m in {BACKEND_PACKAGES!r} if u.find_spec(m)];"
         "assert not found, f'importable: {found}'"
@@ -246,6 +268,42 @@ def docs(session: nox.Session) -> None:
     session.log(f"The site: {site / 'index.html'}")
 
 
+@nox.session(default=False)
+def links(session: nox.Session) -> None:
+    """Links of the documentation to other sites, where there is a network."""
+    install_built(session)
+    constrained(session, "sphinx", "myst-parser", "furo", "sphinx-click", "sphinx-copybutton")
+    constrained(session, "latex2mathml")
+    out = ROOT / "docs" / "_build" / "links"
+    session.run("sphinx-build", "--quiet", "-b", "linkcheck", str(ROOT / "docs"), str(out))
+
+
+@nox.session(default=False)
+def distributions(session: nox.Session) -> None:
+    """Source archives of every distribution and wheels of those that are not compiled, in dist/, complete."""
+    constrained(session, "build", "twine")
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    for folder in (ROOT, *(ROOT / "plugins" / name for name in PUBLISHED)):
+        # The wheel is built from the source archive, so that is complete. Compiled ones are cibuildwheel's.
+        what = ["--sdist"] if folder.name in COMPILED else []
+        session.run("python", "-m", "build", *what, "--outdir", str(dist), str(folder))
+    session.run("python", "scripts/check_distributions.py", str(dist))
+    session.run("twine", "check", "--strict", *(str(path) for path in sorted(dist.iterdir())))
+
+
+@nox.session(default=False)
+def speed(session: nox.Session) -> None:
+    """A minute of the benchmarks that asv tracks, with this working tree; all of them: nox -s speed -- --bench ."""
+    install_built(session, "allin1-cython", "allin1-dbn-cython")
+    constrained(session, "asv", "virtualenv")
+    with session.chdir(ROOT / "benchmarks"):
+        session.run("asv", "machine", "--yes")
+        python = str(Path(session.bin) / "python")
+        given = session.posargs or ["--bench", "Quick"]
+        session.run("asv", "run", "--environment", f"existing:{python}", "--quick", *given)
+
+
 @nox.session
 def page(session: nox.Session) -> None:
     """The page of ``allin1 view`` in Chromium, where that is installed; its corrections, read by other libraries."""
@@ -274,7 +332,7 @@ def madmom(session: nox.Session) -> None:
 @nox.session
 def together(session: nox.Session) -> None:
     """Everything installed: selection among the backends, and the whole way with each of them."""
-    install_built(session, *PLUGINS, extras="testing,av,viz")
+    install_built(session, *PLUGINS, extras="testing,av,viz,urls")
     # What else is under tests/ does not look at what is installed.
     folders = ("end_to_end", "cli", "plugins", "io")
     run_pytest(session, *(ROOT / "tests" / name for name in folders), parallel=True)
@@ -308,7 +366,7 @@ def check_new_plugins(session: nox.Session) -> None:
     session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
     session.env["PYTHONPATH"] = str(site)
     session.run("allin1", "--strict", "plugins")
-    run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True)
+    run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True, root=folder)
     session.run("allin1", "plugin", "check", "new-spectrogram")
     sources = [str(plugin / "src") for plugin in plugins]
     session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), *sources)

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from allin1_backend_torch import demix_members
 from allin1_backend_torch.demix import GPU_BATCH, Separation
-from allin1_backend_torch.demix_cpu import faster, load_kernel
+from allin1_backend_torch.demix_cpu import Faster, load_kernel
 from allin1_backend_torch.demix_error import signal_to_error_db
 from allin1_backend_torch.demix_models import Bag, load_bag
 from allin1_backend_torch.demucs_catalogue import separators
@@ -143,7 +143,7 @@ def main() -> None:
     def with_modules(make: Callable[[Any], Any]) -> Callable[[], torch.Tensor]:
         own = Separation(bag, parameters, device, "float32", False, batch)
         own._members[torch.float32] = [
-            replace(member, forward=partial(demix_members._run_module, make(model)))
+            replace(member, forward=make(model))
             for member, model in zip(own.members("float32"), bag.models, strict=True)
         ]
         return lambda: own(Mix(mix.to(device)), Task()).samples
@@ -156,11 +156,13 @@ def main() -> None:
     if on_gpu:
         runs["modules, float32"] = separation("float32", False)
     else:
-        runs["modules, float32"] = with_modules(lambda model: model)
-        runs["convolutions of two taps"] = with_modules(lambda model: faster(model, None))
+        runs["modules, float32"] = with_modules(
+            lambda model: partial(demix_members._run_module, model)
+        )
+        runs["rearranged"] = with_modules(lambda model: Faster(model, None))
         kernel = load_kernel()
         if kernel is not None:
-            runs["compiled branches"] = with_modules(lambda model: faster(model, kernel))
+            runs["compiled branches"] = with_modules(lambda model: Faster(model, kernel))
     for precision in ("float32", "tf32", "float16") if on_gpu else ("float32",):
         runs[f"channels last, {precision}"] = separation(precision, True)
 

@@ -1,11 +1,12 @@
-"""Whether processes that share songs are faster than one: ``python benchmarks/bench_jobs.py [SONGS] [SECONDS]``.
+"""Whether processes that share songs are faster than one: ``python benchmarks/bench_jobs.py [SONGS] [SECONDS] [ROUNDS]``.
 
 Analyses the same songs, made by synthesis, with ``-j 1`` and ``-j 2`` in turns, and prints the fastest of each, start-up of
-the processes included.
+the processes included, and how many cores were at work.
 """
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 import time
@@ -19,33 +20,40 @@ from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track, make_tracks
 from allin1_core.runtime.worker_process import SessionRecipe
 
-ROUNDS = 3
 OPTIONS = {"cache": False}
 
 
-def timed(executor: BatchRunner, tracks: list[Track]) -> float:
-    began = time.perf_counter()
+def cpu_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def timed(executor: BatchRunner, tracks: list[Track]) -> tuple[float, float]:
+    """Seconds, and CPU seconds, of a batch."""
+    before, began = cpu_s(), time.perf_counter()
     outcomes = list(executor.run(tracks))
     assert all(outcome.status == "done" for outcome in outcomes)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, cpu_s() - before
 
 
-def main(songs: int = 8, seconds: float = 60.0) -> None:
+def main(songs: int = 60, seconds: float = 60.0, rounds: int = 3) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
         paths = [Path(folder) / f"{number}.wav" for number in range(songs)]
         for path in paths:
             soundfile.write(path, rng.normal(0, 0.1, (round(seconds * 44100), 2)), 44100)
         tracks = make_tracks(paths)
-        times: dict[int, list[float]] = {1: [], 2: []}
-        for _ in range(ROUNDS):
+        times: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+        for _ in range(rounds):
             with Session("builtin", **OPTIONS) as session:
                 times[1].append(timed(InProcess(session), tracks))
             times[2].append(timed(InWorkers(SessionRecipe("builtin", OPTIONS), 2), tracks))
     for jobs, found in times.items():
-        all_times = ", ".join(f"{one:.1f}" for one in sorted(found))
-        print(f"-j {jobs}: {min(found):.1f} s ({all_times}), {songs} songs of {seconds:g} s")
+        best, cpu = min(found)
+        every = ", ".join(f"{one:.1f}" for one, _ in sorted(found))
+        cores = f"{cpu / best:.2f} cores"
+        print(f"-j {jobs}: {best:.1f} s ({every}), {cores}, {songs} songs of {seconds:g} s")
 
 
 if __name__ == "__main__":
-    main(*(kind(value) for kind, value in zip((int, float), sys.argv[1:], strict=False)))
+    main(*(kind(value) for kind, value in zip((int, float, int), sys.argv[1:], strict=False)))

@@ -37,8 +37,8 @@ NUMPY = [
     *(w for s in REFERENCE for w in ("-b", f"{s}=reference")),
 ]
 COMPILED = ["-b", "spectrogram=cython-mix", "-b", "nn=cython", "-b", "metrical_dbn=dbn-cython"]
-#: Plugins that would be asked whether they are ready, and import their libraries for it.
-OTHERS = ["--block", "torch", "--block", "mlx"]
+#: Plugins that would import their libraries to tell whether they are ready.
+OTHERS = ["--block", "mlx"]
 BEAT_THIS = "import sys; from beat_this.inference import File2File; File2File(None)(*sys.argv[1:3])"
 
 

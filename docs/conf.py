@@ -84,7 +84,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!allin1_core\b).*"),
     (
         "py:.*",
-        r"allin1_core\.(api|calibration|cli|io|measuring|page|plugins|presentation|runtime|selection|weights)\b.*",
+        r"allin1_core\.(api|calibration|cli|io|measuring|page|plugins|presentation|runtime|selection|urls|weights)\b.*",
     ),
     ("py:.*", r"allin1_core\.reference\.tempo_alternatives\b.*"),
     ("py:mod", r"allin1_core\..*"),  # modules that are not public are named, too

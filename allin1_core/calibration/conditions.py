@@ -72,7 +72,7 @@ def device_conditions(
 def machine() -> str:
     """Words for this machine: system, processor, and number of cores."""
     return (
-        f"{platform.system()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores,"
+        f"{platform.system()} {platform.machine()}, {processor()}, {os.cpu_count()} cores,"
         f" Python {platform.python_version()}"
     )
 
@@ -103,7 +103,7 @@ def _version(name: str) -> str:
         return ""
 
 
-def _processor() -> str:
+def processor() -> str:
     """Name of the processor; Linux keeps it apart from what Python knows."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

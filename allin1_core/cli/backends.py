@@ -40,6 +40,7 @@ def command(
     from allin1_core.selection.describing import candidates_lines, candidates_values
 
     session = Session(model, device=device, calibrate=False, plugins=load_plugins(ctx))
+    session.engine.chooser.be_thorough()
     candidates = session.candidates(session.request(STAGES, seconds))
     chosen: list[Any] = []
     trouble = ""

@@ -66,6 +66,14 @@ class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of c
     help="Measure instead what each precision of separation loses, in decibels under each stem, on the middle"
     " two minutes of FILE or on generated audio; with --save, auto leaves out float16 where that loses too much.",
 )
+@click.option(
+    "--report",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Measure instead, in about two minutes, what this machine does from start-up to result, and print it beside other"
+    " machines; or write it to FILE, .md or .json.",
+)
 @click.option("--demucs-model", help="Model that separates.  [default: htdemucs]")
 @click.option(
     "--demucs-weights", metavar="FOLDER", help="Folder with its files; random:SEED for random ones."
@@ -83,6 +91,7 @@ def command(
     threads: int | None,
     weights_dir: Path | None,
     demix_error: str | None,
+    report: str | None,
     demucs_model: str | None,
     demucs_weights: str | None,
     as_json: bool,
@@ -105,6 +114,12 @@ def command(
         raise click.UsageError(f"There is no stage {unknown[0]}. Stages are {', '.join(STAGES)}.")
     if stages and demix_error is not None:
         raise click.UsageError("--demix-error is of separation alone; leave --stage out.")
+    if report is not None:
+        from allin1_core.cli.bench_report import report_machine
+
+        refuse_what_a_report_leaves_out(ctx)
+        report_machine(load_plugins(ctx), report, device=device, threads=threads, as_json=as_json)
+        return
     given = {"model": demucs_model, "weights": demucs_weights}
     demix = DemixParameters(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     session = Session(
@@ -152,6 +167,19 @@ def command(
         say(f"Saved to {save_calibration(new)}", err=as_json)
     if any([row.trouble for row in rows] + [row.trouble for row in bridges]):
         ctx.exit(1)
+
+
+def refuse_what_a_report_leaves_out(ctx: click.Context) -> None:
+    """Raise where an option was given that says nothing of a report."""
+    from click.core import ParameterSource
+
+    allowed = {"report", "device", "threads", "as_json"}
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if name not in allowed and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--report is of all stages alone; leave {parameter.opts[-1]} out."
+            )
 
 
 _HEAD = (

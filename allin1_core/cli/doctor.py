@@ -113,6 +113,7 @@ def _routes(ctx: click.Context, model: str | None, weights_dir: str | None) -> l
         )
     except Allin1Error as error:
         return [_Check("model", "wrong", error.message, error.remedy or "")]
+    session.engine.chooser.be_thorough()
     details: dict[str, None] = {}
     for candidates in session.candidates(session.request(STAGES, USUAL_AUDIO_S)).values():
         for candidate in candidates:

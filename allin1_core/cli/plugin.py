@@ -107,8 +107,8 @@ def _as_table(found: Iterable[PromiseVerdict]) -> list[PromiseVerdict]:
         if verdict.subject != subject:
             subject = verdict.subject
             say(subject)
-        text = f"  {verdict.text}" if verdict.text else ""
-        say(f"  {_MARKS[verdict.state]:<7} {verdict.promise}{text and ':'}{text}")
+        text = f": {verdict.text}" if verdict.text else ""
+        say(f"  {_MARKS[verdict.state]:<7} {verdict.promise}{text}")
         verdicts.append(verdict)
     return verdicts
 

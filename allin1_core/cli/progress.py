@@ -46,7 +46,7 @@ class Progress:
     ) -> None:
         self._tracks = tracks
         self._clock = clock
-        self._began: float | None = None
+        self._began = self._told = clock()
         self._active: dict[int, float] = {}
         self._given = 0
         self._computed = 0.0
@@ -57,8 +57,9 @@ class Progress:
 
     def __call__(self, index: int, stage: str, fraction: float) -> None:
         """Take note of how far a song is."""
-        if self._began is None:
+        if not self.number:
             self._began = self._clock()
+        self._told = self._clock()
         before = self._active.get(index, 0.0)
         if index >= self._given:
             self._active[index] = max(before, fraction)
@@ -72,6 +73,7 @@ class Progress:
     def next_is_given(self) -> None:
         """Take note that the next song is done, or was up to date."""
         if self._given in self._active:
+            self._told = self._clock()
             self._computed += 1 - self._active.pop(self._given)
         self._given += 1
         self._furthest = max(self._furthest, self._given)
@@ -88,13 +90,12 @@ class Progress:
     @property
     def left_s(self) -> float | None:
         """Seconds that the rest is going to take, if nothing of it is up to date; None as long as nobody can tell."""
-        if self._began is None or self._computed < _EARLY_PART:
-            return None
-        elapsed = self._clock() - self._began
-        if elapsed < _EARLY_S:
+        elapsed = self._told - self._began
+        if self._computed < _EARLY_PART or elapsed < _EARLY_S:
             return None
         left = len(self._tracks) - self._given - sum(self._active.values())
-        return left * elapsed / self._computed
+        # Between two reports time goes on.
+        return max(0.0, left * elapsed / self._computed - (self._clock() - self._told))
 
 
 @contextmanager
@@ -120,10 +121,15 @@ def show_progress(
         else:
             yield Progress(tracks)
         return
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
     from rich.table import Column
     from rich.text import Text
+
+    class LeftColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            seconds = progress.left_s
+            return Text("" if seconds is None else f"{duration(seconds)} left")
 
     name = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = (
@@ -131,25 +137,24 @@ def show_progress(
         BarColumn(20),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
+        LeftColumn(),
         TextColumn("{task.description}", markup=False, table_column=name),
     )
-    with Bar(*columns, console=console, transient=True, expand=True) as bar:
-        task = bar.add_task("", total=len(tracks), stage="", left="")
+    bar = Bar(*columns, console=console, transient=True, expand=True)
 
-        class OnBar(Progress):
-            def show(self) -> None:
-                seconds = self.left_s
-                bar.update(
-                    task,
-                    completed=self.done,
-                    stage=self.stage,
-                    left="" if seconds is None else f"{duration(seconds)} left",
-                    description=f"{self.number}/{len(tracks)} {self.name}" if self.number else "",
-                )
+    class OnBar(Progress):
+        def show(self) -> None:
+            bar.update(
+                task,
+                completed=self.done,
+                stage=self.stage,
+                description=f"{self.number}/{len(tracks)} {self.name}" if self.number else "",
+            )
 
-        with saying_through(lambda text: console.print(Text(text), soft_wrap=True)):
-            yield OnBar(tracks)
+    progress = OnBar(tracks)
+    task = bar.add_task("", total=len(tracks), stage="")
+    with bar, saying_through(lambda text: console.print(Text(text), soft_wrap=True)):
+        yield progress
 
 
 def duration(seconds: float) -> str:

@@ -61,6 +61,11 @@ class Backend(Generic[P]):
         ``"package.module:check"``, a function without arguments that returns a
         :data:`~allin1_core.contracts.verdict.Verdict`; it may import heavy modules. None if whatever
         `needs` asks for is enough.
+    quick_probe
+        The same for a function that imports nothing heavy, and looks at files and drivers instead. Routes are chosen by
+        its verdict, and `probe` is asked only once the backend is to be set up; if it finds the backend not ready after
+        all, another route is chosen. Where both find it ready, device and detail are the same. It returns None where it
+        cannot tell, and then `probe` is asked at once.
     parity
         How close to the reference it promises to be; None where no reference exists, as for a separator or a model of the
         plugin's own. Such a backend is eligible whatever parity was asked for.
@@ -103,6 +108,7 @@ class Backend(Generic[P]):
     produces: Space = HOST
     needs: Needs = Needs()
     probe: Target | None = None
+    quick_probe: Target | None = None
     parity: Parity | None = IDENTICAL
     speed: tuple[Speed, ...] = ()
     models: tuple[str, ...] = ("*",)

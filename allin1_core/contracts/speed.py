@@ -19,8 +19,8 @@ class Speed:
     device
         Class of device, such as ``cpu`` or ``cuda``.
     setup_s
-        Seconds until the first work can start, beyond what the backend's probe has done: where the probe imports
-        the library, that is paid before anything is chosen.
+        Seconds until the first work can start, beyond what the backend's probe has done: what that imports is paid
+        before anything is chosen or, where there is a quick probe, is among the start-ups that it names.
     rate
         Seconds of work per second of audio.
     measured

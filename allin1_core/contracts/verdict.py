@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from allin1_core.contracts.rules import Line, Text, Word
+from allin1_core.contracts.rules import Amount, Line, Text, Word
+
+
+@dataclass(frozen=True)
+class StartUp:
+    """Something that is started once for all backends that need it, such as a library that takes long to import.
+
+    Attributes
+    ----------
+    name
+        The import name of a library, which takes no time where it is imported already, or another word. Backends that
+        name the same share it, whichever plugin they belong to.
+    seconds
+        How long that takes, about.
+    """
+
+    name: Word
+    seconds: Amount
 
 
 @dataclass(frozen=True)
@@ -17,10 +34,13 @@ class Ready:
         Name of the device it will use: ``cpu``, ``cuda:0``.
     detail
         What a person might like to know: the name of the card, the version of the library.
+    start_ups
+        What is started when it is set up, where a quick probe says so; a route pays for each once, and a session too.
     """
 
     device: Word
     detail: Line = ""
+    start_ups: tuple[StartUp, ...] = ()
 
 
 @dataclass(frozen=True)

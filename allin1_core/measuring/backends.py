@@ -104,6 +104,7 @@ def measure_backends(
     short_s, long_s = seconds
     if not 0 < short_s < long_s < math.inf:
         raise InputError(f"The lengths are {short_s:g} and {long_s:g} s; wanted a shorter first.")
+    engine.chooser.be_thorough()
     model = model_to_measure(engine) if "nn" in stages else None
     for stage in stages:
         request = replace(engine.chooser.request((stage,), USUAL_AUDIO_S), choices=())

@@ -43,6 +43,7 @@ class BridgeRow:
 
 def measure_bridges(engine: Engine) -> Iterator[BridgeRow]:
     """Measure the bridges between devices that backends are ready on, one after another."""
+    engine.chooser.be_thorough()
     for offered in engine.offers.offered_bridges:
         conditions = engine.prices.conditions_of_bridge(offered)
         if conditions is not None:

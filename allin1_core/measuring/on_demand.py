@@ -50,6 +50,8 @@ class MeasureOnDemand:
                 len(backends),
             )
             self._tried.add((backend.stage, backend.name))
+            if not engine.chooser.confirm(candidate):
+                continue
             row = measure_backend(engine, candidate, model)
             if row.measurement is not None:
                 _keep(engine, Calibration(backends=(row.measurement,)))

@@ -51,9 +51,9 @@ def measure_precision(engine: Engine, mix: Mix) -> Iterator[SeparatorRow]:
     mix
         What to separate, in NumPy arrays.
     """
-    for candidate in engine.chooser.candidates(engine.chooser.request(("demix",), mix.duration_s))[
-        "demix"
-    ]:
+    engine.chooser.be_thorough()
+    request = engine.chooser.request(("demix",), mix.duration_s)
+    for candidate in engine.chooser.candidates(request)["demix"]:
         if candidate.is_eligible and candidate.backend.stages == ("demix",):
             yield _measure(engine, candidate, mix)
 

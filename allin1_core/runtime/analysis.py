@@ -31,6 +31,7 @@ from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted
+from allin1_core.runtime.preparing import prepare
 from allin1_core.runtime.result_parts import (
     arrays_not_given,
     confidence_of,
@@ -204,6 +205,7 @@ class Analysis:
             length = start.start.duration_s
             start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
             self._keep = start.kept
+        prepare(engine, start.start, self._wanted(), self._songs)
         self._pipeline.read(start.start)
 
     def _stems_of_plugin(self, given: StemsInPlugin) -> Stems | None:

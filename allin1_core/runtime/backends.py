@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -77,6 +78,7 @@ class Backends:
         self._callables: dict[tuple[Stage, str], Any] = {}
         self._process = os.getpid()
         self._model: Model | None = None
+        self._loading = threading.Lock()
         self._precision_errors: tuple[PrecisionError, ...] | None = None
         self._warned: set[str] = set()
 
@@ -140,11 +142,12 @@ class Backends:
         WeightsError
             If they are missing, damaged, or cannot be fetched.
         """
-        if self._model is None:
-            self._model = load_model(
-                self.card, weights_dir=self.weights_dir, download=self.may_download
-            )
-        return self._model
+        with self._loading:  # a thread of its own may have begun to
+            if self._model is None:
+                self._model = load_model(
+                    self.card, weights_dir=self.weights_dir, download=self.may_download
+                )
+            return self._model
 
     @property
     def is_loaded(self) -> bool:

@@ -172,8 +172,8 @@ class Models:
                 return ModelChoice(usual)
             better = self._engine(self._better)
             # What failed since then may decide otherwise.
-            failures = len(better.chooser.failures) + len(usual.chooser.failures)
-            question = (start, outputs, failures)
+            changes = better.chooser.changes + usual.chooser.changes
+            question = (start, outputs, changes)
             if question not in self._choices:
                 self._choices[question] = self._choose(better, usual, start, outputs)
             return self._choices[question]

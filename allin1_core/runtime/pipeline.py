@@ -221,7 +221,8 @@ class Pipeline:
     def _try_steps(self) -> int:
         """Run the next step, or the next two together, and tell how many.
 
-        On failure exclude the backend and return 0, or raise if nothing may replace it.
+        On failure exclude the backend and return 0, or raise if nothing may replace it. 0 also where a backend turns
+        out not to be ready, which the next decision takes into account.
         """
         steps = self._planned[:2]
         if self._decision is None:
@@ -259,7 +260,11 @@ class Pipeline:
             self._length_s,
         )
         self._report(step.backend.stage, 0.0)
-        if is_streamed(held.record, steps):
+        streamed = is_streamed(held.record, steps)
+        for candidate in candidates if streamed else candidates[:1]:
+            if not self._engine.chooser.confirm(candidate):
+                return []
+        if streamed:
             return stream_steps(job, steps, candidates, held, work)
         if held.is_file and not is_in_blocks(held.record, step, self._engine.card):
             with work.of(None):  # reading is no backend's work

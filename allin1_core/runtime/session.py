@@ -223,7 +223,7 @@ class Session:
         *,
         outputs: Iterable[str] | None = None,
     ) -> Decision:
-        """Choose the route as :meth:`run` would, and run nothing. ``str()`` of the decision tells the reasons.
+        """Choose the route as :meth:`run` would, and run nothing but probes. ``str()`` of the decision tells the reasons.
 
         Parameters
         ----------
@@ -240,6 +240,7 @@ class Session:
         InputError
             If the file cannot be read.
         """
+        self.engine.chooser.be_thorough()
         choice, start = self._start_of(what, outputs)
         if isinstance(start, StemsInPlugin):
             what, start = Stems, seconds_of(start)

@@ -255,7 +255,9 @@ def main() -> None:
     try:
         _work()
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGTERM)
+        sys.stderr.flush()
+        # The thread that waits for jobs holds the lock of stdin: Python would end with a fatal error about it.
+        os._exit(128 + signal.SIGTERM)
 
 
 def _work() -> None:

@@ -11,6 +11,7 @@ from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice, RouteRequest
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Stage
+from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.collecting import Offers
 from allin1_core.plugins.loading import Plugins
 from allin1_core.selection.bridge_network import BridgeNetwork
@@ -95,6 +96,23 @@ class Chooser:
             features=self.wishes.features,
             takes=self._card.takes,
         )
+
+    def confirm(self, candidate: Candidate) -> bool:
+        """Tell whether `candidate` can run, by its probe; if not, later decisions refuse it for what the probe said."""
+        return isinstance(self._probes.confirm(candidate.backend), Ready)
+
+    def is_confirmed(self, candidate: Candidate) -> bool:
+        """Whether :meth:`confirm` would answer at once."""
+        return self._probes.is_confirmed(candidate.backend)
+
+    @property
+    def changes(self) -> int:
+        """How often something was found out that decisions depend on: that a backend failed, or is not ready after all."""
+        return len(self.failures) + self._probes.surprises
+
+    def be_thorough(self) -> None:
+        """Ask probes, where quick ones were asked, from now on, so that what is told is sure."""
+        self._probes.is_thorough = True
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:
         """Judge every backend of each stage of `request`, without choosing."""

@@ -6,6 +6,7 @@ import importlib
 import logging
 import sys
 import threading
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -60,14 +61,27 @@ class Probes:
     ----------
     deadline_s
         Seconds that a probe may take before it counts as broken.
+
+    Attributes
+    ----------
+    is_thorough
+        Whether no quick probe is trusted. What a quick one says is still to be started is kept, so that prices are
+        those of a process that has started nothing.
+    surprises
+        How often a probe did not find ready what its quick one did.
     """
 
     def __init__(self, deadline_s: float = PROBE_DEADLINE_S) -> None:
+        self.is_thorough = False
+        self.surprises = 0
         self._deadline_s = deadline_s
         self._verdicts: dict[str, Verdict] = {}
+        self._quick: dict[str, Verdict | None] = {}
         # A thread that reads ahead may ask while another does.
         self._one_at_a_time = threading.Lock()
         self._missing: dict[Needs, Unavailable | None] = {}
+        # What the caller has imported needs no start.
+        self._started = set(sys.modules)
 
     def missing(self, needs: Needs) -> Unavailable | None:
         """What is missing of `needs`; None if nothing is."""
@@ -76,16 +90,69 @@ class Probes:
         return self._missing[needs]
 
     def verdict(self, backend: Backend[Any]) -> Verdict:
-        """Whether `backend` can run here. Backends with the same probe share its answer."""
+        """Whether `backend` can run here, as far as can be told without importing its library.
+
+        Backends with the same probe share its answer.
+        """
         if backend.probe is None:
             return Ready(backend.device)
         with self._one_at_a_time:
-            if backend.probe not in self._verdicts:
-                self._verdicts[backend.probe] = self._ask(backend.probe)
-            return self._verdicts[backend.probe]
+            is_asked = backend.probe in self._verdicts
+            quick = None if is_asked and not self.is_thorough else self._quick_verdict(backend)
+            if quick is not None and not isinstance(quick, Ready):
+                return quick
+            if quick is not None and not (is_asked or self.is_thorough):
+                return self._without_what_is_started(quick)
+            verdict = self._full_verdict(backend.probe)
+            if quick is None or not isinstance(verdict, Ready):
+                return verdict
+            return self._without_what_is_started(replace(verdict, start_ups=quick.start_ups))
 
-    def _ask(self, target: str) -> Verdict:
-        answer: list[Verdict] = []
+    def confirm(self, backend: Backend[Any]) -> Verdict:
+        """Whether `backend` can run here, by its probe, which may import its library."""
+        if backend.probe is None:
+            return Ready(backend.device)
+        with self._one_at_a_time:
+            was_asked = backend.probe in self._verdicts
+            verdict = self._full_verdict(backend.probe)
+            quick = self._quick.get(backend.quick_probe or "")
+            if isinstance(quick, Ready):
+                if isinstance(verdict, Ready):
+                    self._started.update(one.name for one in quick.start_ups)
+                elif not was_asked:
+                    self.surprises += 1
+                    log.debug("%s seemed ready, and is not: %s", backend.name, verdict)
+            return verdict
+
+    def is_confirmed(self, backend: Backend[Any]) -> bool:
+        """Whether :meth:`confirm` would answer at once."""
+        return backend.probe is None or backend.probe in self._verdicts
+
+    def _without_what_is_started(self, ready: Ready) -> Ready:
+        left = tuple(one for one in ready.start_ups if one.name not in self._started)
+        return replace(ready, start_ups=left)
+
+    def _full_verdict(self, probe: str) -> Verdict:
+        if probe not in self._verdicts:
+            verdict = self._ask(probe)
+            # Only a quick probe may have none.
+            self._verdicts[probe] = _judged(None, probe) if verdict is None else verdict
+        return self._verdicts[probe]
+
+    def _quick_verdict(self, backend: Backend[Any]) -> Verdict | None:
+        target = backend.quick_probe
+        if target is None:
+            return None
+        if target not in self._quick:
+            verdict = self._ask(target)
+            if isinstance(verdict, Broken):
+                log.debug("quick probe %s: %s", target, verdict)
+                verdict = None  # which leaves it to the probe
+            self._quick[target] = verdict
+        return self._quick[target]
+
+    def _ask(self, target: str) -> Verdict | None:
+        answer: list[Verdict | None] = []
 
         def run() -> None:
             try:
@@ -93,7 +160,7 @@ class Probes:
             except PLUGIN_FAILURES as error:
                 log.debug("probe %s raised", target, exc_info=True)
                 verdict = Broken(f"its probe {target} raised {in_full(error)}")
-            answer.append(_judged(verdict, target))
+            answer.append(None if verdict is None else _judged(verdict, target))
 
         # A daemon: a probe that hangs in a driver must not keep the program from ending.
         thread = threading.Thread(target=run, name=f"probe {target}", daemon=True)

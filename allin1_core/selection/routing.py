@@ -11,7 +11,6 @@ where the logits lie. A backend may also cover both branches at once, and stages
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import BYTES_PER_SECOND
 
-#: Partial routes that are kept at each node; enough for ties, and for a plugin that wants alternatives.
+#: Partial routes of each kind that are kept at each node; enough for ties, and for a plugin that wants alternatives.
 KEPT = 8
 
 #: A backend must be faster by this fraction of its own time to be taken before one of the next stronger parity. It is
@@ -41,7 +40,8 @@ class _Path:
     """Steps up to a node, what they cost, and the same with the charge for weaker promises.
 
     Where the last step went through the song in blocks, which are put together in NumPy, the way on leads from there.
-    Where it separates, the next one is (or is not) a spectrogram that does so too.
+    Where it separates, the next one is (or is not) a spectrogram that does so too. What was started for one step is
+    there for those that follow.
     """
 
     cost_s: float
@@ -50,6 +50,7 @@ class _Path:
     steps: tuple[Step, ...]
     in_blocks: bool = False
     streams: bool | None = None
+    started: frozenset[str] = frozenset()
 
     @property
     def order(self) -> tuple[float, int, tuple[str, ...]]:
@@ -69,6 +70,7 @@ class _Path:
         *,
         in_blocks: bool = False,
         streams: bool | None = None,
+        started: frozenset[str] = frozenset(),
     ) -> _Path:
         """Go on from its end."""
         return _Path(
@@ -78,6 +80,7 @@ class _Path:
             (*self.steps, *steps),
             in_blocks,
             streams,
+            self.started | started,
         )
 
 
@@ -103,9 +106,9 @@ def find_routes(
         # Only one branch: a backend may then span from the trunk into it.
         trunk, branches = [*trunk, *branches[0]], []
 
-    def ends(branch: list[Stage], before: _Path) -> list[_Path]:
+    def ends(branch: list[Stage], before: _Path, started: frozenset[str]) -> list[_Path]:
         last = (branch or trunk)[-1]
-        start = _Path(0.0, 0.0, before.space, (), before.in_blocks)
+        start = _Path(0.0, 0.0, before.space, (), before.in_blocks, started=started)
         chains = _chain(branch, start, candidates, network, request)
         homes = (_bring_home(path, last, network, request.audio_s) for path in chains)
         return [path for path in homes if path is not None]
@@ -113,11 +116,16 @@ def find_routes(
     for trunk_path in _chain(
         trunk, _Path(0.0, 0.0, request.start, ()), candidates, network, request
     ):
-        for combination in itertools.product(*(ends(b, trunk_path) for b in branches or [[]])):
-            path = trunk_path
-            for end in combination:
-                path = path.extended(end.steps, end.cost_s, end.charged_s, end.space)
-            whole.append(path)
+        paths = [trunk_path]
+        for branch in branches or [[]]:
+            # From the end of the trunk, with what the branch before has started.
+            after = {s: ends(branch, trunk_path, s) for s in {path.started for path in paths}}
+            paths = [
+                path.extended(end.steps, end.cost_s, end.charged_s, end.space, started=end.started)
+                for path in paths
+                for end in after[path.started]
+            ]
+        whole += paths
     best = heapq.nsmallest(KEPT, whole, key=lambda path: path.order)
     return tuple(Route(path.steps, path.cost_s) for path in best)
 
@@ -176,7 +184,9 @@ def _chain(
                     bridges = _bridges(path, backend.consumes, network, in_blocks)
                     if bridges is None:
                         continue
-                    cost_s = candidate.cost_s + _price(bridges, stage, request.audio_s)
+                    start_s, started = _start_ups(candidate, path.started)
+                    cost_s = candidate.cost_s + start_s
+                    cost_s += _price(bridges, stage, request.audio_s)
                     charged_s = cost_s + TIE * rank_of(backend.parity) * candidate.cost_s
                     step = Step(backend, candidate.plugin.name, bridges, cost_s)
                     boundaries[index + len(span)].append(
@@ -187,10 +197,18 @@ def _chain(
                             backend.produces,
                             in_blocks=in_blocks,
                             streams=streams,
+                            started=started,
                         )
                     )
         boundaries[index + 1] = _keep_best(boundaries[index + 1])
     return boundaries[-1]
+
+
+def _start_ups(candidate: Candidate, started: frozenset[str]) -> tuple[float, frozenset[str]]:
+    """Seconds to start what a backend needs and nothing before it has started, and what that is."""
+    new = {} if candidate.ready is None else {s.name: s.seconds for s in candidate.ready.start_ups}
+    new = {name: seconds for name, seconds in new.items() if name not in started}
+    return sum(new.values()), frozenset(new)
 
 
 def _ways_through(
@@ -219,7 +237,8 @@ def _keep_best(paths: list[_Path]) -> list[_Path]:
     """The cheapest few of each kind of end."""
     ends: dict[object, list[_Path]] = {}
     for path in sorted(paths, key=lambda path: path.order):
-        ends.setdefault((path.space, path.in_blocks, path.streams), []).append(path)
+        kind = (path.space, path.in_blocks, path.streams, path.started)
+        ends.setdefault(kind, []).append(path)
     return [path for here in ends.values() for path in here[:KEPT]]
 
 

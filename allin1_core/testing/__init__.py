@@ -1,9 +1,8 @@
 """What authors of plugins need to test them: conformance classes, seeded data, isolated plugin managers.
 
-Subclass the class of a stage in :mod:`allin1_core.testing.conformance`; take signals from
-:mod:`allin1_core.testing.signals`, parameters of the network from :mod:`allin1_core.testing.weights`, and
-``pytest_plugins = ["allin1_core.testing.fixtures"]`` for fixtures. The classes and fixtures need the extra
-``allin1-core[testing]``.
+Subclass the classes in :mod:`allin1_core.testing.conformance`; take signals from :mod:`allin1_core.testing.signals`, results from
+:mod:`allin1_core.testing.results`, parameters of the network from :mod:`allin1_core.testing.weights`. pytest finds the fixtures of
+:mod:`allin1_core.testing.pytest_plugin` by itself. All of it needs the extra ``allin1-core[testing]``, and docs/testing.md describes it.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def find_target_faults(hooks: str) -> dict[str, list[str]]:
         if lacking is not None:
             missing.append(f"{label}: {lacking.reason}")
             continue
-        for field in ("target", "probe", "reader"):
+        for field in ("target", "probe", "quick_probe", "reader"):
             target = getattr(record, field, None)
             if target is None:
                 continue

@@ -37,6 +37,13 @@ def example_result(*, beats: bool = True, sections: bool = True) -> AnalysisResu
     )
 
 
+def write_example(folder: Path, name: str, *, beats: bool = True, sections: bool = True) -> Path:
+    """Write the example as 'allin1 analyze' would, and give the path of the JSON file."""
+    from allin1_core.io.results import save_result
+
+    return save_result(example_result(beats=beats, sections=sections), folder, name)
+
+
 def example_song(name: str = "example", *, beats: bool = True, sections: bool = True) -> Song:
     """The example as exporters get it."""
     result = example_result(beats=beats, sections=sections)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
+from _pytest.outcomes import Skipped  # what pytest.skip raises; there is no other way to name it
 
 from allin1_core.contracts.verdict import Broken, Unavailable, Verdict
 
@@ -15,3 +18,12 @@ def device_or_skip(name: str, verdict: Verdict) -> str:
         # Without the remedy, which is for users.
         pytest.skip(f"{name}: {verdict.reason}")
     return verdict.device
+
+
+class DoesNotApply(Skipped):
+    """A test is about something that is not there; unlike one that cannot run here, nobody misses it."""
+
+
+def does_not_apply(reason: str) -> NoReturn:
+    """Skip a test that is about something else."""
+    raise DoesNotApply(reason)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
 
-from allin1_core.errors import PLUGIN_FAILURES, brief, in_full
+from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, brief, in_full
+from allin1_core.testing.skipping import DoesNotApply
+
+log = logging.getLogger(__name__)
 
 State = Literal["kept", "broken", "not checked"]
 
@@ -41,6 +45,8 @@ def run_tests(
 ) -> Iterator[PromiseVerdict]:
     """Run the tests of a class of :mod:`allin1_core.testing.conformance`, each on an object of its own.
 
+    Tests of what is not there give no verdict.
+
     Parameters
     ----------
     kind
@@ -53,7 +59,9 @@ def run_tests(
     for name in _names(kind):
         if name not in without and len(inspect.signature(getattr(kind, name)).parameters) == 1:
             test = getattr(kind(), name)
-            yield PromiseVerdict(subject, words_of(name), *_outcome(test))
+            outcome = _outcome(test)
+            if outcome is not None:
+                yield PromiseVerdict(subject, words_of(name), *outcome)
 
 
 def words_of(name: str) -> str:
@@ -73,9 +81,11 @@ def _names(kind: type) -> list[str]:
     return list(found)
 
 
-def _outcome(test: Callable[[], Any]) -> tuple[State, str]:
+def _outcome(test: Callable[[], Any]) -> tuple[State, str] | None:
     try:
         test()
+    except DoesNotApply:
+        return None
     except pytest.skip.Exception as skipped:
         return "not checked", str(skipped)
     except pytest.fail.Exception as failed:
@@ -83,6 +93,9 @@ def _outcome(test: Callable[[], Any]) -> tuple[State, str]:
     except AssertionError as error:
         # pytest may have put its own explanation behind the message.
         return "broken", brief(error).removeprefix("AssertionError: ")
+    except Allin1Error as error:
+        return "broken", str(error)
     except PLUGIN_FAILURES as error:
-        return "broken", in_full(error)
+        log.debug("a standard test raised", exc_info=True)
+        return "broken", f"it raised {in_full(error)}: --traceback shows where"
     return "kept", ""

@@ -72,11 +72,24 @@ def test_several_songs_at_once_share_the_time(progress, clock):
 
 
 def test_nothing_is_estimated_from_too_little(progress, clock):
-    progress(0, "demix", 0.5)
+    progress(0, "demix", 0.0)
     clock.now += 1
+    progress(0, "demix", 0.5)
     assert progress.left_s is None
     clock.now += 9
-    assert progress.left_s is not None
+    progress(0, "demix", 0.5)
+    assert progress.left_s == pytest.approx(70)
+
+
+def test_between_two_reports_the_time_goes_down(progress, clock):
+    progress(0, "demix", 0.0)
+    clock.now += 10
+    progress(0, "demix", 0.5)
+    assert progress.left_s == pytest.approx(70)
+    clock.now += 5
+    assert progress.left_s == pytest.approx(65)
+    clock.now += 500
+    assert progress.left_s == 0
 
 
 PROGRAM = """

@@ -37,9 +37,7 @@ def test_stems_give_what_their_sum_gives(isolated_plugins):
     np.testing.assert_array_equal(of_stems.beat, of_mix.beat)
 
 
-def test_every_beat_and_downbeat_of_an_excerpt_is_found_but_that_with_which_it_begins(
-    shared_dir, isolated_plugins
-):
+def test_every_beat_and_downbeat_of_an_excerpt_is_found(shared_dir, isolated_plugins):
     stems = [
         soundfile.read(shared_dir / "music" / "francium" / f"{s}.flac", dtype="float32")[0]
         for s in STEMS
@@ -50,8 +48,8 @@ def test_every_beat_and_downbeat_of_an_excerpt_is_found_but_that_with_which_it_b
     interval = 60 / 128
     wanted = np.arange(0, len(mono) / SAMPLE_RATE, interval)
     for found, expected in (
-        (metre.beat_times_s, wanted[1:]),
-        (metre.downbeat_times_s, wanted[4::4]),
+        (metre.beat_times_s, wanted),
+        (metre.downbeat_times_s, wanted[::4]),
     ):
         assert len(found) == len(expected)
         np.testing.assert_allclose(found, expected, rtol=0, atol=0.07)

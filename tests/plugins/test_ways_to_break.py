@@ -322,6 +322,16 @@ WAYS = [
     Way("A call prints", "it prints on stdout ('at work'), which is for results",
         body="print('at work')"),
     Way(
+        "A call raises",
+        "it raised KeyError: 'tempo': --traceback shows where",
+        body="calls = {}['tempo']",
+    ),
+    Way(
+        "A call leaves the program",
+        "it raised SystemExit: 3: --traceback shows where",
+        body="raise SystemExit(3)",
+    ),
+    Way(
         "Threads are left behind",
         "it leaves threads behind (mine): end them in close()",
         after="threading.Thread(target=threading.Event().wait, daemon=True, name='mine').start()",

@@ -173,6 +173,7 @@ def test_workers_end_with_their_parent_which_needs_no_guard(installed, tracks, t
         _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
     assert name == "SIGKILL" or b"KeyboardInterrupt" in errors
+    assert b"Fatal Python error" not in errors
     wait_for(lambda: not any(map(is_running, processes_of(tmp_path))))
 
 

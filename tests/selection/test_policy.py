@@ -17,7 +17,7 @@ from allin1_core.contracts.parity import IDENTICAL, LOSSY, close, event
 from allin1_core.contracts.route import Choice, RouteRequest
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.speed import Speed
-from allin1_core.contracts.verdict import Broken, Ready, Unavailable
+from allin1_core.contracts.verdict import Broken, Ready, StartUp, Unavailable
 from allin1_core.errors import SelectionError
 from allin1_core.hookspecs import SelectionSpecs
 from allin1_core.markers import API_LEVEL
@@ -691,3 +691,98 @@ def test_a_song_is_separated_whole_for_a_backend_that_spans_more_than_the_spectr
     stages = ("demix", "spectrogram", "nn")
     decision = choose(separator, fused, stages=stages, in_blocks=("demix",))
     assert str(decision.chosen) == "demix=apart, spectrogram=fused"
+
+
+def quick(name="lazy", start_s=1.0, library="slow-library", **changes):
+    """A backend that seems ready at once, and whose library takes a while to start."""
+    module = types.ModuleType(f"quick_{name.replace('-', '_')}")
+    module.asked = []
+    module.look = lambda: Ready("cpu", "seen", (StartUp(library, start_s),))
+
+    def check():
+        module.asked.append(name)
+        return Ready("cpu", "seen")
+
+    module.check = changes.pop("check", check)
+    sys.modules[module.__name__] = module  # which no other test has
+    target = module.__name__
+    return fast(name, probe=f"{target}:check", quick_probe=f"{target}:look", **changes), module
+
+
+def test_a_route_is_chosen_by_what_the_quick_probe_says_and_the_probe_is_not_asked(choose):
+    backend, module = quick()
+    decision = choose(backend, fast("slow", rate=1e3), probes=(probes := Probes()))
+    assert str(decision.chosen) == "spectrogram=reference"  # which needs less than a second
+    assert module.asked == []
+    assert not probes.is_confirmed(backend)
+    assert probes.confirm(backend) == Ready("cpu", "seen")
+    assert module.asked == ["lazy"]
+    # What was started is paid for.
+    assert str(choose(backend, probes=probes).chosen) == "spectrogram=lazy"
+
+
+def test_what_the_program_has_imported_needs_no_start(choose, monkeypatch):
+    monkeypatch.setitem(sys.modules, "slow_library", types.ModuleType("slow_library"))
+    backend, _ = quick(library="slow_library", start_s=1e3)
+    assert str(choose(backend).chosen) == "spectrogram=lazy"
+
+
+def test_what_two_steps_need_is_started_once(choose):
+    first, _ = quick("first", start_s=0.05, stage="spectrogram", rate=0.0)
+    second, _ = quick("second", start_s=0.05, stage="nn", rate=0.0)
+    decision = choose(first, second, stages=("spectrogram", "nn"))
+    assert str(decision.chosen) == "spectrogram=first, nn=second"
+    assert decision.chosen.cost_s == pytest.approx(0.05)
+    assert [step.cost_s for step in decision.chosen.steps] == [pytest.approx(0.05), 0.0]
+
+
+def test_both_branches_share_what_is_started(choose):
+    backends = [
+        quick(f"branch-{stage.replace('_', '-')}", start_s=1e-3, stage=stage, rate=0.0)[0]
+        for stage in ("metrical_prep", "functional")
+    ]
+    stages = ("metrical_prep", "metrical_dbn", "functional")
+    decision = choose(
+        *backends, fast("decoder", "metrical_dbn", rate=0.0), stages=stages, audio_s=1e4
+    )
+    assert {step.backend.name for step in decision.chosen.steps} >= {"decoder"} | {
+        backend.name for backend in backends
+    }
+    assert decision.chosen.cost_s == pytest.approx(1e-3, abs=2e-4)
+
+
+def test_a_thorough_look_asks_the_probe_and_prices_as_if_nothing_was_started(choose):
+    backend, module = quick()
+    probes = Probes()
+    probes.is_thorough = True
+    decision = choose(backend, probes=probes)
+    assert module.asked == ["lazy"]
+    assert str(decision.chosen) == "spectrogram=reference"
+    broken, _ = quick("broken", start_s=0.0, check=probe_broken)
+    assert refusal(choose(broken, probes=probes), "broken").gate == "probe"
+
+
+@pytest.mark.parametrize("look", [lambda: None, probe_raises, probe_of_wrong_type])
+def test_where_the_quick_probe_cannot_tell_the_probe_is_asked_at_once(choose, look):
+    backend, module = quick()
+    module.look = look
+    assert str(choose(backend).chosen) == "spectrogram=lazy"
+    assert module.asked == ["lazy"]
+
+
+def test_what_the_quick_probe_refuses_is_refused_without_the_probe(choose):
+    backend, module = quick()
+    module.look = probe_absent
+    decision = choose(backend)
+    assert refusal(decision, "lazy").reason == "No device was found."
+    assert module.asked == []
+
+
+def test_a_backend_that_only_seemed_ready_counts_as_a_surprise_once(choose):
+    backend, _ = quick(start_s=0.0, check=probe_broken)
+    probes = Probes()
+    assert str(choose(backend, probes=probes).chosen) == "spectrogram=lazy"
+    for _ in range(2):
+        assert isinstance(probes.confirm(backend), Broken)
+    assert probes.surprises == 1
+    assert refusal(choose(backend, probes=probes), "lazy").gate == "probe"

@@ -24,9 +24,10 @@ from allin1_core.weights.find import find_card
 from allin1_core.weights.load import load_model
 from allin1_core.weights.store import find_folders, locate, read_weights
 
-CARDS = {card.name: card for card in catalogue() if card.takes == "mix"}
+CARDS = {c.name: c for c in catalogue() if c.takes == "mix" and "@" not in c.name}
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "builtin_weights.py"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "builtin_weights.py"
 
 
 def test_the_mean_has_the_files_of_its_members_in_order():
@@ -136,6 +137,19 @@ def test_an_earlier_version_is_named_and_fetched(server, contents, monkeypatch):
     assert load_model(card, download=False).members[1].keys() == model.members[1].keys()
 
 
+def test_version_1_0_is_known_and_its_files_lie_with_the_trainer(monkeypatch):
+    card = find_card("builtin@1.0", catalogue())
+    assert [file.name for file in card.files] == [f"builtin-{k}@1.0.npz" for k in range(3)]
+    assert (card.downbeat_threshold, card.transition_lambda) == (0.24, 200.0)
+    with pytest.raises(WeightsError, match=r"Put builtin-0@1\.0\.npz"):
+        load_model(card, download=False)
+    folder = ROOT / "plugins" / "allin1-train" / "training"
+    if not folder.is_dir():
+        pytest.skip("needs the repository")
+    monkeypatch.setenv("ALLIN1_WEIGHTS_DIR", str(folder))
+    assert len(load_model(card, download=False).members) == 3
+
+
 def test_the_current_version_may_be_named_too_and_others_are_unknown():
     card = CARDS["builtin"]
     assert find_card(f"builtin@{card.version}", CARDS.values()) is card
@@ -147,7 +161,8 @@ def test_the_current_version_may_be_named_too_and_others_are_unknown():
 
 def test_a_version_in_the_catalogue_after_the_first_is_an_earlier_one(tmp_path, monkeypatch):
     text = Path(module.__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
-    head, mark, table = text.partition("[[builtin]]\n")
+    head, mark, tables = text.partition("[[builtin]]\n")
+    table = tables.partition(mark)[0]
     later = table.replace("members = [", 'urls = ["https://example.org/{member}"]\nmembers = [')
     now = table.replace(f'version = "{CARDS["builtin"].version}"', 'version = "99.0"')
     (tmp_path / "catalogue.toml").write_text(f"{head}{mark}{now}\n{mark}{later}", encoding="utf-8")

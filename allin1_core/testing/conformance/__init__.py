@@ -29,26 +29,29 @@ Add tests as you like. Removing a standard test by overriding it makes ``test_no
 from __future__ import annotations
 
 from allin1_core.runtime.difference import measure as measure
-from allin1_core.testing.conformance.backend import BackendConformance as BackendConformance
-from allin1_core.testing.conformance.demix import DemixConformance as DemixConformance
-from allin1_core.testing.conformance.exporter import ExporterConformance as ExporterConformance
-from allin1_core.testing.conformance.functional import (
-    FunctionalConformance as FunctionalConformance,
-)
-from allin1_core.testing.conformance.metre import (
-    MetricalDbnConformance as MetricalDbnConformance,
-)
-from allin1_core.testing.conformance.metre import (
-    MetricalPrepConformance as MetricalPrepConformance,
-)
-from allin1_core.testing.conformance.network import NnConformance as NnConformance
-from allin1_core.testing.conformance.original import (
-    NnOriginalConformance as NnOriginalConformance,
-)
-from allin1_core.testing.conformance.plugin import PluginConformance as PluginConformance
+from allin1_core.testing.conformance.backend import BackendConformance
+from allin1_core.testing.conformance.demix import DemixConformance
+from allin1_core.testing.conformance.exporter import ExporterConformance
+from allin1_core.testing.conformance.functional import FunctionalConformance
+from allin1_core.testing.conformance.metre import MetricalDbnConformance, MetricalPrepConformance
+from allin1_core.testing.conformance.network import NnConformance
+from allin1_core.testing.conformance.original import NnOriginalConformance
+from allin1_core.testing.conformance.plugin import PluginConformance
 from allin1_core.testing.conformance.spectrogram import (
-    MixSpectrogramConformance as MixSpectrogramConformance,
+    MixSpectrogramConformance,
+    SpectrogramConformance,
 )
-from allin1_core.testing.conformance.spectrogram import (
-    SpectrogramConformance as SpectrogramConformance,
-)
+
+__all__ = [
+    "BackendConformance",
+    "DemixConformance",
+    "ExporterConformance",
+    "FunctionalConformance",
+    "MetricalDbnConformance",
+    "MetricalPrepConformance",
+    "MixSpectrogramConformance",
+    "NnConformance",
+    "NnOriginalConformance",
+    "PluginConformance",
+    "SpectrogramConformance",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -25,7 +27,7 @@ from allin1_core.runtime.moving import copied, cross, lies_in, space_of
 from allin1_core.selection.probing import Probes, check_needs
 from allin1_core.testing.conformance.inputs import sample_of
 from allin1_core.testing.conformance.running import BackendRunner, runs_all_in_one
-from allin1_core.testing.examining import examine_import
+from allin1_core.testing.examining import HEAVY, examine_import
 from allin1_core.testing.speeds import find_speed_faults
 from allin1_core.testing.watching import printed, threads_beside
 
@@ -61,6 +63,27 @@ class BackendConformance(BackendRunner):
                 f"its probe names the device {verdict.device}, its record the device {record.device}:"
                 " let both name one"
             )
+
+    def test_its_quick_probe_says_the_same_and_imports_nothing_heavy(self) -> None:
+        record = self.record()
+        if record.quick_probe is None or check_needs(record.needs) is not None:
+            return
+        module, _, name = record.quick_probe.partition(":")
+        code = (
+            f"import sys, {module}; {module}.{name}();"
+            f" print(*(m for m in {HEAVY + self.heavy!r} if m in sys.modules))"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.split() == [], f"its quick probe imports {ran.stdout}"
+        probes = Probes()
+        quick, verdict = probes.verdict(record), probes.confirm(record)
+        if isinstance(quick, Ready) and isinstance(verdict, Ready):
+            assert (quick.device, quick.detail) == (verdict.device, verdict.detail)
+        elif isinstance(quick, Unavailable):
+            assert not isinstance(verdict, Ready), "its quick probe refuses what can run"
 
     def test_its_output_fulfils_the_contract(self) -> None:
         record, device = self.ready()
@@ -179,7 +202,9 @@ class BackendConformance(BackendRunner):
         record, device = self.ready()
         told: list[float] = []
         with self.created(record, device) as call:
-            self.run(call, record, device, sample_of(record), Task(progress=told.append))
+            sample = sample_of(record)
+            task = Task(progress=told.append, audio_s=sample.duration_s)
+            self.run(call, record, device, sample, task)
         assert told, "it tells no progress: call task.progress(fraction) now and then"
         assert told == sorted(told), "its progress goes back: tell fractions that grow"
         assert told[-1] == 1.0, f"its progress ends at {told[-1]:g}: tell 1.0 at the end"
@@ -193,7 +218,9 @@ class BackendConformance(BackendRunner):
 
         with self.created(record, device) as call:
             try:
-                run(call, record, device, sample_of(record), Task(progress=stop))
+                sample = sample_of(record)
+                task = Task(progress=stop, audio_s=sample.duration_s)
+                run(call, record, device, sample, task)
             except KeyboardInterrupt:
                 return
         pytest.fail("what task.progress raises is swallowed: let it through, it cancels the run")

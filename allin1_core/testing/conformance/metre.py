@@ -23,6 +23,7 @@ from allin1_core.runtime.difference import largest, measure
 from allin1_core.testing import signals
 from allin1_core.testing.conformance.backend import BackendConformance, tolerance_of
 from allin1_core.testing.conformance.inputs import sample_of
+from allin1_core.testing.skipping import does_not_apply
 
 
 class MetricalPrepConformance(BackendConformance):
@@ -57,7 +58,7 @@ class MetricalDbnConformance(BackendConformance):
     def test_the_frame_rate_is_obeyed(self) -> None:
         record, device = self._compared()
         if record.stages[0] != "metrical_dbn":
-            pytest.skip("it makes the activations itself")
+            does_not_apply("it makes the activations itself")
         setup = self.setup(device)
         values = signals.song_activations(1500, bpm=100).values
         with self.created(record, device) as call:
@@ -84,7 +85,7 @@ class MetricalDbnConformance(BackendConformance):
     def test_a_prior_over_tempo_is_obeyed_where_it_is_offered(self) -> None:
         record, device = self._compared()
         if "tempo_prior" not in record.features:
-            pytest.skip(f"{record.name} offers no prior over tempo")
+            does_not_apply(f"{record.name} offers no prior over tempo")
         for prior in (TempoPrior(120, 0.7), TempoPrior(70, 0.3, 0.5)):
             metre = MetreParameters(threshold=0.1, tempo_prior=prior)
             setup = replace(self.setup(device), metre=metre)

@@ -17,6 +17,7 @@ from allin1_core.runtime.backends import create
 from allin1_core.testing.conformance.backend import BackendConformance, tolerance_of
 from allin1_core.testing.conformance.inputs import sample_of
 from allin1_core.testing.conformance.running import runs_all_in_one
+from allin1_core.testing.skipping import does_not_apply
 from allin1_core.testing.weights import random_model
 
 #: What every network gives.
@@ -77,7 +78,7 @@ class NnConformance(BackendConformance):
     def test_silence_and_loud_input_give_numbers(self) -> None:
         record, device = self.ready()
         if record.stages[0] != "nn":
-            pytest.skip("what comes before the network decides how loud its input is")
+            does_not_apply("what comes before the network decides how loud its input is")
         with self.created(record, device) as call:
             for level in (0, 100):
                 data = LogSpectrogram(np.full((4, 90, BANDS), level, np.float32))
@@ -120,7 +121,9 @@ class NnConformance(BackendConformance):
         """The record and its device; skips where it runs another architecture than All-In-One."""
         record, device = self.ready()
         if not runs_all_in_one(record):
-            pytest.skip(f"{record.name} does not run All-In-One, whose parameters can be made up")
+            does_not_apply(
+                f"{record.name} does not run All-In-One, whose parameters can be made up"
+            )
         return record, device
 
 

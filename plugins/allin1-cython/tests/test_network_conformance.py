@@ -1,10 +1,19 @@
-"""The standard tests of a backend for ``nn``; and outputs of the original, with each instruction set."""
+"""The standard tests of the plugin and of its backend for ``nn``; and outputs of the original, with each instruction set."""
 
 from __future__ import annotations
 
 import pytest
 
-from allin1_core.testing.conformance import NnConformance, NnOriginalConformance
+from allin1_core.testing.conformance import (
+    NnConformance,
+    NnOriginalConformance,
+    PluginConformance,
+)
+
+
+class TestPlugin(PluginConformance):
+    hooks = "allin1_backend_cython.hooks"
+    heavy = ("allin1_backend_cython._network", "allin1_backend_cython._spectrogram")
 
 
 class Cython:

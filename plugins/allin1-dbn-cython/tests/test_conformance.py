@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from allin1_core.testing.conformance import MetricalDbnConformance
+from allin1_core.testing.conformance import MetricalDbnConformance, PluginConformance
+
+
+class TestPlugin(PluginConformance):
+    hooks = "allin1_backend_dbn_cython.hooks"
+    heavy = ("allin1_backend_dbn_cython._kernel",)
 
 
 class TestDbnCython(MetricalDbnConformance):

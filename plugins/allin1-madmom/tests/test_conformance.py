@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 from allin1_core.contracts.logits import Activations
-from allin1_core.testing.conformance import MetricalDbnConformance, SpectrogramConformance
+from allin1_core.testing.conformance import (
+    MetricalDbnConformance,
+    PluginConformance,
+    SpectrogramConformance,
+)
 
 from allin1_backend_madmom import provider
+
+
+class TestPlugin(PluginConformance):
+    hooks = "allin1_backend_madmom.hooks"
+    heavy = ("madmom_infer", "allin1_backend_madmom.provider")
 
 
 @pytest.mark.usefixtures("madmom")

@@ -9,8 +9,14 @@ from allin1_core.testing.conformance import (
     MixSpectrogramConformance,
     NnConformance,
     NnOriginalConformance,
+    PluginConformance,
     SpectrogramConformance,
 )
+
+
+class TestPlugin(PluginConformance):
+    hooks = "allin1_backend_mlx.hooks"
+    heavy = ("mlx", "demucs_mlx")
 
 
 class Cpu:

@@ -8,8 +8,14 @@ from allin1_core.testing.conformance import (
     MixSpectrogramConformance,
     NnConformance,
     NnOriginalConformance,
+    PluginConformance,
     SpectrogramConformance,
 )
+
+
+class TestPlugin(PluginConformance):
+    hooks = "allin1_backend_torch.hooks"
+    heavy = ("torch", "triton")
 
 
 class Cpu:

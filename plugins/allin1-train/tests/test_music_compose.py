@@ -11,6 +11,7 @@ import pytest
 
 from allin1_train.music import Song, compose
 from allin1_train.music.arrangement import Arrangement
+from allin1_train.music.between import gate_between
 from allin1_train.music.chance import Chance
 from allin1_train.music.comping import Comping
 from allin1_train.music.fills import fill
@@ -262,3 +263,63 @@ def test_swing_delays_the_second_eighth() -> None:
     assert float(even(0.5)) == pytest.approx(1.25)
     assert float(swung(0.5)) == pytest.approx(1 + 1 / 3)
     assert float(swung(1)) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("style", ["late", "dotted", "pushed", "between"])
+@pytest.mark.parametrize("seed", range(8))
+def test_styles_between_the_beats_mostly_miss_them(style: str, seed: int) -> None:
+    track = Track("between0", "s:pad", 0, 1)
+    Comping(Chance(seed), track, "between0", (style, style), 4, 0).play(bars_of("intro", 8))
+    at = np.array([note.at for note in track.raw])
+    assert len(at) >= 8
+    assert np.all(at >= 0)
+    assert np.mean(at % 1 < 1e-6) <= (
+        0.34 if style == "dotted" else 0
+    )  # each fourth, begun anew in each bar
+
+
+def test_gates_between_the_beats_are_closed_on_the_first_and_mostly_on_the_others() -> None:
+    for seed in range(40):
+        pattern = gate_between(Chance(seed), "pad")
+        assert pattern[0] < 0.2
+        assert np.mean(pattern[::4]) <= 0.5 < max(pattern)
+        assert len(pattern) in (4, 8)
+
+
+def test_electronic_songs_have_passages_whose_accents_lie_between_the_beats(
+    songs: list[Song],
+) -> None:
+    found = 0
+    for song in songs:
+        for track in song.tracks:
+            if track.role.startswith("between"):
+                start = track.notes[:, 0]
+                near = np.abs(start[:, None] - song.beats).min(1)
+                found += np.mean(near > 0.05) > 0.5
+    assert found >= 3
+
+
+def test_the_beat_goes_on_where_all_is_hushed() -> None:
+    songs = [compose(seed) for seed in range(5000, 5025)]
+    hushed = [song for song in songs if len(song.hush)]
+    assert hushed
+    for song in hushed:
+        for begin, end, level, edge in song.hush:
+            assert song.music[0] <= begin < end <= song.music[1] + 1e-6
+            assert end - begin <= 25 + 1e-9
+            assert 0 <= level <= 0.1
+            assert 0 < edge <= (end - begin) / 2
+            beats = song.beats[(song.beats >= begin) & (song.beats < end)]
+            assert len(beats) >= (end - begin) / (60 / song.bpm) * 0.8
+
+
+def test_drums_drop_out_and_come_back() -> None:
+    genre = GENRES["house"]
+    section = Section("inst", 8, 0.7, "inst", 1)
+    sections = [section] * 40
+    arrangement = Arrangement(Chance(1), sections, ["drums", "bass", "pad"], genre, False)
+    windows = [w for (s, role), w in arrangement.windows.items() if role == "drums" and w != (0, 0)]
+    assert windows
+    for first, last in windows:
+        assert 4 <= last - first < 8
+        assert first == 0 or last == 8

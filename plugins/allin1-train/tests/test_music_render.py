@@ -10,7 +10,7 @@ import pytest
 from allin1_train.music import Song, SoundFont, compose, render
 from allin1_train.music.audio import RATE, one_pole, steps
 from allin1_train.music.drumkit import Kit
-from allin1_train.music.effects import doubled, ducking, echo, room
+from allin1_train.music.effects import doubled, ducking, echo, hush, room
 from allin1_train.music.mastering import coded, compress, normalise
 from allin1_train.music.noise import sweeps
 from allin1_train.music.score import Track
@@ -262,3 +262,14 @@ def test_filters_pass_their_side() -> None:
     assert np.abs(one_pole(low, 500)[RATE // 2 :]).max() > 0.9
     assert np.abs(one_pole(high, 500)[RATE // 2 :]).max() < 0.1
     assert np.abs(one_pole(high, 500, True)[RATE // 2 :]).max() > 0.9
+
+
+def test_a_hush_lowers_the_level_between_its_edges() -> None:
+    mix = np.ones((2, 4 * RATE), np.float32)
+    hush(mix, np.array([[1.0, 3.0, 0.1, 0.5], [3.5, 9.0, 0.0, 0.01]]))
+    level = mix[:, :: RATE // 100]
+    np.testing.assert_array_equal(level[:, :100], 1)
+    np.testing.assert_allclose(level[:, 155:245], 0.1, atol=1e-6)
+    np.testing.assert_allclose(level[:, 125], 0.55, atol=0.01)
+    np.testing.assert_array_equal(level[:, 305:350], 1)
+    assert level[:, 355:395].max() < 1e-6

@@ -1,49 +1,121 @@
-"""HTDemucs on a CPU: Demucs' own module, with encoders and decoders that go through memory less often.
+"""HTDemucs on a CPU: what Demucs' own module computes, going through memory less often.
 
-- Transposed convolutions, which PyTorch runs as a product and a slow sum, become convolutions of two taps whose
-  results are interleaved.
+- Products and convolutions that are halved by a gate run on a part of their rows at a time, so that what the gate takes
+  never leaves the processor's cache; transposed convolutions, which PyTorch runs as a product and a slow sum, become
+  products of two taps each whose results are interleaved.
 - The residual branches run compiled and in place where allin1-cython is installed; else as they are, which takes a
   fifth of the whole time for a twenty-fifth of the arithmetic.
+- Of the transformer, whose products and attention run about as fast as the processor can, LayerScale is folded into what it
+  scales, and what is added is added in place.
+- The spectrum is put into the order of the inverse transform as it is interleaved, and scaled after that.
 
-The transformer is left alone: its products run as fast as the processor can. So is the allocator. That large tensors are
-given back to the system after each operation, and cleared when they come again, costs an eighth of the time; but how the C
-library allocates (``mallopt``) is set for the whole process and cannot be put back, which is its owner's to decide. The
-README tells them how.
+The allocator is left alone. That large tensors are given back to the system after each operation, and cleared when they come
+again, costs time; but how the C library allocates (``mallopt``) is set for the whole process and cannot be put back, which
+is its owner's to decide. The README tells them how.
 """
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from allin1_backend_torch.demix_parameters import STRIDE
+from allin1_backend_torch.demix_network import EPS, attend
+from allin1_backend_torch.demix_parameters import (
+    STRIDE,
+    bin_embedding,
+    lay_out_tokens,
+    transform_of,
+)
 
 #: Level of the interface of ``allin1_backend_cython.dconv`` that this is written for.
 KERNEL_ABI = 1
 
+#: Values that a product, and a convolution, gives at a time: those of the first stay in the cache of a core, and those of the
+#: second, whose calls cost more, in memory that the allocator has at hand.
+PRODUCT_VALUES, CONVOLUTION_VALUES = 400_000, 4_000_000
 
-def faster(model: Any, kernel: Any | None) -> Any:
-    """Copy a module that :func:`~allin1_backend_torch.demix_parameters.is_supported` knows, to run on a CPU.
+
+class Faster:
+    """A module that :func:`~allin1_backend_torch.demix_parameters.is_supported` knows, to run on a CPU.
 
     Parameters
     ----------
     model
-        Demucs' module, which stays as it is and shares its parameters with the copy.
+        Demucs' module, which stays as it is and shares most of its parameters.
     kernel
         What :func:`load_kernel` gave.
     """
-    made = copy.copy(model)
-    made._modules = dict(model._modules)
-    for kind, names in ((_Encoder, ("encoder", "tencoder")), (_Decoder, ("decoder", "tdecoder"))):
-        for name in names:
-            layers = [kind(layer, kernel) for layer in getattr(model, name)]
-            made._modules[name] = nn.ModuleList(layers)
-    return made
+
+    @torch.no_grad()
+    def __init__(self, model: Any, kernel: Any | None) -> None:
+        self._sources = len(model.sources)
+        self._transform = transform_of(model, torch.device("cpu"))
+        self._encoders = [
+            (_Encoder(one, kernel), _Encoder(other, kernel))
+            for one, other in zip(model.encoder, model.tencoder, strict=True)
+        ]
+        self._decoders = [
+            (_Decoder(one, kernel), _Decoder(other, kernel))
+            for one, other in zip(model.decoder, model.tdecoder, strict=True)
+        ]
+        self._tokens = lay_out_tokens(model)
+        bins = self._transform.bins // STRIDE
+        self._bin_embedding = bin_embedding(model, bins).t()[:, :, None].contiguous()
+        level = torch.full((1, 1, self._transform.frames, self._transform.bins + 1), 1 + 1j)
+        level[..., -1] = 0
+        # What of the song a mean of all values of the spectrum stands for.
+        self._level = self._transform.inverse(level)[0, 0]
+
+    def __call__(self, segments: Tensor) -> Tensor:
+        """Separate float32 ``[n, 2, samples]`` into float32 ``[n, sources, 2, samples]``."""
+        samples = segments.shape[-1]
+        segments = functional.pad(segments, (0, self._transform.samples - samples))
+        bins, mean_of_bins, deviation_of_bins = _normalised(self._spectrum(segments))
+        time, mean_of_time, deviation_of_time = _normalised(segments)
+        bins, time = self._separate(bins, time)
+        count = len(segments)
+        shape = (count, self._sources, 2, -1)
+        out = self._waves(bins).view(shape).mul_(deviation_of_bins[..., None])
+        out += time.view(shape).mul_(deviation_of_time[..., None])
+        offsets = mean_of_bins.flatten()[:, None] * self._level + mean_of_time.flatten()[:, None]
+        out += offsets[:, None, None]
+        return out[..., :samples]
+
+    def _spectrum(self, segments: Tensor) -> Tensor:
+        """Transform to float32 ``[n, channels and parts, bins, frames]``."""
+        spectra = torch.view_as_real(self._transform.forward(segments))
+        return spectra.permute(0, 1, 4, 3, 2).flatten(1, 2).contiguous()
+
+    def _waves(self, bins: Tensor) -> Tensor:
+        """Transform ``[n, sources, channels and parts, bins, frames]`` back."""
+        count, rows, number, frames = bins.shape
+        spectra = torch.zeros(count, rows // 2, frames, number + 1, 2)
+        spectra[..., :number, :] = bins.view(count, rows // 2, 2, number, frames).transpose(2, 4)
+        return self._transform.inverse(torch.view_as_complex(spectra))
+
+    def _separate(self, bins: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        skips, lengths = [], []
+        for number, (of_bins, of_time) in enumerate(self._encoders):
+            lengths.append((bins.shape[2], time.shape[2]))
+            bins, time = of_bins.forward(bins), of_time.forward(time)
+            if number == 0:
+                bins += self._bin_embedding
+            skips.append((bins, time))
+        pair = bins.permute(0, 2, 3, 1), time.transpose(1, 2)[:, None]
+        seen_bins, seen_time = attend(self._tokens, pair)
+        bins = seen_bins.permute(0, 3, 1, 2).contiguous()
+        time = seen_time[:, 0].transpose(1, 2).contiguous()
+        for to_bins, to_time in self._decoders:
+            skip_of_bins, skip_of_time = skips.pop()
+            number_of_bins, samples = lengths.pop()
+            bins = to_bins.forward(bins.add_(skip_of_bins), number_of_bins)
+            time = to_time.forward(time.add_(skip_of_time), samples)
+        return bins, time
 
 
 def load_kernel() -> Any | None:
@@ -55,63 +127,99 @@ def load_kernel() -> Any | None:
     return kernel if kernel.ABI == KERNEL_ABI else None
 
 
-class _Encoder(nn.Module):
+class _Encoder:
     """What ``demucs.hdemucs.HEncLayer`` computes."""
 
-    empty = False
-
     def __init__(self, layer: Any, kernel: Any | None) -> None:
-        super().__init__()
-        self.conv, self.rewrite = layer.conv, layer.rewrite
-        self.residual = _Residual(layer, kernel)
-        self.stride = None if layer.freq else layer.stride
-        self.eval()
+        self._convolution = layer.conv
+        self._residual = _Residual(layer, kernel)
+        self._weight, self._bias = layer.rewrite.weight.flatten(1), layer.rewrite.bias[:, None]
+        self._stride = None if layer.freq else layer.stride
 
-    def forward(self, x: Tensor, inject: None = None) -> Tensor:
-        """Encode; `inject` is for models in which the branches meet, which these are not."""
-        if self.stride and x.shape[-1] % self.stride:
-            x = functional.pad(x, (0, self.stride - x.shape[-1] % self.stride))
-        y = self.residual(torch.ops.aten.gelu_(self.conv(x)))
-        return functional.glu(self.rewrite(y), 1)
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode ``[n, channels, (bins,) frames]``."""
+        if self._stride and x.shape[-1] % self._stride:
+            x = functional.pad(x, (0, self._stride - x.shape[-1] % self._stride))
+        y = self._residual(torch.ops.aten.gelu_(self._convolution(x))).contiguous()
+        for each in y:
+            self._gated_product(each.flatten(1))
+        return y
+
+    def _gated_product(self, x: Tensor) -> None:
+        """Put the product of `x` ``[channels, n]``, halved by its gate, into its place."""
+        rows, length = len(self._weight), x.shape[1]
+        room = x.new_empty(rows, min(length, max(1, PRODUCT_VALUES // rows)))
+        for first, last in _parts(length, room.shape[1]):
+            part, product = x[:, first:last], room[:, : last - first]
+            torch.addmm(self._bias, self._weight, part, out=product)
+            linear, gate = product.chunk(2)
+            torch.mul(linear, gate.sigmoid_(), out=part)
 
 
-class _Decoder(nn.Module):
+class _Decoder:
     """What ``demucs.hdemucs.HDecLayer`` computes."""
 
-    empty = False
-
     def __init__(self, layer: Any, kernel: Any | None) -> None:
-        super().__init__()
-        self.rewrite, self.last, self.freq = layer.rewrite, layer.last, layer.freq
-        self.residual = _Residual(layer, kernel)
-        self.taps = _two_taps(layer.conv_tr)
-        self.eval()
+        self._rewrite, self._last = layer.rewrite, layer.last
+        self._residual = _Residual(layer, kernel)
+        self._now, self._before, self._bias = _taps(layer.conv_tr)
 
-    def forward(self, x: Tensor, skip: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Decode; give the result, and what the transposed convolution was made of."""
-        y = self.residual(functional.glu(self.rewrite(x + skip), 1))
-        weight, bias = self.taps
-        if self.freq:
-            z = functional.conv2d(y, weight[..., None], bias, padding=(1, 0))
-        else:
-            z = functional.conv1d(y, weight, bias, padding=1)
-        if not self.last:
-            z = torch.ops.aten.gelu_(z)
-        z = _interleaved(z)
-        return (z if self.freq else z[..., :length]), y
+    def forward(self, x: Tensor, length: int) -> Tensor:
+        """Decode ``[n, channels, bins or samples, …]``, to so many bins or samples."""
+        y = self._residual(self._gated_convolution(x)).contiguous()
+        return torch.stack([self._lengthened(each, length) for each in y])
+
+    def _gated_convolution(self, x: Tensor) -> Tensor:
+        """Convolve with a kernel of three along all axes, and halve by the gate."""
+        rewrite, length = self._rewrite, x.shape[2]
+        convolve = functional.conv2d if x.dim() == 4 else functional.conv1d
+        out = torch.empty_like(x)
+        size = max(1, CONVOLUTION_VALUES // (2 * x[:, :, 0].numel()))
+        for first, last in _parts(length, size):
+            part = x[:, :, max(0, first - 1) : last + 1]
+            edges = int(first == 0), int(last == length)
+            part = functional.pad(part, (*[0, 0] * (x.dim() - 3), *edges))
+            y = convolve(part, rewrite.weight, rewrite.bias, padding=(0, 1)[: x.dim() - 2])
+            linear, gate = y.chunk(2, 1)
+            torch.mul(linear, gate.sigmoid_(), out=out[:, :, first:last])
+        return out
+
+    def _lengthened(self, y: Tensor, length: int) -> Tensor:
+        """Convolve transposed: of `y` ``[channels, places, …]`` give STRIDE times as many places, cut to `length`.
+
+        Half a stride is cut off at each end.
+        """
+        channels, places, *rest = y.shape
+        width = y[0, 0].numel()
+        y = y.reshape(channels, -1)
+        rows, half = len(self._bias), STRIDE // 2
+        out = y.new_empty(rows // STRIDE, places, STRIDE, width)
+        size = min(places + 1, max(1, PRODUCT_VALUES // (rows * width)))
+        room = y.new_empty(rows, size * width)
+        for first, last in _parts(places + 1, size):
+            z = room[:, : (last - first) * width]
+            now, before = min(last, places), max(0, first - 1)
+            # There is nothing before the first place, nor after the last.
+            z.copy_(self._bias.expand_as(z))
+            z[:, : (now - first) * width].addmm_(self._now, y[:, first * width : now * width])
+            skipped = int(first == 0)
+            z[:, skipped * width :].addmm_(self._before, y[:, before * width : (last - 1) * width])
+            if not self._last:
+                torch.ops.aten.gelu_(z)
+            taps = z.view(STRIDE, -1, last - first, width).permute(1, 2, 0, 3)
+            out[:, first:now, :half] = taps[:, : now - first, half:]
+            out[:, before : last - 1, half:] = taps[:, skipped:, :half]
+        return out.view(rows // STRIDE, places * STRIDE, *rest)[:, :length]
 
 
-class _Residual(nn.Module):
+class _Residual:
     """The residual branch of a layer, ``demucs.demucs.DConv``, over time."""
 
-    plain: Any
-
     def __init__(self, layer: Any, kernel: Any | None) -> None:
-        super().__init__()
-        self.plain = layer.dconv
+        self.plain: Any = layer.dconv
         self.compiled = kernel and self.plain and _compiled(kernel, self.plain)
 
-    def forward(self, y: Tensor) -> Tensor:
+    def __call__(self, y: Tensor) -> Tensor:
         """Add to `y` ``[n, channels, (bins,) samples]``, which may be overwritten."""
         if self.plain is None:
             return y
@@ -155,24 +263,24 @@ def _compiled(kernel: Any, dconv: Any) -> Any:
     return kernel.DConv(layers)
 
 
-@torch.no_grad()
-def _two_taps(transposed: Any) -> tuple[Tensor, Tensor]:
-    """Turn a transposed convolution of kernel 2 STRIDE into one of two taps: ``[STRIDE out, in, 2]``.
+def _taps(transposed: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn a transposed convolution of kernel 2 STRIDE into two products ``[STRIDE out, in]``, and give their bias.
 
     What it gives at STRIDE i + r is, of `in` at i, tap r of the kernel, and of `in` at i - 1, tap r + STRIDE. The rows
     are in the order r, out.
     """
-    weight = transposed.weight.flatten(2)  # in, out, tap
-    taps = torch.stack([weight[..., STRIDE:], weight[..., :STRIDE]], -1)
-    return taps.permute(2, 1, 0, 3).flatten(0, 1).contiguous(), transposed.bias.repeat(STRIDE)
+    weight = transposed.weight.flatten(2).permute(2, 1, 0).contiguous()  # tap, out, in
+    now, before = weight[:STRIDE].flatten(0, 1), weight[STRIDE:].flatten(0, 1)
+    return now, before, transposed.bias.repeat(STRIDE)[:, None]
 
 
-def _interleaved(z: Tensor) -> Tensor:
-    """Bring ``[n, STRIDE out, length + 1, …]`` to ``[n, out, STRIDE length, …]``, half a stride cut off at each end."""
-    count, rows, length, *rest = z.shape
-    z = z.view(count, STRIDE, rows // STRIDE, length, -1).permute(0, 2, 3, 1, 4)
-    half = STRIDE // 2
-    out = z.new_empty(count, rows // STRIDE, length - 1, STRIDE, z.shape[-1])
-    out[:, :, :, :half] = z[:, :, :-1, half:]
-    out[:, :, :, half:] = z[:, :, 1:, :half]
-    return out.view(count, rows // STRIDE, -1, *rest)
+def _normalised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalise each segment, and give what by: mean and standard deviation, ``[n, 1, …]``."""
+    own = tuple(range(1, x.dim()))
+    mean, deviation = x.mean(own, keepdim=True), x.std(own, keepdim=True)
+    return (x - mean) / (EPS + deviation), mean.view(-1, 1, 1), deviation.view(-1, 1, 1)
+
+
+def _parts(length: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut `length` into parts of up to `most`: the first, and the first after it."""
+    return ((first, min(first + most, length)) for first in range(0, length, most))

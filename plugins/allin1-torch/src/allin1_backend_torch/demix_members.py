@@ -18,7 +18,7 @@ from allin1_core.errors import InputError
 from demucs.htdemucs import HTDemucs
 from torch import Tensor
 
-from allin1_backend_torch.demix_cpu import faster, load_kernel
+from allin1_backend_torch.demix_cpu import Faster, load_kernel
 from allin1_backend_torch.demix_models import Bag
 from allin1_backend_torch.demix_network import Network
 from allin1_backend_torch.demix_parameters import is_supported, lay_out
@@ -77,7 +77,7 @@ def ready_members(
         if channels_last and is_supported(model):
             forward = Network(lay_out(model, dtype, device))
         elif device.type == "cpu" and is_supported(model):
-            forward = partial(_run_module, faster(model, load_kernel()))
+            forward = Faster(model, load_kernel())
         else:
             forward = partial(_run_module, model.to(device))
         shares = tuple(one / total for one, total in zip(weights, totals, strict=True))

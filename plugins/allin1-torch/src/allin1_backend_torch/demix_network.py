@@ -18,12 +18,12 @@ from allin1_backend_torch.demix_parameters import (
     STRIDE,
     Affine,
     Attention,
-    Branch,
     Decoder,
     Encoder,
     Norm,
     Parameters,
     Residual,
+    Tokens,
 )
 
 #: With fewer rows, to normalise each by itself leaves a GPU idle; their sums are then shared out.
@@ -99,7 +99,7 @@ class Network:
             if number == 0:
                 frequency = frequency + own.bin_embedding
             skips.append((frequency, time))
-        frequency, time = self._attend(frequency, time)
+        frequency, time = attend((own.frequency.tokens, own.time.tokens), (frequency, time))
         lengths = zip(reversed(own.frequency.lengths), reversed(own.time.lengths), strict=True)
         for to_bins, to_time, (bins, samples) in zip(
             own.frequency.decoders, own.time.decoders, lengths, strict=True
@@ -109,17 +109,21 @@ class Network:
             time = _decode(to_time, time + of_time_skip, 2, samples)
         return frequency, time
 
-    def _attend(self, frequency: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        branches = self.parameters.frequency, self.parameters.time
-        one, other = (
-            _tokens(branch, x) for branch, x in zip(branches, (frequency, time), strict=True)
-        )
-        for here, there in zip(branches[0].attention, branches[1].attention, strict=True):
-            one, other = _attention(here, one, other), _attention(there, other, one)
-        return _no_tokens(branches[0], one, frequency), _no_tokens(branches[1], other, time)
+
+def attend(
+    branches: tuple[Tokens, Tokens], activations: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Let the transformer see the activations of both branches, ``[n, bins or 1, frames or samples, channels]``."""
+    one, other = (_tokens(branch, x) for branch, x in zip(branches, activations, strict=True))
+    for here, there in zip(branches[0].attention, branches[1].attention, strict=True):
+        one, other = _attention(here, one, other), _attention(there, other, one)
+    return (
+        _no_tokens(branches[0], one, activations[0]),
+        _no_tokens(branches[1], other, activations[1]),
+    )
 
 
-def _tokens(branch: Branch, x: Tensor) -> Tensor:
+def _tokens(branch: Tokens, x: Tensor) -> Tensor:
     """Make tokens ``[n, tokens, channels]`` of a branch's activations."""
     x = x.flatten(1, 2)
     if branch.to_tokens is not None:
@@ -127,7 +131,7 @@ def _tokens(branch: Branch, x: Tensor) -> Tensor:
     return _layer_norm(branch.norm, x) + branch.positions
 
 
-def _no_tokens(branch: Branch, tokens: Tensor, like: Tensor) -> Tensor:
+def _no_tokens(branch: Tokens, tokens: Tensor, like: Tensor) -> Tensor:
     if branch.from_tokens is not None:
         tokens = _product(branch.from_tokens, tokens)
     return tokens.view(like.shape)
@@ -147,7 +151,9 @@ def _attention(layer: Attention, x: Tensor, other: Tensor) -> Tensor:
     seen = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
     seen = seen.reshape(count, length, channels)
     x = _product(layer.out, seen).add_(x)
-    hidden = functional.gelu(_product(layer.hidden, _layer_norm(layer.hidden_norm, x)))
+    hidden = _product(layer.hidden, _layer_norm(layer.hidden_norm, x))
+    # In place there is less memory to go through on a CPU.
+    hidden = torch.ops.aten.gelu_(hidden) if hidden.is_cpu else functional.gelu(hidden)
     return _norm_of_few(layer.out_norm, _product(layer.narrow, hidden).add_(x))
 
 

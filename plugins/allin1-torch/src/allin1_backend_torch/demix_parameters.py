@@ -110,15 +110,11 @@ class Attention:
 
 
 @dataclass(frozen=True, eq=False)
-class Branch:
-    """What one of the two branches, frequency or time, has of its own.
+class Tokens:
+    """What the transformer has of its own for one of the two branches, frequency or time.
 
     Attributes
     ----------
-    lengths
-        Bins or samples that enter each encoder.
-    encoders, decoders
-        In the order in which they run.
     to_tokens, from_tokens
         Products around the transformer, where it has channels of its own.
     norm
@@ -129,14 +125,31 @@ class Branch:
         Layers of the transformer.
     """
 
-    lengths: tuple[int, ...]
-    encoders: tuple[Encoder, ...]
-    decoders: tuple[Decoder, ...]
     to_tokens: Affine | None
     from_tokens: Affine | None
     norm: Norm
     positions: Tensor
     attention: tuple[Attention, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """What one of the two branches, frequency or time, has of its own.
+
+    Attributes
+    ----------
+    lengths
+        Bins or samples that enter each encoder.
+    encoders, decoders
+        In the order in which they run.
+    tokens
+        Of the transformer between them.
+    """
+
+    lengths: tuple[int, ...]
+    encoders: tuple[Encoder, ...]
+    decoders: tuple[Decoder, ...]
+    tokens: Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,65 +226,85 @@ def lay_out(model: Any, dtype: torch.dtype, device: torch.device) -> Parameters:
     return _Layout(dtype, device).parameters(model)
 
 
+@torch.no_grad()
+def lay_out_tokens(model: Any) -> tuple[Tokens, Tokens]:
+    """Give the parameters of a supported module's transformer, for its branches of frequency and of time.
+
+    On a CPU in float32; those that nothing is folded into are the module's own.
+    """
+    layout = _Layout(torch.float32, torch.device("cpu"), shares=True)
+    return layout.tokens(model, ""), layout.tokens(model, "t")
+
+
+def bin_embedding(model: Any, bins: int) -> Tensor:
+    """What is added to the bins of the frequency branch after its first encoder: ``[bins, channels]``."""
+    weight: Tensor = model.freq_emb.weight[:bins] * model.freq_emb_scale
+    return weight
+
+
+def transform_of(model: Any, device: torch.device) -> Transform:
+    """The Fourier transform of a segment of a supported module."""
+    return Transform(int(model.segment * model.samplerate), model.hop_length, device)
+
+
 @dataclass(frozen=True)
 class _Layout:
     dtype: torch.dtype
     device: torch.device
+    shares: bool = False
 
     def parameters(self, model: Any) -> Parameters:
-        samples = int(model.segment * model.samplerate)
-        transform = Transform(samples, model.hop_length, self.device)
-        transformer = model.crosstransformer
-        depth = len(model.encoder)
-        bins = tuple(transform.bins // STRIDE**i for i in range(depth + 1))
-        lengths = [samples]
-        for _ in range(depth):
-            lengths.append(-(-lengths[-1] // STRIDE))
-        channels = transformer.norm_in.weight.shape[0]
-        period, scale = transformer.max_period, transformer.weight_pos_embed
-        over_bins = create_2d_sin_embedding(
-            channels, bins[-1], transform.frames, self.device, period
-        )
-        over_time = create_sin_embedding(lengths[-1], channels, 0, self.device, period)
-        embedding = model.freq_emb.weight[: bins[1]] * model.freq_emb_scale
+        transform = transform_of(model, self.device)
+        bins, lengths = self._lengths(model)
         return Parameters(
-            frequency=self._branch(
-                model, "", bins[:-1], transform.frames, over_bins.permute(0, 2, 3, 1), scale
-            ),
-            time=self._branch(
-                model, "t", tuple(lengths[:-1]), None, over_time.permute(1, 0, 2), scale
-            ),
-            bin_embedding=self._put(embedding[None, :, None]),
+            frequency=self._branch(model, "", bins[:-1], transform.frames),
+            time=self._branch(model, "t", lengths[:-1], None),
+            bin_embedding=self._put(bin_embedding(model, bins[1])[None, :, None]),
             transform=transform,
             sources=len(model.sources),
             dtype=self.dtype,
         )
 
-    def _branch(
-        self,
-        model: Any,
-        prefix: str,
-        lengths: tuple[int, ...],
-        row: int | None,
-        positions: Tensor,
-        scale: float,
-    ) -> Branch:
+    def _lengths(self, model: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Bins and samples that enter each encoder, and leave the last."""
+        transform, depth = transform_of(model, self.device), len(model.encoder)
+        bins = tuple(transform.bins // STRIDE**i for i in range(depth + 1))
+        lengths = [transform.samples]
+        for _ in range(depth):
+            lengths.append(-(-lengths[-1] // STRIDE))
+        return bins, tuple(lengths)
+
+    def _branch(self, model: Any, prefix: str, lengths: tuple[int, ...], row: int | None) -> Branch:
+        return Branch(
+            lengths=lengths,
+            encoders=tuple(self._encoder(e, row) for e in getattr(model, f"{prefix}encoder")),
+            decoders=tuple(self._decoder(d, row) for d in getattr(model, f"{prefix}decoder")),
+            tokens=self.tokens(model, prefix),
+        )
+
+    def tokens(self, model: Any, prefix: str) -> Tokens:
         transformer, suffix = model.crosstransformer, f"_{prefix}" if prefix else ""
         layers = getattr(transformer, f"layers{suffix}")
+        channels, period = transformer.norm_in.weight.shape[0], transformer.max_period
+        bins, lengths = self._lengths(model)
+        if prefix:
+            over_time = create_sin_embedding(lengths[-1], channels, 0, self.device, period)
+            positions = over_time.permute(1, 0, 2)
+        else:
+            frames = transform_of(model, self.device).frames
+            over_bins = create_2d_sin_embedding(channels, bins[-1], frames, self.device, period)
+            positions = over_bins.permute(0, 2, 3, 1)
         around: list[Affine | None] = [None, None]
         if model.bottom_channels:
             around = [
                 self._product(getattr(model, f"channel_{way}sampler{suffix}"))
                 for way in ("up", "down")
             ]
-        return Branch(
-            lengths=lengths,
-            encoders=tuple(self._encoder(e, row) for e in getattr(model, f"{prefix}encoder")),
-            decoders=tuple(self._decoder(d, row) for d in getattr(model, f"{prefix}decoder")),
+        return Tokens(
             to_tokens=around[0],
             from_tokens=around[1],
             norm=self._norm(getattr(transformer, f"norm_in{suffix}")),
-            positions=self._put((scale * positions).flatten(1, -2)),
+            positions=self._put((transformer.weight_pos_embed * positions).flatten(1, -2)),
             attention=tuple(self._attention(layer) for layer in layers),
         )
 
@@ -345,5 +378,7 @@ class _Layout:
         return Norm(self._put(gain, torch.float32), self._put(bias, torch.float32), norm.eps, rows)
 
     def _put(self, values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        if self.shares:
+            return values.detach().to(self.device, dtype or self.dtype).contiguous()
         # A copy in any case: the module stays its owner's.
         return values.detach().to(self.device, dtype or self.dtype, copy=True).contiguous()

@@ -8,7 +8,16 @@ from importlib.metadata import entry_points
 
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable, Verdict
 
-_INSTALL = "Install a PyTorch for this machine: see https://pytorch.org/get-started/locally."
+from allin1_backend_torch.verdicts import (
+    TRITON_SINCE,
+    cpu_detail,
+    gpu_detail,
+    no_cuda_device,
+    too_old_for_triton,
+    triton_detail,
+    without_cuda,
+    without_mps,
+)
 
 
 @functools.cache
@@ -32,7 +41,7 @@ def probe_cpu() -> Verdict:
         _compute("cpu")
     except Exception as error:  # whatever a broken installation raises is the answer
         return _broken(error)
-    return Ready("cpu", f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
+    return Ready("cpu", cpu_detail(torch.__version__))
 
 
 def probe_cuda() -> Verdict:
@@ -42,17 +51,14 @@ def probe_cuda() -> Verdict:
         import torch
 
         if torch.version.cuda is None and torch.version.hip is None:
-            return Unavailable(f"PyTorch {torch.__version__} was built without CUDA.", _INSTALL)
+            return without_cuda(torch.__version__)
         if not torch.cuda.is_available():
-            return Unavailable(
-                "No CUDA device was found.",
-                "Check that nvidia-smi lists the GPU, and that CUDA_VISIBLE_DEVICES does not hide it.",
-            )
+            return no_cuda_device()
         _compute("cuda:0")
         name = torch.cuda.get_device_name(0)
     except Exception as error:  # such as a GPU too old for this build: the answer, too
         return _broken(error)
-    return Ready("cuda:0", f"{name}, PyTorch {torch.__version__}")
+    return Ready("cuda:0", gpu_detail(name, torch.__version__))
 
 
 def probe_cuda_triton() -> Verdict:
@@ -66,19 +72,14 @@ def probe_cuda_triton() -> Verdict:
         if torch.version.hip is not None:
             return Unavailable("These kernels are for NVIDIA GPUs only.")
         capability = torch.cuda.get_device_capability(0)
-        if capability < (8, 0):
-            return Unavailable(
-                f"The GPU's compute capability is {capability[0]}.{capability[1]}; these kernels need 8.0 (Ampere).",
-                "The backend torch-cuda runs on it.",
-            )
-        import triton
-
-        version = triton.__version__
+        if capability < TRITON_SINCE:
+            return too_old_for_triton(capability)
+        import triton  # noqa: F401 - whether it can be is asked
     except ImportError as error:
         return Unavailable(f"Triton cannot be imported: {error}", "Install triton.")
     except Exception as error:  # whatever a broken installation raises is the answer
         return _broken(error)
-    return Ready(verdict.device, f"{verdict.detail}, Triton {version}")
+    return Ready(verdict.device, triton_detail(verdict.detail))
 
 
 def probe_mps() -> Verdict:
@@ -88,13 +89,13 @@ def probe_mps() -> Verdict:
         import torch
 
         if not torch.backends.mps.is_built():
-            return Unavailable(f"PyTorch {torch.__version__} was built without MPS.")
+            return without_mps(torch.__version__)
         if not torch.backends.mps.is_available():
             return Unavailable("No MPS device was found.", "MPS needs macOS 12.3 or later.")
         _compute("mps")
     except Exception as error:  # whatever it raises is the answer
         return _broken(error)
-    return Ready("mps", f"Apple GPU, PyTorch {torch.__version__}")
+    return Ready("mps", gpu_detail("Apple GPU", torch.__version__))
 
 
 def probe_cpu_natten() -> Verdict:

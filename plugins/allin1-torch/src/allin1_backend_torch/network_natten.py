@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ def probe(verdict: Verdict) -> Verdict:
             f" with PyTorch {torch.__version__}.",
             "Install PyTorch 2.7 or later, or NATTEN's wheel for CUDA: see https://natten.org/install.",
         )
-    return Ready(verdict.device, f"{verdict.detail}, NATTEN {natten.__version__} by {kernels}")
+    return Ready(verdict.device, f"{verdict.detail}, NATTEN {version('natten')}")
 
 
 def _kernels(device: torch.device) -> str | None:

@@ -1,0 +1,48 @@
+"""Check that source archives hold what is needed to build and test from them.
+
+python scripts/check_distributions.py dist
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Of the core's own files, what its archive leaves out: the other distributions, and what only the repository needs.
+LEFT_OUT = ("plugins/", "examples/", "benchmarks/", "kernels/", ".", "changelog.d/", "scripts/")
+REPOSITORY_ONLY = {
+    *("CITATION.cff", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md", "mypy.ini"),
+}
+
+
+def main() -> None:
+    """Compare each archive with the files that are committed in its folder."""
+    problems = []
+    archives = sorted(Path(sys.argv[1]).glob("*.tar.gz"))
+    for archive in archives:
+        name = archive.name.rpartition("-")[0].replace("_", "-")
+        folder = ROOT if name == "allin1-core" else ROOT / "plugins" / name
+        with tarfile.open(archive) as opened:
+            held = {member.name.partition("/")[2] for member in opened.getmembers()}
+        missing = wanted(folder) - held
+        problems += [f"{archive.name} lacks {path}" for path in sorted(missing)]
+    print("\n".join(problems) or f"{len(archives)} source archives are complete.")
+    sys.exit(bool(problems or not archives))
+
+
+def wanted(folder: Path) -> set[str]:
+    """The committed files of a distribution that belong into its archive."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=folder, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.splitlines()
+    if folder != ROOT:
+        return {path for path in listed if not path.startswith(".")}
+    return {p for p in listed if not p.startswith(LEFT_OUT)} - REPOSITORY_ONLY
+
+
+if __name__ == "__main__":
+    main()
