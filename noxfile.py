@@ -103,11 +103,14 @@ def install_built(session: nox.Session, *plugins: str, extras: str = "testing") 
     constrained(session, *wheels)
 
 
-def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> None:
+def run_pytest(
+    session: nox.Session, *tests: Path, parallel: bool = False, root: Path = ROOT
+) -> None:
     """Run tests from an empty folder, so that only installed packages can be imported.
 
     In parallel there is a process for each core. Tests of one ``xdist_group`` share a process: those that must not run
-    beside each other, or that share what takes long to make.
+    beside each other, or that share what takes long to make. Tests are known by their paths below `root`, which have to
+    differ.
     """
     options = []
     if parallel:
@@ -121,7 +124,7 @@ def run_pytest(session: nox.Session, *tests: Path, parallel: bool = False) -> No
     away.mkdir(exist_ok=True)
     with session.chdir(away):
         session.run(
-            *("pytest", "-c", str(ROOT / "pyproject.toml"), *options),
+            *("pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(root), *options),
             *(*map(str, tests), *session.posargs),
         )
 
@@ -363,7 +366,7 @@ def check_new_plugins(session: nox.Session) -> None:
     session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
     session.env["PYTHONPATH"] = str(site)
     session.run("allin1", "--strict", "plugins")
-    run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True)
+    run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True, root=folder)
     session.run("allin1", "plugin", "check", "new-spectrogram")
     sources = [str(plugin / "src") for plugin in plugins]
     session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), *sources)

@@ -4,9 +4,9 @@
 processes of this machine (``-j 2``), by the executor ``ray`` with two workers, and by a pipeline of two operators of Ray
 Data, one that reads and one that analyses, with the audio in the object store between them. The sides take turns.
 
-Wall and CPU seconds are taken of all processes of a side together, those of Ray's services included, when the first songs
-are done, and at the end: what is between the two is the rate, and what is before, less the songs done, the start. CPU
-seconds are what to go by on a busy machine. Needs psutil.
+Wall and CPU seconds are taken of all processes of a side together, those of Ray's services included, of a small batch and
+of a large one: the difference is the rate, and the rest the start. CPU seconds are what to go by on a busy machine. Needs
+psutil.
 """
 
 from __future__ import annotations
@@ -108,16 +108,15 @@ def cpu_s() -> float:
     return total
 
 
-def measured(outcomes: Iterator[int], marks: Sequence[int]) -> list[tuple[int, float, float]]:
-    """Songs done, wall seconds and CPU seconds, when so many songs are done."""
+def measured(outcomes: Iterator[int], songs: int) -> tuple[float, float]:
+    """Wall and CPU seconds until all songs are done, with the processes still there."""
     began, used = time.perf_counter(), cpu_s()
-    found: list[tuple[int, float, float]] = []
-    done = 0
+    done, found = 0, (0.0, 0.0)
     for count in outcomes:
         done += count
-        # Looking at all processes takes a while: not after each song.
-        if len(found) < len(marks) and done >= marks[len(found)]:
-            found.append((done, time.perf_counter() - began, cpu_s() - used))
+        if done == songs:
+            found = time.perf_counter() - began, cpu_s() - used
+    assert done == songs, done
     return found
 
 
@@ -144,13 +143,16 @@ def main() -> None:
         tracks = make_songs(Path(folder), options.songs, options.seconds)
         for round_ in range(options.rounds):
             for name in options.sides:
-                out = Path(folder, f"{name}-{round_}")
-                first, last = measured(SIDES[name](tracks, out), (options.few, options.songs))
-                assert last[0] == options.songs, (name, last)
-                songs = last[0] - first[0]
-                wall, cpu = ((last[i] - first[i]) / songs for i in (1, 2))
+                runs = []
+                for count in (options.few, options.songs):
+                    out = Path(folder, f"{name}-{count}-{round_}")
+                    runs.append(measured(SIDES[name](tracks[:count], out), count))
+                more = options.songs - options.few
+                wall, cpu = ((many - few) / more for few, many in zip(*runs, strict=True))
                 rates[name].append((wall, cpu))
-                start = first[1] - wall * first[0], first[2] - cpu * first[0]
+                start = [
+                    few - options.few * rate for few, rate in zip(runs[0], (wall, cpu), strict=True)
+                ]
                 print(
                     f"{name:<20} {wall * 1000:6.0f} ms a song, {cpu * 1000:6.0f} ms of CPU;"
                     f" start {start[0]:5.1f} s, {start[1]:5.1f} s of CPU",

@@ -22,7 +22,7 @@ from allin1_core.cli.printing import say, say_json
 
 
 @click.command()
-@click.argument("song", required=False, type=click.Path(path_type=Path))
+@click.argument("song", required=False, type=click.Path(path_type=str))
 @click.option(
     "--stems-dir",
     type=click.Path(path_type=Path),
@@ -46,7 +46,7 @@ from allin1_core.cli.printing import say, say_json
 @click.pass_context
 def command(
     ctx: click.Context,
-    song: Path | None,
+    song: str | None,
     stems_dir: Path | None,
     seconds: float | None,
     model: str | None,
@@ -82,7 +82,7 @@ def command(
     start: Any = seconds
     if song is not None or stems_dir is not None:
         folders = [] if stems_dir is None else [stems_dir]
-        (start,) = make_tracks([] if song is None else [song], folders)
+        (start,) = make_tracks([] if song is None else [_file(ctx, song)], folders)
     choice = session.choose_model(start)
     chosen = {"name": choice.card.name, "reason": choice.reason, "other": choice.other}
     line = f"model      {choice.card.name}{f' ({choice})' if str(choice) else ''}"
@@ -102,3 +102,14 @@ def _print(content: Any) -> None:
         say(content)
     else:
         say_json(content, indent=2)
+
+
+def _file(ctx: click.Context, song: str) -> Path:
+    """The file of a song; one at a URL is kept until the command ends."""
+    from allin1_core.urls import Url, is_url
+
+    if not is_url(song):
+        return Path(song)
+    from allin1_core.io.fetching import fetched
+
+    return ctx.with_resource(fetched(Url(song)))

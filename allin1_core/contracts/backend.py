@@ -108,7 +108,6 @@ class Backend(Generic[P]):
     produces: Space = HOST
     needs: Needs = Needs()
     probe: Target | None = None
-    quick_probe: Target | None = None
     parity: Parity | None = IDENTICAL
     speed: tuple[Speed, ...] = ()
     models: tuple[str, ...] = ("*",)
@@ -120,6 +119,7 @@ class Backend(Generic[P]):
     takes: Takes = "stems"
     api: Count = FIRST_LEVEL
     options: tuple[Option, ...] = ()
+    quick_probe: Target | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:

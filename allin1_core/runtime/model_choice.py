@@ -264,7 +264,11 @@ def find_obstacles(
         decision = engine.chooser.decide(request)
     except SelectionError as error:
         separators = engine.chooser.candidates(request).get("demix", ())
-        if "demix" not in request.stages or any(c.is_eligible for c in separators):
+        # Of one that has failed, no weights are missing.
+        if "demix" not in request.stages or any(
+            c.is_eligible or (c.refusal is not None and c.refusal.gate == "failed")
+            for c in separators
+        ):
             return Obstacles(weights, error.message.rstrip("."))
         separator = backends.separators.get(demix.model)
         if demix.weights is None and not (separator and is_here(separator, folders)):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 
+import numpy as np
 import pytest
+import soundfile
 
 from allin1_core.cli import explain
 from allin1_core.cli.main import run
@@ -99,3 +102,18 @@ def test_what_cannot_run_is_counted_and_shown_on_demand(words, monkeypatch, caps
     assert refused
     assert not [line for line in short.splitlines() if line.startswith("  - ")]
     assert "cannot run here)" in short
+
+
+def test_a_song_at_a_url_is_explained_and_removed(capsys, monkeypatch, tmp_path):
+    fsspec = pytest.importorskip("fsspec", reason='URLs need "allin1-core[urls]"')
+    soundfile.write(tmp_path / "song.wav", np.zeros((44100, 2)), 44100)
+    files = fsspec.filesystem("memory")
+    files.pipe("/song.wav", (tmp_path / "song.wav").read_bytes())
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    assert run(["explain", "-m", "builtin", "memory://song.wav"]) == 0
+    assert "builtin" in capsys.readouterr().out
+    assert run(["explain", "memory://missing.wav"]) == 3
+    assert "memory://missing.wav: is not there" in capsys.readouterr().err
+    assert list((tmp_path / "temporary").iterdir()) == []
+    files.store.clear()

@@ -270,7 +270,7 @@ def test_stems_that_are_no_numbers_are_an_error(channels_last, small):
 
 def test_a_batch_is_halved_when_memory_runs_out(monkeypatch, model):
     sizes = []
-    run = demix_members._run_module
+    run = demix_members.Faster.__call__
 
     def with_little_memory(module, segments):
         sizes.append(len(segments))
@@ -280,7 +280,7 @@ def test_a_batch_is_halved_when_memory_runs_out(monkeypatch, model):
 
     mix = noise(50_000)
     wanted = separate(separation(model), mix)
-    monkeypatch.setattr(demix_members, "_run_module", with_little_memory)
+    monkeypatch.setattr(demix_members.Faster, "__call__", with_little_memory)
     out = separate(separation(model, batch_size=32), mix)
     assert sizes == [4, 2, 2]
     assert worst(wanted, out) < 1e-6
@@ -298,7 +298,7 @@ def test_without_memory_for_one_segment_another_backend_has_to(monkeypatch, mode
     def without_memory(module, segments):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(demix_members, "_run_module", without_memory)
+    monkeypatch.setattr(demix_members.Faster, "__call__", without_memory)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         separate(separation(model, batch_size=4), noise(30_000))
 
