@@ -18,7 +18,7 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 #: A Markdown link or picture with a relative target, outside code: its text, target and anchor.
-LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"(!?)\[([^\[\]]*)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 CODE = re.compile(
     r"^( {0,3})(`{3,}|~{3,}).*?^\1\2[ \t]*$|`[^`\n]+`(?!\])", re.MULTILINE | re.DOTALL
 )

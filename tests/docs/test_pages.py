@@ -117,7 +117,7 @@ def check_command(words: list[str]) -> None:
     if arguments[:1] in (["--version"], ["--help"], ["--help-all"]):
         return
     with contextlib.redirect_stdout(io.StringIO()):
-        context = click.Context(command, info_name=name)
+        context = click.Context(command, info_name=name, **cli.context_settings)
         values, _, _ = command.make_parser(context).parse_args(list(arguments))
     for parameter in command.params:
         value = values.get(parameter.name)
