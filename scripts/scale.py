@@ -121,7 +121,7 @@ def estimate(fleet: Fleet, machines: int, rates: dict[str, Any]) -> Estimate:
 def table(fleet: Fleet, rates: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
-        "| machines | workers | songs a second | hours | US dollars | from the store | bounded by |",
+        "| machines | workers | songs per second | hours | US dollars | from the store | limited by |",
         "|---|---|---|---|---|---|---|",
     ]
     for machines in MACHINES:
@@ -144,18 +144,18 @@ def computed(rates: dict[str, Any]) -> str:
     ]
     parts = [
         f"### `builtin` on machines of {CPUS} CPUs",
-        f"{cpu.song_s:.2f} CPU seconds a song ({SONG_S / cpu.song_s:.0f} times real time), of which"
-        f" {rates['cpu']['read_s']:.2f} read the file; {cpu.megabytes:g} MB a song, {cpu.machine_hour:.3f} dollars a machine and hour.",
+        f"{cpu.song_s:.2f} CPU seconds per song ({SONG_S / cpu.song_s:.0f} times real time), of which"
+        f" {rates['cpu']['read_s']:.2f} are for reading the file; {cpu.megabytes:g} MB per song; {cpu.machine_hour:.3f} dollars per machine-hour.",
         table(cpu, rates),
         f"### `harmonix-all` with separation on machines of {GPUS} H200",
-        f"{gpu.song_s * 1000:.0f} ms of a GPU a song, if reading and the decoder of the metre keep up, which takes"
-        f" {cpus_of_a_gpu(rates):.1f} CPUs a GPU; {gpu.megabytes:g} MB a song, {gpu.machine_hour:.2f} dollars a machine and hour."
-        " Computed from stages that were measured one by one: a batch on GPUs by Ray was not measured.",
+        f"{gpu.song_s * 1000:.0f} ms of GPU time per song, if reading and the metre decoder keep up, which takes"
+        f" {cpus_of_a_gpu(rates):.1f} CPUs per GPU; {gpu.megabytes:g} MB per song; {gpu.machine_hour:.2f} dollars per machine-hour."
+        " Computed from stages that were measured separately: a batch on GPUs with Ray was not measured.",
         table(gpu, rates),
         "### Where it stops",
-        f"A driver takes {driver['task_s'] * 1000:.1f} ms for a task and {driver['song_s'] * 1000:.1f} ms for a song, in one thread."
-        f" That is {limits[0]:,.0f} songs a second at most with `builtin`, which {most[0]:,.0f} machines reach, and {limits[1]:,.0f} with"
-        f" `harmonix-all`, which {most[1]:,.0f} machines reach.",
+        f"The driver needs {driver['task_s'] * 1000:.1f} ms per task and {driver['song_s'] * 1000:.1f} ms per song, in one thread."
+        f" This limits throughput to {limits[0]:,.0f} songs per second with `builtin`, reached with {most[0]:,.0f} machines, and to"
+        f" {limits[1]:,.0f} with `harmonix-all`, reached with {most[1]:,.0f} machines.",
     ]
     return "\n\n".join(parts)
 
