@@ -97,7 +97,7 @@ def test_folders_and_stems_are_searched_for_what_loaders_read(use, tmp_path) -> 
     for name in ("bass", "drums", "other", "vocals"):
         write_toy(tmp_path / f"{name}.toy")
     use(LOADER)
-    assert find_songs([tmp_path])[0].name == "bass.toy"
+    assert find_songs([tmp_path]).songs[0].name == "bass.toy"
     assert find_stems(tmp_path).bass.name == "bass.toy"
 
 
