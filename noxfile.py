@@ -120,7 +120,7 @@ def run_pytest(
         session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     if ROOT / "tests" in tests:
         options += ["--ignore", str(ROOT / "tests" / "docs")]  # which the session docs runs
-    away = Path(session.create_tmp()) / "away"
+    away = Path(session.create_tmp()).resolve() / "away"
     away.mkdir(exist_ok=True)
     with session.chdir(away):
         session.run(
@@ -348,7 +348,7 @@ def fuzz(session: nox.Session) -> None:
 
 def check_new_plugins(session: nox.Session) -> None:
     """A plugin of each kind, as ``allin1 plugin new`` writes it, can be installed, passes its tests and types, and is listed."""
-    folder = Path(session.create_tmp()) / "new"
+    folder = Path(session.create_tmp()).resolve() / "new"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     write = (
@@ -360,7 +360,7 @@ def check_new_plugins(session: nox.Session) -> None:
         session.run("python", "-c", write)
     plugins = sorted(folder.iterdir())
     # Apart from what else is installed: they change results, and how songs are run.
-    site = Path(session.create_tmp()) / "site"
+    site = Path(session.create_tmp()).resolve() / "site"
     shutil.rmtree(site, ignore_errors=True)
     constrained(session, "hatchling", "mypy")
     session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
@@ -375,7 +375,7 @@ def check_new_plugins(session: nox.Session) -> None:
 
 def released(session: nox.Session) -> Path:
     """Give a folder with the sources of the last release; skip the session where this clone does not have them."""
-    folder = Path(session.create_tmp()) / "release"
+    folder = Path(session.create_tmp()).resolve() / "release"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for commit in (RELEASE, RELEASE_COMMIT):
@@ -437,7 +437,7 @@ def examples(session: nox.Session) -> None:
         session.warn("The example scripts need trained weights: set ALLIN1_WEIGHTS_DIR.")
         return
     weights = os.environ.get("ALLIN1_WEIGHTS_DIR", str(ROOT.parent / "shared" / "weights"))
-    away = Path(session.create_tmp()) / "scripts"
+    away = Path(session.create_tmp()).resolve() / "scripts"
     shutil.rmtree(away, ignore_errors=True)
     away.mkdir()
     with session.chdir(away):

@@ -124,7 +124,9 @@ seconds = st.floats(0, 1e5, allow_nan=False)
 
 
 @given(
-    path=st.text(st.characters(exclude_characters="\0"), min_size=1),
+    # What a file system can give: text, or bytes that are none.
+    path=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+    | st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode),
     bpm=st.none() | st.integers(1, 999),
     beats=st.lists(seconds),
     positions=st.lists(st.integers(1, 12)),
