@@ -12,7 +12,8 @@ from allin1_core.cli.parameters import Number, overwrite_option, result_files
 from allin1_core.cli.printing import say
 
 if TYPE_CHECKING:
-    from allin1_core.plugins.collecting import Offers
+    from allin1_core.contracts.export import Exporter, Song
+    from allin1_core.plugins.collecting import Offered, Offers
 
 
 @click.command()
@@ -60,7 +61,13 @@ def command(
     """
     from allin1_core.io.results import load_result
     from allin1_core.plugins.collecting import collect_offers
-    from allin1_core.runtime.exporting import export_songs, find_exporter, song_of
+    from allin1_core.runtime.exporting import (
+        check_files,
+        destinations,
+        export_songs,
+        find_exporter,
+        song_of,
+    )
 
     plugins = load_plugins(ctx)
     offers = collect_offers(plugins)
@@ -73,24 +80,31 @@ def command(
     if collection in ("", ".", "..") or any(c in collection for c in "/\\\0"):
         raise click.BadParameter("wanted a file name without a folder", param_hint="--collection")
     chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
+    inputs = list(dict.fromkeys(result_files(results)))
     songs = [
         (path.parent, song_of(load_result(path), path.stem, offset_s=offset_ms / 1000))
-        for path in result_files(results)
+        for path in inputs
     ]
+    exports: list[tuple[Offered[Exporter], list[Song], Path]] = []
     for offered in chosen:
         if offered.item.collects:
-            folder = out_dir or songs[0][0]
-            groups = {folder: [song for _, song in songs]}
-        else:
-            groups = {}
-            for parent, song in songs:
-                groups.setdefault(out_dir or parent, []).append(song)
-        for folder, group in groups.items():
-            written = export_songs(
-                offered, group, folder, collection=collection, overwrite=overwrite
-            )
-            for path in written:
-                say(path)
+            exports.append((offered, [song for _, song in songs], out_dir or songs[0][0]))
+            continue
+        groups: dict[Path, list[Song]] = {}
+        for parent, song in songs:
+            groups.setdefault(out_dir or parent, []).append(song)
+        exports += [(offered, group, folder) for folder, group in groups.items()]
+    files = [
+        file
+        for offered, group, folder in exports
+        for file, _ in destinations(offered, group, folder, collection=collection)
+    ]
+    check_files(files, inputs, overwrite=overwrite)
+    for offered, group, folder in exports:
+        for path in export_songs(
+            offered, group, folder, collection=collection, overwrite=overwrite
+        ):
+            say(path)
 
 
 def _print_formats(offers: Offers) -> None:

@@ -14,6 +14,7 @@ from allin1_core.cli.parameters import (
     results_argument,
 )
 from allin1_core.cli.printing import say
+from allin1_core.cli.results import for_each
 
 
 @click.command()
@@ -52,12 +53,17 @@ def command(
     names. Prints the path of each file.
     """
     from allin1_core.io.atomic import refuse_to_replace
+    from allin1_core.io.own_files import SONIFICATION_END
     from allin1_core.io.results import load_result
     from allin1_core.presentation.sound import write_sonification
 
     read_audio_with(load_plugins(ctx))
-    for path in result_files(results):
-        sound = out_dir / f"{path.stem}.sonif.{suffix}"
+
+    def write(path: Path) -> None:
+        sound = out_dir / f"{path.stem}{SONIFICATION_END}.{suffix}"
         refuse_to_replace(sound, overwrite=overwrite)
         write_sonification(load_result(path), sound, clicks_only=clicks_only)
         say(sound)
+
+    traceback = bool(ctx.find_root().obj["traceback"])
+    ctx.exit(for_each(result_files(results), write, traceback=traceback))

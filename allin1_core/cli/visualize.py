@@ -14,6 +14,7 @@ from allin1_core.cli.parameters import (
     results_argument,
 )
 from allin1_core.cli.printing import say
+from allin1_core.cli.results import for_each
 
 
 @click.command()
@@ -50,8 +51,12 @@ def command(
     from allin1_core.presentation.picture import write_picture
 
     read_audio_with(load_plugins(ctx))
-    for path in result_files(results):
+
+    def draw(path: Path) -> None:
         picture = out_dir / f"{path.stem}.{suffix}"
         refuse_to_replace(picture, overwrite=overwrite)
         write_picture(load_result(path), picture, name=path.stem)
         say(picture)
+
+    traceback = bool(ctx.find_root().obj["traceback"])
+    ctx.exit(for_each(result_files(results), draw, traceback=traceback))

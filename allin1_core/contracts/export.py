@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol
 
 from allin1_core.contracts.backend import Needs
 from allin1_core.contracts.result import AnalysisResult
-from allin1_core.contracts.rules import Line, Name, Suffix, Target
+from allin1_core.contracts.rules import ExportSuffix, Line, Name, Target
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Exporter:
     name
         What users name it by, such as ``jams``; letters, digits, ``-``.
     suffix
-        Suffix of the files, such as ``.jams``. It may have several parts: ``.beats.csv``.
+        Suffix of the files, such as ``.jams``. It may have several parts: ``.beats.csv``, and is not
+        one of a result's own files: ``.json``, ``.activ.npz``, ``.embed.npy``.
     summary
         One line for a table.
     target
@@ -33,7 +34,7 @@ class Exporter:
     """
 
     name: Name
-    suffix: Suffix
+    suffix: ExportSuffix
     summary: Line
     target: Target
     needs: Needs = field(default_factory=Needs)

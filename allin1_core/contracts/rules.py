@@ -23,6 +23,9 @@ from allin1_core.errors import PLUGIN_FAILURES
 #: Names that mean something else where a name is expected.
 RESERVED = ("auto",)
 
+#: What the names of the files of a result end in; ``io.results`` writes them.
+RESULT_SUFFIXES = (".json", ".activ.npz", ".embed.npy")
+
 _NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _VERSION = re.compile(r"[A-Za-z0-9]+([.-][A-Za-z0-9]+)*")
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
@@ -92,6 +95,13 @@ Target = Annotated[str, Rule(_is_target, "'package.module:name'")]
 Requirement = Annotated[str, Rule(_is_requirement, "a requirement as pip reads it")]
 Suffix = Annotated[
     str, Rule(re.compile(r"(\.[A-Za-z0-9]+)+").fullmatch, "a suffix of files such as '.beats.csv'")
+]
+ExportSuffix = Annotated[
+    Suffix,
+    Rule(
+        lambda suffix: not suffix.lower().endswith(RESULT_SUFFIXES),
+        f"a suffix other than those of the files of results, {', '.join(RESULT_SUFFIXES)}",
+    ),
 ]
 FileName = Annotated[
     str, Rule(re.compile(r"(?!\.)[^/\\:\0]+").fullmatch, "the name of a file, without a folder")

@@ -10,7 +10,7 @@ from allin1_core.errors import InputError
 from allin1_core.evaluation.readers import SUFFIXES
 
 #: Parts of file names before the suffix that say what is inside: ``song.beats.txt``.
-KINDS = (".beats", ".downbeats", ".segments", ".sections")
+KINDS = (".beats", ".downbeats", ".segments", ".sections", ".labels")
 
 
 def find_references(paths: Sequence[Path]) -> dict[str, list[Path]]:

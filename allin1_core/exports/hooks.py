@@ -29,7 +29,7 @@ def allin1_exporters() -> Iterable[Exporter]:
     )
     yield Exporter("lab", ".lab", "Segments for mir_eval", f"{here}.text:write_lab")
     yield Exporter(
-        "audacity-beats", ".beats.txt", "Audacity label track", f"{here}.text:write_audacity_beats"
+        "audacity-beats", ".labels.txt", "Audacity label track", f"{here}.text:write_audacity_beats"
     )
     yield Exporter(
         "audacity-segments",

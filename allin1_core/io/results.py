@@ -139,6 +139,12 @@ def save_arrays(result: AnalysisResult, folder: str | os.PathLike[str], name: st
             _write_arrays(result, new, activ_path.name, embed_path.name)
 
 
+def array_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
+    """Give the files of the activations and the embeddings of a result."""
+    _, activ_path, embed_path = _paths(Path(folder) / f"{name}.json")
+    return activ_path, embed_path
+
+
 def _write_arrays(
     result: AnalysisResult, new: Callable[[str], Path], activ_name: str, embed_name: str
 ) -> None:
@@ -170,7 +176,8 @@ def check_destination(
     ------
     OutputError
         The folder cannot be made or written to, or the disk is full; or the name is taken by the result of another input
-        or by anything that is no result, readable or not, and `overwrite` is not set.
+        or by anything that is no result, readable or not, or arrays of this name lie there without a result, and
+        `overwrite` is not set.
     """
     json_path, *arrays = _paths(Path(out_dir) / f"{name}.json")
     if "\0" in str(json_path):
@@ -183,7 +190,17 @@ def check_destination(
             mode = _mode(path)
         if mode is not None and stat.S_ISDIR(mode):
             raise OutputError("is a folder.", remedy="Name another output folder.", path=path)
-    if overwrite or mode is None:
+    if overwrite:
+        return
+    if mode is None:
+        for path in arrays:
+            if _mode(path) is not None:
+                raise OutputError(
+                    f"exists already, without the result ({json_path.name}) that it would belong to.",
+                    remedy="Move it away, choose another output folder (-o) or name (--name),"
+                    " or allow overwriting (--overwrite).",
+                    path=path,
+                )
         return
     try:
         earlier = _place(documents.member(documents.read_json(json_path), "path"))

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 from allin1_core.contracts.export import Exporter, ExportTarget, Song
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.sections import Segment
-from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, PluginError, SelectionError, brief
+from allin1_core.errors import (
+    PLUGIN_FAILURES,
+    Allin1Error,
+    OutputError,
+    PluginError,
+    SelectionError,
+    brief,
+)
 from allin1_core.io.atomic import atomic_path, refuse_to_replace
 from allin1_core.io.audio import probe_audio
+from allin1_core.io.names import folded
 from allin1_core.plugins.collecting import Offered, Offers
 from allin1_core.selection.probing import check_needs, load_target
 from allin1_core.text import did_you_mean
@@ -102,6 +113,7 @@ def export_songs(
     *,
     collection: str = "allin1",
     overwrite: bool = False,
+    keep_same: bool = False,
 ) -> list[Path]:
     """Write `songs` in one format, each file whole or not at all.
 
@@ -117,41 +129,118 @@ def export_songs(
         Name of the file, without suffix, where the format holds several songs.
     overwrite
         Whether files that exist may be replaced.
+    keep_same
+        Whether a file that exists and already has the content to write is left as it is, and no error.
 
     Returns
     -------
     list of Path
-        The files written: one for each song, or one for all.
+        The files: one for each song, or one for all.
 
     Raises
     ------
     OutputError
-        A file exists, cannot be written, or the format cannot express a result.
+        A file exists, cannot be written, is the audio of a song, or the format cannot express a result.
     PluginError
         The exporter failed.
     """
-    exporter = offered.item
+    written = []
+    for destination, group in destinations(offered, songs, out_dir, collection=collection):
+        _refuse_inputs(destination, [song.source for song in group])
+        if keep_same and not overwrite and _has_content(destination, offered, group):
+            written.append(destination)
+            continue
+        refuse_to_replace(destination, overwrite=overwrite)
+        with atomic_path(destination) as temporary, temporary.open("wb") as file:
+            _render(offered, group, file, destination)
+        written.append(destination)
+    return written
+
+
+def destinations(
+    offered: Offered[Exporter],
+    songs: Sequence[Song],
+    out_dir: str | PathLike[str],
+    *,
+    collection: str = "allin1",
+) -> list[tuple[Path, Sequence[Song]]]:
+    """Give the files that :func:`export_songs` writes, each with the songs in it."""
+    folder, exporter = Path(out_dir), offered.item
     if exporter.collects:
-        return [_write(offered, songs, Path(out_dir), collection, overwrite)]
-    return [_write(offered, [song], Path(out_dir), song.name, overwrite) for song in songs]
+        return [(folder / f"{collection}{exporter.suffix}", songs)]
+    return [(folder / f"{song.name}{exporter.suffix}", [song]) for song in songs]
 
 
-def _write(
-    offered: Offered[Exporter], songs: Sequence[Song], folder: Path, name: str, overwrite: bool
-) -> Path:
-    exporter = offered.item
-    destination = folder / f"{name}{exporter.suffix}"
-    refuse_to_replace(destination, overwrite=overwrite)
-    with atomic_path(destination) as temporary, temporary.open("wb") as file:
+def check_files(files: Sequence[Path], inputs: Sequence[Path], *, overwrite: bool = False) -> None:
+    """Find out before anything is written whether all `files` can be.
+
+    Parameters
+    ----------
+    files
+        What is to be written.
+    inputs
+        Files that are read; none of them is replaced, even with `overwrite`.
+    overwrite
+        Whether files that exist may be replaced.
+
+    Raises
+    ------
+    OutputError
+        Two of `files` are the same, one is an input, or one exists and `overwrite` is not set.
+    """
+    seen: set[tuple[str, str]] = set()
+    for file in files:
+        place = os.path.realpath(file.parent), folded(file.name)
+        if place in seen:
+            raise OutputError(
+                "would be written twice: two songs or formats have this file name.",
+                remedy="Export them one at a time, into different folders (-o).",
+                path=file,
+            )
+        seen.add(place)
+        _refuse_inputs(file, inputs)
+        refuse_to_replace(file, overwrite=overwrite)
+
+
+def _refuse_inputs(file: Path, inputs: Sequence[Path]) -> None:
+    """Raise where writing `file` would destroy what it is made from."""
+    for one in inputs:
         try:
-            target: ExportTarget = load_target(exporter.target)
-            target(songs, file)
-        except (Allin1Error, OSError):
-            raise
-        except PLUGIN_FAILURES as error:
-            raise PluginError(
-                f"The exporter {exporter.name} of plugin {offered.plugin.name} failed: {brief(error)}",
-                remedy="Report this to the plugin's authors.",
-                path=destination,
-            ) from error
-    return destination
+            is_input = file.samefile(one)
+        except (OSError, ValueError):
+            continue  # one of the two does not exist
+        if is_input:
+            raise OutputError(
+                "is an input of this export, and is not replaced.",
+                remedy="Name another folder (-o).",
+                path=file,
+            )
+
+
+def _has_content(path: Path, offered: Offered[Exporter], songs: Sequence[Song]) -> bool:
+    """Whether `path` is a file with the content that exporting `songs` would give it."""
+    if not path.is_file():
+        return False
+    content = BytesIO()
+    _render(offered, songs, content, path)
+    try:
+        return path.read_bytes() == content.getvalue()
+    except OSError:
+        return False
+
+
+def _render(
+    offered: Offered[Exporter], songs: Sequence[Song], file: BinaryIO, destination: Path
+) -> None:
+    exporter = offered.item
+    try:
+        target: ExportTarget = load_target(exporter.target)
+        target(songs, file)
+    except (Allin1Error, OSError):
+        raise
+    except PLUGIN_FAILURES as error:
+        raise PluginError(
+            f"The exporter {exporter.name} of plugin {offered.plugin.name} failed: {brief(error)}",
+            remedy="Report this to the plugin's authors.",
+            path=destination,
+        ) from error

@@ -12,7 +12,11 @@ import pytest
 import soundfile
 
 from allin1_core.cli.main import run
+from allin1_core.errors import OutputError
 from allin1_core.io.results import load_result
+from allin1_core.runtime.batch import Outcome
+from allin1_core.runtime.extras import Extras
+from allin1_core.runtime.track import Track
 from allin1_core.testing.models import RANDOM_MODEL, write_random_model
 from allin1_core.testing.signals import music_stems
 from allin1_core.urls import Url
@@ -261,3 +265,101 @@ def test_a_picture_that_cannot_be_written_costs_no_result(words, album, tmp_path
 def test_an_unknown_export_format_is_refused_before_anything_runs(words, album, tmp_path):
     assert run([*words, str(album), "-o", str(tmp_path / "out"), "--export", "nope"]) == 5
     assert not (tmp_path / "out").exists()
+
+
+def test_files_that_were_there_are_not_replaced_unasked(words, album, tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason='pictures need "allin1-core[viz]"')
+    mine = [album / "b.cue", album / "b.sonif.wav", album / "viz" / "b.png"]
+    mine[-1].parent.mkdir()
+    for path in mine:
+        path.write_text("mine")
+    arguments = [str(album / "b.wav"), str(album / "a.wav"), "-o", str(album), "--export", "cue"]
+    arguments += ["-v", "--viz-dir", str(album / "viz"), "--viz-format", "png"]
+    arguments += ["-s", "--sonif-dir", str(album)]
+    assert run([*words, *arguments]) == 6
+    errors = [line for line in capsys.readouterr().err.splitlines() if "exists already" in line]
+    assert len(errors) == 3
+    assert all(str(path) in "".join(errors) for path in mine)
+    assert all("--overwrite" in line for line in errors)
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert (album / "b.json").is_file()
+    for name in ("a.json", "a.cue", "a.sonif.wav", "viz/a.png"):
+        assert (album / name).is_file()
+    # Both results are up to date now, and what lies beside them is left as it is.
+    assert run([*words, *arguments]) == 0
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert run([*words, *arguments, "--overwrite", "export,sonify"]) == 0
+    assert [path.read_bytes() == b"mine" for path in mine] == [False, False, True]
+    assert run([*words, *arguments, "--overwrite"]) == 0
+    assert mine[-1].read_bytes() != b"mine"
+
+
+def test_an_export_that_a_new_result_leaves_the_same_is_no_error(words, album, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = [str(album / "a.wav"), "-o", str(out), "--export", "cue", "--export", "traktor"]
+    assert run([*words, *arguments]) == 0
+    before = (out / "a.cue").read_bytes()
+    assert run([*words, *arguments, "--overwrite", "json"]) == 0
+    assert (out / "a.cue").read_bytes() == before
+    (out / "a.cue").write_text("of an earlier result")
+    assert run([*words, *arguments, "--overwrite", "json"]) == 6
+    assert (out / "a.cue").read_text() == "of an earlier result"
+
+
+def test_a_file_that_another_process_makes_meanwhile_is_no_error(tmp_path):
+    outcome = Outcome(Track(source=tmp_path / "a.wav", name="a"))
+    extras = Extras(viz_dir=tmp_path, viz_format="png")
+    extras._there = frozenset()
+    (tmp_path / "a.png").write_text("its")
+    assert not extras._is_due(outcome, tmp_path / "a.png", "viz")
+    extras._there = frozenset([tmp_path / "a.png"])
+    with pytest.raises(OutputError, match="--overwrite"):
+        extras._is_due(outcome, tmp_path / "a.png", "viz")
+
+
+def test_a_collection_does_not_lose_earlier_songs_unasked(words, album, tmp_path, capsys):
+    out = tmp_path / "out"
+    rekordbox = ["-o", str(out), "--export", "rekordbox"]
+    assert run([*words, str(album / "a.wav"), *rekordbox]) == 0
+    collection = out / "allin1.rekordbox.xml"
+    before = collection.read_bytes()
+    assert run([*words, str(album / "a.wav"), *rekordbox]) == 0  # up to date
+    capsys.readouterr()
+    for _ in range(2):  # also where b is up to date: it is not in the collection
+        assert run([*words, str(album / "b.wav"), *rekordbox]) == 6
+        assert f"allin1 export {out} --to rekordbox --overwrite" in capsys.readouterr().err
+        assert collection.read_bytes() == before
+    assert run(["export", str(out), "--to", "rekordbox", "--overwrite"]) == 0
+    text = collection.read_text("utf-8")
+    assert "a.wav" in text
+    assert "b.wav" in text
+    assert run([*words, str(album / "b.wav"), *rekordbox, "--overwrite", "export"]) == 0
+    assert "a.wav" not in collection.read_text("utf-8")
+
+
+def test_arrays_without_a_result_are_not_replaced_unasked(words, album, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    arrays = out / "a.activ.npz"
+    arrays.write_text("mine")
+    for options in ([], ["-a"]):  # without -a they would be removed
+        line = [*words, str(album / "a.wav"), str(album / "b.wav"), "-o", str(out), *options]
+        assert run(line) == 6
+        assert f"{arrays}: exists already" in capsys.readouterr().err
+        assert arrays.read_text() == "mine"
+        assert (out / "b.json").is_file()
+    assert run([*words, str(album / "a.wav"), "-o", str(out), "-a", "--overwrite"]) == 0
+    assert load_result(out / "a.json").activations is not None
+
+
+def test_copies_of_arrays_are_not_replaced_unasked(words, album, tmp_path, capsys):
+    copies = tmp_path / "arrays"
+    copies.mkdir()
+    (copies / "a.activ.npz").write_text("mine")
+    line = [*words, str(album / "a.wav"), "-o", str(tmp_path / "out"), "-a"]
+    assert run([*line, "--array-dir", str(copies)]) == 6
+    assert "--overwrite" in capsys.readouterr().err
+    assert (copies / "a.activ.npz").read_text() == "mine"
+    assert run([*line, "--array-dir", str(copies), "--overwrite"]) == 0
+    assert (copies / "a.activ.npz").read_bytes() == (tmp_path / "out/a.activ.npz").read_bytes()
+    assert run([*line, "--array-dir", str(tmp_path / "out"), "--overwrite", "demix"]) == 0

@@ -177,6 +177,12 @@ def test_what_comes_after_two_hyphens_is_no_option(capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("before", [[], ["--strict"]])
+def test_songs_come_after_two_hyphens_whatever_they_are_called(capsys, before):
+    assert run([*before, "--", "-dash.mp3"]) != 0
+    assert "-dash.mp3" in capsys.readouterr().err
+
+
 def test_backends_are_listed_for_programs(capsys):
     assert run(["backends", "--json"]) == 0
     stages = json.loads(capsys.readouterr().out)["stages"]

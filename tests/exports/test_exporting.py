@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +15,13 @@ from allin1_core import hookimpl
 from allin1_core.cli.main import cli
 from allin1_core.contracts.backend import Needs
 from allin1_core.contracts.export import Exporter
+from allin1_core.contracts.rules import find_fault
 from allin1_core.errors import OutputError, PluginError, SelectionError
 from allin1_core.io.results import save_result
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import load_plugins
 from allin1_core.runtime.exporting import export_songs, find_exporter, song_of
+from allin1_core.runtime.extras import Extras
 
 from .conftest import EXPORTERS, a_song
 
@@ -138,3 +141,73 @@ def test_a_json_that_is_no_result_is_an_error_and_writes_nothing(results: Simple
     done = CliRunner().invoke(cli, arguments)
     assert isinstance(done.exception, OutputError)
     assert not results.out.exists()
+
+
+def test_the_cores_formats_have_files_of_different_names() -> None:
+    suffixes = [exporter.suffix for exporter in EXPORTERS.values()]
+    assert len({*suffixes}) == len(suffixes)
+
+
+def test_two_results_of_one_name_are_refused_before_anything_is_written(
+    results: SimpleNamespace, tmp_path: Path
+) -> None:
+    other = save_result(a_song(5).result, tmp_path / "other", "song1")
+    for options in ([], ["--overwrite"]):
+        line = ["export", str(results.folder), str(other), "--to", "csv", "-o", str(results.out)]
+        done = CliRunner().invoke(cli, [*line, *options])
+        assert isinstance(done.exception, OutputError)
+        assert "song1.csv: would be written twice" in str(done.exception)
+        assert not results.out.exists()
+    beside = ["export", str(results.folder), str(other), "--to", "csv"]
+    assert CliRunner().invoke(cli, beside).exit_code == 0
+    assert (other.parent / "song1.csv").is_file()
+
+
+def test_a_file_that_exists_is_refused_before_another_is_written(results: SimpleNamespace) -> None:
+    results.out.mkdir()
+    (results.out / "song1.lab").write_text("mine")
+    line = ["export", str(results.folder), "--to", "csv", "--to", "lab", "-o", str(results.out)]
+    assert isinstance(CliRunner().invoke(cli, line).exception, OutputError)
+    assert [path.name for path in results.out.iterdir()] == ["song1.lab"]
+
+
+def test_an_export_never_replaces_what_it_reads(results: SimpleNamespace, tmp_path: Path) -> None:
+    # A result may be called as the export would be.
+    odd = results.paths[0].rename(tmp_path / "odd.cue")
+    before = odd.read_bytes()
+    done = CliRunner().invoke(cli, ["export", str(odd), "--to", "cue", "--overwrite"])
+    assert isinstance(done.exception, OutputError)
+    assert "is an input" in str(done.exception)
+    assert odd.read_bytes() == before
+
+
+def test_an_export_never_replaces_the_song(offers: Offers, tmp_path: Path) -> None:
+    audio = tmp_path / "s.third"
+    audio.write_text("the song")
+    song = a_song(name="s", source=audio)
+    with pytest.raises(OutputError, match="is an input"):
+        export_songs(find_exporter(offers, "third"), [song], tmp_path, overwrite=True)
+    assert audio.read_text() == "the song"
+
+
+@pytest.mark.parametrize("suffix", [".json", ".JSON", ".mine.json", ".activ.npz", ".embed.npy"])
+def test_a_format_whose_files_would_replace_results_is_refused(suffix: str) -> None:
+    class Destroyer:
+        @hookimpl
+        def allin1_exporters(self) -> Iterator[Exporter]:
+            yield Exporter("destroyer", suffix, "Bad", f"{__name__}:write_path")
+
+    offers = collect_offers(load_plugins(extra={"elsewhere": Destroyer()}, autoload=False))
+    assert "destroyer" not in offers.exporters
+    fault = find_fault(Exporter("destroyer", suffix, "Bad", "a:b"), Exporter)
+    assert fault is not None
+    assert "files of results" in fault
+
+
+def test_formats_with_files_of_one_name_are_refused_in_one_analysis(
+    offers: Offers, tmp_path: Path
+) -> None:
+    third = find_exporter(offers, "third")
+    twin = replace(third, item=replace(third.item, name="twin", suffix=".THIRD"))
+    with pytest.raises(OutputError, match="third and twin"):
+        Extras(exporters=(third, twin), export_dir=tmp_path).check()
