@@ -51,13 +51,14 @@ def command(
     RESULT is the JSON that an analysis wrote, or a folder of them. The audio has to be at the path that the result
     names. Prints the path of each file.
     """
-    from allin1_core.io.atomic import refuse_to_replace
     from allin1_core.io.results import load_result
     from allin1_core.presentation.sound import write_sonification
+    from allin1_core.runtime.exporting import check_files
 
     read_audio_with(load_plugins(ctx))
-    for path in result_files(results):
-        sound = out_dir / f"{path.stem}.sonif.{suffix}"
-        refuse_to_replace(sound, overwrite=overwrite)
+    paths = list(dict.fromkeys(result_files(results)))
+    sounds = [out_dir / f"{path.stem}.sonif.{suffix}" for path in paths]
+    check_files(sounds, paths, overwrite=overwrite)
+    for path, sound in zip(paths, sounds, strict=True):
         write_sonification(load_result(path), sound, clicks_only=clicks_only)
         say(sound)

@@ -45,13 +45,14 @@ def command(
     RESULT is the JSON that an analysis wrote, or a folder of them. The waveform is drawn where the audio is still at
     the path that the result names. Prints the path of each picture.
     """
-    from allin1_core.io.atomic import refuse_to_replace
     from allin1_core.io.results import load_result
     from allin1_core.presentation.picture import write_picture
+    from allin1_core.runtime.exporting import check_files
 
     read_audio_with(load_plugins(ctx))
-    for path in result_files(results):
-        picture = out_dir / f"{path.stem}.{suffix}"
-        refuse_to_replace(picture, overwrite=overwrite)
+    paths = list(dict.fromkeys(result_files(results)))
+    pictures = [out_dir / f"{path.stem}.{suffix}" for path in paths]
+    check_files(pictures, paths, overwrite=overwrite)
+    for path, picture in zip(paths, pictures, strict=True):
         write_picture(load_result(path), picture, name=path.stem)
         say(picture)
