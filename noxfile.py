@@ -362,7 +362,7 @@ def check_new_plugins(session: nox.Session) -> None:
     # Apart from what else is installed: they change results, and how songs are run.
     site = Path(session.create_tmp()).resolve() / "site"
     shutil.rmtree(site, ignore_errors=True)
-    constrained(session, "hatchling", "mypy")
+    constrained(session, "hatchling", "mypy", "tomli")
     session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
     session.env["PYTHONPATH"] = str(site)
     session.run("allin1", "--strict", "plugins")

@@ -132,6 +132,7 @@ def _way(session: Session, name: str, kind: type[object]) -> _Check:
     """Whether there is a way from such a start, by which model, and what would be better."""
     from allin1_core.errors import Allin1Error
     from allin1_core.runtime.model_choice import find_obstacles
+    from allin1_core.weights.store import can_fetch, find_folders
 
     try:
         choice = session.choose_model(kind)
@@ -145,6 +146,8 @@ def _way(session: Session, name: str, kind: type[object]) -> _Check:
     if not missing:
         return _Check(name, "ok", text)
     text += f"; the weights of {' and '.join(missing)} are not here yet."
+    if not can_fetch(choice.card, find_folders(choice.engine.backends.weights_dir)):
+        return _Check(name, "note", text, "They cannot be downloaded.")
     fetch = f"allin1 weights fetch {' '.join(missing)}"
     return _Check(name, "note", text, f"They are fetched on first use; or now: {fetch}")
 
@@ -171,7 +174,7 @@ def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> 
 
 def _weights_of(card: ModelCard, weights_dir: str | None, *, is_named: bool) -> list[_Check]:
     from allin1_core.weights.load import load_model
-    from allin1_core.weights.store import cache_folder, find_folders, locate
+    from allin1_core.weights.store import cache_folder, can_fetch, find_folders, locate
 
     licence = _Check("licence", "note", f"{card.name}: {card.licence}")
     if not card.files:
@@ -181,6 +184,11 @@ def _weights_of(card: ModelCard, weights_dir: str | None, *, is_named: bool) -> 
     missing = [f.name for f in card.files if f.package is None and locate(f, folders) is None]
     if missing:
         text = f"{card.name}: {len(missing)} of {len(card.files)} files are not here."
+        if not can_fetch(card, folders):
+            where = (
+                "They cannot be downloaded; name the folder that has them by ALLIN1_WEIGHTS_DIR."
+            )
+            return [_Check("weights", "wrong" if is_named else "note", text, where)]
         fetch = f"allin1 weights fetch {card.name}"
         where = f"They are fetched into {cache_folder()} on first use; or now: {fetch}"
         return [_Check("weights", "note", text, where if is_named else f"To have them: {fetch}")]

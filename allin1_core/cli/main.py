@@ -143,7 +143,9 @@ class LazyGroup(click.Group):
         index = 0
         blocked = []
         while index < len(args) and args[index].startswith("-"):
-            if args[index] in ("--help", "--version", "--strict", "--traceback", "--"):
+            if args[index] == "--":
+                break
+            if args[index] in ("--help", "--version", "--strict", "--traceback"):
                 index += 1
             elif args[index] == "--block":
                 blocked += args[index + 1 : index + 2]
@@ -157,7 +159,10 @@ class LazyGroup(click.Group):
 
         self._of_plugins = PluginCommands(COMMANDS, blocked)
         asks_for_help = any(a in ("--help", "--version") for a in args[:index])
-        if index < len(args) and not asks_for_help and not self._knows(args[index]):
+        if args[index : index + 1] == ["--"]:
+            # Songs follow, whatever they are called: ``allin1 -- -dash.mp3``.
+            args = [*args[:index], DEFAULT_COMMAND, *args[index:]]
+        elif index < len(args) and not asks_for_help and not self._knows(args[index]):
             if not ctx.resilient_parsing:
                 self._refuse_misspelling(args[index])
             args = [*args[:index], DEFAULT_COMMAND, *args[index:]]

@@ -144,12 +144,12 @@ def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) 
         for file in card.files:
             found = locate(file, folders)
             if found is None:
-                raise WeightsError(
-                    f"{file.name} is not on this machine.",
-                    remedy=f"`allin1 weights fetch {card.name}` downloads it."
-                    if file.package is None
-                    else f"It comes with {file.package}: install that again.",
-                )
+                remedy = f"`allin1 weights fetch {card.name}` downloads it."
+                if file.package is not None:
+                    remedy = f"It comes with {file.package}: install that again."
+                elif not file.urls:
+                    remedy = "It cannot be downloaded; name the folder that has it by ALLIN1_WEIGHTS_DIR."
+                raise WeightsError(f"{file.name} is not on this machine.", remedy=remedy)
             say(found)
 
 
@@ -205,7 +205,8 @@ def _whereabouts(card: ModelCard | SeparatorCard, paths: Sequence[Path | None]) 
     if len(here) == len(paths) and all(file.package for file in card.files):
         return "comes with the package"
     if not here:
-        return "not here"
+        has_source = all(file.urls or file.package for file in card.files)
+        return "not here" if has_source else "not here, not published"
     folders = ", ".join(dict.fromkeys(str(found.parent) for found in here))
     return folders if len(here) == len(paths) else f"{len(here)} of {len(paths)} in {folders}"
 

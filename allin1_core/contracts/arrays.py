@@ -13,6 +13,9 @@ Array = Any
 
 D = TypeVar("D")
 
+#: By which a probability, or a sum of some, may be off 0 or 1: a backend may compute with half precision inside.
+PROBABILITY_ROUNDING = 1e-3
+
 
 def check_array(
     name: str,
@@ -54,6 +57,18 @@ def check_array(
         bad = first_not_finite(array)
         if bad is not None:
             raise ContractError(f"{name} holds {bad[1]} at index {list(bad[0])}.")
+
+
+def check_probabilities(name: str, array: Array) -> None:
+    """Raise :class:`ContractError` unless a NumPy array holds numbers from 0 to 1, up to :data:`PROBABILITY_ROUNDING`."""
+    bad = first_not_finite(array)
+    if bad is not None:
+        raise ContractError(f"{name} holds {bad[1]} at index {list(bad[0])}.")
+    if not array.size:
+        return
+    for value in (float(array.min()), float(array.max())):
+        if not -PROBABILITY_ROUNDING <= value <= 1 + PROBABILITY_ROUNDING:
+            raise ContractError(f"{name} holds {value:g}; wanted 0 to 1.")
 
 
 def first_not_finite(array: Array) -> tuple[tuple[int, ...], str] | None:

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from allin1_core.contracts.arrays import Array, check_array, length_of
+from allin1_core.contracts.arrays import (
+    PROBABILITY_ROUNDING,
+    Array,
+    check_array,
+    check_probabilities,
+    length_of,
+)
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND
 from allin1_core.errors import ContractError
 
@@ -104,7 +110,8 @@ class Activations:
     def validate(self) -> Activations:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`.
 
-        Values are not looked at: the decoder has defined answers for zeros, NaN and infinities.
+        Values are not looked at: the decoder has defined answers for zeros, NaN and infinities. Those that a backend
+        gives are: :meth:`check_values`.
         """
         check_array("activations.values", self.values, (None, 2), ("float32", "float64"))
         if not self.frames_per_second > 0:
@@ -112,3 +119,13 @@ class Activations:
                 f"activations.frames_per_second is {self.frames_per_second}; wanted above 0."
             )
         return self
+
+    def check_values(self) -> None:
+        """Raise :class:`~allin1_core.errors.ContractError` unless NumPy values are probabilities, up to rounding."""
+        check_probabilities("activations.values", self.values)
+        sums = self.values[:, 0] + self.values[:, 1]
+        frame = int(sums.argmax())
+        if sums[frame] > 1 + PROBABILITY_ROUNDING:
+            raise ContractError(
+                f"activations.values sums to {float(sums[frame]):g} at frame {frame}; wanted at most 1."
+            )

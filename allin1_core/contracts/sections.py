@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from allin1_core.contracts.arrays import PROBABILITY_ROUNDING
 from allin1_core.errors import ContractError
 
 
@@ -71,4 +72,11 @@ class Sections:
             )
         if labels is not None and len({len(row) for row in labels}) != 1:
             raise ContractError("sections.label_probabilities has rows of different lengths.")
+        for name, values in (
+            ("boundary_strengths", strengths or ()),
+            ("label_probabilities", itertools.chain.from_iterable(labels or ())),
+        ):
+            for value in values:
+                if not -PROBABILITY_ROUNDING <= value <= 1 + PROBABILITY_ROUNDING:
+                    raise ContractError(f"sections.{name} holds {value:g}; wanted 0 to 1.")
         return self

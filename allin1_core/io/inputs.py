@@ -14,6 +14,7 @@ from urllib.request import url2pathname
 
 from allin1_core.errors import InputError
 from allin1_core.io.decoding.loaders import loader_suffixes
+from allin1_core.io.own_files import SEPARATION_NOTE, SONIFICATION_END
 from allin1_core.paths import expanded
 from allin1_core.urls import Url, is_url
 
@@ -82,7 +83,7 @@ def find_songs(
     ----------
     arguments
         Files; URLs; folders, which are searched recursively for audio, by name, without what is hidden (macOS's ``._``
-        twins included); and patterns such as ``"albums/**/*.flac"`` where no file of that name exists. Folders that a
+        twins included), and without what this package has written: songs with clicks, kept stems; and patterns such as ``"albums/**/*.flac"`` where no file of that name exists. Folders that a
         pattern matches are searched too.
     lists
         Files that name such arguments; see :func:`read_list`.
@@ -235,6 +236,8 @@ def _walk(
 
     for root, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if SEPARATION_NOTE in files:
+            continue  # stems that an earlier run kept
         for name in sorted(files):
             if not name.startswith(".") and _is_wanted(name, include):
                 yield Path(root, name)
@@ -243,5 +246,7 @@ def _walk(
 def _is_wanted(name: str, include: Sequence[str]) -> bool:
     if include:
         return any(fnmatch(name, pattern) for pattern in include)
+    if Path(name).stem.endswith(SONIFICATION_END):
+        return False
     suffix = Path(name).suffix.lower()
     return suffix in AUDIO_SUFFIXES or suffix in loader_suffixes()

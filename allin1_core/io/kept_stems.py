@@ -37,6 +37,7 @@ from allin1_core.io.documents import DocumentError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
 from allin1_core.io.leftovers import Part, exists, flush_file, new_folder
 from allin1_core.io.names import portable_name
+from allin1_core.io.own_files import SEPARATION_NOTE
 from allin1_core.io.replacing import replace_together, restore, tidy
 from allin1_core.io.stems import StemFiles
 from allin1_core.io.wav import StereoWriter
@@ -47,7 +48,7 @@ from allin1_core.text import shown
 DEFAULT_FOLDER = Path("demix")
 
 #: File beside the stems that says where they came from.
-NOTE = "separation.json"
+NOTE = SEPARATION_NOTE
 
 _SCHEMA = 2
 

@@ -36,6 +36,9 @@ BUILT_IN = {
 
 _CORE = "allin1-core"
 
+#: Warnings that this process has given.
+_told: set[str] = set()
+
 
 @dataclass(frozen=True)
 class Plugins:
@@ -125,8 +128,15 @@ def load_plugins(
         if record.status in ("broken", "incompatible"):
             if strict:
                 raise PluginError(f"{record}", remedy="(Strict mode makes this an error.)")
-            log.warning("%s", record)
+            _warn_once(f"{record}")
     return Plugins(manager, tuple(records), strict)
+
+
+def _warn_once(text: str) -> None:
+    """Warn of a plugin that is not loaded, once in this process; each session loads plugins again."""
+    if text not in _told and log.isEnabledFor(logging.WARNING):
+        _told.add(text)
+        log.warning("%s", text)
 
 
 def _is_on(variable: str) -> bool:
@@ -169,12 +179,19 @@ def _load_entry(
 ) -> PluginRecord:
     known = [_name_and_version(entry) for entry in entries]
     owners = [owner for owner, _ in known]
-    if name in BUILT_IN:
-        owners.insert(0, _CORE)
     distribution = ", ".join(owners)
     number = known[0][1] if len(owners) == 1 else ""
     if name in blocked:
         return PluginRecord(name, "blocked", distribution, number, "It was blocked by name.")
+    if name in BUILT_IN:
+        return PluginRecord(
+            name,
+            "incompatible",
+            distribution,
+            number,
+            f"{_CORE} has a plugin of this name, which stays; this one is not loaded.",
+            f"Uninstall it: pip uninstall {' '.join(owners)}",
+        )
     if len(owners) > 1:
         return PluginRecord(
             name,

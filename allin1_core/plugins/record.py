@@ -35,7 +35,8 @@ class PluginRecord:
     remedy: str = ""
 
     def __str__(self) -> str:
-        source = f" ({self.distribution} {self.version})" if self.distribution else ""
+        known_as = f"{self.distribution} {self.version}".rstrip()
+        source = f" ({known_as})" if self.distribution else ""
         text = f"Plugin {self.name}{source} is {self.status}"
         return " ".join(part for part in (f"{text}: {self.reason}", self.remedy) if part)
 

@@ -318,7 +318,7 @@ class Analysis:
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
-            source = {**self._cached.input, "cached": "logits"}
+            source = {**self._named(self._here(self._cached.input)), "cached": "logits"}
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
             self._engine.cache.keep(identity, logits, source, run.warnings)
@@ -382,6 +382,14 @@ class Analysis:
                 not_given=not_given,
             ),
         )
+
+    def _here(self, source: dict[str, Any]) -> dict[str, Any]:
+        """What went in when the same content was analysed before, with the paths that it has now."""
+        files, now = source.get("files", []), self._source.files
+        if len(files) != len(now):
+            return source
+        files = [{**file, "path": str(one.path)} for file, one in zip(files, now, strict=True)]
+        return {**source, "files": files}
 
     def _named(self, source: dict[str, Any]) -> dict[str, Any]:
         """What went in, with the song's own name in the place of a file for the time being."""

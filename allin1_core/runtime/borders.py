@@ -11,7 +11,7 @@ from allin1_core.contracts.findings import Findings
 from allin1_core.contracts.logits import HARMONIX_LABELS, Activations, Logits
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.sections import Sections
-from allin1_core.contracts.space import Space
+from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, frame_count
 from allin1_core.contracts.stages import Stage, given_by
 from allin1_core.errors import ContractError
@@ -74,6 +74,9 @@ def _check_record(output: Any, space: Space, taken: Any, labels: Sequence[str]) 
                 f"It gave {name} in {space_of(array)}; its record says that it gives arrays in {space}."
             )
     output.validate()
+    if isinstance(output, Activations) and space == HOST:
+        # A decoder would make "no beats" of NaN.
+        output.check_values()
     check_labels(output, labels)
     if taken is not None:
         check_length(taken, output)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, PluginError, SelectionError, brief
+from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, SelectionError
+from allin1_core.plugins.loading import BUILT_IN
 from allin1_core.plugins.options import options_of
+from allin1_core.runtime.checked_outcomes import CheckedRunner, executor_failure
 from allin1_core.runtime.executors import BatchRunner, ExecutorSetup, ExecutorTarget
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.worker_process import SessionRecipe
@@ -25,6 +27,9 @@ def make_executor(
     devices: Sequence[str] = (),
 ) -> BatchRunner:
     """Make the executor of this name ready to run a batch.
+
+    What an executor of a plugin gives is checked: there is one outcome for each track, in their order, and an exception
+    becomes a :class:`~allin1_core.errors.PluginError`.
 
     Parameters
     ----------
@@ -62,11 +67,11 @@ def make_executor(
     options = options_of(offered.item, offered.plugin.name, session.plugin_options)
     try:
         target: ExecutorTarget = load_target(offered.item.target)
-        return target(ExecutorSetup(session, recipe, jobs, tuple(devices), options))
+        runner = target(ExecutorSetup(session, recipe, jobs, tuple(devices), options))
     except Allin1Error:
         raise
     except PLUGIN_FAILURES as error:
-        raise PluginError(
-            f"The executor {name} of plugin {offered.plugin.name} failed: {brief(error)}",
-            remedy="Report this to the plugin's authors.",
-        ) from error
+        raise executor_failure(name, offered.plugin.name, error) from error
+    if offered.plugin.name in BUILT_IN:
+        return runner
+    return CheckedRunner(runner, name, offered.plugin.name)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from allin1_core.contracts.audio import Mix, Stems
-from allin1_core.contracts.logits import Logits
+from allin1_core.contracts.findings import Findings
+from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.result import StageRecord
 from allin1_core.contracts.route import Step
 from allin1_core.contracts.space import HOST
@@ -277,19 +278,19 @@ class Pipeline:
         Raises
         ------
         ContractError
-            Logits on a device are not numbers.
+            Values on a device are no numbers, or no probabilities.
         """
         backend, output = ran.step.backend, ran.output
         if output is not None:
             kind = given_by(backend.stages)
+            if output.space != HOST:
+                self._check_on_device(output)
             self._holdings.put(kind, output)
-            if kind is Logits and output.space != HOST:
-                # NaN on a device would pass unseen into "no beats"; a few numbers a frame are cheap to look at.
-                self._home(Held(_without_embeddings(output.record), output.space)).validate()
             if kind is Stems and self._keep is not None:
-                length = int(output.record.samples.shape[-1])
+                stems = self._home(output).validate()
+                length = int(stems.samples.shape[-1])
                 with self._keep.writing(lambda: length, author_of(ran.candidate)) as write:
-                    write(self._home(output))
+                    write(stems)
         plugin = ran.candidate.plugin
         record = StageRecord(
             stages=backend.stages,
@@ -304,6 +305,15 @@ class Pipeline:
         self._engine.observers.stage_finished(
             self._track, record, ran.ended, self._engine.card.name
         )
+
+    def _check_on_device(self, output: Held) -> None:
+        """Look at values that are few for each frame; NaN would pass unseen into "no beats"."""
+        record = output.record
+        for part in record.parts if isinstance(record, Findings) else (record,):
+            if isinstance(part, Logits):
+                self._home(Held(_without_embeddings(part), output.space)).validate()
+            elif isinstance(part, Activations):
+                self._home(Held(part, output.space)).check_values()
 
     def _hand_over(self, candidate: Candidate, error: BaseException) -> None:
         """Exclude a backend that failed, and say so once; raise if the user had named it.

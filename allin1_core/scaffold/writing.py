@@ -12,9 +12,12 @@ from packaging.version import Version
 from allin1_core.contracts.rules import is_name
 from allin1_core.errors import OutputError, SettingsError
 from allin1_core.io.atomic import atomic_path
+from allin1_core.plugins.loading import BUILT_IN
 from allin1_core.scaffold.kinds import Kind
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+_CORE = "allin1-core"
 
 #: What every template's name ends with.
 _SUFFIX = ".tmpl"
@@ -80,6 +83,11 @@ def plugin_files(name: str, kind: Kind) -> dict[str, str]:
             f"{name!r} cannot be the name of a plugin.",
             remedy="Wanted small letters and digits, in groups joined by single hyphens, and not auto.",
         )
+    if name in BUILT_IN or distribution_name(name) == _CORE:
+        raise SettingsError(
+            f"{name!r} is a name of allin1-core's own, so it would never be loaded.",
+            remedy=f"Choose another; taken are {', '.join((*BUILT_IN, 'core'))}.",
+        )
     values = _values(name, kind)
     templates = {**_templates(_TEMPLATES / "common"), **_templates(_TEMPLATES / kind.name)}
     if "src/PACKAGE/weights.json" in templates:
@@ -105,8 +113,8 @@ def distribution_name(name: str) -> str:
 
 def _values(name: str, kind: Kind) -> dict[str, str]:
     distribution = distribution_name(name)
-    core = Version(version("allin1-core"))
-    dependencies = (f"allin1-core>={core.major}.{core.minor},<{core.major}.{core.minor + 1}",)
+    core = Version(version(_CORE))
+    dependencies = (f"{_CORE}>={core.major}.{core.minor},<{core.major}.{core.minor + 1}",)
     return {
         "name": name,
         "distribution": distribution,

@@ -92,6 +92,11 @@ def is_here(card: ModelCard | SeparatorCard, folders: Folders) -> bool:
     return all(locate(file, folders) is not None for file in card.files)
 
 
+def can_fetch(card: ModelCard | SeparatorCard, folders: Folders) -> bool:
+    """Whether an address is known for each file of a model that is not on this machine."""
+    return all(file.urls or locate(file, folders) is not None for file in card.files)
+
+
 def _find(file: WeightsFile, folders: Folders) -> tuple[WeightsFile, Path] | None:
     """The file, or the alternative to it, that would be used, and its path."""
     for one in (file, *file.alternatives):
@@ -181,6 +186,11 @@ def read_weights(
     missing = [file for file in stock if file not in sound]
     if missing:
         notes = [f"{there.path}: {there.damage}" for there in damaged]
+        # Told before a download is announced.
+        without = [file.name for file in missing if not file.urls]
+        if without:
+            reason = f"They cannot be downloaded: no address is known for {', '.join(without)}."
+            raise _not_here(card, missing, folders, [*notes, reason])
         if not allow_download:
             raise _not_here(
                 card, missing, folders, [*notes, "Downloading is switched off."], can_fetch=True

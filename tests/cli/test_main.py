@@ -177,6 +177,12 @@ def test_what_comes_after_two_hyphens_is_no_option(capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("before", [[], ["--strict"]])
+def test_songs_come_after_two_hyphens_whatever_they_are_called(capsys, before):
+    assert run([*before, "--", "-dash.mp3"]) != 0
+    assert "-dash.mp3" in capsys.readouterr().err
+
+
 def test_backends_are_listed_for_programs(capsys):
     assert run(["backends", "--json"]) == 0
     stages = json.loads(capsys.readouterr().out)["stages"]
@@ -187,6 +193,27 @@ def test_backends_are_listed_for_programs(capsys):
         if stage != "demix":
             assert sum(one["chosen"] for one in found) == 1, stage
             assert any(one["name"].startswith("reference") and one["eligible"] for one in found)
+
+
+def test_weights_that_were_never_published_are_not_said_to_be_fetched(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path))
+    monkeypatch.delenv("ALLIN1_WEIGHTS_DIR", raising=False)
+    assert run(["doctor", "-m", "builtin@1.0", "--json"]) == 1
+    (weights,) = [c for c in json.loads(capsys.readouterr().out) if c["name"] == "weights"]
+    assert weights["state"] == "wrong"
+    for words in (["weights", "path", "builtin-0@1.0"], ["weights", "fetch", "builtin-0@1.0"]):
+        assert run(words) == 4
+        err = capsys.readouterr().err
+        assert "cannot be downloaded" in err
+        assert "ALLIN1_WEIGHTS_DIR" in err
+        assert "Downloading" not in err
+        assert "weights fetch" not in err
+    assert run(["weights", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (own,) = [line for line in lines if line.startswith("builtin-0@1.0 ")]
+    assert "not here, not published" in own
 
 
 def test_doctor_finds_damaged_weights_and_says_what_to_do(capsys, tmp_path, monkeypatch):

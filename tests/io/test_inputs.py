@@ -37,6 +37,19 @@ def test_a_folder_means_its_audio_without_what_is_hidden(album: Path) -> None:
     assert found == ["a.FLAC", "b.mp3", "disc 2/c.ogg", "disc 2/d[1].wav"]
 
 
+def test_what_an_earlier_run_has_written_is_no_song(album: Path) -> None:
+    before = names(find_songs([album]).songs, album)
+    stems = album / "demix" / "htdemucs" / "b"
+    stems.mkdir(parents=True)
+    for name in ("bass.wav", "separation.json"):
+        (stems / name).touch()
+    (album / "sonif").mkdir()
+    (album / "sonif" / "b.sonif.wav").touch()
+    assert names(find_songs([album]).songs, album) == before
+    # What is named is read whatever it is called.
+    assert len(find_songs([album / "sonif" / "b.sonif.wav"]).songs) == 1
+
+
 def test_what_to_take_from_a_folder_can_be_chosen(album: Path) -> None:
     found = find_songs([album], include=["*.mp3", "*.jpg"]).songs
     assert names(found, album) == ["b.mp3", "cover.jpg"]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from allin1_core.plugins.loading import BUILT_IN
+from allin1_core.plugins.loading import BUILT_IN, load_plugins
+from allin1_core.plugins.record import PluginRecord
 
 HOOKS = """
 from allin1_core.contracts.backend import Backend
@@ -105,6 +106,30 @@ def test_each_bad_plugin_is_left_out_with_its_reason_and_the_good_one_works(site
     assert found["twin"]["status"] == "incompatible"
     assert "plug-twin-one and plug-twin-two" in found["twin"]["reason"]
     assert found["reference"]["status"] == "loaded"
+
+
+def test_of_a_name_of_the_core_the_cores_plugin_stays_and_the_other_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    info = tmp_path / "plug_core-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plug-core\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[allin1]\nreference = plug_core_hooks\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for _ in range(2):
+        core, other = [r for r in load_plugins().records if r.name == "reference"]
+    assert (core.status, core.distribution) == ("loaded", "allin1-core")
+    assert (other.status, other.distribution) == ("incompatible", "plug-core")
+    told = (
+        "Plugin reference (plug-core 1.0) is incompatible: allin1-core has a plugin of this name, which stays;"
+        " this one is not loaded. Uninstall it: pip uninstall plug-core"
+    )
+    assert [text for text in caplog.messages if "reference" in text] == [told]
+
+
+def test_a_plugin_that_two_distributions_bring_is_named_without_a_version() -> None:
+    record = PluginRecord("twin", "incompatible", "one, two", reason="Both bring it.")
+    assert str(record) == "Plugin twin (one, two) is incompatible: Both bring it."
 
 
 def test_a_raising_hook_is_shown_and_its_plugin_stays(site: Path) -> None:

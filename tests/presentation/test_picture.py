@@ -139,5 +139,16 @@ def test_the_commands_write_a_file_for_each_result_in_order(
     done = invoke()
     assert done.exit_code == 0, done.output
     assert done.output.split() == [str(out / f"{name}{suffix}") for name in names]
-    assert isinstance(invoke().exception, OutputError)
+    (out / f"a{suffix}").unlink()
+    # What is there already costs itself alone.
+    again = invoke()
+    assert again.exit_code == OutputError.exit_code
+    assert "exists already" in again.stderr
+    assert again.stdout.split() == [str(out / f"a{suffix}")]
+    assert isinstance(
+        CliRunner()
+        .invoke(cli, ["--traceback", command, *map(str, paths), "-o", str(out)])
+        .exception,
+        OutputError,
+    )
     assert invoke("--overwrite").exit_code == 0

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from allin1_core.contracts.arrays import length_of, move_arrays, part_of
+from allin1_core.contracts.logits import Activations
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.sections import Sections, Segment
 from allin1_core.io.mix import MixFile
@@ -77,6 +81,77 @@ def test_events_end_with_the_song(make_session, backend_plugin, stems, wanted, s
     with make_session(plugins={"bad": plugin}) as session:
         run = session.run(stems)
     assert told in run.fallbacks[0]
+    assert run.products.sections == wanted.sections
+
+
+def with_row(*row):
+    def change(activations):
+        values = np.array(activations.values)
+        values[123] = row
+        return Activations(values)
+
+    return change
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ((0.0, np.nan), r"activations.values holds nan at index \[123, 1\]\."),
+        ((-np.inf, 0.0), r"activations.values holds -inf at index \[123, 0\]\."),
+        ((-0.5, 0.0), r"activations.values holds -0\.5; wanted 0 to 1\."),
+        ((0.0, 1.5), r"activations.values holds 1\.5; wanted 0 to 1\."),
+        ((0.6, 0.6), r"activations.values sums to 1\.2 at frame 123; wanted at most 1\."),
+    ],
+)
+def test_activations_that_are_no_probabilities_are_a_broken_contract(
+    make_session, backend_plugin, stems, wanted, foreign, row, told
+):
+    create = changing(metrical_prep, with_row(*row))
+    factory = (lambda setup: on_foreign(create(setup))) if foreign else create
+    plugin = backend_plugin("metrical_prep", foreign=foreign, bad=factory)
+    with make_session(plugins={"bad": plugin}) as session:
+        run = session.run(stems)
+    (fallback,) = run.fallbacks
+    assert re.search(told, fallback)
+    assert measure(wanted.metre, run.products.metre) == 0
+
+
+def test_activations_may_be_off_by_the_rounding_of_half_precision(
+    make_session, backend_plugin, stems
+):
+    change = with_row(np.float32(0.5003), np.float32(0.5003))
+    plugin = backend_plugin("metrical_prep", near=changing(metrical_prep, change))
+    with make_session(plugins={"near": plugin}) as session:
+        run = session.run(stems)
+    assert run.fallbacks == []
+    assert "near" in [record.backend for record in run.records]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 1.2])
+def test_activations_that_the_user_starts_from_are_the_decoders_to_judge(make_session, value):
+    values = np.full((600, 2), 0.01, np.float32)
+    values[123] = value
+    with make_session() as session:
+        run = session.run(Activations(values), outputs=["beats"])
+    assert run.fallbacks == []
+    assert run.products.metre is not None
+
+
+@pytest.mark.parametrize("name", ["boundary_strengths", "label_probabilities"])
+def test_probabilities_of_sections_that_are_no_numbers_are_a_broken_contract(
+    make_session, backend_plugin, stems, wanted, name
+):
+    def change(sections):
+        old = getattr(sections, name)
+        row = float("nan") if name == "boundary_strengths" else (float("nan"),) * len(old[0])
+        return replace(sections, **{name: (row,) * len(old)})
+
+    assert getattr(wanted.sections, name)
+    plugin = backend_plugin("functional", bad=changing(functional, change))
+    with make_session(plugins={"bad": plugin}) as session:
+        run = session.run(stems)
+    assert f"sections.{name} holds nan; wanted 0 to 1." in run.fallbacks[0]
     assert run.products.sections == wanted.sections
 
 

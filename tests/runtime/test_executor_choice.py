@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -13,14 +15,18 @@ from allin1_core.cli.main import run
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.executor import Executor
 from allin1_core.contracts.options import Option
-from allin1_core.errors import PluginError, SelectionError, SettingsError
+from allin1_core.errors import BatchError, PluginError, SelectionError, SettingsError
 from allin1_core.plugins import loading
 from allin1_core.plugins.collecting import collect_offers
+from allin1_core.runtime import session as session_module
+from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.executor_choice import make_executor
 from allin1_core.runtime.executors import InProcess, InWorkers
 from allin1_core.runtime.session import Session
+from allin1_core.runtime.track import Track, make_tracks
 from allin1_core.runtime.worker_process import SessionRecipe
 
+PLUGIN = "executor backwards of plugin mine"
 OPTIONS = (Option("nodes", int, 1, "Machines"), Option("queue", str))
 MINE = Executor("backwards", "The last song first", "executor_of_a_test:create", options=OPTIONS)
 
@@ -57,9 +63,166 @@ def seen(monkeypatch):
 
 
 @pytest.fixture
+def giving(seen, monkeypatch, mine):
+    """Let the executor give what a function makes of the right outcomes; give the session's runner."""
+
+    def give(change):
+        class Changed(Backwards):
+            def run(self, tracks, **options):
+                return change(list(super().run(tracks, **options)), options)
+
+        monkeypatch.setattr(sys.modules["executor_of_a_test"], "create", Changed)
+
+    return give
+
+
+@pytest.fixture
+def songs(write_song):
+    return [write_song(name, 3.0) for name in ("a.wav", "b.wav", "c.wav")]
+
+
+WRONG = {
+    "dropped": (lambda all, _: [all[0], all[2]], ["done", "failed", "done"], 0),
+    "none": (lambda all, _: [], ["failed"] * 3, 0),
+    "twice": (lambda all, _: [all[0], all[0], *all[1:], all[1]], ["done"] * 3, 2),
+    "late": (lambda all, _: all[::-1], ["done"] * 3, 0),
+    "foreign": (
+        lambda all, _: [replace(all[0], track=Track("x", Path("x.wav"))), *all],
+        ["done"] * 3,
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WRONG)
+def test_each_track_has_one_outcome_in_its_place_whatever_an_executor_gives(
+    giving, mine, songs, way, caplog
+):
+    change, statuses, warnings = WRONG[way]
+    giving(change)
+    tracks = make_tracks(songs)
+    with Session("builtin", plugins=mine) as session:
+        runner = make_executor("backwards", session, SessionRecipe())
+        outcomes = list(runner.run(tracks, only="beats"))
+    assert [outcome.track for outcome in outcomes] == tracks
+    assert [outcome.status for outcome in outcomes] == statuses
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            assert isinstance(outcome.error, PluginError)
+            assert f"{PLUGIN} gave no outcome for this song." in str(outcome.error)
+            assert str(outcome.track.path) in str(outcome.error)
+    dropped = [text for text in caplog.messages if "it is dropped" in text]
+    assert len(dropped) == warnings
+    assert all(PLUGIN in text for text in dropped)
+
+
+def test_the_command_line_and_python_tell_of_a_song_that_an_executor_drops(giving, songs, capsys):
+    giving(lambda all, _: all[:1])
+    words = ["analyze", "-m", "builtin", "--only", "beats", "--executor", "backwards", "--json"]
+    assert run([*words, *map(str, songs[:2])]) != 0
+    assert f"{PLUGIN} gave no outcome for this song" in capsys.readouterr().err
+    with pytest.raises(BatchError, match=f"(?s)1 of 2 tracks failed.*{PLUGIN} gave no outcome"):
+        allin1_core.analyze(songs[:2], model="builtin", only="beats", executor="backwards")
+
+
+def _raising(error):
+    def change(outcomes, _):
+        yield outcomes[0]
+        raise error
+
+    return change
+
+
+def test_what_an_executor_raises_while_it_runs_is_one_line_and_in_full_with_traceback(
+    giving, songs, capsys
+):
+    giving(_raising(KeyError("queue")))
+    words = ["analyze", "-m", "builtin", "--only", "beats", "--executor", "backwards", "--json"]
+    words += map(str, songs[:2])
+    assert run(words) == PluginError.exit_code
+    err = capsys.readouterr().err
+    assert f"The {PLUGIN} failed: KeyError: 'queue'" in err
+    assert "Traceback" not in err
+    assert run(["--traceback", *words]) == PluginError.exit_code
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (SystemExit(0), PluginError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (SettingsError("The queue is full."), SettingsError),
+    ],
+)
+def test_ctrl_c_and_errors_for_people_pass_through_an_executor(giving, mine, songs, error, wanted):
+    giving(_raising(error))
+    with Session("builtin", plugins=mine) as session:
+        outcomes = make_executor("backwards", session, SessionRecipe()).run(make_tracks(songs[:2]))
+        assert next(outcomes).status == "done"
+        with pytest.raises(wanted):
+            next(outcomes)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (lambda all: None, "failed: TypeError"),
+        (lambda all: ["a song"], "gave str; wanted Outcome."),
+        (lambda all: [Outcome(all[0].track)], "gave an outcome that is done and has no result."),
+        (
+            lambda all: [Outcome(all[0].track, status="failed")],
+            "gave a failed outcome without an Allin1Error.",
+        ),
+    ],
+)
+def test_what_is_no_outcome_is_the_plugins_failure(giving, mine, songs, given, told):
+    giving(lambda all, _: given(all))
+    with Session("builtin", plugins=mine) as session:
+        runner = make_executor("backwards", session, SessionRecipe())
+        with pytest.raises(PluginError, match=f"{PLUGIN} {told}"):
+            list(runner.run(make_tracks(songs[:1]), only="beats"))
+
+
+def test_what_the_callers_progress_raises_is_not_blamed_on_the_executor(giving, mine, songs):
+    def stop(index, stage, fraction):
+        raise ValueError("enough")
+
+    def tell(outcomes, options):
+        options["progress"](0, "nn", 0.5)
+        return outcomes
+
+    giving(lambda all, _: all)
+    with Session("builtin", plugins=mine) as session:
+        runner = make_executor("backwards", session, SessionRecipe())
+        runner.runner.run = lambda tracks, **options: tell([], options)
+        with pytest.raises(ValueError, match="enough"):
+            list(runner.run(make_tracks(songs[:1]), progress=stop))
+
+
+def test_closing_the_outcomes_closes_what_the_executor_gave(giving, mine, songs):
+    closed = []
+
+    def change(outcomes, _):
+        try:
+            yield from outcomes
+        finally:
+            closed.append(True)
+
+    giving(change)
+    with Session("builtin", plugins=mine) as session:
+        runner = make_executor("backwards", session, SessionRecipe())
+        outcomes = runner.run(make_tracks(songs[:2]), only="beats")
+        next(outcomes)
+        outcomes.close()
+    assert closed == [True]
+
+
+@pytest.fixture
 def mine(isolated_plugins, make_plugin, monkeypatch):
     plugins = isolated_plugins(mine=make_plugin(allin1_executors=lambda: [MINE]))
-    monkeypatch.setattr(loading, "load_plugins", lambda **_: plugins)
+    for module in (loading, session_module):
+        monkeypatch.setattr(module, "load_plugins", lambda **_: plugins)
     return plugins
 
 

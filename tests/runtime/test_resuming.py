@@ -181,6 +181,19 @@ def test_other_parameters_of_the_decoder_need_no_network(run, cached, tmp_path):
     assert other.provenance.input["files"] == one.provenance.input["files"]
 
 
+def test_a_result_names_the_files_that_it_was_made_of_also_where_others_were_analysed(
+    run, cached, make_session, tmp_path
+):
+    run()
+    (tmp_path / "one").rename(tmp_path / "moved")
+    with make_session() as session:
+        tracks = make_tracks((), [tmp_path / "moved"])
+        (outcome,) = run_batch(session, tracks, out_dir=tmp_path / "again")
+    source = outcome.result.provenance.input
+    assert source["cached"] == "logits"
+    assert {Path(file["path"]).parent for file in source["files"]} == {tmp_path / "moved"}
+
+
 def test_the_cache_is_not_used_for_what_lies_before_the_logits(run, cached, tmp_path):
     run()
     for number, options in enumerate(

@@ -14,6 +14,7 @@ import pytest
 
 from allin1_core.cli.main import COMMANDS, run
 from allin1_core.plugins.collecting import collect_commands, collect_offers
+from allin1_core.plugins.loading import BUILT_IN
 from allin1_core.scaffold import writing
 from allin1_core.scaffold.kinds import KINDS, OTHER_KINDS, STAGE_KINDS
 from allin1_core.scaffold.writing import plugin_files, write_plugin
@@ -113,4 +114,14 @@ def test_what_it_shall_be_has_to_be_said(arguments, words, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert run(["plugin", "new", *arguments]) == 2
     assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [*BUILT_IN, "core", "allin1-core"])
+def test_names_of_the_core_are_refused(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["plugin", "new", "--kind", "exporter", name]) == 2
+    err = capsys.readouterr().err
+    assert f"{name!r} is a name of allin1-core's own" in err
+    assert "Choose another; taken are reference, " in err
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 import pooch
@@ -167,9 +167,28 @@ def test_a_server_that_falls_silent_is_not_waited_for(server, served, monkeypatc
     assert list(cache.iterdir()) == []
 
 
-def test_a_model_without_addresses_says_so(make_card, contents):
-    with pytest.raises(WeightsError, match=r"No address is known for member0\.npz"):
-        read(make_card(contents[0]))
+@pytest.mark.parametrize("allow_download", [True, False])
+def test_a_model_without_addresses_says_so_and_announces_no_download(
+    make_card, contents, cache, caplog, allow_download
+):
+    with pytest.raises(
+        WeightsError, match=r"cannot be downloaded: no address .* member0\.npz\."
+    ) as caught:
+        read(make_card(contents[0]), allow_download=allow_download)
+    assert "allin1 weights fetch" not in str(caught.value)
+    assert f"Put member0.npz into {cache}" in str(caught.value.remedy)
+    assert "ALLIN1_WEIGHTS_DIR" in str(caught.value.remedy)
+    assert caplog.messages == []
+
+
+def test_nothing_is_downloaded_of_a_model_of_which_a_file_has_no_address(
+    make_card, contents, server, served
+):
+    (other,) = make_card(contents[0]).files
+    card = replace(served, files=(*served.files, replace(other, name="other.npz")))
+    with pytest.raises(WeightsError, match=r"no address is known for other\.npz\."):
+        read(card)
+    assert server.asked == []
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, served, monkeypatch, server):

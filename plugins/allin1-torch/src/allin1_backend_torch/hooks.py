@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.parity import close, event
@@ -77,6 +77,13 @@ def _speed(work: str, device: str) -> tuple[Speed, ...]:
     return (Speed(device, setup_s, rate, _ON_2_CORES if device == "cpu" else _ON_H200),)
 
 
+def _quick_probe(name: str) -> dict[str, Any]:
+    """The argument for a quick probe; none for a core that does not know it yet, which asks the probe."""
+    if "quick_probe" not in Backend.__dataclass_fields__:
+        return {}
+    return {"quick_probe": f"{_PACKAGE}.looking:{name}"}
+
+
 # Largest difference from Demucs in float32. On a CPU in units of the stems' root mean square, on weights whose residual
 # branches matter: 6e-6 was measured. On CUDA that of half precision, which left the worst stem 41 dB above its
 # error on such a model; on MPS nothing was measured.
@@ -97,7 +104,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             produces=space,
             needs=_NEEDS_DEMUCS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
-            quick_probe=f"{_PACKAGE}.looking:look_for_{device}",
+            **_quick_probe(f"look_for_{device}"),
             parity=close(_DEMIX_PARITY[device]),
             speed=_speed("demix", device),
             streams=True,
@@ -146,7 +153,7 @@ def _spectrogram(
         produces=space,
         needs=_NEEDS,
         probe=f"{_PACKAGE}.devices:probe_{device}",
-        quick_probe=f"{_PACKAGE}.looking:look_for_{device}",
+        **_quick_probe(f"look_for_{device}"),
         parity=close(parity),
         speed=_speed(f"spectrogram{suffix}", device),
         opt_in=opt_in,
@@ -168,7 +175,7 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             produces=space,
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
-            quick_probe=f"{_PACKAGE}.looking:look_for_{device}",
+            **_quick_probe(f"look_for_{device}"),
             parity=close(2e-5),
             speed=_speed("nn", device),
             models=("all-in-one",),
@@ -185,7 +192,7 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             produces=Space("torch", "cuda"),
             needs=_NEEDS_TRITON,
             probe=f"{_PACKAGE}.devices:probe_cuda_triton",
-            quick_probe=f"{_PACKAGE}.looking:look_for_cuda_triton",
+            **_quick_probe("look_for_cuda_triton"),
             parity=close(parity),
             speed=_speed(f"nn-triton{suffix}", "cuda"),
             models=("all-in-one",),
@@ -202,7 +209,7 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             produces=space,
             needs=_NEEDS_NATTEN,
             probe=f"{_PACKAGE}.devices:probe_{device}_natten",
-            quick_probe=f"{_PACKAGE}.looking:look_for_natten_{device}",
+            **_quick_probe(f"look_for_natten_{device}"),
             parity=close(2e-5),
             speed=_speed("nn-natten", device),
             models=("all-in-one",),
@@ -223,7 +230,7 @@ def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
             produces=space,
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
-            quick_probe=f"{_PACKAGE}.looking:look_for_{device}",
+            **_quick_probe(f"look_for_{device}"),
             parity=close(1e-6),
             speed=_speed("metrical_prep", device),
         )
@@ -242,7 +249,7 @@ def allin1_functional() -> Iterable[Backend[Functional]]:
             produces=HOST,
             needs=_NEEDS,
             probe=f"{_PACKAGE}.devices:probe_{device}",
-            quick_probe=f"{_PACKAGE}.looking:look_for_{device}",
+            **_quick_probe(f"look_for_{device}"),
             parity=event(0.0),
             features=("labels",),
             speed=_speed("functional", device),

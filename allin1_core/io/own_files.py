@@ -1,0 +1,9 @@
+"""Names of files that this package writes beside songs, and that are audio or lie beside audio."""
+
+from __future__ import annotations
+
+#: Note beside kept stems: what they were made of.
+SEPARATION_NOTE = "separation.json"
+
+#: End of the name of a song with clicks, in front of its suffix.
+SONIFICATION_END = ".sonif"
