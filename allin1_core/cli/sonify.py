@@ -56,14 +56,21 @@ def command(
     from allin1_core.io.own_files import SONIFICATION_END
     from allin1_core.io.results import load_result
     from allin1_core.presentation.sound import write_sonification
+    from allin1_core.runtime.exporting import check_files
 
     read_audio_with(load_plugins(ctx))
+    paths = list(dict.fromkeys(result_files(results)))
+
+    def sound_of(path: Path) -> Path:
+        return out_dir / f"{path.stem}{SONIFICATION_END}.{suffix}"
 
     def write(path: Path) -> None:
-        sound = out_dir / f"{path.stem}{SONIFICATION_END}.{suffix}"
+        sound = sound_of(path)
         refuse_to_replace(sound, overwrite=overwrite)
         write_sonification(load_result(path), sound, clicks_only=clicks_only)
         say(sound)
 
+    # What exists is an error of its result alone.
+    check_files([sound_of(path) for path in paths], paths, overwrite=True)
     traceback = bool(ctx.find_root().obj["traceback"])
-    ctx.exit(for_each(result_files(results), write, traceback=traceback))
+    ctx.exit(for_each(paths, write, traceback=traceback))

@@ -49,14 +49,21 @@ def command(
     from allin1_core.io.atomic import refuse_to_replace
     from allin1_core.io.results import load_result
     from allin1_core.presentation.picture import write_picture
+    from allin1_core.runtime.exporting import check_files
 
     read_audio_with(load_plugins(ctx))
+    paths = list(dict.fromkeys(result_files(results)))
+
+    def picture_of(path: Path) -> Path:
+        return out_dir / f"{path.stem}.{suffix}"
 
     def draw(path: Path) -> None:
-        picture = out_dir / f"{path.stem}.{suffix}"
+        picture = picture_of(path)
         refuse_to_replace(picture, overwrite=overwrite)
         write_picture(load_result(path), picture, name=path.stem)
         say(picture)
 
+    # What exists is an error of its result alone.
+    check_files([picture_of(path) for path in paths], paths, overwrite=True)
     traceback = bool(ctx.find_root().obj["traceback"])
-    ctx.exit(for_each(result_files(results), draw, traceback=traceback))
+    ctx.exit(for_each(paths, draw, traceback=traceback))

@@ -193,8 +193,8 @@ def check_files(files: Sequence[Path], inputs: Sequence[Path], *, overwrite: boo
         place = os.path.realpath(file.parent), folded(file.name)
         if place in seen:
             raise OutputError(
-                "would be written twice: two songs or formats have this file name.",
-                remedy="Export them one at a time, into different folders (-o).",
+                "would be written twice: two results or formats have this file name.",
+                remedy="Write them one at a time, into different folders (-o).",
                 path=file,
             )
         seen.add(place)
@@ -211,7 +211,7 @@ def _refuse_inputs(file: Path, inputs: Sequence[Path]) -> None:
             continue  # one of the two does not exist
         if is_input:
             raise OutputError(
-                "is an input of this export, and is not replaced.",
+                "is an input of this command, and is not replaced.",
                 remedy="Name another folder (-o).",
                 path=file,
             )

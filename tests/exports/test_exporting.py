@@ -211,3 +211,15 @@ def test_formats_with_files_of_one_name_are_refused_in_one_analysis(
     twin = replace(third, item=replace(third.item, name="twin", suffix=".THIRD"))
     with pytest.raises(OutputError, match="third and twin"):
         Extras(exporters=(third, twin), export_dir=tmp_path).check()
+
+
+@pytest.mark.parametrize("command", ["visualize", "sonify"])
+def test_pictures_and_sounds_of_one_name_are_refused(
+    command: str, results: SimpleNamespace, tmp_path: Path
+) -> None:
+    other = save_result(a_song(5).result, tmp_path / "other", "song1")
+    line = [command, str(results.folder), str(other), "-o", str(results.out), "--overwrite"]
+    done = CliRunner().invoke(cli, line)
+    assert isinstance(done.exception, OutputError)
+    assert "would be written twice" in str(done.exception)
+    assert not results.out.exists()
