@@ -194,7 +194,9 @@ def check_destination(
         return
     if mode is None:
         for path in arrays:
-            if _mode(path) is not None:
+            with telling(path):
+                is_there = _mode(path) is not None
+            if is_there:
                 raise OutputError(
                     f"exists already, without the result ({json_path.name}) that it would belong to.",
                     remedy="Move it away, choose another output folder (-o) or name (--name),"

@@ -126,7 +126,7 @@ def test_a_backend_without_a_reference_is_not_compared_with_one(failures):
 
 
 def test_a_looser_promise_covers_a_larger_difference(failures):
-    mistake = "activations = activations + np.float32(1e-3)"
+    mistake = "activations = activations * np.float32(1 - 1e-3)"
     assert failures(body=mistake, record="parity=close(2e-3)") == {}
 
 
