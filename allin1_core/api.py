@@ -417,6 +417,7 @@ def sonify(
     OutputError
         A file cannot be written.
     """
+    from allin1_core.io.own_files import sonification_name
     from allin1_core.presentation.sound import sonify as sonified
     from allin1_core.presentation.sound import write_sonification
 
@@ -424,7 +425,7 @@ def sonify(
     sounds = []
     for one, name in zip(results, _names(results), strict=True):
         if out_dir is not None:
-            write_sonification(one, Path(out_dir) / f"{name}.sonif.wav")
+            write_sonification(one, Path(out_dir) / sonification_name(name, "wav"))
         sounds.append(sonified(one))
     return sounds[0] if isinstance(result, AnalysisResult) else sounds
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
@@ -188,6 +188,11 @@ def _is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except (OSError, ValueError):
         return False
+
+
+def status_of_errors(codes: Collection[int]) -> int:
+    """0 without errors; the exit status of the errors where they are of one kind, else 1."""
+    return min(codes) if len(codes) == 1 else int(bool(codes))
 
 
 def say_error(error: object) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from allin1_core.cli.printing import say, say_error, say_json
+from allin1_core.cli.printing import say, say_error, say_json, status_of_errors
 from allin1_core.errors import Allin1Error, InputError, OutputError
 from allin1_core.text import shown
 
@@ -71,7 +71,7 @@ class Reporter:
     @property
     def exit_status(self) -> int:
         """0 if nothing failed; the status of the failures where they are of one kind, else 1."""
-        return min(self._codes) if len(self._codes) == 1 else int(bool(self._codes))
+        return status_of_errors(self._codes)
 
     def add(self, outcome: Outcome) -> None:
         """Report what became of a track."""

@@ -10,11 +10,9 @@ from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import (
     SOUND_FORMAT,
     overwrite_option,
-    result_files,
     results_argument,
 )
-from allin1_core.cli.printing import say
-from allin1_core.cli.results import for_each
+from allin1_core.cli.results import make_files
 
 
 @click.command()
@@ -52,25 +50,19 @@ def command(
     RESULT is the JSON that an analysis wrote, or a folder of them. The audio has to be at the path that the result
     names. Prints the path of each file.
     """
-    from allin1_core.io.atomic import refuse_to_replace
-    from allin1_core.io.own_files import SONIFICATION_END
+    from allin1_core.io.own_files import sonification_name
     from allin1_core.io.results import load_result
     from allin1_core.presentation.sound import write_sonification
-    from allin1_core.runtime.exporting import check_files
 
     read_audio_with(load_plugins(ctx))
-    paths = list(dict.fromkeys(result_files(results)))
 
-    def sound_of(path: Path) -> Path:
-        return out_dir / f"{path.stem}{SONIFICATION_END}.{suffix}"
-
-    def write(path: Path) -> None:
-        sound = sound_of(path)
-        refuse_to_replace(sound, overwrite=overwrite)
+    def write(path: Path, sound: Path) -> None:
         write_sonification(load_result(path), sound, clicks_only=clicks_only)
-        say(sound)
 
-    # What exists is an error of its result alone.
-    check_files([sound_of(path) for path in paths], paths, overwrite=True)
-    traceback = bool(ctx.find_root().obj["traceback"])
-    ctx.exit(for_each(paths, write, traceback=traceback))
+    make_files(
+        ctx,
+        results,
+        lambda path: out_dir / sonification_name(path.stem, suffix),
+        write,
+        overwrite=overwrite,
+    )

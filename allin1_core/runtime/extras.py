@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from allin1_core.errors import Allin1Error, OutputError, PluginError
 from allin1_core.io.atomic import refuse_to_replace
+from allin1_core.io.own_files import sonification_name
 from allin1_core.text import shown
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Extras:
             except Allin1Error as error:
                 yield error
         if self.sonif_dir is not None and outcome.result is not None:
-            sound = self.sonif_dir / f"{name}.sonif.{self.sonif_format}"
+            sound = self.sonif_dir / sonification_name(name, self.sonif_format)
             try:
                 if self._is_due(outcome, sound, "sonify"):
                     from allin1_core.presentation.sound import write_sonification
