@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from allin1_core.contracts.audio import Mix, Stems
@@ -197,11 +197,11 @@ class Pipeline:
 
     def _plan(self) -> None:
         held = self._holdings.of(self._remaining[0])
-        # What is set up for one song serves all of a batch.
-        seconds = self._audio_s * self._songs
-        request = replace(
-            self._engine.chooser.request(self._remaining, seconds, held.space),
-            songs=self._songs,
+        request = self._engine.chooser.request(
+            self._remaining,
+            self._audio_s,
+            held.space,
+            songs=self._songs,  # what is set up for one serves all of a batch
             in_blocks=stages_in_blocks(held.record, self._audio_s, self._engine.card),
         )
         self._decision = self._engine.decide(request, self._out_of_memory)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from dataclasses import replace
 
 from allin1_core.errors import PLUGIN_FAILURES, SelectionError
 from allin1_core.io.mix import MixFile
@@ -30,10 +29,9 @@ def prepare(engine: Engine, start: MixFile | StemFiles, wanted: Wanted, songs: i
         return  # what is measured decides, or a song has been here before
     card, chooser = engine.card, engine.chooser
     seconds = seconds_of(start)
-    request = replace(
-        chooser.request(stages_from(type(start), wanted, card), seconds * songs),
-        in_blocks=stages_in_blocks(start, seconds, card),
-    )
+    stages = stages_from(type(start), wanted, card)
+    in_blocks = stages_in_blocks(start, seconds, card)
+    request = chooser.request(stages, seconds, songs=songs, in_blocks=in_blocks)
     try:
         decision = chooser.decide(request)
     except SelectionError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.audio import Mix, Stems
@@ -251,14 +250,12 @@ class Session:
             if kind is None:
                 candidates = chooser.candidates(chooser.request(("demix",), start))["demix"]
                 kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
-            request = chooser.request(stages_from(kind, wanted, card), start)
-            in_blocks = stages_in_blocks(None, start, card)
-            return choice.engine.decide(replace(request, in_blocks=in_blocks))
+            stages, in_blocks = stages_from(kind, wanted, card), stages_in_blocks(None, start, card)
+            return choice.engine.decide(chooser.request(stages, start, in_blocks=in_blocks))
         seconds = seconds_of(start)
-        stages = stages_from(type(start), wanted, card)
-        request = chooser.request(stages, seconds, space_of_start(start))
+        stages, space = stages_from(type(start), wanted, card), space_of_start(start)
         in_blocks = stages_in_blocks(start, seconds, card)
-        return choice.engine.decide(replace(request, in_blocks=in_blocks))
+        return choice.engine.decide(chooser.request(stages, seconds, space, in_blocks=in_blocks))
 
     def _start_of(
         self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None

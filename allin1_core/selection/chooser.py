@@ -80,12 +80,18 @@ class Chooser:
         self._prices = prices
 
     def request(
-        self, stages: tuple[Stage, ...], audio_s: float, start: Space = HOST
+        self,
+        stages: tuple[Stage, ...],
+        audio_s: float,
+        start: Space = HOST,
+        *,
+        songs: int = 1,
+        in_blocks: tuple[Stage, ...] = (),
     ) -> RouteRequest:
-        """State what a route for `stages` of `audio_s` seconds of audio must do."""
+        """State what a route for `stages` of `songs` of `audio_s` seconds of audio each must do."""
         return RouteRequest(
             stages=stages,
-            audio_s=audio_s,
+            audio_s=audio_s * songs,
             start=start,
             architecture=self._card.architecture,
             parity=self.wishes.parity,
@@ -95,6 +101,8 @@ class Chooser:
             members=len(self._card.files) or None,
             features=self.wishes.features,
             takes=self._card.takes,
+            in_blocks=in_blocks,
+            songs=songs,
         )
 
     def confirm(self, candidate: Candidate) -> bool:
