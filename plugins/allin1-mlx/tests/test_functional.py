@@ -62,13 +62,3 @@ def test_any_layout_is_read(device, put):
     section = put(np.repeat(plain.section, 2))[::2]
     logits = Logits(section, section, section, function)
     assert create(Setup(device))(logits, Task()) == reference.create(Setup())(plain, Task())
-
-
-def test_labels_are_those_of_the_model(device, put):
-    logits = noise(3000, 5)
-    logits = Logits(logits.beat, logits.downbeat, logits.section, logits.function[:3])
-    labels = ("calm", "loud", "ending")
-    wanted = reference.create(Setup(labels=labels))(logits, Task())
-    actual = create(Setup(device, labels=labels))(on_device(logits, put), Task()).validate()
-    assert actual == wanted
-    assert {one.label for one in actual.segments} <= set(labels)

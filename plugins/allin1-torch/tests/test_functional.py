@@ -73,13 +73,3 @@ def test_the_input_stays_as_it_was_in_any_layout(device, put):
     assert create(Setup(device))(logits, Task()) == reference.create(Setup())(plain, Task())
     assert torch.equal(function, before[0])
     assert torch.equal(section, before[1])
-
-
-def test_labels_are_those_of_the_model(device, put):
-    logits = noise(3000, 5)
-    logits = Logits(logits.beat, logits.downbeat, logits.section, logits.function[:3])
-    labels = ("calm", "loud", "ending")
-    wanted = reference.create(Setup(labels=labels))(logits, Task())
-    actual = create(Setup(device, labels=labels))(on_device(logits, put), Task()).validate()
-    assert actual == wanted
-    assert {one.label for one in actual.segments} <= set(labels)
