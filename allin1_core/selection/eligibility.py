@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -21,17 +22,32 @@ from allin1_core.selection.probing import Probes
 #: Backends that failed, by (stage, name), with a sentence that says when and how.
 Failures = Mapping[tuple[Stage, str], str]
 
-#: Why a backend without a feature is refused, and what to do.
+
+@dataclass(frozen=True)
+class _Feature:
+    """Why a backend without a feature is refused, what to do, and which backends do without."""
+
+    reason: str
+    remedy: str = ""
+    needless: Callable[[Backend[Any]], bool] = lambda backend: False
+
+
 _FEATURES = {
-    "tempo_prior": (
+    "tempo_prior": _Feature(
         "It knows no prior over tempo.",
         "Decode without one: --tempo-prior none",
     ),
-    STEADY_PHASE: (
+    STEADY_PHASE: _Feature(
         "It decodes logits by itself, and does not keep the phase of a steady tempo.",
         "Decode without that: --no-steady-phase",
+        # The run sees to it, around any decoder that is given activations.
+        needless=lambda backend: backend.stages == ("metrical_dbn",),
     ),
-    "labels": ("It knows only the ten labels of the Harmonix set; the model has others.", ""),
+    "labels": _Feature(
+        "It knows only the ten labels of the Harmonix set; the model has others.",
+        # What runs a model knows its labels.
+        needless=lambda backend: "nn" in backend.stages,
+    ),
 }
 
 
@@ -112,14 +128,14 @@ def _verdict(
             "model",
             f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
         )
-    for stage, feature in request.features:
-        if feature == "labels" and "nn" in backend.stages:
-            continue  # what runs a model knows its labels
-        if feature == STEADY_PHASE and backend.stages == (stage,):
-            continue  # the run sees to it, around any decoder that is given activations
-        if stage in backend.stages and feature not in backend.features:
-            reason, remedy = _FEATURES.get(feature, (f"It does not know {feature}.", ""))
-            return Refusal("feature", reason, remedy)
+    for stage, name in request.features:
+        feature = _FEATURES.get(name, _Feature(f"It does not know {name}."))
+        if (
+            stage in backend.stages
+            and name not in backend.features
+            and not feature.needless(backend)
+        ):
+            return Refusal("feature", feature.reason, feature.remedy)
     if not named and is_weaker(backend.parity, request.parity):
         reason = f"It promises {backend.parity}; {request.parity} was asked for."
         return Refusal("parity", reason)
