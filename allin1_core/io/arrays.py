@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 import stat
 import zipfile
@@ -13,6 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from allin1_core.npy import read_elements, read_header
 
 #: Most bytes of an array in an archive, which may be compressed to a thousandth: labels of eighteen hours.
 MOST_IN_ARCHIVE = 256 * 2**20
@@ -51,6 +52,18 @@ def write_array(file: IO[bytes], array: NDArray[Any]) -> None:
     Given a file itself, NumPy writes by a buffer of C's, and does not look whether that could be emptied.
     """
     np.save(_Sink(file), array, allow_pickle=False)
+
+
+def unpack_arrays(content: bytes) -> dict[str, NDArray[Any]]:
+    """Read what :func:`pack_arrays` gave.
+
+    Raises
+    ------
+    ArrayError
+        It is something else.
+    """
+    arrays: dict[str, NDArray[Any]] = _guarded(_unpack, content)
+    return arrays
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -92,6 +105,15 @@ def _guarded(read: Any, *arguments: Any) -> Any:
         raise ArrayError(lines[0] if lines else type(error).__name__) from error
 
 
+def _unpack(content: bytes) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: bytearray(archive.read(name)) for name in archive.namelist()}
+    return {
+        name.removesuffix(".npy"): read_elements(member, read_header(member))
+        for name, member in members.items()
+    }
+
+
 def _read_archive(file: IO[bytes], names: Sequence[str]) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
@@ -109,25 +131,15 @@ def _read_archive(file: IO[bytes], names: Sequence[str]) -> dict[str, NDArray[An
 
 def _read(file: IO[bytes], size: int) -> NDArray[Any]:
     """Read an array from a file of `size` bytes."""
-    version = np.lib.format.read_magic(file)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ArrayError(f"its version is {version[0]}.{version[1]}")
-    shape, is_fortran, dtype = readers[version](file)
-    if dtype.kind != "f":
+    content = bytearray(size)
+    _read_into(file, content)
+    header = read_header(content)
+    if header.dtype.kind != "f":
         raise ArrayError("it holds no floating-point numbers")
-    count = math.prod(shape)
-    if not 0 <= count * dtype.itemsize <= size:
-        raise ArrayError("it is shorter than its header says")
-    raw = bytearray(count * dtype.itemsize)
-    _read_into(file, raw)
-    if file.read(1):
+    array = read_elements(content, header)
+    if header.end != size or file.read(1):
         raise ArrayError("it is longer than its header says")
-    array = np.frombuffer(raw, dtype)
-    return array.reshape(shape[::-1]).T if is_fortran else array.reshape(shape)
+    return array
 
 
 def _read_into(file: IO[bytes], raw: bytearray) -> None:
@@ -135,6 +147,6 @@ def _read_into(file: IO[bytes], raw: bytearray) -> None:
     while left:
         block = file.read(min(len(left), 2**20))
         if not block:
-            raise ArrayError("it is shorter than its header says")
+            raise ArrayError("it ends too early")
         left[: len(block)] = block
         left = left[len(block) :]

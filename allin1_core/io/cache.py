@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import logging
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from allin1_core.errors import Allin1Error
-from allin1_core.io.arrays import pack_arrays
+from allin1_core.io.arrays import ArrayError, pack_arrays, unpack_arrays
 from allin1_core.io.atomic import atomic_path
 from allin1_core.io.sizes import read_size
 
@@ -215,9 +212,8 @@ def _unpack(content: bytes) -> dict[str, NDArray[Any]] | None:
     if content[: len(_MAGIC)] != _MAGIC or content[len(_MAGIC) : start] != _digest(payload):
         return None
     try:
-        with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+        return unpack_arrays(payload)
+    except ArrayError:
         return None
 
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from allin1_core.contracts.model import Model, ModelCard, Parameters
 from allin1_core.errors import WeightsError, brief
+from allin1_core.npy import MAGIC, read_elements, read_header
 from allin1_core.weights.store import Found, Progress, find_folders, read_weights
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: How a ZIP archive, and an array in NumPy's format, begin.
-_ZIP, _NPY = b"PK", b"\x93NUMPY"
+#: How a ZIP archive begins.
+_ZIP = b"PK"
 
 
 def load_model(
@@ -121,16 +122,9 @@ def _parse(file: Found) -> Parameters:
 
 
 def _array(content: bytes, member: str) -> NDArray[Any]:
-    import numpy as np
-
-    if not content.startswith(_NPY):
+    if not content.startswith(MAGIC):
         raise ValueError(f"{member} in it is no array")
     try:
-        # A pickle could run code of its author's; a file of weights has no need of one.
-        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        return read_elements(content, read_header(content))
     except ValueError as error:
-        # NumPy's own message advises to allow what must not be allowed.
-        if "allow_pickle" in str(error):
-            raise ValueError(f"{member} in it holds Python objects, not numbers") from None
-        raise
-    return array
+        raise ValueError(f"{member} in it: {error}") from None
