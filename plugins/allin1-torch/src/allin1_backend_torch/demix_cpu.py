@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from allin1_backend_torch.demix_network import EPS, attend
+from allin1_backend_torch.demix_network import attend
+from allin1_backend_torch.demix_operations import EPS
 from allin1_backend_torch.demix_parameters import (
     STRIDE,
     bin_embedding,

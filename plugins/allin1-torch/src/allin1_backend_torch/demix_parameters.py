@@ -88,7 +88,6 @@ class Decoder:
     rewrite: Affine
     residuals: tuple[Residual, ...]
     up: Affine
-    last: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,7 +321,7 @@ class _Layout:
             self._put(taps.permute(2, 1, 0).flatten(0, 1)), self._put(conv.bias.repeat(STRIDE))
         )
         residuals = self._residuals(layer.dconv, row)
-        return Decoder(self._convolution(layer.rewrite), residuals, up, layer.last)
+        return Decoder(self._convolution(layer.rewrite), residuals, up)
 
     def _residuals(self, dconv: DConv | None, row: int | None) -> tuple[Residual, ...]:
         result = []
