@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,21 @@ def device(request: pytest.FixtureRequest) -> str:
 def put(device: str) -> Callable[[Any], Any]:
     """Bring a NumPy array to the device."""
     return lambda array: bridges.from_numpy(array, device)
+
+
+@pytest.fixture(scope="session")
+def kernels_device() -> Iterator[torch.device]:
+    """Where Triton's kernels run: compiled on an NVIDIA GPU, else interpreted on the CPU."""
+    if find_spec("triton") is None:
+        pytest.skip("needs Triton to interpret its kernels; it is left out of the extras (190 MB)")
+    if isinstance(verdict := devices.probe_cuda_triton(), Ready):
+        yield torch.device(verdict.device)
+        return
+    if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
+        pytest.skip("Triton was imported for compiling: set TRITON_INTERPRET=1 to interpret")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")  # read where a kernel is defined: on import
+        yield torch.device("cpu")
 
 
 @pytest.fixture(scope="session")

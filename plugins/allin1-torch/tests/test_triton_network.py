@@ -66,25 +66,12 @@ def cuda():
 
 
 @pytest.fixture(scope="module")
-def ensemble():
+def ensemble(kernels_device):
     """The module, with kernels that run on ``ensemble.DEVICE``."""
-    if find_spec("triton") is None:
-        pytest.skip("needs Triton to interpret its kernels; it is left out of the extras (190 MB)")
-    if isinstance(verdict := devices.probe_cuda_triton(), Ready):
-        from allin1_backend_torch.triton_network import ensemble
+    from allin1_backend_torch.triton_network import ensemble
 
-        ensemble.DEVICE = torch.device(verdict.device)
-        yield ensemble
-        return
-    if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
-        pytest.skip("Triton was imported for compiling: set TRITON_INTERPRET=1 to interpret")
-    with pytest.MonkeyPatch.context() as patch:
-        # Read where a kernel is defined: on import.
-        patch.setenv("TRITON_INTERPRET", "1")
-        from allin1_backend_torch.triton_network import ensemble
-
-        ensemble.DEVICE = CPU
-        yield ensemble
+    ensemble.DEVICE = kernels_device
+    return ensemble
 
 
 # The forward pass, wherever it can run.

@@ -46,7 +46,8 @@ class Transform:
         return 2 * self.hop
 
     @property
-    def _margin(self) -> int:
+    def margin(self) -> int:
+        """Samples before the first that frames reach to."""
         return self.hop // 2 * 3
 
     @cached_property
@@ -57,13 +58,30 @@ class Transform:
     def _quarters(self) -> Tensor:
         return (self._window / ENVELOPE).view(4, self.hop)
 
+    @cached_property
+    def pieces_window(self) -> Tensor:
+        """What :meth:`pieces` are to be multiplied with: float32 ``[4, hop]``."""
+        return self._quarters * self._scale
+
+    @property
+    def _scale(self) -> float:
+        """What makes a transform orthonormal."""
+        return float((4 * self.hop) ** -0.5)
+
     def forward(self, segments: Tensor) -> Tensor:
         """Transform float32 ``[n, channels, samples]`` to complex64 ``[n, channels, frames, bins]``."""
-        after = self._margin + self.frames * self.hop - self.samples
-        padded = functional.pad(segments, (self._margin, after), mode="reflect")
-        pieces = padded.unfold(-1, 4 * self.hop, self.hop) * self._window
-        spectra: Tensor = torch.fft.rfft(pieces, norm="ortho")
+        spectra: Tensor = torch.fft.rfft(self._framed(segments) * self._window, norm="ortho")
         return spectra[..., : self.bins]
+
+    def every_bin(self, segments: Tensor) -> Tensor:
+        """The same with the highest bin, ``[n, channels, frames, bins + 1]``, scaled by the window."""
+        spectra: Tensor = torch.fft.rfft(self._framed(segments) * (self._window * self._scale))
+        return spectra
+
+    def _framed(self, segments: Tensor) -> Tensor:
+        after = self.margin + self.frames * self.hop - self.samples
+        padded = functional.pad(segments, (self.margin, after), mode="reflect")
+        return padded.unfold(-1, 4 * self.hop, self.hop)
 
     def inverse(self, spectra: Tensor) -> Tensor:
         """Transform complex64 ``[n, channels, frames, bins + 1]`` back, with one of its highest bin 0."""
@@ -74,4 +92,9 @@ class Transform:
         for quarter in range(4):
             part = hops[..., quarter : quarter + frames, :]
             part.addcmul_(pieces[..., quarter, :], self._quarters[quarter])
-        return hops.flatten(-2)[..., self._margin : self._margin + self.samples]
+        return hops.flatten(-2)[..., self.margin : self.margin + self.samples]
+
+    def pieces(self, spectra: Tensor) -> Tensor:
+        """Transform back without scale, window and overlap: float32 ``[n, channels, frames, 4 hop]``."""
+        out: Tensor = torch.fft.irfft(spectra, 4 * self.hop, norm="forward")
+        return out
