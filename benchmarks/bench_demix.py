@@ -142,7 +142,7 @@ def main() -> None:
 
     def with_modules(make: Callable[[Any], Any]) -> Callable[[], torch.Tensor]:
         own = Separation(bag, parameters, device, "float32", False, batch)
-        own._members[torch.float32] = [
+        own._members["float32"] = [
             replace(member, forward=make(model))
             for member, model in zip(own.members("float32"), bag.models, strict=True)
         ]

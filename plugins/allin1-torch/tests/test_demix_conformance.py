@@ -32,5 +32,10 @@ class TestDemixOnCuda(Thin):
     backend = "torch-cuda"
 
 
+class TestDemixOnCudaWithTriton(Thin):
+    backend = "torch-cuda-triton"
+    heavy = ("torch", "triton")
+
+
 class TestDemixOnMps(Thin):
     backend = "torch-mps"

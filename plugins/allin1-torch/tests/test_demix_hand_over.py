@@ -44,7 +44,7 @@ def session(small_folder, tmp_path, monkeypatch):
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
             return member.forward(segments)
 
-        members = {torch.float32: [replace(member, forward=full)]}
+        members = {"float32": [replace(member, forward=full)]}
         return replace(separation, _members=members)
 
     module = ModuleType("full_device")

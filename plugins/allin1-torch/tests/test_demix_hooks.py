@@ -10,11 +10,15 @@ from allin1_backend_torch.demix_precision import choose_precision, computing
 
 def test_the_stage_runs_on_each_device_and_asks_for_demucs():
     offered = list(hooks.allin1_demix())
-    assert [b.name for b in offered] == ["torch-cpu", "torch-cuda", "torch-mps"]
+    assert [b.name for b in offered] == [
+        *("torch-cpu", "torch-cuda", "torch-mps"),
+        "torch-cuda-triton",
+    ]
     for backend in offered:
         assert backend.consumes == backend.produces == Space("torch", backend.device)
         assert "demucs>=4.1,<5" in backend.needs.requires
-        assert bool(backend.speed) == (backend.device != "mps")
+        assert bool(backend.speed) == (backend.name in ("torch-cpu", "torch-cuda"))
+        assert backend.opt_in == (backend.name == "torch-cuda-triton")
 
 
 @pytest.mark.parametrize("asked", ["auto", "float32", "tf32", "float16"])

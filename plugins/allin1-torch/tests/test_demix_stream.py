@@ -46,7 +46,7 @@ def given_members(parameters, *cuts, forward=forward, batch_size=1, precision="f
         Member(forward, cut, shares, draws)
         for cut, shares, draws in zip(cuts, weights, (True, False), strict=False)
     ]
-    held = {torch.float32: members, torch.float16: members}
+    held = dict.fromkeys(("float32", "tf32", "float16"), members)
     bag = Bag((), (), SOURCES)
     return Separation(bag, parameters, CPU, precision, batch_size=batch_size, _members=held)
 

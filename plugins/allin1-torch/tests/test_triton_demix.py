@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
+from functools import partial
 
 import pytest
 import torch
+from allin1_core.contracts.audio import Mix
+from allin1_core.contracts.demix import DemixParameters
+from allin1_core.contracts.stages import Task
+from allin1_core.errors import BackendError
 
 pytest.importorskip("demucs", reason="needs Demucs: install allin1-torch[demucs]")
 
+from allin1_backend_torch.demix import Separation
+from allin1_backend_torch.demix_models import bag_of, load_bag
 from allin1_backend_torch.demix_network import Network
 from allin1_backend_torch.demix_operations import PlainOperations, Spread
 from allin1_backend_torch.demix_parameters import Affine, Norm, Residual, lay_out
 from allin1_backend_torch.demix_precision import computing
+from allin1_backend_torch.triton_demix import backend
+from allin1_backend_torch.triton_demix.check import check, noise
 
 #: Of float32, and of half precision, against values of about 1.
 TOLERANCES = {torch.float32: 2e-5, torch.float16: 6e-3}
 
 PLAIN = PlainOperations()
 
+CPU = torch.device("cpu")
+
 #: Of a network: what is interpreted takes a millisecond for each program.
-SMALL = {"nfft": 256, "depth": 2, "segment": Fraction(1, 64)}
+SMALL = {"nfft": 128, "depth": 2, "segment": Fraction(1, 64)}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +97,8 @@ def assert_near(actual, wanted, dtype, factor=1.0):
 def operations_for(fused, *layers):
     from allin1_backend_torch.triton_demix import residuals
 
-    return fused.FusedOperations({layer: residuals.pack(layer) for layer in layers})
+    packed = {layer: residuals.pack(layer) for layer in layers}
+    return fused.FusedOperations(packed, partial(fused.run, device=fused.DEVICE))
 
 
 @pytest.mark.parametrize(
@@ -224,3 +237,73 @@ def test_the_whole_network(fused, dtype, small_htdemucs):
     assert actual.dtype == torch.float32
     difference = float((actual - wanted).abs().max())
     assert difference <= TOLERANCES[dtype] * float(wanted.abs().max())
+
+
+# Set-up.
+
+
+def test_what_triton_raises_becomes_an_error_to_fall_back_from(small_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "allin1_backend_torch.triton_demix.operations", None)
+    demix = DemixParameters(model="thin", weights=str(small_folder))
+    call = Separation(
+        load_bag(demix), demix, CPU, "float32", channels_last=True, operations=backend.operations
+    )
+    with pytest.raises(BackendError, match="cannot run on cpu: ModuleNotFoundError") as caught:
+        call.members("float32")
+    assert "torch-cuda" in caught.value.remedy
+
+
+def test_wrong_stems_do_not_pass_the_check():
+    segment = noise(100, CPU)
+
+    def plain(segments):
+        return segments[:, None].repeat(1, 4, 1, 1)
+
+    def wrong(by):
+        def forward(segments):
+            out = plain(segments)
+            out[0, 2, 1, 70] += by
+            return out
+
+        return forward
+
+    for precision, right, off in (("float32", 1e-5, 1e-2), ("float16", 1e-3, 1.0)):
+        check(wrong(right), plain, segment, precision)
+        for by in (off, torch.nan):
+            with pytest.raises(BackendError, match="wrong stems"):
+                check(wrong(by), plain, segment, precision)
+    with pytest.raises(BackendError, match="wrong stems"):
+        check(wrong(0.0), wrong(torch.inf), segment, "float16")
+
+
+def test_a_separation_with_kernels_is_that_without(fused, small_htdemucs):
+    bag = bag_of(small_htdemucs(3, channels=8, t_layers=2, **SMALL))
+    random = Random(fused, torch.float32)
+    mix = Mix(0.1 * random(2, 900))
+    asked = DemixParameters(overlap=0.1, shifts=0)
+    options = {"channels_last": True, "batch_size": 2}
+    wanted = Separation(bag, asked, fused.DEVICE, "float16", **options)(mix, Task()).samples
+    own = Separation(bag, asked, fused.DEVICE, "float16", operations=backend.operations, **options)
+    actual = own(mix, Task()).samples
+    difference = float((actual - wanted).abs().max())
+    assert difference <= TOLERANCES[torch.float16] * float(wanted.abs().max())
+    assert difference > 0, "the kernels were not used"
+
+
+def test_nothing_is_compiled_after_set_up(fused, small_htdemucs, monkeypatch):
+    if fused.DEVICE.type == "cpu":
+        pytest.skip("needs a GPU to compile for")
+    from triton.runtime.jit import JITFunction
+
+    own = Separation(
+        bag_of(small_htdemucs(3)), DemixParameters(), fused.DEVICE, "float16",
+        channels_last=True, batch_size=5, operations=backend.operations,
+    )  # fmt: skip
+    own.members("float16")
+
+    def fail(*arguments, **options):
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(JITFunction, "_do_compile", fail)
+    for samples in (3000, 60_000, 150_001):
+        own(Mix(torch.randn(2, samples, device=fused.DEVICE)), Task())

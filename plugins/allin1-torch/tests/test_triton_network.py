@@ -20,6 +20,7 @@ from allin1_core.testing.weights import random_model
 
 from allin1_backend_torch import devices, network
 from allin1_backend_torch.bridges import to_numpy
+from allin1_backend_torch.triton_compiling import without_warp_group_products
 from allin1_backend_torch.triton_network import backend, check, layout
 from allin1_backend_torch.triton_network.layout import Layout
 from allin1_backend_torch.triton_network.packing import MATRIX_SCALE, pack
@@ -101,13 +102,13 @@ def test_half_precision_is_near(ensemble, model):
         assert_equal(logits, wanted, TOLERANCE)
 
 
-def test_the_compilers_setting_is_as_before_when_compiled(ensemble, monkeypatch):
+def test_the_compilers_setting_is_as_before_when_compiled(monkeypatch):
     for before in (None, "0"):
         if before is None:
             monkeypatch.delenv("DISABLE_MMA_V3", raising=False)
         else:
             monkeypatch.setenv("DISABLE_MMA_V3", before)
-        with ensemble._without_warp_group_products():
+        with without_warp_group_products():
             assert os.environ["DISABLE_MMA_V3"] == "1"
         assert os.environ.get("DISABLE_MMA_V3") == before
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from allin1_backend_torch.demix_assembly import Pass, Reading, Sums
 from allin1_backend_torch.demix_error import measure_precisions
 from allin1_backend_torch.demix_level import Level, level_of, level_of_blocks
-from allin1_backend_torch.demix_members import Member, ready_members
+from allin1_backend_torch.demix_members import MakeOperations, Member, ready_members
 from allin1_backend_torch.demix_models import Bag, load_bag
 from allin1_backend_torch.demix_precision import (
     Precision,
@@ -42,8 +42,13 @@ GPU_BATCH = 32
 MULTIPROCESSORS_A_SEGMENT = 4
 
 
-def create(setup: Setup) -> StreamingDemix:
+def create(setup: Setup, operations: MakeOperations | None = None) -> StreamingDemix:
     """Load the models and bring them to ``setup.device``.
+
+    Parameters
+    ----------
+    operations
+        What networks with channels last are made of, if not of PyTorch's operations.
 
     Raises
     ------
@@ -64,6 +69,7 @@ def create(setup: Setup) -> StreamingDemix:
         channels_last=device.type == "cuda",
         batch_size=parameters.batch_size or usual_batch(device),
         threads=setup.threads if device.type == "cpu" else None,
+        operations=operations,
     )
     separation.members(separation.precision)
     return separation
@@ -97,6 +103,8 @@ class Separation:
         Most segments at once.
     threads
         Threads on a CPU; None for PyTorch's own choice.
+    operations
+        What networks with channels last are made of; None for PyTorch's operations.
     """
 
     bag: Bag
@@ -106,7 +114,8 @@ class Separation:
     channels_last: bool = False
     batch_size: int = 1
     threads: int | None = None
-    _members: dict[torch.dtype, list[Member]] = field(default_factory=dict)
+    operations: MakeOperations | None = None
+    _members: dict[Precision, list[Member]] = field(default_factory=dict)
 
     def __call__(self, mix: Mix, task: Task, /) -> Stems:
         """Separate `mix`."""
@@ -145,12 +154,16 @@ class Separation:
 
     def members(self, precision: Precision) -> list[Member]:
         """Give the models for a precision, brought to the device at the first call."""
-        dtype = torch.float16 if precision == "float16" else torch.float32
-        if dtype not in self._members:
-            self._members[dtype] = ready_members(
-                self.bag, self.parameters, dtype, self.device, channels_last=self.channels_last
+        if precision not in self._members:
+            self._members[precision] = ready_members(
+                self.bag,
+                self.parameters,
+                precision,
+                self.device,
+                channels_last=self.channels_last,
+                operations=self.operations,
             )
-        return self._members[dtype]
+        return self._members[precision]
 
     def _whole(self, mix: Mix, precision: Precision, task: Task, *, checked: bool) -> Tensor:
         samples = mix.samples

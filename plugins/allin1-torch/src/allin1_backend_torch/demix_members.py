@@ -20,12 +20,17 @@ from torch import Tensor
 
 from allin1_backend_torch.demix_cpu import Faster, load_kernel
 from allin1_backend_torch.demix_models import Bag
-from allin1_backend_torch.demix_network import Network
-from allin1_backend_torch.demix_parameters import is_supported, lay_out
+from allin1_backend_torch.demix_network import PLAIN, Network
+from allin1_backend_torch.demix_operations import Operations
+from allin1_backend_torch.demix_parameters import Parameters, is_supported, lay_out
+from allin1_backend_torch.demix_precision import Precision
 from allin1_backend_torch.demix_segments import Cut
 
 #: Separates float32 ``[segments, 2, samples]`` into float32 ``[segments, sources, 2, samples]``.
 Forward = Callable[[Tensor], Tensor]
+
+#: Makes what a network is made of, for its parameters and a precision.
+MakeOperations = Callable[[Parameters, Precision], Operations]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +58,17 @@ class Member:
 def ready_members(
     bag: Bag,
     parameters: DemixParameters,
-    dtype: torch.dtype,
+    precision: Precision,
     device: torch.device,
     *,
     channels_last: bool,
+    operations: MakeOperations | None = None,
 ) -> list[Member]:
     """Bring the models of a bag to a device.
 
     With `channels_last`, those whose architecture it knows run as a
-    :class:`~allin1_backend_torch.demix_network.Network` that stores activations in `dtype`; the others as Demucs'
-    modules, in float32, rearranged for a CPU where that is the device.
+    :class:`~allin1_backend_torch.demix_network.Network`, made of what `operations` gives for its parameters, if not
+    of PyTorch's operations; the others as Demucs' modules, in float32, rearranged for a CPU where that is the device.
 
     Raises
     ------
@@ -70,12 +76,15 @@ def ready_members(
         If a segment is longer than a model can do.
     """
     totals = [sum(each) for each in zip(*bag.weights, strict=True)]
+    dtype = torch.float16 if precision == "float16" else torch.float32
     members = []
     for model, weights in zip(bag.models, bag.weights, strict=True):
         cut = cut_of(model, parameters)
         forward: Forward
         if channels_last and is_supported(model):
-            forward = Network(lay_out(model, dtype, device))
+            own = lay_out(model, dtype, device)
+            made = PLAIN if operations is None else operations(own, precision)
+            forward = Network(own, made)
         elif device.type == "cpu" and is_supported(model):
             forward = Faster(model, load_kernel())
         else:

@@ -110,6 +110,22 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             streams=True,
             separators=NAMES,
         )
+    yield Backend(
+        name="torch-cuda-triton",
+        stage="demix",
+        target=f"{_PACKAGE}.triton_demix.backend:create",
+        summary="Demucs, many segments at once, with Triton kernels",
+        consumes=Space("torch", "cuda"),
+        produces=Space("torch", "cuda"),
+        needs=Needs(requires=("triton>=3.4", *_NEEDS_DEMUCS.requires), remedy=_NEEDS_DEMUCS.remedy),
+        probe=f"{_PACKAGE}.devices:probe_cuda_triton",
+        **_quick_probe("look_for_cuda_triton"),
+        parity=close(_DEMIX_PARITY["cuda"]),
+        # Not measured yet: used only when named, and without a prior.
+        opt_in=True,
+        streams=True,
+        separators=NAMES,
+    )
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,7 +18,16 @@ from allin1_backend_torch.demix_operations import (
     same_size,
     shortening,
 )
-from allin1_backend_torch.demix_parameters import Affine, Branch, Norm, Parameters, Residual
+from allin1_backend_torch.demix_parameters import (
+    Affine,
+    Branch,
+    Decoder,
+    Encoder,
+    Norm,
+    Parameters,
+    Residual,
+)
+from allin1_backend_torch.triton_compiling import current
 from allin1_backend_torch.triton_demix import (
     activations,
     ends,
@@ -28,10 +38,11 @@ from allin1_backend_torch.triton_demix import (
 from allin1_backend_torch.triton_network.launching import Launch
 
 
-def run(launches: Iterable[Launch]) -> None:
-    """Start launches on the current device and stream."""
-    for launch in launches:
-        launch.run()
+def run(launches: Iterable[Launch], device: torch.device) -> None:
+    """Start launches on the current stream of a device."""
+    with current(device):
+        for launch in launches:
+            launch.run()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +53,15 @@ class FusedOperations:
     ----------
     packed
         Parameters of the residual layers that the kernels can do; the others run by PyTorch's operations.
-    precision
-        Of float32 products in kernels: ``ieee`` or ``tf32``.
     start
         Starts launches.
+    precision
+        Of float32 products in kernels: ``ieee`` or ``tf32``.
     """
 
     packed: dict[Residual, residuals.Packed]
+    start: Callable[[Iterable[Launch]], None]
     precision: str = "ieee"
-    start: Callable[[Iterable[Launch]], None] = run
 
     def channels(self, own: Parameters, segments: Tensor) -> tuple[Tensor, Spread]:
         """See ``Operations``."""
@@ -140,8 +151,10 @@ def fuse(own: Parameters, precision: str = "ieee") -> FusedOperations:
     """Make these operations for a network's parameters."""
     layers = [layer for branch in (own.frequency, own.time) for layer in _residuals(branch)]
     small = [layer for layer in layers if residuals.is_small(layer)]
-    return FusedOperations({layer: residuals.pack(layer) for layer in small}, precision)
+    packed = {layer: residuals.pack(layer) for layer in small}
+    return FusedOperations(packed, partial(run, device=own.bin_embedding.device), precision)
 
 
 def _residuals(branch: Branch) -> list[Residual]:
-    return [each for layer in (*branch.encoders, *branch.decoders) for each in layer.residuals]
+    layers: list[Encoder | Decoder] = [*branch.encoders, *branch.decoders]
+    return [each for layer in layers for each in layer.residuals]

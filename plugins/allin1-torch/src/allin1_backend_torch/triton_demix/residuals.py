@@ -110,7 +110,10 @@ def launches(
     rows, hidden, width = count * bins, layer.widen.weight.shape[1], packed.narrow.shape[2]
     parts = triton.cdiv(frames, TILE)
     between = torch.empty(rows, frames, hidden, dtype=x.dtype, device=x.device)
-    sums, widened_sums = torch.empty(2, rows, parts, 2, dtype=torch.float32, device=x.device)
+    # Two arrays, lest the second begin where Triton would compile other kernels for it.
+    sums, widened_sums = (
+        torch.empty(rows, parts, 2, dtype=torch.float32, device=x.device) for _ in range(2)
+    )
     sizes = {"CHANNELS": channels, "HIDDEN": hidden, "WIDTH": width, "CHUNK": chunk(channels)}
     options = {**sizes, "TILE": TILE, "PRECISION": precision, "num_warps": 4}
     yield Launch(

@@ -1,7 +1,7 @@
 """A small forward pass against PyTorch's own operations, before a backend is trusted.
 
 Kernels are compiled for the card at hand by whatever Triton is installed. That some versions miscompile some of them was
-seen (:mod:`.ensemble` tells how it is avoided there); this finds what was not foreseen.
+seen (:mod:`allin1_backend_torch.triton_compiling` tells how it is avoided there); this finds what was not foreseen.
 """
 
 from __future__ import annotations

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +16,7 @@ from torch.nn.functional import layer_norm
 from allin1_backend_torch.network_parameters import CHANNELS, DEPTH, OUTPUTS
 from allin1_backend_torch.network_planes import EPSILON, INSTRUMENTS
 from allin1_backend_torch.running import spans
+from allin1_backend_torch.triton_compiling import compile_kernels, current
 from allin1_backend_torch.triton_network import (
     front_end,
     heads,
@@ -31,8 +27,6 @@ from allin1_backend_torch.triton_network import (
 from allin1_backend_torch.triton_network.launching import Launch
 from allin1_backend_torch.triton_network.packing import Weights, pack
 from allin1_backend_torch.triton_network.workspace import BYTES, Workspace, workspace
-
-_logger = logging.getLogger(__name__)
 
 #: Memory that a group of members may take, where it is more than one: eight, of a song of three minutes and a half.
 GROUP_BYTES = 2 << 30
@@ -69,7 +63,7 @@ class Ensemble:
         if task.embeddings:
             shape = (INSTRUMENTS, length, CHANNELS, count)
             embeddings = torch.empty(shape, dtype=torch.float32, device=self.device)
-        with _current(self.device):
+        with current(self.device):
             for first, end in spans(count, max(1, self.group_bytes // (length * BYTES))):
                 group = self.weights.members(first, end)
                 part = None if embeddings is None else embeddings[..., first:end]
@@ -99,7 +93,7 @@ class Ensemble:
 def ready(members: Sequence[Parameters], device: torch.device, exact: bool) -> Ensemble:
     """Lay out the parameters of an ensemble and compile its kernels: make no :class:`Ensemble` without.
 
-    A kernel's first launch would compile it too, but not as it must be (:func:`_without_warp_group_products`), and what is
+    A kernel's first launch would compile it too, but not as it must be (:func:`~allin1_backend_torch.triton_compiling.without_warp_group_products`), and what is
     compiled stays for the life of the process.
     """
     ensemble = Ensemble(pack(members, device), device, exact)
@@ -115,25 +109,7 @@ def _compile(ensemble: Ensemble) -> None:
     logits = torch.zeros((1, OUTPUTS, 1), dtype=torch.float32, device=device)
     space = workspace(1, 1, exact, device)
     every = launches(spectrogram, ensemble.weights, space, logits, exact)
-    kernels = {launch.variant: launch for launch in every}
-
-    def compile_one(launch: Launch) -> None:
-        with _current(device):  # which holds for one thread only
-            launch.compile()
-
-    began = time.monotonic()
-    told = began
-    with _without_warp_group_products(), ThreadPoolExecutor(len(kernels)) as pool:
-        waiting = [pool.submit(compile_one, launch) for launch in kernels.values()]
-        for done, compiled in enumerate(as_completed(waiting), 1):
-            compiled.result()
-            now = time.monotonic()
-            if now - told > (2 if told == began else 5) and done < len(waiting):
-                told = now
-                _logger.warning(
-                    "Triton compiles the network for this GPU, which it does once: %d of %d kernels in %.0f s.",
-                    *(done, len(waiting), now - began),
-                )
+    compile_kernels(every, device, "the network")
 
 
 def launches(
@@ -168,28 +144,3 @@ def _normalise(space: Workspace, weights: Weights, out: Tensor) -> None:
     for i in range(space.members):
         norm = (weights.gain[i], weights.shift[i], EPSILON)
         out[..., i] = layer_norm(x[i], (CHANNELS,), *norm)
-
-
-def _current(device: torch.device) -> torch.cuda.device | nullcontext[None]:
-    """Make a GPU the one that Triton launches on; nothing where Triton only interprets, on a CPU."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-@contextmanager
-def _without_warp_group_products() -> Iterator[None]:
-    """Keep Triton from Hopper's ``wgmma`` instructions while it compiles.
-
-    With them Triton 3.6 made kernels of this network that gave wrong logits (off by 2.5), or read where they may not,
-    perhaps for what is its issue 11366; with ``mma.sync`` all are right. The variable is part of the key of Triton's cache
-    on disk, though not in memory.
-    """
-    name = "DISABLE_MMA_V3"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
