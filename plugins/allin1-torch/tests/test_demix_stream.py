@@ -254,3 +254,73 @@ def test_half_precision_that_overflows_in_the_middle_goes_on_more_exactly(caplog
         out = streamed(own, noise(9000))
     assert caplog.text.count("overflowed") == 1
     assert (out - whole(exact, noise(9000))).abs().max() < 2e-6
+
+
+def lengths_of(call):
+    """A forward that notes how many windows it is given at once."""
+    sizes = []
+
+    def noting(windows):
+        sizes.append(len(windows))
+        return call(windows)
+
+    return sizes, noting
+
+
+def test_several_songs_at_once_have_the_stems_that_each_has_alone():
+    sizes, noting = lengths_of(forward)
+    parameters, cuts = DemixParameters(overlap=0.25, shifts=1), [cut_of(20_000, 0.25)]
+    own = given_members(parameters, *cuts, forward=noting, batch_size=8)
+    mixes = [Mix(noise(length, length)) for length in (30_000, 1, 70_000, 20_000, 44_100)]
+    alone = [own(mix, Task()).samples for mix in mixes]
+    sizes.clear()
+    told = []
+    together = own.together(mixes, Task(progress=told.append))
+    assert sum(sizes[:-1]) == 8 * (len(sizes) - 1), "a batch but the last was not full"
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    for stems, wanted in zip(together, alone, strict=True):
+        torch.testing.assert_close(stems.validate().samples, wanted, rtol=0, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=5),
+    batch=st.integers(1, 9),
+    shifts=st.integers(0, 2),
+    segments=st.lists(st.integers(40, 900), min_size=1, max_size=2),
+    grows=st.booleans(),
+    overlap=st.sampled_from([0.0, 0.25, 0.7]),
+)
+def test_songs_of_any_lengths_can_be_separated_together(
+    lengths, batch, shifts, segments, grows, overlap
+):
+    parameters = DemixParameters(overlap=overlap, shifts=shifts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demix_segments, "MOST_SHIFT", 500)
+        cuts = [cut_of(segment, overlap, grows=grows) for segment in segments]
+        own = given_members(parameters, *cuts, batch_size=batch)
+        mixes = [Mix(noise(length, length)) for length in lengths]
+        alone = [own(mix, Task()).samples for mix in mixes]
+        for stems, wanted in zip(own.together(mixes, Task()), alone, strict=True):
+            torch.testing.assert_close(stems.samples, wanted, rtol=0, atol=1e-5)
+
+
+def test_songs_together_go_on_with_fewer_segments_where_memory_is_short():
+    def short_of_memory(windows):
+        if len(windows) > 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return forward(windows)
+
+    sizes, noting = lengths_of(short_of_memory)
+    own = given_members(DemixParameters(), cut_of(20_000, 0.25), forward=noting, batch_size=8)
+    usual = given_members(DemixParameters(), cut_of(20_000, 0.25))
+    mixes = [Mix(noise(length, length)) for length in (30_000, 70_000)]
+    for stems, mix in zip(own.together(mixes, Task()), mixes, strict=True):
+        torch.testing.assert_close(stems.samples, usual(mix, Task()).samples, rtol=0, atol=1e-6)
+    assert sizes[:3] == [8, 4, 2]
+
+
+def test_no_song_together_is_none():
+    own = given_members(DemixParameters(), cut_of(1000, 0.25))
+    assert own.together([], Task()) == []

@@ -9,7 +9,7 @@ CUDA many at once through a network with channels last.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +19,7 @@ from allin1_core.contracts.stages import Setup, StreamingDemix, Task
 from allin1_core.errors import BackendError
 from torch import Tensor
 
-from allin1_backend_torch.demix_assembly import Pass, Reading, Sums
+from allin1_backend_torch.demix_assembly import Pass, Reading, Share, Song, Sums, next_batch
 from allin1_backend_torch.demix_error import measure_precisions
 from allin1_backend_torch.demix_level import Level, level_of, level_of_blocks
 from allin1_backend_torch.demix_members import MakeOperations, Member, ready_members
@@ -135,7 +135,7 @@ class Separation:
 
         level = level_of_blocks(first_time(), self.device)
         again = (block.samples for block in blocks())
-        for piece in self._pieces(again, level, self.precision, task, checked=True):
+        for piece in self._pieces(again, level, task):
             yield Stems(piece)
 
     def synchronize(self) -> None:
@@ -165,18 +165,49 @@ class Separation:
             )
         return self._members[precision]
 
+    def together(self, mixes: Sequence[Mix], task: Task) -> list[Stems]:
+        """Separate several songs, with segments of one and the next at once where one has too few.
+
+        Each has the stems that it has by itself, but for what the number of segments changes in rounding.
+        """
+        with computing(self.precision, self.threads):
+            levels = [level_of(mix.samples) for mix in mixes]
+        songs = [
+            self._song(iter([mix.samples]), level) for mix, level in zip(mixes, levels, strict=True)
+        ]
+        stems = [self._room(song.level.samples) for song in songs]
+        total, done = sum(song.segments for song in songs), 0
+        how = _How(self.batch_size, self.precision)
+        while batch := next_batch(songs, how.size):
+            if self._separate(batch, how, checked=True):
+                done += sum(len(share.parts) for share in batch)
+                task.progress(done / total)
+                for share in batch:
+                    if taken := share.song.take():
+                        first, sources = taken
+                        out = stems[songs.index(share.song)][..., first:]
+                        self._put(sources, share.song.level, out[..., : sources.shape[-1]])
+        return [Stems(each) for each in stems]
+
     def _whole(self, mix: Mix, precision: Precision, task: Task, *, checked: bool) -> Tensor:
         samples = mix.samples
-        stems = torch.empty(len(STEMS), *samples.shape, dtype=torch.float32, device=self.device)
+        stems = self._room(samples.shape[-1])
         with computing(precision, self.threads):
             level = level_of(samples)
         end = 0
-        for piece in self._pieces(iter([samples]), level, precision, task, checked=checked):
+        for piece in self._sources(iter([samples]), level, precision, task, checked=checked):
             start, end = end, end + piece.shape[-1]
-            stems[..., start:end] = piece
+            self._put(piece, level, stems[..., start:end])
         return stems
 
-    def _pieces(
+    def _pieces(self, blocks: Iterator[Tensor], level: Level, task: Task) -> Iterator[Tensor]:
+        """Separate a song, and give its stems in consecutive pieces: float32 ``[4, 2, m]``."""
+        for piece in self._sources(blocks, level, self.precision, task, checked=True):
+            stems = self._room(piece.shape[-1])
+            self._put(piece, level, stems)
+            yield stems
+
+    def _sources(
         self,
         blocks: Iterator[Tensor],
         level: Level,
@@ -185,55 +216,28 @@ class Separation:
         *,
         checked: bool,
     ) -> Iterator[Tensor]:
-        """Separate a song, and give its stems in consecutive pieces: float32 ``[4, 2, m]``.
+        """Separate a song, and give its sources, normalised, in consecutive pieces: float32 ``[sources, 2, m]``.
 
         Nothing is read or given while PyTorch is set to how this computes: what is made then is of no use to others.
         """
-        samples, size = level.samples, self.batch_size
-        passes = self._passes(samples)
+        song, done = self._song(blocks, level), 0
+        how = _How(self.batch_size, precision)
+        while batch := next_batch([song], how.size):
+            if not self._separate(batch, how, checked=checked):
+                continue
+            done += len(batch[0].parts)
+            task.progress(done / song.segments)
+            if taken := song.take():
+                yield taken[1]
+
+    def _song(self, blocks: Iterator[Tensor], level: Level) -> Song:
         nothing = torch.zeros(2, 0, dtype=torch.float32, device=self.device)
-        song, sums = Reading(blocks, samples, nothing), Sums(self.device)
-        done, count = 0, sum(len(each.parts) for each in passes)
-        while left := [each for each in passes if not each.is_done]:
-            # All keep in step: no stem is final before every pass has gone by.
-            one = min(left, key=lambda each: each.next_start)
-            batch = one.upcoming(size)
-            mix = song.read(
-                min(each.first_needed for each in left),
-                max(part.window_start + part.window for part in batch),
-            )
-            sums.grow(batch[-1].start + batch[-1].length)
-            member, is_good = self.members(precision)[one.member], True
-            with computing(precision, self.threads):
-                out = self._estimate(member, windows(mix, batch, level, first=song.first))
-                if out is not None:
-                    is_good = not checked or bool(torch.isfinite(out.sum()))
-                if out is not None and is_good:
-                    self._add(sums, one, out, member, level.scale / max(1, self.parameters.shifts))
-            if out is None:
-                size = len(batch) // 2
-                # Out of the exception's reach, which holds what the failed attempt had allocated.
-                log.info("Out of memory with %d segments at once; trying %d.", len(batch), size)
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            if not is_good:
-                if precision != "float16":
-                    raise BackendError(
-                        f"The separation in {precision} gave values that are no numbers."
-                    )
-                log.warning(
-                    "Half precision overflowed in the separation; these segments are repeated, and it"
-                    " goes on, in TensorFloat-32."
-                )
-                precision = "tf32"
-                continue
-            one.done += len(batch)
-            done += len(batch)
-            task.progress(done / count)
-            final = min((each.next_start for each in passes if not each.is_done), default=samples)
-            if final > sums.first:
-                yield self._at_level(sums.take(final), level)
+        return Song(
+            level,
+            Reading(blocks, level.samples, nothing),
+            Sums(len(self.bag.sources), self.device),
+            self._passes(level.samples),
+        )
 
     def _passes(self, samples: int) -> list[Pass]:
         own, members = self.parameters, self.members(self.precision)
@@ -246,6 +250,49 @@ class Separation:
             for start in several
         ]
 
+    def _separate(self, batch: list[Share], how: _How, *, checked: bool) -> bool:
+        """Separate segments at once, and add them to their songs' sums.
+
+        If not, `how` says how to go on: with fewer at once where the device's memory was too small, or in another
+        precision where half precision overflowed.
+        """
+        count = sum(len(share.parts) for share in batch)
+        member, is_good = self.members(how.precision)[batch[0].of.member], True
+        read = [share.song.read(share.parts) for share in batch]
+        with computing(how.precision, self.threads):
+            given = [
+                windows(mix, share.parts, share.song.level, first=share.song.reading.first)
+                for mix, share in zip(read, batch, strict=True)
+            ]
+            out = self._estimate(member, given[0] if len(given) == 1 else torch.cat(given))
+            if out is not None:
+                is_good = not checked or bool(torch.isfinite(out.sum()))
+            if out is not None and is_good:
+                estimates = torch.split(out, [len(each) for each in given])
+                for share, each in zip(batch, estimates, strict=True):
+                    self._add(share, each, member)
+        if out is None:
+            # Out of the exception's reach, which holds what the failed attempt had allocated.
+            how.size = count // 2
+            log.info("Out of memory with %d segments at once; trying %d.", count, how.size)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            return False
+        if not is_good:
+            if how.precision != "float16":
+                raise BackendError(
+                    f"The separation in {how.precision} gave values that are no numbers."
+                )
+            log.warning(
+                "Half precision overflowed in the separation; these segments are repeated, and it"
+                " goes on, in TensorFloat-32."
+            )
+            how.precision = "tf32"
+            return False
+        for share in batch:
+            share.of.done += len(share.parts)
+        return True
+
     def _estimate(self, member: Member, segments: Tensor) -> Tensor | None:
         """Separate segments at once; None where the device's memory is too small for so many."""
         try:
@@ -255,28 +302,33 @@ class Separation:
                 raise
             return None
 
-    def _add(self, sums: Sums, one: Pass, out: Tensor, member: Member, scale: Tensor) -> None:
-        """Add estimates, weighted, to where they belong; what lies before the song is dropped."""
-        sources = _sources_of_stems(self.bag.sources)
-        for index, estimate in enumerate(out, start=one.done):
-            part = one.parts[index]
-            before = max(0, -part.start)
-            start, end = part.start + before - sums.first, part.start + part.length - sums.first
-            if start >= end:
-                continue
-            weight = one.share(index, self.device)[before:] * scale
-            inside = estimate[..., part.margin + before : part.margin + part.length]
-            for stem, own in zip(sums.stems, sources, strict=True):
-                for source in own:
-                    if member.weights[source]:
-                        stem[:, start:end].addcmul_(
-                            inside[source], weight, value=member.weights[source]
-                        )
+    def _add(self, share: Share, estimates: Tensor, member: Member) -> None:
+        scale = share.song.level.scale / max(1, self.parameters.shifts)
+        for index, (part, estimate) in enumerate(
+            zip(share.parts, estimates, strict=True), start=share.of.done
+        ):
+            weight = share.of.share(index, self.device) * scale
+            inside = estimate[..., part.margin : part.margin + part.length]
+            share.song.sums.add(part.start, inside, weight, member.weights)
 
-    def _at_level(self, piece: Tensor, level: Level) -> Tensor:
-        for stem, sources in zip(piece, _sources_of_stems(self.bag.sources), strict=True):
-            stem += len(sources) * level.mean
-        return piece
+    def _room(self, samples: int) -> Tensor:
+        """Make room for stems: float32 ``[4, 2, samples]``."""
+        return torch.empty(len(STEMS), 2, samples, dtype=torch.float32, device=self.device)
+
+    def _put(self, sources: Tensor, level: Level, stems: Tensor) -> None:
+        """Put sources, at the song's level, into stems."""
+        for stem, own in zip(stems, _sources_of_stems(self.bag.sources), strict=True):
+            torch.add(sources[own[0]], level.mean, alpha=len(own), out=stem)
+            for more in own[1:]:
+                stem += sources[more]
+
+
+@dataclass(eq=False)
+class _How:
+    """How a separation goes on: most segments at once, and the precision."""
+
+    size: int
+    precision: Precision
 
 
 def _sources_of_stems(sources: tuple[str, ...]) -> list[list[int]]:

@@ -5,15 +5,20 @@ A song that is in memory anyway is separated in the same way as one that is read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from allin1_core.contracts.audio import STEMS
 from allin1_core.errors import InputError
 from torch import Tensor
 
-from allin1_backend_torch.demix_segments import Segment, neighbours, share_of, triangle
+from allin1_backend_torch.demix_level import Level
+from allin1_backend_torch.demix_segments import (
+    Segment,
+    neighbours,
+    share_of,
+    triangle,
+)
 
 
 @dataclass(eq=False)
@@ -62,40 +67,69 @@ class Reading:
 
 @dataclass(eq=False)
 class Sums:
-    """Stems that grow at their end while segments are added, and are taken away at their beginning.
+    """Sources that grow at their end while segments are added, and are taken away at their beginning.
 
     Attributes
     ----------
+    count
+        How many sources.
     device
         Where.
     first
         Where in the song they begin.
-    stems
-        float32 ``[4, 2, m]``.
+    sources
+        float32 ``[count, 2, m]``.
     """
 
+    count: int
     device: torch.device
     first: int = 0
-    stems: Tensor = field(init=False)
+    sources: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.stems = self._silence(0)
+        self.sources = self._silence(0)
 
     def _silence(self, samples: int) -> Tensor:
-        return torch.zeros(len(STEMS), 2, samples, dtype=torch.float32, device=self.device)
+        return torch.zeros(self.count, 2, samples, dtype=torch.float32, device=self.device)
 
     def grow(self, end: int) -> None:
         """Go on with silence up to `end`."""
-        more = end - self.first - self.stems.shape[-1]
+        more = end - self.first - self.sources.shape[-1]
         if more > 0:
-            self.stems = torch.cat([self.stems, self._silence(more)], dim=-1)
+            self.sources = torch.cat([self.sources, self._silence(more)], dim=-1)
+
+    def add(self, start: int, estimate: Tensor, weight: Tensor, shares: Sequence[float]) -> None:
+        """Add the estimate of a segment, weighted, where it belongs; what lies before the song is dropped.
+
+        Parameters
+        ----------
+        start
+            Of the segment.
+        estimate
+            float32 ``[count, 2, length]``.
+        weight
+            Of each sample: float32 ``[length]``.
+        shares
+            Of each source: what else it is multiplied with.
+        """
+        before = max(0, -start)
+        begin, end = start + before - self.first, start + estimate.shape[-1] - self.first
+        if begin >= end:
+            return
+        estimate, weight = estimate[..., before:], weight[before:]
+        if len(set(shares)) == 1:
+            self.sources[..., begin:end].addcmul_(estimate, weight, value=shares[0])
+            return
+        for mine, its, share in zip(self.sources, estimate, shares, strict=True):
+            if share:
+                mine[:, begin:end].addcmul_(its, weight, value=share)
 
     def take(self, end: int) -> Tensor:
         """Take away what lies before `end`."""
         count = end - self.first
-        taken = self.stems[..., :count]
+        taken = self.sources[..., :count]
         # A copy, lest what is left hold on to what is gone.
-        self.stems = self.stems[..., count:].clone()
+        self.sources = self.sources[..., count:].clone()
         self.first = end
         return taken
 
@@ -162,3 +196,83 @@ class Pass:
                 self._fade = triangle(self.segment, device)
             self._share = around, share_of(self.parts, index, self._fade)
         return self._share[1]
+
+
+@dataclass(eq=False)
+class Song:
+    """A song that is being separated.
+
+    Attributes
+    ----------
+    level
+        By which it is normalised.
+    reading
+        What of it is in memory.
+    sums
+        Its sources, as far as they have grown.
+    passes
+        All ways through it.
+    """
+
+    level: Level
+    reading: Reading
+    sums: Sums
+    passes: list[Pass]
+
+    @property
+    def left(self) -> list[Pass]:
+        """Those that are not done."""
+        return [each for each in self.passes if not each.is_done]
+
+    @property
+    def next_pass(self) -> Pass:
+        """The one to go on with: all keep in step, as nothing is final before every one has gone by."""
+        return min(self.left, key=lambda each: each.next_start)
+
+    @property
+    def segments(self) -> int:
+        """Segments of all passes."""
+        return sum(len(each.parts) for each in self.passes)
+
+    def take(self) -> tuple[int, Tensor] | None:
+        """Take away the sources that have become final, with where they begin; None if there are none."""
+        first = self.sums.first
+        final = min((each.next_start for each in self.left), default=self.level.samples)
+        return (first, self.sums.take(final)) if final > first else None
+
+    def read(self, parts: Sequence[Segment]) -> Tensor:
+        """Read as far as the windows of the next segments reach, and make room for their sums."""
+        self.sums.grow(parts[-1].start + parts[-1].length)
+        return self.reading.read(
+            min(each.first_needed for each in self.left),
+            max(part.window_start + part.window for part in parts),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """A song's part of a batch: the next segments of one of its passes."""
+
+    song: Song
+    of: Pass
+    parts: list[Segment]
+
+
+def next_batch(songs: Sequence[Song], size: int) -> list[Share]:
+    """Choose up to so many segments that one model can separate at once, of one song or several, in order."""
+    batch: list[Share] = []
+    room = size
+    for song in songs:
+        if not song.left:
+            continue
+        share = Share(song, song.next_pass, song.next_pass.upcoming(room))
+        if batch and (share.of.member, share.parts[0].window) != (
+            batch[0].of.member,
+            batch[0].parts[0].window,
+        ):
+            continue
+        batch.append(share)
+        room -= len(share.parts)
+        if room == 0:
+            break
+    return batch

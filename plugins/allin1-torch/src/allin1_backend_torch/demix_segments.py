@@ -161,15 +161,18 @@ def windows(mix: Tensor, parts: Sequence[Segment], level: Level, *, first: int =
     first
         Where in the song `mix` begins.
     """
-    samples = mix.shape[-1]
-    taken = torch.zeros(
-        len(parts), mix.shape[0], parts[0].window, dtype=torch.float32, device=mix.device
+    begin = min(part.window_start for part in parts)
+    end = max(part.window_start + part.window for part in parts)
+    start, stop = max(begin, first), min(end, first + mix.shape[-1])
+    around = torch.zeros(mix.shape[0], end - begin, dtype=torch.float32, device=mix.device)
+    if start < stop:
+        # What they have in common is normalised once, and a window is a slice of it.
+        inside = around[:, start - begin : stop - begin]
+        torch.sub(mix[:, start - first : stop - first], level.mean, out=inside)
+        inside /= level.scale
+    return torch.stack(
+        [
+            around[:, part.window_start - begin : part.window_start - begin + part.window]
+            for part in parts
+        ]
     )
-    for row, part in zip(taken, parts, strict=True):
-        begin = part.window_start - first
-        start, end = max(0, begin), min(samples, begin + part.window)
-        if start < end:
-            inside = row[:, start - begin : end - begin]
-            torch.sub(mix[:, start:end], level.mean, out=inside)
-            inside /= level.scale
-    return taken

@@ -103,6 +103,9 @@ class Training:
         name = o.device if o.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(name)
         self.gpu = self.device.type == "cuda"
+        if self.gpu and self.device.index is not None:
+            # Triton's kernels, streams and graphs are made for the current GPU, whichever that of their arrays is.
+            torch.cuda.set_device(self.device)
         self.low = torch.bfloat16 if self.gpu else torch.float32
         torch.set_float32_matmul_precision("high")
         torch.manual_seed(o.seed)
