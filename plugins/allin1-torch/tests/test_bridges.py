@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from allin1_backend_torch.bridges import from_numpy, to_device, to_numpy
+from allin1_backend_torch.bridges import fetch, from_numpy, to_device, to_numpy
 
 
 def test_numpy_to_the_cpu_shares_its_memory():
@@ -74,3 +74,20 @@ def test_tensors_move_between_devices(device):
 def test_a_tensor_of_a_computation_is_read():
     tensor = torch.ones(3, requires_grad=True) * 2
     np.testing.assert_array_equal(to_numpy(tensor, "cpu"), [2, 2, 2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int8])
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (7,), (8,), (9,), (3, 5, 17)])
+def test_what_is_fetched_in_pieces_is_the_whole(device, dtype, shape):
+    values = torch.arange(int(np.prod(shape)), dtype=dtype).reshape(shape).to(device)
+    for piece_bytes in (1, 8, 64, 1 << 20):
+        out = fetch(values, piece_bytes)
+        assert out.device.type == "cpu"
+        assert out.dtype == dtype
+        assert torch.equal(out, values.cpu())
+
+
+def test_strided_values_are_fetched_too(device):
+    values = torch.arange(60.0).view(3, 4, 5).to(device).permute(2, 0, 1)[1:, ::2]
+    for piece_bytes in (16, 1 << 20):
+        assert torch.equal(fetch(values, piece_bytes), values.cpu())

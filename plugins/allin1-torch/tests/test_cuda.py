@@ -119,3 +119,12 @@ def test_a_stage_that_was_waited_for_has_finished(cuda):
     call(Stems(torch.zeros(4, 1, 44_100 * 600, device=cuda)), Task())
     call.synchronize()
     assert torch.cuda.current_stream().query()
+
+
+def test_what_is_brought_to_numpy_is_complete_and_may_be_written_to(cuda):
+    values = torch.arange(12 << 20, dtype=torch.float32, device=cuda)
+    for part in (values, values[:1000]):
+        # The copy comes behind work that the device has not finished.
+        array = to_numpy(part * 4 / 4)
+        np.testing.assert_array_equal(array, np.arange(len(part), dtype=np.float32))
+        array += 1

@@ -43,3 +43,17 @@ def wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def wait_for_copies(device: torch.device) -> None:
+    """Return when what was started on a device's current stream is done, such as copies from it."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+
+
+def arrival(device: torch.device) -> Callable[[], None]:
+    """Give what waits until all that was started so far on a device's current stream is done, and no longer."""
+    if device.type != "cuda":
+        return lambda: None
+    wait: Callable[[], None] = torch.cuda.current_stream(device).record_event().synchronize
+    return wait
