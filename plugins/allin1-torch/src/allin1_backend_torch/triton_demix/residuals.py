@@ -32,8 +32,8 @@ from allin1_backend_torch.triton_network.launching import Launch
 #: Most hidden channels: of more, the sums of their products do not fit into registers.
 MOST_HIDDEN = 63
 
-#: Frames that a program goes through at a time.
-TILE = 128
+#: Frames that a program goes through at a time, and its warps.
+TILE, WARPS = 128, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def launches(
         torch.empty(rows, parts, 2, dtype=torch.float32, device=x.device) for _ in range(2)
     )
     sizes = {"CHANNELS": channels, "HIDDEN": hidden, "WIDTH": width, "CHUNK": chunk(channels)}
-    options = {**sizes, "TILE": TILE, "PRECISION": precision, "num_warps": 4}
+    options = {**sizes, "TILE": TILE, "PRECISION": precision, "num_warps": WARPS}
     yield Launch(
         _narrow,
         (rows, parts),

@@ -1,0 +1,429 @@
+"""The steps of ``gpu_session.sh``, each in a process of its own, with a limit, so that none can take the others' time.
+
+Old and new run in turns in one process; the median of each counts. Shares of kernels come from PyTorch's profiler, in
+milliseconds of a song. All figures go into one JSON file, which is written anew after every step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+#: Seconds that a step may take, in the order in which they run: those that matter most come first.
+LIMITS = {
+    "separation": 120,
+    "network": 40,
+    "tests": 130,
+    "batch": 80,
+    "builtin": 30,
+    "several": 30,
+    "two-gpus": 30,
+}
+
+ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 180
+RANDOM = "random:1234"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--alone", action="store_true", help="run the one step here, and print it")
+    parser.add_argument("steps", nargs="*", help=", ".join(LIMITS))
+    arguments = parser.parse_args()
+    if unknown := [step for step in arguments.steps if step not in LIMITS]:
+        parser.error(f"no step: {', '.join(unknown)}")
+    if arguments.alone:
+        print(json.dumps(STEPS[arguments.steps[0]]()))
+        return
+    told: dict[str, Any] = {"machine": machine()}
+    with (arguments.out / "session.log").open("w", encoding="utf-8") as log:
+        for step in arguments.steps or LIMITS:
+            began = time.monotonic()
+            told[step] = run_apart(step, log)
+            told[step]["took_s"] = round(time.monotonic() - began, 1)
+            print(step, json.dumps(told[step])[:2000], flush=True)
+            (arguments.out / "session.json").write_text(
+                json.dumps(told, indent=1), encoding="utf-8"
+            )
+
+
+def run_apart(step: str, log: Any) -> dict[str, Any]:
+    """Run a step in a process; give what it tells, or how it failed."""
+    command = [sys.executable, __file__, "--alone", step]
+    try:
+        ran = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            timeout=LIMITS[step],
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not finished after {LIMITS[step]} s"}
+    log.write(ran.stdout)
+    log.flush()
+    lines = ran.stdout.splitlines()
+    if ran.returncode or not lines:
+        return {"failed": f"status {ran.returncode}; see session.log"}
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    import torch
+    import triton
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    versions = {"torch": torch.__version__, "triton": triton.__version__}
+    return {"gpus": gpus, "cores": os.cpu_count(), **versions}
+
+
+def in_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds until the device has finished: the median and the least of several rounds, in turns."""
+    import torch
+
+    taken: dict[str, list[float]] = defaultdict(list)
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+            call()
+            torch.cuda.synchronize()
+            if number:  # the first is to warm up
+                taken[name].append(1e3 * (time.perf_counter() - began))
+    return {
+        name: {"median_ms": round(statistics.median(each), 2), "least_ms": round(min(each), 2)}
+        for name, each in taken.items()
+    }
+
+
+def kernels(call: Callable[[], object], most: int = 40) -> dict[str, Any]:
+    """Milliseconds of the device by kernel, of one call, and how often each was launched."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    call()
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        call()
+        torch.cuda.synchronize()
+    found = [
+        (each.self_device_time_total / 1e3, each.count, each.key[:90])
+        for each in profiler.key_averages()
+        if each.self_device_time_total
+    ]
+    found.sort(reverse=True)
+    total = sum(ms for ms, _, _ in found)
+    listed = [[round(ms, 3), count, name] for ms, count, name in found[:most]]
+    return {
+        "device_ms": round(total, 2),
+        "launches": sum(c for _, c, _ in found),
+        "kernels": listed,
+    }
+
+
+def separation() -> dict[str, Any]:
+    """Separation by PyTorch's operations and by kernels: times, shares, distance, memory, and tiles to choose from."""
+    import torch
+    from allin1_backend_torch.demix import Separation
+    from allin1_backend_torch.demix_error import signal_to_error_db
+    from allin1_backend_torch.demix_models import load_bag
+    from allin1_backend_torch.triton_demix import backend
+    from bench_demix import make_residuals_matter, synthetic_stems
+
+    from allin1_core.contracts.audio import Mix
+    from allin1_core.contracts.demix import DemixParameters
+    from allin1_core.contracts.stages import Task
+
+    device = torch.device("cuda:0")
+    parameters = DemixParameters(weights=RANDOM)
+    bag = load_bag(parameters)
+    make_residuals_matter(bag, 0.1)
+    mix = Mix(synthetic_stems(SECONDS).sum(0).to(device))
+    told: dict[str, Any] = {}
+    calls: dict[str, Callable[[], torch.Tensor]] = {}
+
+    def add(name: str, precision: Any, operations: Any, batch: int = 32) -> None:
+        own = Separation(
+            bag, parameters, device, precision, True, batch, operations=operations
+        )  # fmt: skip
+        began = time.perf_counter()
+        try:
+            own.members(precision)
+            calls[name] = lambda: own(mix, Task()).samples
+            calls[name]()
+        except Exception as error:
+            calls.pop(name, None)
+            told[f"{name} failed"] = repr(error)[:1500]
+        torch.cuda.synchronize()
+        told[f"{name} set-up and first song s"] = round(time.perf_counter() - began, 2)
+
+    add("plain float16", "float16", None)
+    add("kernels float16", "float16", backend.operations)
+    told["in turns"] = in_turns(calls, 9)
+    print(json.dumps(told), file=sys.stderr)
+    for name, call in list(calls.items()):
+        torch.cuda.reset_peak_memory_stats()
+        told[f"{name} kernels"] = kernels(call)
+        told[f"{name} peak GiB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    add("plain float32", "float32", None)
+    exact = calls.pop("plain float32")()
+    told["decibels"] = {name: signal_to_error_db(exact, call()) for name, call in calls.items()}
+    if "kernels float16" in calls:
+        for batch in (8, 16):
+            add(f"plain float16 by {batch}", "float16", None, batch)
+            add(f"kernels float16 by {batch}", "float16", backend.operations, batch)
+        add("plain tf32", "tf32", None)
+        add("kernels tf32", "tf32", backend.operations)
+        told["in turns, others"] = in_turns(calls, 3)
+        print(json.dumps(told), file=sys.stderr)
+        told["tiles"] = tiles(bag, parameters, mix)
+    return told
+
+
+def tiles(bag: Any, parameters: Any, mix: Any) -> dict[str, Any]:
+    """The network alone with other tiles of the residual layers, and with each kernel replaced by PyTorch's operations."""
+    from dataclasses import replace
+
+    import torch
+    from allin1_backend_torch.demix_network import Network
+    from allin1_backend_torch.demix_operations import PlainOperations
+    from allin1_backend_torch.demix_parameters import lay_out
+    from allin1_backend_torch.demix_precision import computing
+    from allin1_backend_torch.triton_compiling import without_warp_group_products
+    from allin1_backend_torch.triton_demix import activations, backend, lengthening, residuals
+
+    own = lay_out(bag.models[0], torch.float16, mix.samples.device)
+    length = own.transform.samples
+    segments = mix.samples[:, : 20 * length].unfold(1, length, length).transpose(0, 1).contiguous()
+    segments = segments / segments.std()
+    calls: dict[str, Callable[[], object]] = {}
+
+    def network(name: str, operations: Any, *settings: tuple[Any, str, int]) -> None:
+        before = [getattr(module, key) for module, key, _ in settings]
+        run = Network(own, operations)
+
+        def call() -> None:
+            for module, key, value in settings:
+                setattr(module, key, value)
+            with computing("float16"):
+                run(segments)
+            for (module, key, _), value in zip(settings, before, strict=True):
+                setattr(module, key, value)
+
+        try:
+            with without_warp_group_products():
+                call()
+            calls[name] = call
+        except Exception as error:
+            print(name, repr(error), file=sys.stderr)
+
+    fused, plain = backend.operations(own, "float16"), PlainOperations()
+    network("plain", plain)
+    network("kernels", fused)
+    for tile, warps in ((64, 2), (64, 4), (128, 8), (256, 8)):
+        settings = (residuals, "TILE", tile), (residuals, "WARPS", warps)
+        network(f"residual layers by {tile} frames, {warps} warps", fused, *settings)
+    for block in (512, 2048):
+        settings = (activations, "BLOCK", block), (lengthening, "BLOCK", block)
+        network(f"activations by {block}", fused, *settings)
+
+    for name in (
+        *("channels", "shorten", "residual", "gated_product", "gated_convolution", "lengthen"),
+        *("waves", "sum_and_norm", "norm_of_sum"),
+    ):
+        other = replace(fused)
+        object.__setattr__(other, name, getattr(plain, name))
+        network(f"plain {name}", other)
+    return in_turns(calls, 5)
+
+
+def network() -> dict[str, Any]:
+    """The network in Triton, as exact as float32 and in half precision: times, shares, distance."""
+    import torch
+    from allin1_backend_torch import network as plain
+    from allin1_backend_torch.triton_network import backend
+
+    from allin1_core.contracts.spectrogram import LogSpectrogram
+    from allin1_core.contracts.stages import Setup, Task
+    from allin1_core.testing.signals import random_spectrogram
+    from allin1_core.testing.weights import random_model
+
+    setup = Setup("cuda:0", random_model(1, members=8))
+    frames = torch.from_numpy(random_spectrogram(100 * SECONDS).frames).to("cuda:0")
+    told: dict[str, Any] = {}
+    calls: dict[str, Callable[[], Any]] = {}
+    for name, create in (("exact", backend.create), ("half", backend.create_float16)):
+        began = time.perf_counter()
+        call = create(setup)
+        told[f"{name} set-up s"] = round(time.perf_counter() - began, 2)
+        calls[name] = lambda call=call: call(LogSpectrogram(frames), Task())
+    told["in turns"] = in_turns(calls, 15)
+    wanted = plain.create(setup)(LogSpectrogram(frames), Task())
+    for name, call in calls.items():
+        told[f"{name} kernels"] = kernels(call)
+        told[f"{name} differs"] = float((call().function - wanted.function).abs().max())
+    return told
+
+
+def tests() -> dict[str, Any]:
+    """Tests of allin1-torch on the GPU: first those that measure memory, alone; the others side by side."""
+    folder = ROOT / "plugins/allin1-torch"
+    first = ["tests/test_cuda.py"]
+    kernel_tests = ["test_triton_demix", "test_triton_network", "test_bridges"]
+    others = ["test_demix", "test_demix_stream", "test_demix_conformance", "test_conformance"]
+    others += ["test_mix_spectrogram", "test_spectrogram", "test_network"]
+    told = {}
+    for name, files, more in (
+        ("kernels", [f"tests/{each}.py" for each in kernel_tests], ["-n", "6"]),
+        ("memory", first, []),
+        ("others", [f"tests/{each}.py" for each in others], ["-n", "6"]),
+    ):
+        command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
+        ran = subprocess.run(
+            [*command, *more, *files], cwd=folder, capture_output=True, text=True, check=False
+        )
+        print(ran.stdout[-20_000:], ran.stderr[-2000:], file=sys.stderr, flush=True)
+        lines = ran.stdout.splitlines()
+        failed = [line[:300] for line in lines if line.startswith(("FAILED", "ERROR"))]
+        told[name] = {"status": ran.returncode, "summary": lines[-1:], "failed": failed[:20]}
+    return told
+
+
+def write_song(path: Path, seconds: float, seed: int) -> None:
+    """Write noise in the rhythm of beats: an MP3 file, or a WAV file."""
+    import numpy as np
+    import soundfile
+
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(round(seconds * 44_100)) / 44_100
+    beats = np.exp(-8 * (time_s * (1.8 + 0.05 * seed) % 1))
+    samples = 0.2 * beats[:, None] * rng.standard_normal((len(time_s), 2))
+    kind = {"format": "MP3"} if path.suffix == ".mp3" else {}
+    soundfile.write(path, samples.clip(-1, 1), 44_100, **kind)
+
+
+def analyzed(folder: Path, lengths: list[float], suffix: str, *options: str) -> dict[str, Any]:
+    """Analyse songs from the command line; tell how long songs and stages took, without the first two songs."""
+    songs = folder / "songs"
+    songs.mkdir(parents=True)
+    paths = [songs / f"{number:02}{suffix}" for number in range(len(lengths))]
+    with ProcessPoolExecutor(8) as pool:
+        list(pool.map(write_song, paths, lengths, range(len(lengths))))
+    timings = folder / "timings.jsonl"
+    command = ["allin1", "analyze", str(songs), "-q"]
+    command += ["-o", str(folder / "struct"), "--timings-path", str(timings), *options]
+    began = time.time()
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    took = time.time() - began
+    print(ran.stdout[-3000:], ran.stderr[-3000:], file=sys.stderr, flush=True)
+    if ran.returncode:
+        return {"failed": ran.stderr[-800:]}
+    rows = [json.loads(line) for line in timings.read_text().splitlines()]
+    order = sorted({row["track"] for row in rows})
+    counted = set(order[2:])
+    stages: dict[str, float] = defaultdict(float)
+    for row in rows:
+        if row["track"] in counted:
+            stages[f"{row['stage']} on {row['device']}"] += row["duration"]
+    begin = max(row["end"] for row in rows if row["track"] in order[:2])
+    wall = max(row["end"] for row in rows) - begin
+    return {
+        "command s": round(took, 2),
+        "first song s": round(max(r["end"] for r in rows if r["track"] == order[0]) - began, 2),
+        "wall ms a song": round(1e3 * wall / len(counted), 2),
+        "stages ms a song": {k: round(1e3 * v / len(counted), 2) for k, v in stages.items()},
+        "wall over slowest stage": round(wall / max(stages.values()), 3),
+    }
+
+
+def demucs_options() -> list[str]:
+    """Options for a separation with random weights; and the trained network where it was brought along."""
+    return ["-m", "harmonix-all", "--demucs-weights", RANDOM, "--device", "cuda"]
+
+
+def batch() -> dict[str, Any]:
+    """A batch of MP3 songs through separation and network, by either separation."""
+    told = {}
+    for name, more in (
+        ("kernels", ["-b", "demix=torch-cuda-triton"]),
+        ("plain", ["-b", "demix=torch-cuda"]),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            options = [*demucs_options(), "-b", "nn=torch-cuda-triton", *more]
+            told[name] = analyzed(Path(folder), [SECONDS] * 10, ".mp3", *options)
+        print(json.dumps(told), file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        told["short songs"] = analyzed(Path(folder), [30.0] * 16, ".mp3", *demucs_options())
+    return told
+
+
+def builtin() -> dict[str, Any]:
+    """The model that takes the mix: time of the stages of 180 s on the GPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        return analyzed(Path(folder), [SECONDS] * 8, ".wav", "-m", "builtin", "--device", "cuda")
+
+
+def several() -> dict[str, Any]:
+    """Short songs one by one, and several at once."""
+    import torch
+    from allin1_backend_torch.demix import Separation
+    from allin1_backend_torch.demix_models import load_bag
+    from allin1_backend_torch.triton_demix import backend
+
+    from allin1_core.contracts.audio import Mix
+    from allin1_core.contracts.demix import DemixParameters
+    from allin1_core.contracts.stages import Task
+
+    device, parameters = torch.device("cuda:0"), DemixParameters(weights=RANDOM)
+    mixes = [Mix(0.1 * torch.randn(2, 30 * 44_100, device=device)) for _ in range(8)]
+    calls: dict[str, Callable[[], object]] = {}
+    for name, operations in (("plain", None), ("kernels", backend.operations)):
+        own = Separation(
+            load_bag(parameters), parameters, device, "float16", True, 32, operations=operations
+        )  # fmt: skip
+        calls[f"{name}, one by one"] = lambda own=own: [own(mix, Task()) for mix in mixes]
+        calls[f"{name}, together"] = lambda own=own: own.together(mixes, Task())
+    return in_turns(calls, 4)
+
+
+def two_gpus() -> dict[str, Any]:
+    """A batch on all GPUs, and on one."""
+    import torch
+
+    if torch.cuda.device_count() < 2:
+        return {"skipped": "there is one GPU"}
+    told = {}
+    for device in ("cuda:all", "cuda:0"):
+        with tempfile.TemporaryDirectory() as folder:
+            options = ["-m", "builtin", "--device", device]
+            told[device] = analyzed(Path(folder), [SECONDS] * 24, ".wav", *options)
+    return told
+
+
+STEPS: dict[str, Callable[[], dict[str, Any]]] = {
+    "separation": separation,
+    "network": network,
+    "tests": tests,
+    "batch": batch,
+    "builtin": builtin,
+    "several": several,
+    "two-gpus": two_gpus,
+}
+
+if __name__ == "__main__":
+    main()
