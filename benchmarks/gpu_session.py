@@ -235,9 +235,12 @@ def tiles(bag: Any, parameters: Any, mix: Any) -> dict[str, Any]:
     fused, plain = backend.operations(own, "float16"), PlainOperations()
     network("plain", plain)
     network("kernels", fused)
-    for tile, warps in ((64, 2), (64, 4), (128, 8), (256, 8)):
+    for tile, warps in ((64, 2), (64, 4), (128, 8)):
         settings = (residuals, "TILE", tile), (residuals, "WARPS", warps)
         network(f"residual layers by {tile} frames, {warps} warps", fused, *settings)
+    for tile, warps in ((32, 2), (32, 4), (64, 8), (128, 8)):
+        settings = (residuals, "WIDEN_TILE", tile), (residuals, "WIDEN_WARPS", warps)
+        network(f"their last kernel by {tile} frames, {warps} warps", fused, *settings)
     for block in (512, 2048):
         settings = (activations, "BLOCK", block), (lengthening, "BLOCK", block)
         network(f"activations by {block}", fused, *settings)

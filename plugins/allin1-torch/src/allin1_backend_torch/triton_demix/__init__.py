@@ -16,5 +16,8 @@ hidden channels are few, the products too.
 ``backend``       the stage
 ================  ====================================================================================
 
+Sizes of a segment's activations are left for Triton to specialise kernels by, since only where they are multiples of 16
+does it load several values at once; no size depends on how many segments there are, so nothing is compiled again.
+
 Importing this package imports neither Triton nor the kernels.
 """

@@ -47,7 +47,7 @@ def launch_gate(x: Tensor, bias: Tensor | None, added: Tensor | None, out: Tenso
     )
 
 
-@triton.jit(do_not_specialize=["size"])
+@triton.jit
 def _gelu(x, bias, size, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
     x += tl.program_id(1).to(tl.int64) * size
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -57,7 +57,7 @@ def _gelu(x, bias, size, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
     tl.store(x + place, gelu(values).to(x.dtype.element_ty), mask=kept)
 
 
-@triton.jit(do_not_specialize=["size", "bin_size"])
+@triton.jit
 def _gate(
     x, bias, added, out, size, bin_size,
     CHANNELS: tl.constexpr, BLOCK: tl.constexpr, BIAS: tl.constexpr, ADDED: tl.constexpr,
@@ -68,8 +68,7 @@ def _gate(
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     kept = place < size
     channel = place % CHANNELS
-    # Of each frame the linear half comes first: 2 channels a frame in all.
-    entry = x + (place * 2 - channel)
+    entry = x + (place // CHANNELS * (2 * CHANNELS) + channel)
     linear = tl.load(entry, mask=kept, other=0.0).to(tl.float32)
     gate = tl.load(entry + CHANNELS, mask=kept, other=0.0).to(tl.float32)
     if BIAS:

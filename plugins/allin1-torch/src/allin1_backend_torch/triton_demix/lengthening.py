@@ -47,7 +47,7 @@ def taps_of(place):
     return whole // 4, whole % 4
 
 
-@triton.jit(do_not_specialize=["length", "size"])
+@triton.jit(do_not_specialize=["length"])
 def _lengthen(
     taps, bias, out, length, size,
     FRAMES: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,

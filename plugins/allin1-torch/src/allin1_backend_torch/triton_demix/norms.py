@@ -67,7 +67,7 @@ def _sum_and_norm(
     tl.store(out + places, values.to(out.dtype.element_ty), mask=kept)
 
 
-@triton.jit(do_not_specialize=["size"])
+@triton.jit
 def _sum(x, y, sums, size, BLOCK: tl.constexpr):
     row, part = tl.program_id(0), tl.program_id(1)
     x += row.to(tl.int64) * size
@@ -81,7 +81,7 @@ def _sum(x, y, sums, size, BLOCK: tl.constexpr):
     store_sums(sums, row, part, tl.num_programs(1), total, squares)
 
 
-@triton.jit(do_not_specialize=["parts", "eps", "size"])
+@triton.jit(do_not_specialize=["parts", "eps"])
 def _norm(y, sums, parts, gain, shift, eps, size, CHANNELS: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     y += row.to(tl.int64) * size

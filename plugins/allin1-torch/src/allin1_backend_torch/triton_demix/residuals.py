@@ -32,8 +32,9 @@ from allin1_backend_torch.triton_network.launching import Launch
 #: Most hidden channels: of more, the sums of their products do not fit into registers.
 MOST_HIDDEN = 63
 
-#: Frames that a program goes through at a time, and its warps.
+#: Frames of a program, and its warps; and those of :func:`_widen`, which has more values in registers.
 TILE, WARPS = 128, 4
+WIDEN_TILE, WIDEN_WARPS = 64, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,9 @@ def launches(
     widened_sums = few_parts(widened_sums)
     of_norm = (packed.widen_gain, packed.widen_shift, layer.widen_norm.eps)
     widened = (packed.widen, widened_sums, widened_sums.shape[1], *of_norm)
-    yield Launch(_widen, (rows, parts), (x, *normed, *widened, out, frames), options)
+    options = {**options, "TILE": WIDEN_TILE, "num_warps": WIDEN_WARPS}
+    grid = (rows, triton.cdiv(frames, WIDEN_TILE))
+    yield Launch(_widen, grid, (x, *normed, *widened, out, frames), options)
 
 
 @triton.jit(do_not_specialize=["frames", "dilation"])

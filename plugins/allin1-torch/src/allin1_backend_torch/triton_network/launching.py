@@ -39,4 +39,9 @@ class Launch:
     @property
     def variant(self) -> tuple[Any, ...]:
         """What is compiled anew where it differs."""
-        return (self.kernel, *sorted(self.options.items()))
+        numbers = [
+            (parameter.name, value == 1, value % 16 == 0)
+            for parameter, value in zip(self.kernel.params, self.arguments, strict=False)
+            if isinstance(value, int) and not parameter.do_not_specialize
+        ]
+        return (self.kernel, *numbers, *sorted(self.options.items()))
