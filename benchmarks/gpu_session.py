@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,11 @@ LIMITS = {
     "builtin": 30,
     "several": 30,
     "two-gpus": 30,
+    "options": 60,
 }
+
+#: Seconds for all of them: the last ones get what is left.
+WITHIN = 480
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 180
@@ -49,9 +53,10 @@ def main() -> None:
         return
     told: dict[str, Any] = {"machine": machine()}
     with (arguments.out / "session.log").open("w", encoding="utf-8") as log:
+        end = time.monotonic() + WITHIN
         for step in arguments.steps or LIMITS:
             began = time.monotonic()
-            told[step] = run_apart(step, log)
+            told[step] = run_apart(step, log, min(LIMITS[step], end - began))
             told[step]["took_s"] = round(time.monotonic() - began, 1)
             print(step, json.dumps(told[step])[:2000], flush=True)
             (arguments.out / "session.json").write_text(
@@ -59,7 +64,7 @@ def main() -> None:
             )
 
 
-def run_apart(step: str, log: Any) -> dict[str, Any]:
+def run_apart(step: str, log: Any, limit_s: float) -> dict[str, Any]:
     """Run a step in a process; give what it tells, or how it failed."""
     command = [sys.executable, __file__, "--alone", step]
     try:
@@ -72,7 +77,7 @@ def run_apart(step: str, log: Any) -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"not finished after {LIMITS[step]} s"}
+        return {"failed": f"not finished after {limit_s:.0f} s"}
     log.write(ran.stdout)
     log.flush()
     lines = ran.stdout.splitlines()
@@ -106,7 +111,7 @@ def in_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, d
             if number:  # the first is to warm up
                 taken[name].append(1e3 * (time.perf_counter() - began))
     return {
-        name: {"median_ms": round(statistics.median(each), 2), "least_ms": round(min(each), 2)}
+        name: {"median_ms": round(statistics.median(each), 3), "least_ms": round(min(each), 3)}
         for name, each in taken.items()
     }
 
@@ -283,6 +288,58 @@ def network() -> dict[str, Any]:
     return told
 
 
+def options() -> dict[str, Any]:
+    """Each kernel of the network with other numbers of warps and registers: milliseconds of a launch, the best first."""
+    from dataclasses import replace
+
+    import torch
+    from allin1_backend_torch.triton_compiling import current, without_warp_group_products
+    from allin1_backend_torch.triton_network.ensemble import launches, ready
+    from allin1_backend_torch.triton_network.launching import Launch
+    from allin1_backend_torch.triton_network.workspace import workspace
+
+    from allin1_core.testing.signals import random_spectrogram
+    from allin1_core.testing.weights import random_model
+
+    device, length = torch.device("cuda:0"), 100 * SECONDS
+    own = ready(random_model(1, members=8).members, device, True)
+    space = workspace(length, 8, True, device)
+    logits = torch.empty(8, 13, length, device=device)
+    frames = torch.from_numpy(random_spectrogram(length).frames).to(device)
+    every = {each.kernel: each for each in launches(frames, own.weights, space, logits, True)}
+    for launch in launches(frames, own.weights, space, logits, True):
+        launch.run()
+
+    def compiled(launch: Launch) -> Launch | None:
+        try:
+            with current(device):
+                launch.compile()
+        except Exception:  # too few registers, or too much shared memory
+            return None
+        return launch
+
+    tried = []
+    for launch in every.values():
+        without = {key: value for key, value in launch.options.items() if key != "maxnreg"}
+        tried.append(launch)
+        for warps in (2, 4, 8):
+            for registers in (None, 96, 128, 168, 224):
+                more = {} if registers is None else {"maxnreg": registers}
+                tried.append(replace(launch, options={**without, "num_warps": warps, **more}))
+    with without_warp_group_products(), ThreadPoolExecutor(16) as pool:
+        ready_ones = [launch for launch in pool.map(compiled, tried) if launch is not None]
+    told: dict[str, list[Any]] = defaultdict(list)
+    for launch in ready_ones:
+        try:
+            found = in_turns({"ms": launch.run}, 5)["ms"]["median_ms"]
+        except RuntimeError as error:
+            found = repr(error)[:80]
+        chosen = {k: v for k, v in launch.options.items() if k in ("num_warps", "maxnreg")}
+        is_now = launch is every[launch.kernel]
+        told[launch.kernel.__name__].append([found, chosen, "now" if is_now else ""])
+    return {name: sorted(each, key=lambda one: str(one[0]).zfill(9)) for name, each in told.items()}
+
+
 def tests() -> dict[str, Any]:
     """Tests of allin1-torch on the GPU: first those that measure memory, alone; the others side by side."""
     folder = ROOT / "plugins/allin1-torch"
@@ -426,6 +483,7 @@ STEPS: dict[str, Callable[[], dict[str, Any]]] = {
     "builtin": builtin,
     "several": several,
     "two-gpus": two_gpus,
+    "options": options,
 }
 
 if __name__ == "__main__":
