@@ -227,6 +227,17 @@ def test_the_ends_of_the_network(fused, dtype, small_htdemucs, sources):
     assert_near(operations.waves(own, branches, level, waves), wanted, dtype, factor=3)
 
 
+def test_residual_layers_run_by_pytorch_where_products_are_exact(fused, small_htdemucs):
+    model = small_htdemucs(3, channels=8, t_layers=2, **SMALL)
+    for dtype, precision, count in (
+        (torch.float32, "ieee", 0),
+        (torch.float32, "tf32", 16),
+        (torch.float16, "ieee", 16),
+    ):
+        own = lay_out(model, dtype, fused.DEVICE)
+        assert len(fused.fuse(own, precision).packed) == count
+
+
 def test_the_whole_network(fused, dtype, small_htdemucs):
     model = small_htdemucs(3, channels=8, t_layers=2, **SMALL)
     own = lay_out(model, dtype, fused.DEVICE)

@@ -150,7 +150,9 @@ class FusedOperations:
 def fuse(own: Parameters, precision: str = "ieee") -> FusedOperations:
     """Make these operations for a network's parameters."""
     layers = [layer for branch in (own.frequency, own.time) for layer in _residuals(branch)]
-    small = [layer for layer in layers if residuals.is_small(layer)]
+    # Exact products of float32 have no matrix instructions, and what Triton makes of them lacks registers.
+    is_exact = own.dtype == torch.float32 and precision == "ieee"
+    small = [layer for layer in layers if residuals.is_small(layer) and not is_exact]
     packed = {layer: residuals.pack(layer) for layer in small}
     return FusedOperations(packed, partial(run, device=own.bin_embedding.device), precision)
 
