@@ -163,7 +163,7 @@ def test_shorthands_for_the_spectrogram():
     assert spectrogram_choice({}, None, "cuda") == {"spectrogram": "torch-cuda"}
     assert spectrogram_choice({}, "auto") == {"spectrogram": "auto"}
     assert spectrogram_choice({"nn": "x"}, None) == {"nn": "x"}
-    with pytest.raises(InputError, match="asked of both torch and mlx"):
+    with pytest.raises(InputError, match="named for the spectrogram: torch and mlx"):
         spectrogram_choice({"spectrogram": "torch"}, "mlx")
     with pytest.raises(InputError, match="spec_torch_device is cpu, but spec_backend is mlx"):
         spectrogram_choice({}, "mlx", "cpu")
