@@ -43,7 +43,7 @@ FACTORIES = {
     "in the call": (leaving_when_called, "SystemExit: 3"),
     "nothing callable": (
         of_nothing,
-        "Its factory a_bad_backend:create gave None; wanted what can be called.",
+        "Its factory a_bad_backend:create returned None; wanted a function.",
     ),
     "no function": (5, "Its factory a_bad_backend:create is 5; wanted a function."),
 }

@@ -254,7 +254,7 @@ BAD_LOGITS = Logits(*(np.full(shape, np.nan, np.float32) for shape in (600, 600,
         (failing(RuntimeError("kernel\nlong story")), "RuntimeError: kernel"),
         (failing(SystemExit(0)), "SystemExit: 0"),
         (failing_setup, "OSError: libkernel.so: no such file"),
-        (giving(None), "It gave NoneType; wanted Logits."),
+        (giving(None), "It returned NoneType; wanted Logits."),
         (giving(BAD_LOGITS), "holds nan"),
     ],
 )
