@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from allin1_core.contracts.arrays import length_of, part_of
@@ -87,7 +88,7 @@ def cut(data: Any, seconds: float) -> Any:
     count = min(length, round(seconds * per_second))
     start = (length - count) // 2
     if isinstance(data, Logits):
-        data = Logits(data.beat, data.downbeat, data.section, data.function)
+        data = replace(data, embeddings=None)
     return part_of(data, start, start + count)
 
 

@@ -221,8 +221,8 @@ def test_a_result_says_which_arrays_its_route_cannot_give(
         )
     assert result.activations is None
     assert [w for w in result.warnings if "to give" in w] == [
-        "There are no activations to give: at-once does not provide them.",
-        "There are no embeddings to give: at-once does not provide them.",
+        "There are no activations: at-once does not provide them.",
+        "There are no embeddings: at-once does not provide them.",
     ]
 
 

@@ -168,7 +168,7 @@ def test_what_cannot_be_reached_from_the_start_is_refused(make_session, by_hand)
     with make_session() as session:
         with pytest.raises(InputError, match="only beats"):
             session.run(by_hand[Activations], outputs=["sections"])
-        with pytest.raises(InputError, match="No output is called tempo"):
+        with pytest.raises(InputError, match="There is no output called tempo"):
             session.run(by_hand[Logits], outputs=["tempo"])
         with pytest.raises(ContractError, match=r"stems.samples has shape"):
             session.run(Stems(np.zeros((3, 2, 5), np.float32)))

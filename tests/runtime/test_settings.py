@@ -128,7 +128,7 @@ def test_without_a_variable_the_file_in_the_users_folder_is_read(tmp_path, monke
         ("model = 3", "model is 3; wanted a text"),
         ("threads = 0", "wanted 1 or more"),
         ("threads = true", "wanted a whole number"),
-        ("parity = 'exact'", "Write one of identical, close, lossy"),
+        ("parity = 'exact'", "Use one of identical, close, lossy"),
         ("[backends]\nnn = 3", "backends.nn is 3"),
         ("backends = 'nn=torch'", "wanted a table"),
         ("[plugins]\nmine = 3", "plugins.mine is 3; wanted a table"),
@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(config, text
 
 def test_a_file_or_a_variable_that_is_wrong_is_told(monkeypatch, tmp_path, make_session):
     monkeypatch.setenv("ALLIN1_BACKEND", "torch")
-    with pytest.raises(SettingsError, match="ALLIN1_BACKEND has 'torch'"):
+    with pytest.raises(SettingsError, match="ALLIN1_BACKEND contains 'torch'"):
         make_session()
     monkeypatch.setenv("ALLIN1_CONFIG", str(tmp_path / "none.toml"))
     with pytest.raises(SettingsError, match="it is not there"):
