@@ -156,7 +156,7 @@ def test_madmoms_decoder_is_called_by_its_own_names():
         "correct": False,
         "fps": 50.0,
     }
-    with pytest.raises(ContractError, match="knows no prior over tempo"):
+    with pytest.raises(ContractError, match="does not support a prior over tempo"):
         MetreParameters(tempo_prior=TempoPrior(120, 0.7)).madmom_arguments(100.0)
 
 

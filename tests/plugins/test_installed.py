@@ -121,7 +121,7 @@ def test_of_a_name_of_the_core_the_cores_plugin_stays_and_the_other_is_not_loade
     assert (core.status, core.distribution) == ("loaded", "allin1-core")
     assert (other.status, other.distribution) == ("incompatible", "plug-core")
     told = (
-        "Plugin reference (plug-core 1.0) is incompatible: allin1-core has a plugin of this name, which stays;"
+        "Plugin reference (plug-core 1.0) is incompatible: allin1-core has a plugin of this name, so"
         " this one is not loaded. Uninstall it: pip uninstall plug-core"
     )
     assert [text for text in caplog.messages if "reference" in text] == [told]

@@ -226,11 +226,11 @@ def test_a_hook_that_raises_costs_that_hook_alone(isolated_plugins, make_plugin)
     ("record", "reason"),
     [
         ("a string", "is no Backend"),
-        (backend(stage="nn"), "says it is for stage nn"),
+        (backend(stage="nn"), "declares stage nn"),
         (Backend("x", "spectrogram", "no colon"), "wanted 'package.module:name'"),
         (backend(probe=":check"), "wanted 'package.module:name'"),
         (backend(spans=("nn", "metrical_prep")), "does not begin at spectrogram"),
-        (backend(spans=("spectrogram", "functional")), "do not follow"),
+        (backend(spans=("spectrogram", "functional")), "are not consecutive"),
         (backend(takes="both"), "takes is 'both'; wanted one of stems, mix"),
     ],
 )
@@ -288,7 +288,7 @@ def test_no_plugin_can_push_the_reference_out(isolated_plugins, make_plugin):
     assert {o.plugin.name for o in offers.covering("spectrogram")} == {"reference"}
     (problem,) = offers.problems
     assert problem.plugin == "bold"
-    assert problem.reason == "Backend reference: the name is the core's."
+    assert problem.reason == "Backend reference: the name is reserved for the core."
 
 
 def test_no_plugin_can_push_a_model_of_the_catalogue_out(isolated_plugins, make_plugin):

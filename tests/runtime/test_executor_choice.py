@@ -322,7 +322,7 @@ def test_an_executor_and_a_backend_of_a_plugin_cannot_share_an_option_of_two_typ
     (problem,) = offers.problems
     assert (problem.hook, problem.reason) == (
         "allin1_executors",
-        "Executor backwards: option nodes is of another type in a backend.",
+        "Executor backwards: option nodes has another type in a backend.",
     )
 
 

@@ -124,7 +124,7 @@ def test_logits_of_another_number_of_labels_are_refused(toy, make_session, write
     with make_session(CARD, NETWORK) as session:
         with pytest.raises(SelectionError, match="Logits with 4 labels; the model has 3: calm, loud"):
             session.analyze(track_of(write_song()))
-        with pytest.raises(ContractError, match="Logits of 10 labels"):
+        with pytest.raises(ContractError, match="Logits with 10 labels"):
             session.run(song_logits(600, labels=10))
 
 
@@ -220,7 +220,7 @@ def test_a_result_says_which_arrays_its_route_cannot_give(
             track_of(write_song()), include_activations=True, include_embeddings=True
         )
     assert result.activations is None
-    assert [w for w in result.warnings if "to give" in w] == [
+    assert [w for w in result.warnings if "does not provide" in w] == [
         "There are no activations: at-once does not provide them.",
         "There are no embeddings: at-once does not provide them.",
     ]

@@ -166,7 +166,7 @@ def test_a_model_without_sections_says_so(make_session, stems, model_folder):
 
 def test_what_cannot_be_reached_from_the_start_is_refused(make_session, by_hand):
     with make_session() as session:
-        with pytest.raises(InputError, match="only beats"):
+        with pytest.raises(InputError, match="Only beats"):
             session.run(by_hand[Activations], outputs=["sections"])
         with pytest.raises(InputError, match="There is no output called tempo"):
             session.run(by_hand[Logits], outputs=["tempo"])

@@ -150,7 +150,7 @@ def test_a_file_or_a_variable_that_is_wrong_is_told(monkeypatch, tmp_path, make_
     with pytest.raises(SettingsError, match="ALLIN1_BACKEND contains 'torch'"):
         make_session()
     monkeypatch.setenv("ALLIN1_CONFIG", str(tmp_path / "none.toml"))
-    with pytest.raises(SettingsError, match="it is not there"):
+    with pytest.raises(SettingsError, match="it does not exist"):
         make_session()
     monkeypatch.setenv("ALLIN1_CONFIG", "")
     monkeypatch.delenv("ALLIN1_BACKEND")
