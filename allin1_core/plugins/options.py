@@ -49,7 +49,7 @@ def check_options(offers: Offers, plugins: Plugins, given: GivenOptions) -> Opti
     values: dict[str, dict[str, OptionValue]] = {}
     loaded = {record.name for record in plugins.records if record.status == "loaded"}
     for (plugin, name), (value, source) in given.items():
-        by = f" (said by {source})" if source else ""
+        by = f" (set by {source})" if source else ""
         if plugin not in loaded:
             _refuse_plugin(plugin, plugins, source)
             continue

@@ -225,7 +225,7 @@ def test_a_hook_that_raises_costs_that_hook_alone(isolated_plugins, make_plugin)
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ("a string", "is no Backend"),
+        ("a string", "is not a Backend"),
         (backend(stage="nn"), "declares stage nn"),
         (Backend("x", "spectrogram", "no colon"), "wanted 'package.module:name'"),
         (backend(probe=":check"), "wanted 'package.module:name'"),

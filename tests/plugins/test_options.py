@@ -91,7 +91,7 @@ def test_a_value_of_another_type_is_an_error_that_says_what_was_wanted(check, na
     with pytest.raises(SettingsError) as caught:
         check("mine", name, value)
     assert str(caught.value) == f"Option of plugin mine: {wanted}"
-    with pytest.raises(SettingsError, match=r"said by /config\.toml"):
+    with pytest.raises(SettingsError, match=r"set by /config\.toml"):
         check("mine", name, value, "/config.toml")
 
 

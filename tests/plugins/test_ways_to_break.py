@@ -144,7 +144,7 @@ WAYS = [
     ),
     Way(
         "A requirement cannot be read",
-        "needs.requires[0] is 'scipy>>1'; wanted a requirement as pip reads it",
+        "needs.requires[0] is 'scipy>>1'; wanted a requirement in pip's syntax",
         offers("needs=Needs(requires=('scipy>>1',))"),
     ),
     Way(

@@ -296,7 +296,7 @@ def test_the_reason_names_plugin_hook_record_field_and_what_was_wanted(load):
     (problem,) = collect_offers(load(Backend, mine=[wrong])).problems
     assert str(problem) == (
         "Plugin mine, hook allin1_spectrogram: Backend mine: needs.requires[0] is 'scipy>>1';"
-        " wanted a requirement as pip reads it."
+        " wanted a requirement in pip's syntax."
     )
 
 

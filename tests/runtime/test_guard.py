@@ -91,7 +91,7 @@ def test_the_error_says_which_variable_had_named_it(make_session, plugin, stems,
     # The fixture of isolated plugins removes the variable; the session reads it after that.
     monkeypatch.setenv("ALLIN1_BACKEND", "nn=bad")
     with make_session(plugins={"bad": bad}, guard=True) as session:
-        with pytest.raises(BackendError, match=r"nn=mine \(said by ALLIN1_BACKEND\), failed"):
+        with pytest.raises(BackendError, match=r"nn=mine \(set by ALLIN1_BACKEND\), failed"):
             session.run(stems)
 
 

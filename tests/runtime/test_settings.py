@@ -70,12 +70,12 @@ def test_an_error_tells_where_the_choice_came_from(make_session, plugins, config
         make_session()
     assert str(path) in str(error.value)
     monkeypatch.setenv("ALLIN1_BACKEND", "nn=slide-rule")
-    with pytest.raises(SelectionError, match=r"called slide-rule \(said by ALLIN1_BACKEND\)"):
+    with pytest.raises(SelectionError, match=r"called slide-rule \(set by ALLIN1_BACKEND\)"):
         make_session()
     monkeypatch.setenv("ALLIN1_BACKEND", f"nn=reference,{STAGE}=cheap")
     session = make_session(plugins=plugins, device=None)
     session.engine.chooser.failures[STAGE, "cheap"] = "out of memory"
-    with pytest.raises(SelectionError, match=r"metrical_prep=cheap \(said by ALLIN1_BACKEND\)"):
+    with pytest.raises(SelectionError, match=r"metrical_prep=cheap \(set by ALLIN1_BACKEND\)"):
         chosen(session)
 
 
