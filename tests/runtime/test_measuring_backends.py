@@ -179,7 +179,7 @@ def test_what_was_named_does_not_narrow_what_is_measured(make_session, plugin):
 
 
 def test_lengths_must_rise(make_session):
-    with pytest.raises(InputError, match="wanted a shorter first"):
+    with pytest.raises(InputError, match="wanted the shorter first"):
         list(measure_backends(make_session().engine, (STAGE,), (5.0, 5.0)))
 
 

@@ -146,7 +146,7 @@ def test_what_cannot_be_kept_holds_for_the_run(
     with make_session(plugins=plugin(), calibrate=True) as session:
         prepare(session)
         decision = session.decide(session.request((STAGE,), 180.0))
-    assert "What was measured holds for this run alone" in caplog.text
+    assert "The measurements can only be used in this run" in caplog.text
     assert all("measured here" in said for said in evidence(decision).values())
 
 

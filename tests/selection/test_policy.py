@@ -304,7 +304,7 @@ def test_a_backend_without_a_feature_that_is_asked_for_is_refused(choose):
     assert "--tempo-prior none" in found.remedy
     # Being named does not make it able, and the feature of another stage is not its concern.
     named = (("metrical_dbn", "fast"),)
-    with pytest.raises(SelectionError, match="no prior over tempo"):
+    with pytest.raises(SelectionError, match="does not support a prior over tempo"):
         choose(plain, features=features, choices=named, **request)
     assert str(choose(fast(), features=features).chosen) == "spectrogram=fast"
 
