@@ -11,7 +11,7 @@ import importlib
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points, version
 
@@ -66,6 +66,11 @@ class Plugins:
             if other != name and plugin is not None
         ]
         return self.manager.subset_hook_caller(hook, others)
+
+    def implementations(self, hook: str) -> Iterator[tuple[str, pluggy.HookCaller]]:
+        """Yield the name of each plugin that implements `hook`, in the order of calls, and its :meth:`hook_of`."""
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            yield implementation.plugin_name, self.hook_of(implementation.plugin_name, hook)
 
 
 def load_plugins(

@@ -26,10 +26,9 @@ def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> Analysi
     If a plugin raises an exception, or returns something other than a valid result, only its own change is lost; the
     log and the warnings of the result say so. Plugins that changed it are listed in ``provenance.postprocessors``.
     """
-    for implementation in reversed(plugins.manager.hook.allin1_postprocess_result.get_hookimpls()):
-        name = implementation.plugin_name
+    for name, change in plugins.implementations(_HOOK):
         try:
-            new = plugins.hook_of(name, _HOOK)(track=track, result=copy.deepcopy(result))
+            new = change(track=track, result=copy.deepcopy(result))
             if not new:  # the plugin does not implement the hook, or keeps the result
                 continue
             (new,) = new

@@ -199,10 +199,9 @@ def _keep_to_device(
 def _ask_plugins(
     plugins: Plugins, request: RouteRequest, routes: tuple[Route, ...]
 ) -> tuple[Route, str] | None:
-    for implementation in reversed(plugins.manager.hook.allin1_select_route.get_hookimpls()):
-        name = implementation.plugin_name
+    for name, select in plugins.implementations("allin1_select_route"):
         try:
-            route = plugins.hook_of(name, "allin1_select_route")(request=request, routes=routes)
+            route = select(request=request, routes=routes)
             if route is None:
                 continue
             # It may have returned a copy; the original route is run.

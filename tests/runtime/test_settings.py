@@ -133,7 +133,7 @@ def test_without_a_variable_the_file_in_the_users_folder_is_read(tmp_path, monke
         ("backends = 'nn=torch'", "wanted a table"),
         ("[plugins]\nmine = 3", "plugins.mine is 3; wanted a table"),
         ("plugins = 'mine'", "plugins is 'mine'; wanted a table"),
-        ("model = ", "Is not TOML"),
+        ("model = ", "is not TOML"),
     ],
 )
 def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(config, text, message):
