@@ -77,7 +77,7 @@ def test_there_is_a_figure_for_every_stage_of_both_models(isolated_plugins):
     assert {name.partition(" ")[2] for name in names} == {"", *AUTO_MODELS}
 
 
-def test_what_fails_is_told_and_the_rest_is_measured():
+def test_what_fails_is_reported_and_the_rest_is_measured():
     def fail(error):
         raise error
 

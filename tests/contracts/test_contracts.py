@@ -50,7 +50,7 @@ def alternatives(**changes):
         MetreParameters(beats_per_bar=(1,), num_tempi=None, threshold=0.0),
     ],
 )
-def test_what_is_right_passes_and_comes_back(record):
+def test_valid_values_are_accepted_and_returned(record):
     assert record.validate() is record
 
 
@@ -104,7 +104,7 @@ def test_what_is_right_passes_and_comes_back(record):
         (alternatives(bpm=0.0), "metre.alternatives"),
     ],
 )
-def test_what_is_wrong_is_refused_with_a_sentence(record, message):
+def test_invalid_values_are_refused_with_a_sentence(record, message):
     with pytest.raises(ContractError, match=message):
         record.validate()
 

@@ -1,4 +1,4 @@
-"""``allin1 plugins --verbose``: each hook of each plugin, and what came of it."""
+"""``allin1 plugins --verbose``: the outcome of each hook of each plugin."""
 
 from __future__ import annotations
 

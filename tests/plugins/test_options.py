@@ -57,7 +57,7 @@ def check(isolated_plugins, make_plugin):
         ("kernel", "", ""),
     ],
 )
-def test_values_are_brought_into_the_declared_type(check, name, value, expected):
+def test_values_are_converted_to_the_declared_type(check, name, value, expected):
     found = [options[name] for options in check("mine", name, value).values() if name in options]
     assert found
     for one in found:

@@ -105,7 +105,7 @@ def test_other_songs_have_no_line(times):
     assert find_grid(activations, decode(activations).beat_times_s) is None
 
 
-def test_two_halves_that_disagree_are_left_alone():
+def test_two_halves_that_disagree_are_not_modified():
     activations = with_off_beats(beats_of(), 42, 80)
     assert find_grid(activations, decode(activations).beat_times_s) is None
 

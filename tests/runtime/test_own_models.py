@@ -1,4 +1,4 @@
-"""Models that have nothing in common with the ones shipped here: architecture, format of weights, labels, stages at once."""
+"""Models unlike those of the core: another architecture, format of weights, labels, or stages in one call."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_one_backend_gives_beats_and_sections(at_once, make_session, write_song)
 
 
 @pytest.mark.parametrize("only", ["beats", "sections"])
-def test_of_beats_and_sections_at_once_one_may_be_asked_for(
+def test_only_beats_or_sections_may_be_requested_of_a_backend_of_both(
     at_once, make_session, write_song, only
 ) -> None:
     with make_session(CARD, AT_ONCE) as session:

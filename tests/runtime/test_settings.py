@@ -1,4 +1,4 @@
-"""Who decides: an argument, then ALLIN1_BACKEND, then the configuration file, then a plugin, then auto."""
+"""Precedence: an argument, then ALLIN1_BACKEND, the configuration file, a plugin, and auto."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(config, text
     assert error.value.exit_code == 2
 
 
-def test_a_file_or_a_variable_that_is_wrong_is_told(monkeypatch, tmp_path, make_session):
+def test_a_file_or_a_variable_that_is_wrong_is_reported(monkeypatch, tmp_path, make_session):
     monkeypatch.setenv("ALLIN1_BACKEND", "torch")
     with pytest.raises(SettingsError, match="ALLIN1_BACKEND contains 'torch'"):
         make_session()

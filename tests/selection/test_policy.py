@@ -1,4 +1,4 @@
-"""Which backend is chosen, and the reason for each that is not."""
+"""The backend that is chosen, and the reason for each that is not."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_model_of_another_architecture_is_refused(choose):
     assert refusal(decision, "fast").gate == "model"
 
 
-def test_a_closer_promise_may_be_asked_for(choose):
+def test_a_closer_promise_may_be_requested(choose):
     decision = choose(fast(parity=close(1e-3)), parity=close(1e-6))
     assert refusal(decision, "fast").gate == "parity"
     decision = choose(fast(parity=close(1e-3)), parity=IDENTICAL)
@@ -289,7 +289,7 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
     assert {*cases, "model", "feature", "bridge"} == set(get_args(Gate))
 
 
-def test_a_backend_without_a_feature_that_is_asked_for_is_refused(choose):
+def test_a_backend_without_a_feature_that_is_requested_is_refused(choose):
     features = (("metrical_dbn", "tempo_prior"),)
     plain, able = (
         fast(stage="metrical_dbn"),
@@ -646,7 +646,7 @@ def test_a_copy_of_a_route_is_taken_for_the_route_that_was_offered(choose):
 
 
 @pytest.mark.parametrize("asked", [IDENTICAL, close(1e-9), event(0.0), LOSSY])
-def test_a_backend_without_a_reference_is_eligible_whatever_parity_was_asked_for(choose, asked):
+def test_a_backend_without_a_reference_is_eligible_whatever_parity_was_requested(choose, asked):
     decision = choose(fast(parity=None), parity=asked)
     assert str(decision.chosen) == "spectrogram=fast"
     assert "no reference" in str(decision)
@@ -660,7 +660,7 @@ def test_in_a_tie_a_backend_without_a_reference_comes_last(choose):
     assert str(decision.chosen) == "spectrogram=z"
 
 
-def test_authors_are_told_how_many_routes_they_are_offered():
+def test_authors_are_informed_how_many_routes_they_are_offered():
     assert f"at most {KEPT} routes" in SelectionSpecs.allin1_select_route.__doc__
 
 
