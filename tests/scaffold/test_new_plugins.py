@@ -104,8 +104,8 @@ def test_names_that_no_plugin_can_have_are_refused(name, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["mine"], "by --stage or by --kind"),
-        (["mine", "--stage", "nn", "--kind", "model"], "by --stage or by --kind"),
+        (["mine"], "either --stage or --kind"),
+        (["mine", "--stage", "nn", "--kind", "model"], "either --stage or --kind"),
         (["mine", "--stage", "model"], "'model' is not one of 'demix'"),
         (["export", "--kind", "command"], "The core has a command export"),
     ],
