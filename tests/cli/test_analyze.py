@@ -314,7 +314,7 @@ def test_a_picture_of_unknown_kind_is_status_6_before_any_work(
 ):
     options = ["-o", str(tmp_path / "out"), "--timings-viz-path", str(tmp_path / "times.xyz")]
     assert run(["analyze", *random_model, "--stems-dir", str(song), *options]) == 6
-    assert "times.xyz: A picture of timings cannot be of the kind .xyz" in capsys.readouterr().err
+    assert "times.xyz: A picture of timings cannot be written as .xyz" in capsys.readouterr().err
     assert files(tmp_path / "out") == []
 
 

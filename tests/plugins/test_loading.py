@@ -269,7 +269,7 @@ def test_models_of_two_plugins_with_one_name_both_stay(isolated_plugins, make_pl
     assert [name for name in models if "same" in name] == ["one/same", "two/same"]
     cards = [offered.item for offered in models.values()]
     assert find_card("two/same", cards) is models["two/same"].item
-    with pytest.raises(SelectionError, match=r"More than one.*Name one of one/same, two/same"):
+    with pytest.raises(SelectionError, match=r"More than one.*Use one of one/same, two/same"):
         find_card("same", cards)
 
 

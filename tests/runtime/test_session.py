@@ -486,7 +486,7 @@ def test_a_separator_gets_its_checked_files_from_the_core(
         with pytest.raises(WeightsError, match="Truncated, or another file"):
             session.run(mix, outputs=["activations"])
     with Session("random", demix=DemixParameters("vnet"), **options) as session:
-        with pytest.raises(InputError, match="There are unet"):
+        with pytest.raises(InputError, match="Available: unet"):
             session.run(mix, outputs=["activations"])
 
 

@@ -94,7 +94,7 @@ def test_a_pickle_is_refused_and_not_run(cache, tmp_path, make_card):
 
 def test_a_file_that_is_a_pickle_is_refused_without_bad_advice(cache, tmp_path, make_card):
     card = in_cache(cache, make_card, pickle.dumps(Trap(tmp_path / "sprung")))
-    with pytest.raises(WeightsError, match="names no reader for another format") as caught:
+    with pytest.raises(WeightsError, match="declares no reader for another format") as caught:
         load_model(card)
     assert "pickle" not in caught.value.message
     assert not (tmp_path / "sprung").exists()
