@@ -60,7 +60,7 @@ def check_array(
 
 
 def check_probabilities(name: str, array: Array) -> None:
-    """Raise :class:`ContractError` unless a NumPy array holds numbers from 0 to 1, within :data:`PROBABILITY_ROUNDING`."""
+    """Raise :class:`ContractError` unless a NumPy array holds numbers from 0 to 1, except for rounding."""
     bad = first_not_finite(array)
     if bad is not None:
         raise ContractError(f"{name} holds {bad[1]} at index {list(bad[0])}.")

@@ -36,7 +36,7 @@ class AudioLoader:
     needs
         What must be installed.
     before_core
-        Whether it takes precedence over the core's own readers. Otherwise it is used only for files that these cannot read.
+        Whether it takes precedence over the core's own readers, rather than only reading files that these cannot.
     """
 
     name: Name

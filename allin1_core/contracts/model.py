@@ -172,7 +172,7 @@ class ModelCard:
     steady_phase: bool = False
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
-        """Fill in the values that `metre` leaves to the model: threshold, transition, prior over tempo, steady phase."""
+        """Fill in what `metre` leaves to the model: threshold, transition, prior over tempo, steady phase."""
         if metre.threshold is None:
             metre = replace(metre, threshold=self.downbeat_threshold)
         if metre.transition_lambda is None:

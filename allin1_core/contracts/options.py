@@ -19,8 +19,8 @@ _WANTED = {str: "text", int: "a whole number", float: "a finite number", bool: "
 class Option:
     """An option that a backend or an executor declares.
 
-    A user sets it with ``-O plugin.name=value``, in the table ``[plugins.plugin]`` of the configuration file, or with an
-    argument of a session. The factory of the backend finds its value in ``Setup.options``.
+    Users set it with ``-O plugin.name=value``, in the table ``[plugins.plugin]`` of the configuration file, or with
+    an argument of a session. The factory of the backend finds its value in ``Setup.options``.
 
     Attributes
     ----------

@@ -66,7 +66,7 @@ class Identity:
     weights
         Digest of its parameters.
     parity
-        Weakest promise that was accepted: ``identical``, ``close`` or ``lossy``, and its tolerance; None for any tolerance.
+        Weakest promise that was accepted: ``identical``, ``close`` or ``lossy``, and its tolerance; None for any.
     options
         All options that affect the result, as plain values.
     version

@@ -106,7 +106,7 @@ class Chooser:
         )
 
     def confirm(self, candidate: Candidate) -> bool:
-        """Determine by its probe whether `candidate` can run; if not, later decisions exclude it with the same reason."""
+        """Determine by its probe whether `candidate` can run; if not, later decisions exclude it for that reason."""
         return isinstance(self._probes.confirm(candidate.backend), Ready)
 
     def is_confirmed(self, candidate: Candidate) -> bool:

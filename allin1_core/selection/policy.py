@@ -139,7 +139,7 @@ def _nothing_for(
 
 
 def _nothing_through(request: RouteRequest, candidates: Candidates) -> SelectionError:
-    """Create the error for backends that cannot be combined, for example because all begin before the input of the run."""
+    """Create the error for backends that cannot be combined, for example if all begin before the run's input."""
     for stage in request.stages:
         eligible = [candidate.backend for candidate in candidates[stage] if candidate.is_eligible]
         if all(backend.stage not in request.stages for backend in eligible):

@@ -70,7 +70,7 @@ def _spaces_before(stage: Stage, request: RouteRequest, candidates: Candidates) 
 def _spaces_after(
     given: type[Any], request: RouteRequest, candidates: Candidates
 ) -> Iterable[list[Space]]:
-    """For each stage that takes a record of type `given`, the spaces in which it may take it; NumPy if there is none."""
+    """For each stage that takes records of type `given`, the spaces in which it may do so; NumPy if there is none."""
     taking = [one for one in request.stages if TAKES[one] is given]
     if not taking:
         yield [HOST]
