@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from allin1_core.errors import AudioError
+from allin1_core.io.known_digests import KnownDigests
 
 #: Seconds within which a file system may give two changes the same time.
 _COARSE_S = 2.0
@@ -18,6 +19,10 @@ _COARSE_S = 2.0
 _TRIES = 3
 
 _BLOCK = 1 << 20
+
+#: Whether every change of a file shows in its times. Windows gives the time of creation for that of the last change of
+#: status, so that a change is invisible where the time of modification was set back.
+_SHOWS_CHANGES = os.name != "nt"
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,23 @@ class Fingerprint:
         """Whether the file has the same content now. It is read again only where it was touched."""
         try:
             now = _state(self.path.stat())
-            last_change_ns = max(now[-2:])
-            if now == self._state and last_change_ns < self._taken_ns - _COARSE_S * 1e9:
+            if now == self._state and _is_settled(now, self._taken_ns):
                 return True
             return fingerprint(self.path).content == self.content
         except (OSError, AudioError):
             return False
 
 
-def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
+def fingerprint(path: str | os.PathLike[str], known: KnownDigests | None = None) -> Fingerprint:
     """Take the fingerprint of a file, at about a gigabyte a second.
+
+    Parameters
+    ----------
+    path
+        The file.
+    known
+        Digests of files that were read before: one that has not changed since is not read again. This one is added,
+        unless the file was changed so recently that another change might have the same time.
 
     Raises
     ------
@@ -70,7 +82,13 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise AudioError("is no file.", path=path)
             with path.open("rb", buffering=0) as file:
+                # Of the open file: network file systems may know an older state of a path.
                 before = os.fstat(file.fileno())
+                is_settled = _SHOWS_CHANGES and _is_settled(_state(before), taken_ns)
+                if known is not None and is_settled:
+                    content = known.get(path, _state(before))
+                    if content is not None:
+                        return Fingerprint(path, content, before.st_size, _state(before), taken_ns)
                 while block := file.read(_BLOCK):
                     digest.update(block)
                     size += len(block)
@@ -80,10 +98,18 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
                 f"cannot be read: {getattr(error, 'strerror', None) or error}.", path=path
             ) from error
         if _state(before) == _state(after) and size == after.st_size:
-            return Fingerprint(path, f"blake2b:{digest.hexdigest()}", size, _state(after), taken_ns)
+            content = f"blake2b:{digest.hexdigest()}"
+            if known is not None and is_settled:
+                known.put(path, _state(after), content)
+            return Fingerprint(path, content, size, _state(after), taken_ns)
     raise AudioError(
         "is being written to.", remedy="Analyse it when nothing writes to it.", path=path
     )
+
+
+def _is_settled(state: tuple[int, ...], taken_ns: int) -> bool:
+    """Whether a file was last changed so long before that a later change has another time."""
+    return max(state[-2:]) < taken_ns - _COARSE_S * 1e9
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:

@@ -35,6 +35,7 @@ from allin1_core.io.atomic import (
 )
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.leftovers import Part, exists, flush_file, new_folder
 from allin1_core.io.names import portable_name
 from allin1_core.io.own_files import SEPARATION_NOTE
@@ -332,14 +333,16 @@ def stems_to_keep(
     source: Path,
     parameters: DemixParameters,
     options: Mapping[str, Mapping[str, OptionValue]] | None = None,
+    known: KnownDigests | None = None,
 ) -> StemsToKeep:
     """Say where the stems of a track are kept: ``<folder>/<model>/<track>``.
 
     Call it before the song is read: its content is noted here, and stems are kept only if it is the same at the end.
+    `known` as for :func:`~allin1_core.io.fingerprint.fingerprint`.
     """
     root = DEFAULT_FOLDER if folder is None else folder
     try:
-        taken = fingerprint(source)
+        taken = fingerprint(source, known)
     except AudioError:  # told by what reads the song
         taken = None
     path = expanded(root) / portable_name(parameters.model) / portable_name(track)

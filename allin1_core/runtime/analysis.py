@@ -151,7 +151,7 @@ class Analysis:
     def _source(self) -> Source:
         """The files that are read, as they were at the first question."""
         if self._files is None:
-            self._files = source_of(self.track, self._start.found)
+            self._files = source_of(self.track, self._start.found, self._engine.known_digests)
         return self._files
 
     @property

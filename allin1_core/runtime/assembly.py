@@ -17,6 +17,7 @@ from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.io.cache import ArrayCache
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.measuring.on_demand import MeasureOnDemand
 from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
@@ -68,6 +69,8 @@ class Assembly:
         What the plugins offer.
     plugin_options
         What the user set of the options of plugins.
+    known_digests
+        Digests of files that were read before; None without the cache.
 
     Raises
     ------
@@ -98,7 +101,9 @@ class Assembly:
         self._wishes = _wishes(options, settings.device, settings.parity, settings.choices)
         self._probes = Probes()
         self._devices = Devices(self._wishes.device, self.offers, self._probes)
-        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
+        cache = ArrayCache() if options.get("cache", True) else None
+        self._cache = LogitsCache(cache)
+        self.known_digests = KnownDigests(cache) if cache is not None and cache.limit else None
         given = _given_options(options, settings.options)
         self.plugin_options = check_options(self.offers, plugins, given)
 
@@ -147,6 +152,7 @@ class Assembly:
             self.observers,
             None if self._measure is None else self._measure(),
             self._cache,
+            self.known_digests,
         )
 
 

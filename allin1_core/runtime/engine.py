@@ -9,6 +9,7 @@ from types import MappingProxyType
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.route import RouteRequest
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.plugins.collecting import Offers
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.guard import Guard
@@ -47,6 +48,8 @@ class Engine:
         Measures what a decision lacks, and tells whether it is to be made again; None to measure nothing.
     cache
         Logits of earlier runs.
+    known_digests
+        Digests of files that were read before; None to read each.
     """
 
     card: ModelCard
@@ -59,6 +62,7 @@ class Engine:
     observers: Observers
     measure: Callable[[Engine, Decision], bool] | None = None
     cache: LogitsCache = field(default_factory=lambda: LogitsCache(None))
+    known_digests: KnownDigests | None = None
 
     def decide(self, request: RouteRequest, failures: Failures = MappingProxyType({})) -> Decision:
         """Choose the route for `request`, without running anything but measurements that were asked for.

@@ -140,6 +140,7 @@ class Session:
             options.get("overwrite_stems", False),
             assembly.plugin_options,
             StemPlugins(self.plugins),
+            assembly.known_digests,
         )
 
     def __enter__(self) -> Session:
