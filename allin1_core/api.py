@@ -353,6 +353,8 @@ def visualize(
     result: AnalysisResult | Sequence[AnalysisResult],
     out_dir: AnyPath | None = None,
     multiprocess: bool = True,
+    *,
+    overwrite: bool = False,
 ) -> Any:
     """Draw results.
 
@@ -364,6 +366,8 @@ def visualize(
         Folder for ``<name>.pdf``; None writes nothing.
     multiprocess
         Upstream's; pictures are drawn by this process, in either case.
+    overwrite
+        Whether files that exist are replaced.
 
     Returns
     -------
@@ -373,7 +377,8 @@ def visualize(
     Raises
     ------
     OutputError
-        Matplotlib is not installed, or a file cannot be written.
+        Matplotlib is not installed, a file exists and `overwrite` is not set, or one cannot be written. Nothing is
+        written where any file exists, or two results have the same one.
     """
     from allin1_core.presentation.figures import check_picture
     from allin1_core.presentation.picture import draw_result, write_picture
@@ -381,11 +386,11 @@ def visualize(
     results = [result] if isinstance(result, AnalysisResult) else list(result)
     check_picture(Path(out_dir or "") / "x.pdf")
     names = _names(results)
-    figures = []
-    for one, name in zip(results, names, strict=True):
-        if out_dir is not None:
-            write_picture(one, Path(out_dir) / f"{name}.pdf", name=name)
-        figures.append(draw_result(one, name))
+    if out_dir is not None:
+        pictures = _files_of(results, [f"{name}.pdf" for name in names], out_dir, overwrite)
+        for picture, one in pictures.items():
+            write_picture(one, picture, name=picture.stem)
+    figures = [draw_result(one, name) for one, name in zip(results, names, strict=True)]
     return figures[0] if isinstance(result, AnalysisResult) else figures
 
 
@@ -393,6 +398,8 @@ def sonify(
     result: AnalysisResult | Sequence[AnalysisResult],
     out_dir: AnyPath | None = None,
     multiprocess: bool = True,
+    *,
+    overwrite: bool = False,
 ) -> Any:
     """Put clicks on the beats of songs, and a riser into each change of section.
 
@@ -404,6 +411,8 @@ def sonify(
         Folder for ``<name>.sonif.wav``; None writes nothing.
     multiprocess
         Upstream's; this process does the work, in either case.
+    overwrite
+        Whether files that exist are replaced.
 
     Returns
     -------
@@ -415,18 +424,19 @@ def sonify(
     AudioError
         The audio cannot be read.
     OutputError
-        A file cannot be written.
+        A file exists and `overwrite` is not set, or one cannot be written. Nothing is written where any file exists, or
+        two results have the same one.
     """
     from allin1_core.io.own_files import sonification_name
     from allin1_core.presentation.sound import sonify as sonified
     from allin1_core.presentation.sound import write_sonification
 
     results = [result] if isinstance(result, AnalysisResult) else list(result)
-    sounds = []
-    for one, name in zip(results, _names(results), strict=True):
-        if out_dir is not None:
-            write_sonification(one, Path(out_dir) / sonification_name(name, "wav"))
-        sounds.append(sonified(one))
+    if out_dir is not None:
+        names = [sonification_name(name, "wav") for name in _names(results)]
+        for sound, one in _files_of(results, names, out_dir, overwrite).items():
+            write_sonification(one, sound)
+    sounds = [sonified(one) for one in results]
     return sounds[0] if isinstance(result, AnalysisResult) else sounds
 
 
@@ -439,6 +449,18 @@ def _names(results: Sequence[AnalysisResult]) -> list[str]:
         next(by_folder).name if path in folders else name
         for path, name in zip(paths, (t.name for t in make_tracks(paths)), strict=True)
     ]
+
+
+def _files_of(
+    results: Sequence[AnalysisResult], names: Sequence[str], out_dir: AnyPath, overwrite: bool
+) -> dict[Path, AnalysisResult]:
+    """Which file is to be made of each result, once it is certain that all may be; a result given twice has one."""
+    from allin1_core.runtime.exporting import check_files
+
+    once = {(Path(out_dir) / name, id(one)): one for one, name in zip(results, names, strict=True)}
+    inputs = [Path(one.path) for one in results if not isinstance(one.path, Url)]
+    check_files([file for file, _ in once], inputs, overwrite=overwrite)
+    return {file: one for (file, _), one in once.items()}
 
 
 def _parts(overwrite: bool | str) -> frozenset[str]:

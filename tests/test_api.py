@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import soundfile
 
 import allin1_core
 from allin1_core import api, demo
-from allin1_core.errors import AudioError, BatchError, InputError, SelectionError
+from allin1_core.errors import AudioError, BatchError, InputError, OutputError, SelectionError
 from allin1_core.runtime.analysis import ResultOptions
 from allin1_core.runtime.assembly import SessionOptions
 
@@ -52,7 +53,8 @@ def test_the_signature_begins_with_that_of_upstream():
         "multiprocess",
     ]
     for function in (api.visualize, api.sonify):
-        assert list(inspect.signature(function).parameters) == ["result", "out_dir", "multiprocess"]
+        names = list(inspect.signature(function).parameters)
+        assert names[:3] == ["result", "out_dir", "multiprocess"]
 
 
 def test_every_option_of_sessions_and_results_is_one_of_analyze():
@@ -129,6 +131,36 @@ def test_figures_and_sounds_come_in_the_order_of_the_results(analyze, songs, tmp
     samples, rate = allin1_core.sonify(results[0])
     np.testing.assert_array_equal(samples, sounds[0][0])
     assert not isinstance(allin1_core.visualize(results[0]), list)
+
+
+def test_pictures_and_sounds_replace_nothing_unasked_and_say_so_before_any_is_made(
+    analyze, songs, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    results = analyze(songs[:2])
+    for make, name in ((allin1_core.visualize, "a.pdf"), (allin1_core.sonify, "a.sonif.wav")):
+        folder = tmp_path / make.__name__
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(OutputError, match="exists already.*overwrite=True"):
+            make(results, folder)
+        assert {path.name for path in folder.iterdir()} == {name}
+        assert (folder / name).read_text() == "mine"
+        make(results, folder, overwrite=True)
+        assert len(list(folder.iterdir())) == 2
+        assert (folder / name).read_bytes() != b"mine"
+
+
+def test_two_results_of_one_song_never_share_a_picture_but_one_given_twice_does(
+    analyze, songs, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    result = analyze(songs[0])
+    with pytest.raises(OutputError, match="would be written twice"):
+        allin1_core.visualize([result, replace(result)], tmp_path / "viz")
+    assert not (tmp_path / "viz").exists()
+    assert len(allin1_core.visualize([result, result], tmp_path / "viz")) == 2
+    assert len(list((tmp_path / "viz").iterdir())) == 1
 
 
 def test_open_files_are_songs_called_after_them(analyze, songs, tmp_path):

@@ -244,6 +244,6 @@ def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:
     if is_taken and not overwrite:
         raise OutputError(
             "exists already.",
-            remedy="Allow overwriting (--overwrite), or name another folder.",
+            remedy="Allow overwriting (--overwrite; overwrite=True in Python), or name another folder.",
             path=path,
         )
