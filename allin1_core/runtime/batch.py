@@ -11,14 +11,14 @@ import functools
 import logging
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.errors import (
@@ -67,7 +67,8 @@ class Outcome:
         ``done``; ``skipped``: the result of an earlier run is up to date, and is given without its arrays; ``kept``: there
         is a result that does not say what it is a result of, and it was left alone; ``failed``.
     seconds
-        From the moment when the track was looked at.
+        That were spent on this track: fetching, reading, analysing, and writing the result; not those in which it waited
+        for others. Steps of two tracks may run at once, and slow each other down.
     """
 
     track: Track
@@ -118,7 +119,7 @@ def run_batch(
         If the model's weights are missing or damaged, which ends the batch.
     """
     telling, stopped = threading.Lock(), threading.Event()
-    began: dict[int, float] = {}
+    spent: defaultdict[int, float] = defaultdict(float)
     # Each is asked for once: a sequence may have to fetch it.
     looked: dict[int, Track] = {}
     # What each track holds until its outcome is there: a file that was fetched, and the claim of its result.
@@ -129,16 +130,22 @@ def run_batch(
     def timed(index: int, outcome: Outcome) -> Outcome:
         if index in holdings:
             holdings.pop(index).close()
-        seconds = round(time.perf_counter() - began.pop(index), 3)
-        return replace(outcome, track=looked.pop(index), seconds=seconds)
+        return replace(outcome, track=looked.pop(index), seconds=round(spent.pop(index), 3))
+
+    def counted(index: int, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a step of a track, which is in one step at a time, and count its seconds."""
+        began = time.perf_counter()
+        try:
+            return step(*arguments)
+        finally:
+            spent[index] += time.perf_counter() - began
 
     def opened(index: int, *, again: bool = False) -> Analysis | Outcome | None:
         """The track, read; what became of it; or None while another process is at it."""
-        began.setdefault(index, time.perf_counter())
         track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
         try:
             with ExitStack() as held:
-                found = looked_at(index, track, held, again)
+                found = counted(index, looked_at, index, track, held, again)
                 if isinstance(found, Analysis):
                     holdings[index] = held.pop_all()
                 return found
@@ -274,7 +281,7 @@ def run_batch(
         for turn in chain(coming(readers), [None]):
             index, current = turn or (0, None)
             if isinstance(current, Analysis):
-                current = begun(current)
+                current = counted(index, begun, current)
             if left is not None:
                 waiting[left[0]] = timed(left[0], left[1].result())
                 left = None
@@ -282,9 +289,9 @@ def run_batch(
                 waiting[index] = timed(index, current)
             elif current is not None and current.is_paused:
                 most = MOST_AHEAD
-                left = index, finisher.submit(finished, current)
+                left = index, finisher.submit(counted, index, finished, current)
             elif current is not None:
-                waiting[index] = timed(index, finished(current))
+                waiting[index] = timed(index, counted(index, finished, current))
             while given in waiting:
                 yield waiting.pop(given)
                 given += 1
