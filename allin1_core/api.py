@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
+from allin1_core.contracts.arguments import check_arguments
 from allin1_core.contracts.audio import STEMS
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.result import AnalysisResult
+from allin1_core.contracts.rules import show
 from allin1_core.contracts.stages import Stage
-from allin1_core.errors import Allin1Error, BatchError, InputError
+from allin1_core.errors import Allin1Error, BatchError, InputError, SettingsError
 from allin1_core.io.given_songs import GivenSong, as_file, is_path
 from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.loading import Plugins
@@ -38,6 +40,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AnyPath = str | PathLike[str]
+
+#: Kinds of the arguments of :func:`analyze_iter` that its options do not name.
+_NAMED: dict[str, Any] = {
+    **dict.fromkeys(("out_dir", "demix_dir", "spec_dir"), AnyPath | None),
+    **dict.fromkeys(("visualize", "sonify"), bool | AnyPath),
+    **dict.fromkeys(("model", "device"), str | None),
+    **dict.fromkeys(("include_activations", "include_embeddings", "keep_byproducts"), bool),
+    "multiprocess": bool,
+    "overwrite": bool | str,
+    "progress": Callable[..., object] | None,
+}
 
 #: What `overwrite` may name.
 OVERWRITABLE = ("all", "demix", "spec", "json", "viz", "sonify", "export")
@@ -216,6 +229,8 @@ def analyze(
         For one song: what went wrong.
     BatchError
         For several: after all are done, if some failed; it holds the results of the others.
+    TypeError
+        An argument does not exist, or is of another type.
     """
     is_one = paths is None or is_path(paths) or hasattr(paths, "read")
     outcomes = list(
@@ -283,9 +298,23 @@ def analyze_iter(
     Allin1Error
         What concerns all songs: settings, weights, plugins.
     """
-    unknown = sorted(options.keys() - AnalyzeOptions.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"analyze() has no option {', '.join(unknown)}")
+    check_arguments("analyze", options, AnalyzeOptions)
+    named = {
+        "out_dir": out_dir,
+        "visualize": visualize,
+        "sonify": sonify,
+        "model": model,
+        "device": device,
+        "include_activations": include_activations,
+        "include_embeddings": include_embeddings,
+        "demix_dir": demix_dir,
+        "spec_dir": spec_dir,
+        "keep_byproducts": keep_byproducts,
+        "overwrite": overwrite,
+        "multiprocess": multiprocess,
+        "progress": progress,
+    }
+    check_arguments("analyze", named, _NAMED)
     parts = _parts(overwrite)
     if spec_dir is not None and keep_byproducts:
         log.warning("Spectrograms are not kept in files: spec_dir is not used.")
@@ -302,6 +331,8 @@ def analyze_iter(
     devices = parse_devices(device) if device else ()
     of_session["device"] = devices[0] if devices else None
     jobs = options.get("jobs") if multiprocess else 1
+    if jobs is not None and jobs < 1:
+        raise SettingsError(f"jobs is {jobs}; wanted 1 or more.")
     executor = options.get("executor") or DEFAULT_EXECUTOR
     if options.get("plugins") is not None and not (
         executor == DEFAULT_EXECUTOR and (jobs or len(devices) or 1) == 1
@@ -383,7 +414,7 @@ def visualize(
     from allin1_core.presentation.figures import check_picture
     from allin1_core.presentation.picture import draw_result, write_picture
 
-    results = [result] if isinstance(result, AnalysisResult) else list(result)
+    results = _results("visualize", result)
     check_picture(Path(out_dir or "") / "x.pdf")
     names = _names(results)
     if out_dir is not None:
@@ -431,13 +462,22 @@ def sonify(
     from allin1_core.presentation.sound import sonify as sonified
     from allin1_core.presentation.sound import write_sonification
 
-    results = [result] if isinstance(result, AnalysisResult) else list(result)
+    results = _results("sonify", result)
     if out_dir is not None:
         names = [sonification_name(name, "wav") for name in _names(results)]
         for sound, one in _files_of(results, names, out_dir, overwrite).items():
             write_sonification(one, sound)
     sounds = [sonified(one) for one in results]
     return sounds[0] if isinstance(result, AnalysisResult) else sounds
+
+
+def _results(function: str, given: Any) -> list[AnalysisResult]:
+    is_several = isinstance(given, Iterable) and not isinstance(given, str)
+    results: list[AnalysisResult] = list(given) if is_several else [given]
+    for one in results:
+        if not isinstance(one, AnalysisResult):
+            raise TypeError(f"{function}() takes an AnalysisResult, or several, not {show(one)}.")
+    return results
 
 
 def _names(results: Sequence[AnalysisResult]) -> list[str]:
@@ -464,7 +504,10 @@ def _files_of(
 
 
 def _parts(overwrite: bool | str) -> frozenset[str]:
-    parts = {"all"} if overwrite is True else set(overwrite.split(",") if overwrite else ())
+    if isinstance(overwrite, str):
+        parts = {part.strip() for part in overwrite.split(",")} - {""}
+    else:
+        parts = {"all"} if overwrite else set()
     if unknown := sorted(parts - set(OVERWRITABLE)):
         raise InputError(
             f"overwrite names {', '.join(unknown)}.", remedy=f"Any of {', '.join(OVERWRITABLE)}."
@@ -485,6 +528,11 @@ def _tracks(
     stack: ExitStack,
 ) -> list[Track]:
     is_one = paths is None or is_path(paths) or hasattr(paths, "read")
+    if not is_one and (isinstance(paths, (bytes, bytearray)) or not isinstance(paths, Iterable)):
+        raise InputError(
+            f"Neither a song nor several: {type(paths).__name__}.",
+            remedy="Give a path, a URL, a file that is open for reading bytes, or a list of these.",
+        )
     songs = [] if paths is None else [paths] if is_one else list(paths)
     if not songs and stems_dir is None and stems is None:
         if not is_one:

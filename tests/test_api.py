@@ -15,7 +15,14 @@ import soundfile
 
 import allin1_core
 from allin1_core import api, demo
-from allin1_core.errors import AudioError, BatchError, InputError, OutputError, SelectionError
+from allin1_core.errors import (
+    AudioError,
+    BatchError,
+    InputError,
+    OutputError,
+    SelectionError,
+    SettingsError,
+)
 from allin1_core.runtime.analysis import ResultOptions
 from allin1_core.runtime.assembly import SessionOptions
 
@@ -161,6 +168,59 @@ def test_two_results_of_one_song_never_share_a_picture_but_one_given_twice_does(
     assert not (tmp_path / "viz").exists()
     assert len(allin1_core.visualize([result, result], tmp_path / "viz")) == 2
     assert len(list((tmp_path / "viz").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"model": 3}, "model is 3"),
+        ({"device": ["cuda"]}, "device is"),
+        ({"out_dir": 3}, "out_dir is 3"),
+        ({"visualize": 3}, "visualize is 3"),
+        ({"overwrite": ["json"]}, "overwrite is"),
+        ({"include_embeddings": "no"}, "include_embeddings is 'no'"),
+        ({"only": ["beats"]}, "only is"),
+        ({"jobs": "2"}, "jobs is '2'"),
+        ({"executor": 3}, "executor is 3"),
+        ({"backends": "nn=torch"}, "backends is 'nn=torch'"),
+        ({"spec_backend": 3}, "spec_backend is 3"),
+        ({"stems": ["a"]}, "stems is"),
+        ({"metre": {"min_bpm": 60}}, "metre is"),
+        ({"parity": 3}, "parity is 3"),
+        ({"progress": 3}, "progress is 3"),
+        ({"mystery": 3}, "has no option mystery"),
+    ],
+)
+def test_an_argument_of_another_type_is_told_before_anything_is_done(songs, arguments, text):
+    with pytest.raises(TypeError, match=text):
+        list(api.analyze_iter(songs, **{"model": "builtin", **arguments}))
+
+
+@pytest.mark.parametrize("paths", [3, b"song.wav", [3], [None], [b"song.wav"]])
+def test_what_is_no_song_is_told(paths):
+    with pytest.raises(InputError, match="Neither a song nor"):
+        api.analyze(paths)
+
+
+def test_samples_are_sent_to_a_session_and_jobs_below_one_are_refused(songs):
+    with pytest.raises(InputError, match=r"analyze\(samples, rate=44100\)"):
+        api.analyze(np.zeros((2, 1000)))
+    for jobs in (0, -1):
+        with pytest.raises(SettingsError, match="jobs is"):
+            api.analyze(songs[0], jobs=jobs)
+
+
+@pytest.mark.parametrize("function", [api.visualize, api.sonify])
+@pytest.mark.parametrize("result", [3, None, "song.json", [3]])
+def test_what_is_no_result_is_told(function, result):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(TypeError, match="takes an AnalysisResult, or several, not"):
+        function(result)
+
+
+def test_parts_to_overwrite_may_have_spaces_between_them():
+    assert api._parts("json, viz") == {"json", "viz"}
+    assert api._parts("") == api._parts(False) == frozenset()
 
 
 def test_open_files_are_songs_called_after_them(analyze, songs, tmp_path):

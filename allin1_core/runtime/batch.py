@@ -14,7 +14,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -33,7 +33,7 @@ from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
 from allin1_core.runtime.session import Session
-from allin1_core.runtime.track import Track
+from allin1_core.runtime.track import Track, naming
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -145,7 +145,9 @@ def run_batch(
         track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
         try:
             with ExitStack() as held:
-                found = counted(index, looked_at, index, track, held, again)
+                found: Analysis | Outcome | None = counted(
+                    index, looked_at, index, track, held, again
+                )
                 if isinstance(found, Analysis):
                     holdings[index] = held.pop_all()
                 return found
@@ -183,7 +185,7 @@ def run_batch(
                     return done
                 replaces = there[track.name] is not None and analysis().adds_to_earlier
                 check_destination(out_dir, track.name, track.path, overwrite=replaces)
-        with _named(analysis().track):
+        with naming(analysis().track):
             analysis().read()
         return analysis()
 
@@ -198,7 +200,7 @@ def run_batch(
         there[name] = state
         if not (state and is_new):
             return None
-        with _named(analysis().track):
+        with naming(analysis().track):
             return _done_before(analysis(), json_path, options)
 
     def claimed(json_path: Path, held: ExitStack) -> bool:
@@ -211,7 +213,7 @@ def run_batch(
         try:
             if (made := made_meanwhile(analysis)) is not None:
                 return made
-            with _named(analysis.track):
+            with naming(analysis.track):
                 analysis.begin()
         except Exception as error:
             return _failed(analysis.track, error)
@@ -227,7 +229,7 @@ def run_batch(
     def finished(analysis: Analysis) -> Outcome:
         track, written = analysis.track, None
         try:
-            with _named(analysis.track):
+            with naming(analysis.track):
                 result = analysis.finish()
             if (made := made_meanwhile(analysis)) is not None:
                 return made
@@ -305,17 +307,6 @@ def _fetched(track: Track, held: ExitStack, is_wanted: Callable[[], bool]) -> Tr
 
     file = held.enter_context(fetched(track.remote, is_wanted))
     return replace(track, source=file, remote=None)
-
-
-@contextmanager
-def _named(track: Track) -> Iterator[None]:
-    """Let errors about a file for the time being name what it stands for."""
-    try:
-        yield
-    except Allin1Error as error:
-        if track.called is not None and error.path == str(track.source):
-            error.path = str(track.called)
-        raise
 
 
 def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:

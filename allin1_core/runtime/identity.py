@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.parity import RANKS
 from allin1_core.contracts.result import RESULT_VERSION, AnalysisResult, Identity
@@ -104,9 +106,14 @@ def identity_of(engine: Engine, source: Source) -> Identity:
         weights=weights_digest(card),
         parity=(parity.level, parity.tolerance if math.isfinite(parity.tolerance) else None),
         # As it comes back from a JSON.
-        options=json.loads(json.dumps(options, default=str)),
+        options=json.loads(json.dumps(options, default=_plain)),
         version=RESULT_VERSION,
     )
+
+
+def _plain(value: object) -> object:
+    """A number of NumPy as one of Python, and anything else as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def weights_digest(card: ModelCard) -> str:

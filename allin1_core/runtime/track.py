@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allin1_core.errors import InputError
+from allin1_core.errors import Allin1Error, InputError
 from allin1_core.io.names import portable_name, unique_names
 from allin1_core.io.stems import StemFiles, find_stems
 from allin1_core.paths import expanded
@@ -128,6 +129,17 @@ def track_of(source: Path, called: Path | Url | None = None) -> Track:
     if called is None or called == source:
         return track
     return replace(track, name=portable_name(called.stem), called=called)
+
+
+@contextmanager
+def naming(track: Track) -> Iterator[None]:
+    """Let errors about a file for the time being name what it stands for."""
+    try:
+        yield
+    except Allin1Error as error:
+        if track.called is not None and error.path == str(track.source):
+            error.path = str(track.called)
+        raise
 
 
 def _track(song: Path | Url) -> Track:
