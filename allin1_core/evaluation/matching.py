@@ -45,7 +45,8 @@ def find_references(paths: Sequence[Path]) -> dict[str, list[Path]]:
         raise InputError(
             "holds no annotations.",
             path=paths[0] if paths else None,
-            remedy=f"Name files that end in {', '.join(SUFFIXES)}, or folders that hold them.",
+            remedy=f"Name files that end in {', '.join(SUFFIXES)}, folders that hold them, or a file that ends"
+            " in .json.",
         )
     return found
 
