@@ -183,7 +183,9 @@ def reason_of(error: OSError) -> str:
 def free_bytes(path: Path) -> float:
     """Free space on the disk that `path` would lie on; infinite where the system does not tell."""
     with suppress(OSError, ValueError):
-        return shutil.disk_usage(existing_folder(path)).free
+        found = shutil.disk_usage(existing_folder(path))
+        if found.total:  # 0 of some network file systems, and of what is no disk, such as /proc
+            return found.free
     return float("inf")
 
 
@@ -229,12 +231,26 @@ def check_folder(folder: Path, space: int) -> None:
             path=folder,
         )
     free = free_bytes(folder / "file")
+    if free == float("inf"):
+        _check_by_trying(inside, folder)
     if free < space:
         raise OutputError(
             f"cannot be written to: the disk is full ({free / 1e6:.1f} MB free, {space / 1e6:.1f} MB needed).",
             remedy="Free some space, or name a folder on another disk.",
             path=folder,
         )
+
+
+def _check_by_trying(inside: Path, folder: Path) -> None:
+    """Raise unless a file can be made in `inside`, where `folder` would lie: /proc takes none, whatever it permits."""
+    try:
+        new_file(inside / "allin1").discard()
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written to: no file can be made in {inside} ({reason_of(error)}).",
+            remedy="Name another folder.",
+            path=folder,
+        ) from error
 
 
 def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 #: Most bytes of a name. File systems take 255, and extensions come behind it.
@@ -54,7 +54,9 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", plain).rstrip(". ")
 
 
-def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
+def unique_names(
+    songs: Sequence[tuple[str, Path]], is_there: Callable[[Path], bool] = lambda source: True
+) -> list[str]:
     """Name songs so that no two share a file, whatever the file system takes for the same name.
 
     A song keeps its own name where no other has it. Songs of one name from different folders get as many of their
@@ -65,6 +67,9 @@ def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
     ----------
     songs
         Name and absolute source of each. The same source may come again, and has the same name then.
+    is_there
+        Whether a source exists. One that does not has no result, and is no reason to rename another; asked only for songs
+        of one name.
 
     Returns
     -------
@@ -79,8 +84,13 @@ def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
         groups[folded(portable_name(name))].setdefault(source, name)
     names: dict[tuple[str, Path], str] = {}
     wanted: list[tuple[Path, str, str]] = []
+    missing: list[tuple[Path, str, str]] = []
     taken = set()
     for key, group in groups.items():
+        if len(group) > 1:
+            absent = [source for source in group if not is_there(source)]
+            if len(absent) < len(group):
+                missing += [(source, key, group.pop(source)) for source in absent]
         if len(group) == 1:
             ((source, name),) = group.items()
             names[key, source] = portable_name(name)
@@ -89,6 +99,8 @@ def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
             wanted += [(source, key, name) for source, name in _told_apart(group).items()]
     numbers: Counter[str] = Counter()
     for source, key, name in sorted(wanted, key=lambda one: os.fsencode(one[0])):
+        names[key, source] = _not_taken(name, taken, numbers)
+    for source, key, name in missing:
         names[key, source] = _not_taken(name, taken, numbers)
     return [names[folded(portable_name(name)), source] for name, source in songs]
 

@@ -15,6 +15,9 @@ from allin1_core.paths import expanded
 from allin1_core.text import shown
 from allin1_core.urls import Url
 
+#: Stands for audio on stdin.
+_STDIN = Path("-")
+
 
 @dataclass(frozen=True)
 class Track:
@@ -153,7 +156,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _name_of(path: Path) -> str:
-    if path == Path("-"):
+    if path == _STDIN:
         return "stdin"
     path = _absolute(path)
     # Unlike Path's this raises for no name.
@@ -166,7 +169,12 @@ def _name_of(path: Path) -> str:
 
 
 def _with_unique_names(tracks: list[Track]) -> list[Track]:
+    remote = {track.remote.as_path for track in tracks if track.remote is not None}
+
+    def is_there(source: Path) -> bool:
+        return source in remote or source == _STDIN.absolute() or os.path.lexists(source)
+
     names = unique_names(
-        [(t.name, t.source if t.remote is None else t.remote.as_path) for t in tracks]
+        [(t.name, t.source if t.remote is None else t.remote.as_path) for t in tracks], is_there
     )
     return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]
