@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import PluginError
 from allin1_core.evaluation.reference import Reference
+from allin1_core.installing import install_command
 
 #: Scores by name, from 0 to 1; those that a reference does not allow are absent.
 Scores = dict[str, float]
@@ -140,7 +141,8 @@ def _mir_eval() -> Iterator[Any]:
         import mir_eval
     except ImportError as error:
         raise PluginError(
-            "Scoring needs the library mir_eval.", remedy="Run: pip install 'allin1-core[evaluate]'"
+            "Scoring needs the library mir_eval.",
+            remedy=f"Run: {install_command('allin1-core', 'evaluate')}",
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

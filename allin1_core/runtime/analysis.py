@@ -215,7 +215,6 @@ class Analysis:
             return given.read()
         except PLUGIN_FAILURES as error:
             warning = warning_of("" if found is None else found.plugin, error)
-            log.warning("%s: %s", self.track.name, warning)
             log.debug("stems of a plugin could not be read", exc_info=True)
         begun = begin_track(
             self.track, self._models, self._keeping, self._asked, asks_plugins=False

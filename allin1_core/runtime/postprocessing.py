@@ -23,8 +23,8 @@ _HOOK = "allin1_postprocess_result"
 def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> AnalysisResult:
     """Ask each plugin for a new result in place of `result`, one after another.
 
-    What a plugin raises, or gives instead of a result, costs its own change alone; the log and the warnings of the
-    result say so. Who changed it stands in ``provenance.postprocessors``.
+    What a plugin raises, or gives instead of a result, costs its own change alone; the warnings of the result say so,
+    and the log says no more than the traceback, so that nobody reads it twice. Who changed it stands in ``provenance.postprocessors``.
     """
     for implementation in reversed(plugins.manager.hook.allin1_postprocess_result.get_hookimpls()):
         name = implementation.plugin_name
@@ -41,7 +41,6 @@ def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> Analysi
             result = _kept(new, result, name)
             continue
         warning = f"The result is not as plugin {name} would have it: {fault.rstrip('.')}."
-        log.warning("%s: %s", track, warning)
         result = replace(result, warnings=[*result.warnings, warning])
     return result
 

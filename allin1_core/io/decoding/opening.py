@@ -82,7 +82,8 @@ def _by_ffmpeg(source: Source) -> Reader:
     except Exception as error:  # such as a library that it was built against and is not here
         raise AudioError(
             f"is not audio that {libsndfile.version()} can read, and PyAV cannot be imported ({brief(error)}).",
-            remedy='Reinstall it: pip install --force-reinstall "allin1-core[av]"',
+            remedy="Reinstall it:"
+            f" {install_command('allin1-core', 'av', options='--force-reinstall')}",
             path=source.path,
         ) from error
     return FFmpegReader(source)
