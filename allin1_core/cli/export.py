@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument(
     "results", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="RESULT..."
 )
-@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="May be repeated.")
+@click.option(
+    "--to", "formats", multiple=True, metavar="FORMAT", help="Format to write; may be repeated."
+)
 @click.option(
     "-o",
     "--out-dir",
@@ -36,14 +38,14 @@ if TYPE_CHECKING:
     type=Number(-1e7, 1e7),
     default=0.0,
     metavar="MS",
-    help="Milliseconds to add to every time, for programs that count MP3s from another sample.",
+    help="Milliseconds to add to every time, for programs that start MP3 files at another sample.",
 )
 @click.option(
     "--collection",
     default="allin1",
     show_default=True,
     metavar="NAME",
-    help="File name of formats that hold several songs.",
+    help="File name for formats that hold several songs in one file.",
 )
 @overwrite_option
 @click.option("--list", "as_list", is_flag=True, help="List the formats and exit.")
@@ -60,8 +62,8 @@ def command(
 ) -> None:
     """Write RESULTs in the formats of other programs.
 
-    RESULT is the JSON that an analysis wrote, or a folder of them. Prints the path of each file. One that fails is told
-    of, and the others are written.
+    RESULT is the JSON that an analysis wrote, or a folder of them. Prints the path of each file. If a result
+    fails, the error is printed, and the others are written.
     """
     from allin1_core.io.results import load_result
     from allin1_core.plugins.collecting import collect_offers
@@ -80,16 +82,18 @@ def command(
         _print_formats(offers)
         return
     if not (results and formats):
-        raise click.UsageError("Give at least one RESULT, and a format by --to (see --list).")
+        raise click.UsageError("Give at least one RESULT, and a format with --to (see --list).")
     if collection in ("", ".", "..") or any(c in collection for c in "/\\\0"):
-        raise click.BadParameter("wanted a file name without a folder", param_hint="--collection")
+        raise click.BadParameter(
+            f"{collection!r} is not a file name without a folder", param_hint="--collection"
+        )
     chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
     inputs = list(dict.fromkeys(result_files(results)))
     codes: set[int] = set()
 
     @contextmanager
-    def surviving() -> Iterator[None]:
-        """Tell of an error, and go on; ``--traceback`` raises it instead."""
+    def reporting() -> Iterator[None]:
+        """Print an error and continue; with ``--traceback``, raise it."""
         try:
             yield
         except Allin1Error as error:
@@ -100,7 +104,7 @@ def command(
 
     songs: list[tuple[Path, Song]] = []
     for path in inputs:
-        with surviving():
+        with reporting():
             song = song_of(load_result(path), path.stem, offset_s=offset_ms / 1000)
             songs.append((path.parent, song))
     exports: list[tuple[Offered[Exporter], list[Song], Path]] = []
@@ -116,7 +120,7 @@ def command(
     ]
     check_files(files, inputs, overwrite=overwrite)
     for offered, group, folder in exports:
-        with surviving():
+        with reporting():
             (file,) = export_songs(
                 offered, group, folder, collection=collection, overwrite=overwrite
             )

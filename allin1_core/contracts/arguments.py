@@ -1,7 +1,7 @@
-"""Arguments of public functions, checked against their annotations before anything is done with them.
+"""Checks arguments of public functions against their annotations.
 
-Unlike records of plugins (:mod:`allin1_core.contracts.rules`) they are taken as people give them: numbers of NumPy are
-numbers, a list is as good as a tuple.
+This is less strict than the check of records of plugins (:mod:`allin1_core.contracts.rules`): NumPy numbers are accepted as
+numbers, and lists as tuples.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WORDS = {
 def check_arguments(
     function: str, given: Mapping[str, object], kinds: type[Any] | Mapping[str, Any]
 ) -> None:
-    """Raise TypeError for the first argument that is not of its kind, or that does not exist.
+    """Raise TypeError for the first argument that has the wrong type, or that does not exist.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def check_arguments(
     given
         Arguments by name.
     kinds
-        Their annotations, by name, or a class that has them.
+        Their annotations, by name, or a class with these annotations.
 
     Examples
     --------
@@ -62,14 +62,14 @@ def check_arguments(
 
 
 def _faults(value: Any, hint: Any, path: str) -> Iterator[tuple[str, object, str]]:
-    """Where `value` is not as `hint` says: the path to it, what is there, and what was wanted."""
+    """The parts of `value` that do not match `hint`: path, value, and what was wanted."""
     origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
     if origin is Annotated:
         yield from _faults(value, arguments[0], path)
     elif origin in (Union, types.UnionType):
         each = [list(_faults(value, argument, path)) for argument in arguments]
         if all(each):
-            # What is wrong inside a value of the right type tells more than what types there could be.
+            # A fault inside a value of the right type is more informative than the list of types.
             deeper = [fault for faults in each for fault in faults if fault[0] != path]
             yield from deeper or [(path, value, _words(hint))]
     elif not _is_of(value, origin, arguments):

@@ -1,4 +1,4 @@
-"""Songs that programs hold in memory or as open files, as files for as long as they are needed."""
+"""Temporary files for songs that are given as samples, as open files, or as URLs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: A path, a URL, a binary file, or samples.
 GivenSong: TypeAlias = "str | PathLike[str] | IO[bytes] | ArrayLike"
 
-#: Most channels of samples; more are taken for samples whose axes are the wrong way round.
+#: Maximum number of channels; more indicate that the axes are swapped.
 _MOST_CHANNELS = 64
 
 
@@ -36,25 +36,25 @@ def is_path(song: object) -> bool:
 
 @contextmanager
 def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path | Url]]:
-    """Give a song as a file, and what it is to be called.
+    """Yield a song as a file, with the path or URL to state in its result.
 
     Parameters
     ----------
     song
-        A path; a URL; a file that is open for reading bytes, from where it stands; or samples ``[n]`` or ``[channels, n]``,
-        as floats or as integers that fill their type.
+        A path; a URL; a file that is open for reading bytes, read from its current position; or samples ``[n]`` or
+        ``[channels, n]``, as floats in -1 to 1 or as integers over the full range of their type.
     rate
-        Samples a second, where samples are given.
+        Sample rate in Hz, if samples are given.
 
     Yields
     ------
     file, name
-        The file, which is gone afterwards unless it was given; and what stands for it in a result.
+        The file, which is removed afterwards unless it is that of the user; and the path or URL for the result.
 
     Raises
     ------
     InputError
-        It is nothing of that kind, cannot be fetched, or samples have no rate.
+        `song` is none of these, cannot be downloaded, or is an array of samples without a rate.
     """
     if is_url(song):
         from allin1_core.io.fetching import fetched
@@ -70,7 +70,8 @@ def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path | U
         if hasattr(song, "read"):
             if isinstance(song, io.TextIOBase):
                 raise InputError(
-                    "A file that is open for reading text was given.", remedy='Open it as "rb".'
+                    "The song is a file that is open in text mode.",
+                    remedy='Open it in binary mode: "rb".',
                 )
             name = getattr(song, "name", None)
             named = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else Path("stream")
@@ -88,8 +89,8 @@ def _copy(song: IO[bytes], copy: IO[bytes]) -> None:
         shutil.copyfileobj(song, copy)
     except (TypeError, ValueError, OSError) as error:
         raise InputError(
-            f"The file that was given cannot be read: {error}.",
-            remedy='Give one that is open for reading bytes ("rb").',
+            f"The song is a file that cannot be read: {error}.",
+            remedy='Open it in binary mode: "rb".',
         ) from error
 
 
@@ -100,31 +101,32 @@ def _write(song: Any, rate: int | None, file: Path) -> None:
     if rate is None:
         raise InputError(
             "Samples were given without a rate.",
-            remedy="Give both to a session: Session().analyze(samples, rate=44100)",
+            remedy="Pass both to a session: Session().analyze(samples, rate=44100).",
         )
     if not _is_rate(rate):
         raise InputError(
-            f"The rate of the samples is {rate!r}.",
-            remedy=f"Give samples a second, a whole number from {SAMPLE_RATES[0]} to"
+            f"The sample rate is {rate!r}.",
+            remedy=f"Pass samples per second, a whole number from {SAMPLE_RATES[0]} to"
             f" {SAMPLE_RATES[-1]}.",
         )
     if samples.ndim != 2 or not 1 <= samples.shape[0] <= _MOST_CHANNELS:
         raise InputError(
-            f"Samples have the shape {np.shape(song)}.", remedy="Give [n] or [channels, n]."
+            f"Samples have the shape {np.shape(song)}.",
+            remedy="Pass an array of shape [n] or [channels, n].",
         )
     soundfile.write(file, samples.T, int(rate), subtype="FLOAT", format="WAV")
 
 
 def _samples(song: Any) -> NDArray[np.float32]:
-    """Samples as floats, of whatever shape."""
+    """Samples as floats, of any shape."""
     try:
         samples = np.asarray(song)
         if samples.dtype.kind not in "iuf" or not samples.ndim:
-            raise TypeError(f"of the type {samples.dtype}")
+            raise TypeError(f"unsupported type {samples.dtype}")
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"Neither a song nor samples: {type(song).__name__}.",
-            remedy="Give a path, a URL, a file that is open for reading bytes, or an array of real numbers.",
+            f"A song of type {type(song).__name__} is not supported.",
+            remedy="Pass a path, a URL, a binary file, or an array of samples (real numbers).",
         ) from error
     if samples.dtype.kind in "iu":
         limits = np.iinfo(samples.dtype)

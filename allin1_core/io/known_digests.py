@@ -1,12 +1,12 @@
-"""Digests of files that were read before, so that a file that nobody has touched since need not be read again.
+"""Digests of files from earlier runs, so that unchanged files need not be read again.
 
-One text file in the cache's folder, with a line for each file: a key, the digest, and a checksum of the two. The key stands
-for path, device, inode, size, and the times of the last change of content and of status. No program can set the latter,
-so a file that was replaced by one of the same size and time of modification (``cp -p``, ``rsync -t``) has another key.
+All digests are stored in one text file in the cache folder, one line per file: a key, the digest, and a checksum of both.
+The key is computed from the path, device, inode, size, and the times of the last change of the content (mtime) and of the
+status (ctime). Programs cannot set the ctime, so if a file is replaced by one with the same size and mtime (``cp -p``,
+``rsync -t``), its key changes.
 
-Processes share the file without locks. Each reads it once and appends lines, each by a single write; a line that is
-incomplete, or mixed with another, fails its checksum and is passed over. Nothing that goes wrong here costs more than
-reading a song again.
+Processes share the file without locks. Each process reads it once and appends lines, each with a single write. Lines that
+are incomplete or interleaved fail their checksum and are ignored. An error here only means that a song is read again.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from allin1_core.io.cache import ArrayCache
 
 log = logging.getLogger(__name__)
 
-#: The entry of the cache that holds the lines; its kind is ``digests``.
+#: The cache entry that contains the lines; its kind is ``digests``.
 ENTRY = "digests-1"
 
-#: Bytes of the file, for about 100,000 songs. When it is larger, the older half is dropped.
+#: Maximum size of the file in bytes, for about 100,000 songs. Above it, the older half of the lines is removed.
 MOST_BYTES = 8_000_000
 
 _KEY_CHARACTERS = 32
 
 
 class KnownDigests:
-    """Digests by path and state of a file. Threads may share it.
+    """Digests by path and state of a file. An instance may be shared by threads.
 
     Parameters
     ----------
     cache
-        Where they are kept, within its limit.
+        The cache in which they are stored, within its limit.
     """
 
     def __init__(self, cache: ArrayCache) -> None:
@@ -49,13 +49,13 @@ class KnownDigests:
         self._lock = threading.Lock()
 
     def get(self, path: Path, state: tuple[int, ...]) -> str | None:
-        """Look up the digest of a file in this state; None where it is not known."""
+        """Return the digest of a file in this state; None if it is unknown."""
         key = _key(path, state)
         with self._lock:
             if self._lines is None:
                 self._lines = _by_key(self._read())
                 with contextlib.suppress(OSError):
-                    os.utime(self._path)  # used now
+                    os.utime(self._path)  # mark as used
             line = self._lines.get(key)
         if line is None:
             return None
@@ -66,7 +66,7 @@ class KnownDigests:
             return None
 
     def put(self, path: Path, state: tuple[int, ...], digest: str) -> None:
-        """Remember the digest of a file in this state."""
+        """Store the digest of a file in this state."""
         key = _key(path, state)
         line = _line(key, digest.encode("ascii"))
         with self._lock:
@@ -76,15 +76,15 @@ class KnownDigests:
                 if self._append(line) > self._most:
                     self._drop_older_half()
             except (OSError, OutputError) as error:
-                log.debug("The digest of %s is not remembered: %s", path, error)
+                log.debug("The digest of %s was not stored: %s", path, error)
 
     def _append(self, line: bytes) -> int:
-        """Append a line, and give the size of the file."""
+        """Append a line, and return the size of the file."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         descriptor = os.open(self._path, flags, 0o666)
         try:
-            # The first newline ends a line that was cut short.
+            # The first newline terminates an incomplete line.
             os.write(descriptor, b"\n" + line + b"\n")
             return os.fstat(descriptor).st_size
         finally:
@@ -97,7 +97,7 @@ class KnownDigests:
         self._lines = lines
 
     def _read(self) -> bytes:
-        """The newest lines of the file, as many as it may hold."""
+        """The newest part of the file, up to its maximum size."""
         try:
             with self._path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)

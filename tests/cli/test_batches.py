@@ -160,7 +160,7 @@ def test_a_list_that_nobody_sends_is_not_waited_for(words, tmp_path, capsys, mon
 
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Terminal()))
     assert run([*words, "--from-list", "-", "-o", str(tmp_path / "out")]) == 3
-    assert "No list comes there" in capsys.readouterr().err
+    assert "No list was sent to stdin" in capsys.readouterr().err
 
 
 def test_a_song_keeps_its_name_beside_a_missing_one_of_that_name(words, album, tmp_path, capsys):
@@ -210,7 +210,7 @@ def test_songs_at_urls_are_analysed_as_files_are(words, album, tmp_path, capsys,
     assert lines[0]["path"] == "memory:///album/a.wav"
     assert lines[0]["provenance"]["input"]["files"][0]["path"] == "memory:///album/a.wav"
     assert lines[2]["path"] == "memory://other/a.wav"
-    assert "is not there" in lines[2]["error"]
+    assert "does not exist" in lines[2]["error"]
     assert lines[3]["error"].startswith("memory://broken.wav: ")
     assert str(temporary) not in lines[3]["error"]
     assert len(list((tmp_path / "viz").iterdir())) == len(list((tmp_path / "sonif").iterdir())) == 2

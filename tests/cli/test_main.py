@@ -202,7 +202,7 @@ def test_a_file_that_was_taken_for_an_option_is_told_how_to_be_named(
     (tmp_path / "-there").touch()
     assert run(arguments) != 0
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.endswith(f"write ./{arguments[-1]}, or put -- in front of the files.")
+    assert last.endswith(f"write ./{arguments[-1]}, or put -- before the files.")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_file_that_was_taken_for_an_option_is_told_how_to_be_named(
 )
 def test_options_are_not_taken_for_files(capsys, arguments):
     assert run(arguments) != 0
-    assert "was taken for an option" not in capsys.readouterr().err
+    assert "was read as an option" not in capsys.readouterr().err
 
 
 def test_doctor_names_the_libraries_that_read_audio(capsys):

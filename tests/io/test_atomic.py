@@ -148,7 +148,7 @@ def test_a_link_is_replaced_and_what_it_names_is_not(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_a_file_system_that_takes_no_files_is_told_and_is_not_called_full():
-    with pytest.raises(OutputError, match="no file can be made in /proc") as caught:
+    with pytest.raises(OutputError, match="no file can be created in /proc") as caught:
         check_folder(Path("/proc/results"), 1000)
     assert "full" not in str(caught.value)
 

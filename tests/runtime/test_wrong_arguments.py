@@ -17,7 +17,7 @@ from allin1_core.runtime.track import make_tracks
     "rate", [0, -1, 3, math.nan, math.inf, 44100.5, "44100", True, [44100], 10**30]
 )
 def test_a_rate_that_is_none_is_told(make_session, rate):
-    with make_session() as session, pytest.raises(InputError, match="The rate of the samples is"):
+    with make_session() as session, pytest.raises(InputError, match="The sample rate is"):
         session.analyze(np.zeros((2, 44100), np.float32), rate)
 
 
@@ -27,7 +27,7 @@ def test_a_rate_that_is_none_is_told(make_session, rate):
     ids=lambda song: type(song).__name__,
 )
 def test_what_is_neither_a_song_nor_samples_is_told(make_session, song):
-    with make_session() as session, pytest.raises(InputError, match="Neither a song nor samples"):
+    with make_session() as session, pytest.raises(InputError, match="is not supported"):
         session.analyze(song, 44100)
 
 
@@ -35,11 +35,11 @@ def test_files_that_cannot_be_read_are_told(make_session, tmp_path):
     path = tmp_path / "song.wav"
     path.write_bytes(b"\xff")
     with make_session() as session:
-        with path.open() as text, pytest.raises(InputError, match="reading text"):
+        with path.open() as text, pytest.raises(InputError, match="text mode"):
             session.analyze(text)
         with pytest.raises(InputError, match="closed file"):
             session.analyze(text.buffer)
-        with path.open("wb") as file, pytest.raises(InputError, match='bytes \\("rb"\\)'):
+        with path.open("wb") as file, pytest.raises(InputError, match="cannot be read"):
             session.analyze(file)
 
 
@@ -94,13 +94,13 @@ def test_a_session_needs_a_thread():
 def test_what_no_run_starts_from_and_outputs_that_are_one_text_are_told(make_session):
     with make_session() as session:
         for call in (session.run, session.explain, session.choose_model):
-            with pytest.raises(TypeError, match="A run does not start from str"):
+            with pytest.raises(TypeError, match="A run cannot start from str"):
                 call("song.wav")
         for call in (session.explain, session.choose_model):
             with pytest.raises(TypeError, match="outputs is 'beats'"):
                 call(60.0, outputs="beats")
             for seconds in (0, -1, math.nan, math.inf):
-                with pytest.raises(InputError, match="seconds of audio"):
+                with pytest.raises(InputError, match="seconds long"):
                     call(seconds)
 
 
