@@ -199,7 +199,7 @@ def test_a_json_that_is_no_result_is_an_input_error(tmp_path, text):
 
 def test_results_in_a_folder_are_not_taken_for_annotations(tmp_path):
     write(tmp_path, "a.json", '{"beats": [1.0]}')
-    with pytest.raises(InputError, match="holds no annotations"):
+    with pytest.raises(InputError, match="contains no annotations"):
         find_references([tmp_path])
     assert list(find_references([tmp_path / "a.json"])) == ["a"]
 
