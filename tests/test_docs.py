@@ -1,4 +1,4 @@
-"""What the documentation says is run, or compared with the code."""
+"""The documentation is executed, or compared with the code."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ ELSEWHERE = {
     14: [("tests/io/test_cache.py", "test_clearing_removes_entries_and_no_other_file")],
     15: [("tests/weights/test_download.py",
           "test_an_interruption_passes_through_and_leaves_nothing_under_the_final_name")],
-    16: [("tests/test_api.py", "test_a_song_that_fails_costs_itself_alone"),
+    16: [("tests/test_api.py", "test_a_song_that_fails_affects_nothing_else"),
          ("tests/runtime/test_executors.py", "test_a_worker_that_dies_costs_its_track_and_is_replaced")],
 }  # fmt: skip
 
@@ -129,7 +129,7 @@ def test_bug_07_a_label_that_is_not_known_is_drawn(analyze, tmp_path):
     assert (tmp_path / "song.pdf").stat().st_size > 1000
 
 
-def test_bug_08_what_the_user_gave_stays_and_kept_stems_lie_where_they_were_asked_for(tmp_path):
+def test_bug_08_what_the_user_gave_stays_and_kept_stems_are_where_they_were_requested(tmp_path):
     stems = tmp_path / "song"
     for seed, stem in enumerate(("bass", "drums", "other", "vocals")):
         write_song(stems / f"{stem}.wav", seed)

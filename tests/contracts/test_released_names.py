@@ -116,7 +116,7 @@ def changed(kind):
         (before, "needing", ["a.b needs order, which is new."]),
     ],
 )
-def test_what_breaks_a_promise_is_told_from_what_does_not(
+def test_breaking_and_compatible_changes_are_distinguished(
     script, monkeypatch, old, new, losses
 ) -> None:
     new = changed(new)
@@ -127,6 +127,6 @@ def test_what_breaks_a_promise_is_told_from_what_does_not(
     assert sorted(found) == sorted(losses)
 
 
-def test_a_name_that_is_gone_is_told(script) -> None:
+def test_a_lost_name_is_reported(script) -> None:
     assert script.lost({"a": {"b": "value"}}, {"a": {}}) == ["a.b is gone."]
     assert script.lost({"a": {"b": "value"}}, {"a": {"b": []}}) == ["a.b is something else."]
