@@ -1,8 +1,8 @@
-"""What running a finished batch again costs: ``python benchmarks/bench_rerun.py [SONGS] [SECONDS]``.
+"""The cost of running a finished batch again: ``python benchmarks/bench_rerun.py [SONGS] [SECONDS]``.
 
-Analyses songs, made by synthesis, by the command line and the model ``builtin``, and runs the same command again in turns
-with one that has a single finished song, which is the start-up. Prints the best of each, in seconds and CPU seconds, and
-what the rerun takes beyond the start-up as a share of the first run.
+Analyses synthetic songs with the command line and the model ``builtin``, and runs the same command again, in turns with
+one that has a single finished song, to measure the start-up. Prints the best time of each, in seconds and CPU seconds, and
+the time of the rerun without the start-up as a fraction of the first run.
 """
 
 from __future__ import annotations

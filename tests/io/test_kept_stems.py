@@ -177,7 +177,7 @@ def test_a_folder_with_anything_else_in_it_is_never_replaced(kept, tmp_path):
     assert (kept.folder / "my notes.txt").read_text() == "mine"
     other = stems_to_keep(tmp_path / "demix", "other", kept.source, kept.parameters)
     (other.folder / "bass.wav").mkdir(parents=True)
-    with pytest.raises(OutputError, match=r"holds bass\.wav"):
+    with pytest.raises(OutputError, match=r"contains bass\.wav"):
         other.check(overwrite=True)
 
 
