@@ -333,7 +333,7 @@ def test_a_named_backend_that_always_fails_is_told_of_in_full_once(
     assert run(["analyze", *random_model, *folders, *options]) == 1
     first, second, third, other, summary = capsys.readouterr().err.splitlines()
     assert summary == "allin1: 4 failed"
-    assert first.startswith(f"allin1: error: {song}: The backend asked for, nn=reference, failed:")
+    assert first.startswith(f"allin1: error: {song}: The requested backend, nn=reference, failed:")
     assert "libkernel.so" in first
     assert second == f"allin1: error: {copies[0]}: failed as {song} did"
     assert third == f"allin1: error: {copies[1]}: failed as {song} did"

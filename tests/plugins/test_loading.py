@@ -81,7 +81,7 @@ def test_levels_that_the_core_no_longer_takes_ask_for_a_newer_plugin(
 ):
     monkeypatch.setattr(markers, "SUPPORTED_LEVELS", (2, 3))
     monkeypatch.setattr(markers, "API_LEVEL", 3)
-    wanted = "It was written for level 1 of the plugin contract; this core has 2 and 3."
+    wanted = "It was written for level 1 of the plugin contract; this core supports 2 and 3."
     plugin = make_plugin(allin1_spectrogram=lambda: [backend()])
     if plugin_or_backend == "backend":
         plugin.ALLIN1_API = 2

@@ -87,7 +87,7 @@ def test_a_pickle_is_refused_and_not_run(cache, tmp_path, make_card):
     with pytest.raises(WeightsError, match="Not an archive") as caught:
         load_model(card)
     assert caught.value.path == str(cache / "member0.npz")
-    assert "trap.npy in it: it holds Python objects" in caught.value.message
+    assert "trap.npy in it: it contains Python objects" in caught.value.message
     assert "allow_pickle" not in str(caught.value)
     assert not (tmp_path / "sprung").exists()
 
