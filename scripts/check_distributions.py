@@ -1,4 +1,4 @@
-"""Check that source archives hold what is needed to build and test from them.
+"""Check that source archives contain all files that are needed to build and test from them.
 
 python scripts/check_distributions.py dist
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Of the core's own files, what its archive leaves out: the other distributions, and what only the repository needs.
+#: Paths that the archive of the core leaves out: the other distributions, and files that only the repository needs.
 LEFT_OUT = ("plugins/", "examples/", "benchmarks/", "kernels/", ".", "changelog.d/", "scripts/")
 REPOSITORY_ONLY = {
     *("CITATION.cff", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md", "mypy.ini"),
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def wanted(folder: Path) -> set[str]:
-    """The committed files of a distribution that belong into its archive."""
+    """The committed files of a distribution that belong in its archive."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=folder, stdout=subprocess.PIPE, text=True, check=True
     ).stdout.splitlines()
