@@ -63,6 +63,7 @@ repository_pages = {
     "packages/allin1-train": "plugins/allin1-train/README.md",
     "packages/allin1-podlove": "examples/allin1-podlove/README.md",
     "packages/allin1-scipy": "examples/allin1-scipy/README.md",
+    "packages/allin1-library": "examples/allin1-library/README.md",
     "maintaining/benchmarks": "benchmarks/README.md",
     "maintaining/contributing": "CONTRIBUTING.md",
     "maintaining/security": "SECURITY.md",

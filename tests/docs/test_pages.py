@@ -121,7 +121,8 @@ def check_command(words: list[str]) -> None:
         values, _, _ = command.make_parser(context).parse_args(list(arguments))
     for parameter in command.params:
         value = values.get(parameter.name)
-        if isinstance(parameter.type, click.Choice) and isinstance(value, str):
+        checked = (click.Choice, click.IntRange, click.FloatRange)
+        if isinstance(parameter.type, checked) and isinstance(value, str):
             parameter.type.convert(value, parameter, context)
 
 
