@@ -45,6 +45,7 @@ html_favicon = "_static/favicon.svg"
 html_title = f"allin1 {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(Path(__file__).parent / "_static" / "search_scorer.js")
 html_copy_source = False
 html_show_sphinx = False
 copybutton_prompt_text = r"\$ |>>> "
