@@ -52,6 +52,9 @@ copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
 
+#: Not there before the first release.
+linkcheck_ignore = [r"https://pypi\.org/project/allin1-core/"]
+
 #: Pages whose text is a file elsewhere in the repository.
 repository_pages = {
     "packages/allin1-torch": "plugins/allin1-torch/README.md",
