@@ -23,12 +23,12 @@ from allin1_core.testing.watching import printed
 
 
 class ExporterConformance:
-    """What holds for every exporter.
+    """Requirements for every exporter.
 
     Attributes
     ----------
     hooks
-        What its entry point names: the module with the hooks.
+        Value of the entry point: the hooks module.
     exporter
         Name of the exporter.
     """
@@ -37,7 +37,7 @@ class ExporterConformance:
     exporter: ClassVar[str]
 
     def record(self) -> Exporter:
-        """Find the exporter among what the hooks offer."""
+        """Find the exporter among those that the hooks provide."""
         extra = {"under-test": load_hooks(self.hooks)}
         offers = collect_offers(load_plugins(extra=extra, autoload=False, strict=True))
         own = {o.item.name: o.item for o in offers.exporters.values() if o.plugin.name in extra}
@@ -48,7 +48,7 @@ class ExporterConformance:
         return own[self.exporter]
 
     def written(self, songs: Sequence[Song]) -> bytes | None:
-        """What it writes of `songs`; None where it says that the format cannot express them."""
+        """The file that it writes for `songs`; None if it reports that the format cannot represent them."""
         record = self.record()
         missing = check_needs(record.needs)
         if missing is not None:
