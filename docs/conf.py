@@ -39,6 +39,9 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
 
+# Options such as --json stay as they are.
+smartquotes = False
+
 html_theme = "furo"
 html_math_renderer = "mathml"
 html_favicon = "_static/favicon.svg"
