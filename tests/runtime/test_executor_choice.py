@@ -169,7 +169,10 @@ def test_ctrl_c_and_errors_for_people_pass_through_an_executor(giving, mine, son
     [
         (lambda all: None, "failed: TypeError"),
         (lambda all: ["a song"], "returned str; wanted Outcome."),
-        (lambda all: [Outcome(all[0].track)], "returned an outcome that is done and has no result."),
+        (
+            lambda all: [Outcome(all[0].track)],
+            "returned an outcome that is done and has no result.",
+        ),
         (
             lambda all: [Outcome(all[0].track, status="failed")],
             "returned a failed outcome without an Allin1Error.",
