@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -269,7 +270,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def links(session: nox.Session) -> None:
-    """Links of the documentation to other sites, where there is a network."""
+    """Links of the documentation to other sites; skipped without a network. Links within it are checked by docs."""
+    try:
+        socket.getaddrinfo("github.com", 443)
+    except OSError as error:
+        session.skip(f"There is no network: github.com cannot be resolved ({error})")
     install_built(session)
     constrained(session, "sphinx", "myst-parser", "furo", "sphinx-click", "sphinx-copybutton")
     constrained(session, "latex2mathml")
@@ -279,7 +284,7 @@ def links(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def distributions(session: nox.Session) -> None:
-    """Complete source archives of every distribution, and wheels of those that are not compiled, in dist/."""
+    """Complete source archives of every distribution, and wheels of those that are not compiled, in dist/, tested."""
     constrained(session, "build", "twine")
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
@@ -289,6 +294,16 @@ def distributions(session: nox.Session) -> None:
         session.run("python", "-m", "build", *what, "--outdir", str(dist), str(folder))
     session.run("python", "scripts/check_distributions.py", str(dist))
     session.run("twine", "check", "--strict", *(str(path) for path in sorted(dist.iterdir())))
+    # Tests of the core that are quick, as they are in its archive.
+    (archive,) = dist.glob("allin1_core-*.tar.gz")
+    (built,) = dist.glob("allin1_core-*.whl")
+    folder = Path(session.create_tmp()).resolve() / "archive"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.unpack_archive(archive, folder)
+    (root,) = folder.iterdir()
+    constrained(session, f"{built}[testing]")
+    tests = (root / "tests" / name for name in ("contracts", "weights", "test_docs.py"))
+    run_pytest(session, *tests, root=root)
 
 
 @nox.session(default=False)

@@ -152,7 +152,7 @@ def computed(rates: dict[str, Any]) -> str:
         f" {cpus_of_a_gpu(rates):.1f} CPUs per GPU; {gpu.megabytes:g} MB per song; {gpu.machine_hour:.2f} dollars per machine-hour."
         " Computed from stages that were measured separately: a batch on GPUs with Ray was not measured.",
         table(gpu, rates),
-        "### Where it stops",
+        "### Bottleneck",
         f"The driver needs {driver['task_s'] * 1000:.1f} ms per task and {driver['song_s'] * 1000:.1f} ms per song, in one thread."
         f" This limits throughput to {limits[0]:,.0f} songs per second with `builtin`, reached with {most[0]:,.0f} machines, and to"
         f" {limits[1]:,.0f} with `harmonix-all`, reached with {most[1]:,.0f} machines.",
