@@ -1,9 +1,9 @@
-"""What running a finished batch again costs: ``python benchmarks/bench_rerun.py [SONGS] [SECONDS] [SUFFIX]``.
+"""The cost of running a finished batch again: ``python benchmarks/bench_rerun.py [SONGS] [SECONDS] [SUFFIX]``.
 
-Analyses songs, made by synthesis, by the command line and the model ``builtin``, and runs the same command again in turns
-with one that has a single finished song, which is the start-up; both also with ``--no-cache``, which reads every song
-again. Prints the best of each, in seconds and CPU seconds, and what the reruns take beyond the start-up as a share of the
-first run. SUFFIX is that of the songs, ``wav`` unless given.
+Analyses synthetic songs with the command line and the model ``builtin``, and runs the same command again, in turns with
+one that has a single finished song, to measure the start-up; both also with ``--no-cache``, which reads every song again.
+Prints the best time of each, in seconds and CPU seconds, and the time of the reruns without the start-up as a fraction of
+the first run. SUFFIX is that of the songs, ``wav`` by default.
 """
 
 from __future__ import annotations

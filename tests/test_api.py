@@ -1,4 +1,4 @@
-"""What programs call: upstream's names and meaning, and what is here beyond them."""
+"""The functions for programs: upstream's signatures and behaviour, and the additional options."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_song_that_is_given_twice_is_analysed_once(songs, isolated_plugins):
     assert told == {0, 1}
 
 
-def test_a_song_that_fails_costs_itself_alone(analyze, songs, tmp_path):
+def test_a_song_that_fails_affects_nothing_else(analyze, songs, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"no audio")
     with pytest.raises(AudioError):
         analyze(tmp_path / "broken.wav")
@@ -113,7 +113,7 @@ def test_a_song_that_fails_costs_itself_alone(analyze, songs, tmp_path):
     assert [r and r.path for r in caught.value.results] == [songs[0], None, songs[1]]
 
 
-def test_pictures_and_sound_are_made_where_they_are_asked_for(analyze, songs, tmp_path):
+def test_pictures_and_sound_are_made_where_they_are_requested(analyze, songs, tmp_path):
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
     analyze(songs[:2], out, tmp_path / "pictures", tmp_path / "sound")

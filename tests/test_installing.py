@@ -1,4 +1,4 @@
-"""Commands that install this project's distributions, from where the core was installed from."""
+"""Commands that install this project's distributions, from where the core was installed."""
 
 from __future__ import annotations
 

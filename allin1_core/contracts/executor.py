@@ -1,4 +1,4 @@
-"""Executors, declared: who runs a batch of songs."""
+"""The declaration of executors, which run a batch of songs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from allin1_core.contracts.rules import Line, Name, Target
 
 @dataclass(frozen=True)
 class Executor:
-    """One way to run a batch: in this process, in others, on other machines.
+    """Declares a way to run a batch: in this process, in others, or on other machines.
 
     Attributes
     ----------
     name
-        What users name it by (``--executor``); letters, digits, ``-``.
+        Name for the option ``--executor``; letters, digits, ``-``.
     summary
         One line for a table.
     target
-        ``"package.module:function"``, an :class:`~allin1_core.runtime.executors.ExecutorTarget`. Imported only once
+        ``"package.module:function"``, an :class:`~allin1_core.runtime.executors.ExecutorTarget`. Only imported once
         chosen.
     needs
         What must be installed.
     options
-        Options that a user may set; the target finds their values in
+        Options that the user may set; the target finds their values in
         :attr:`~allin1_core.runtime.executors.ExecutorSetup.options`.
     """
 

@@ -170,7 +170,7 @@ class Analysis:
         return self._start.kept is not None and not self._start.is_kept
 
     def add_to(self, earlier: AnalysisResult) -> None:
-        """Compute everything that the result of an earlier run contains, including arrays, so that it can be replaced."""
+        """Also compute everything that an earlier result contains, including arrays, so that it can be replaced."""
         self._earlier = earlier
 
     @property
@@ -296,7 +296,7 @@ class Analysis:
         return is_lost or self._options.get("include_embeddings", False)
 
     def _may_use_cache(self) -> bool:
-        """Whether cached logits suffice: not if backends are checked, measured or named, or earlier outputs are needed."""
+        """Whether cached logits suffice: not if earlier stages are named, checked, measured, or their outputs needed."""
         engine = self._engine
         return (
             engine.cache.is_used

@@ -155,7 +155,7 @@ class InWorkers:
     def __init__(self, recipe: SessionRecipe, workers: int, devices: Sequence[str] = ()) -> None:
         refuse_single_process_options(recipe)
         if workers < 1:
-            raise SettingsError(f"There are {workers} workers; wanted 1 or more.")
+            raise SettingsError(f"There are {workers} workers; wanted 1 or more (-j).")
         self._recipe = recipe
         self._workers = workers
         self._devices = tuple(devices)

@@ -27,10 +27,9 @@ def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> Analysi
     warning is added to the result. It is not logged as well, as the command line prints both. Plugins that changed the
     result are listed in ``provenance.postprocessors``.
     """
-    for implementation in reversed(plugins.manager.hook.allin1_postprocess_result.get_hookimpls()):
-        name = implementation.plugin_name
+    for name, change in plugins.implementations(_HOOK):
         try:
-            new = plugins.hook_of(name, _HOOK)(track=track, result=copy.deepcopy(result))
+            new = change(track=track, result=copy.deepcopy(result))
             if not new:  # the plugin does not implement the hook, or keeps the result
                 continue
             (new,) = new

@@ -191,7 +191,7 @@ class Session:
         *,
         outputs: Iterable[str] | None = None,
     ) -> ModelChoice:
-        """Choose the model as :meth:`run` and :meth:`analyze` do; parameters and errors are those of :meth:`explain`."""
+        """Choose the model like :meth:`run` and :meth:`analyze`; parameters and errors are those of :meth:`explain`."""
         return self._start_of(what, outputs)[0]
 
     def model(self) -> Model:
@@ -349,8 +349,8 @@ class Session:
         Parameters
         ----------
         song
-            The path of a song or of a folder with its stems; a binary file object; samples, ``[n]`` or ``[channels, n]``;
-            or a track.
+            The path of a song or of a folder with its stems; a binary file object; samples ``[n]`` or
+            ``[channels, n]``; or a track.
         rate
             Sample rate in Hz, if samples are given.
         progress

@@ -102,7 +102,9 @@ def make_tracks(
     """
     if stems is not None:
         if stems_dirs or len(paths) > 1:
-            raise InputError("Four stem files make one track; give at most one song with them.")
+            raise InputError(
+                "Four stem files make one track.", remedy="Give at most one song with them."
+            )
         source = paths[0] if paths else stems.source
         (track,) = _with_unique_names([replace(_track(source), stems=stems)])
         return [track]

@@ -1,4 +1,4 @@
-"""Batches: what fails costs itself alone, and what is finished is kept."""
+"""Batches: a failure affects one song only, and finished results are kept."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def empty_file(path):
     return path
 
 
-def test_a_bad_track_costs_itself_alone_and_the_order_is_kept(make_session, album, tmp_path):
+def test_a_bad_track_affects_nothing_else_and_the_order_is_kept(make_session, album, tmp_path):
     out = tmp_path / "out"
     tracks = make_tracks(songs(album), [album])
     with make_session() as session:
@@ -94,7 +94,7 @@ def test_ctrl_c_leaves_what_is_finished_and_nothing_half_written(make_session, a
     assert [path.name for path in out.iterdir()] == ["b.json"]
 
 
-def test_a_result_of_another_input_is_kept_unless_told_otherwise(
+def test_a_result_of_another_input_is_kept_unless_overwriting_is_requested(
     make_session, album, tmp_path, write_stems
 ):
     out = tmp_path / "out"
@@ -201,7 +201,7 @@ def accelerated(make_plugin, monkeypatch):
     return plugin, threads, waited
 
 
-def test_beside_an_accelerator_a_song_is_decoded_while_the_next_one_is_in_the_network(
+def test_next_to_an_accelerator_a_song_is_decoded_while_the_next_one_is_in_the_network(
     make_session, album, accelerated, tmp_path
 ):
     plugin, threads, waited = accelerated
@@ -224,7 +224,7 @@ def test_beside_an_accelerator_a_song_is_decoded_while_the_next_one_is_in_the_ne
             assert outcome.written.is_file()
 
 
-def test_a_decoder_that_fails_beside_an_accelerator_costs_no_other_song(
+def test_a_decoder_that_fails_next_to_an_accelerator_costs_no_other_song(
     make_session, album, accelerated, monkeypatch
 ):
     plugin, _, _ = accelerated
@@ -320,7 +320,7 @@ def test_a_backend_that_takes_long_to_set_up_is_worth_it_for_many_songs(
             assert each.result.provenance.stages[1].backend == "quick"
 
 
-def test_a_song_without_beats_is_told_of(make_session, stems):
+def test_a_song_without_beats_is_reported(make_session, stems):
     (track,) = make_tracks(stems_dirs=[stems.source])
     for threshold, told in ((1.0, ["No beats were found."]), (0.0, [])):
         with make_session(metre=MetreParameters(threshold=threshold)) as session:

@@ -1,4 +1,4 @@
-"""Songs that another process is at: they are left to it, others are analysed meanwhile, and the order is kept."""
+"""Songs that another process has claimed are left to it; others are analysed in the meantime, in order."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tracks(tmp_path):
     return make_tracks(paths)
 
 
-def test_what_another_process_is_at_is_left_until_it_has_ended(
+def test_a_song_that_another_process_has_claimed_is_left_until_that_has_ended(
     make_session, tracks, tmp_path, other
 ):
     begun = []
@@ -67,7 +67,7 @@ def test_what_another_process_is_at_is_left_until_it_has_ended(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"s{n}.json" for n in range(4)}
 
 
-def test_what_another_process_has_made_meanwhile_is_not_made_again(
+def test_what_another_process_has_written_in_the_meantime_is_not_computed_again(
     make_session, tracks, tmp_path, other
 ):
     out = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""Stems that plugins have of a song: in files or given when needed, when they are asked for, and what fails."""
+"""Stems that plugins provide: as files or loaded on demand, when they are requested, and failures."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_nobody_is_asked_where_it_would_not_be_used(
     assert not questions, why
 
 
-def test_stems_that_the_user_gives_are_taken_unasked(ask, stems, song) -> None:
+def test_stems_that_the_user_gives_are_taken_without_a_request(ask, stems, song) -> None:
     session, questions = ask(FoundStems())
     with session:
         session.analyze(replace(track_of(song), stems=stems))

@@ -1,4 +1,4 @@
-"""One track that is out of memory fails, or goes to the next backend, and is no reason against any backend for later ones."""
+"""A track that is out of memory fails or uses a fallback, and no backend is excluded for later tracks."""
 
 from __future__ import annotations
 

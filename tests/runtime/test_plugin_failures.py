@@ -1,4 +1,4 @@
-"""What a plugin does wrong while a track is analysed is that plugin's failure."""
+"""Errors of a plugin during an analysis count as failures of that plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend does to its input hurts nobody but itself."""
+"""A backend that modifies its input does not affect anything else."""
 
 from __future__ import annotations
 
