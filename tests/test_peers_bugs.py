@@ -35,7 +35,7 @@ ELSEWHERE = {
     11: [("tests/reference/test_functional.py", "test_boundaries_follow_the_definition"),
          ("tests/reference/test_metrical_prep.py", "test_it_follows_the_formula_in_double_precision"),
          ("plugins/allin1-dbn-cython/tests/test_wheel.py",
-          "test_it_holds_the_compiled_module_and_what_types_it")],
+          "test_it_contains_the_compiled_module_and_its_type_stub")],
     12: [("tests/cli/test_analyze.py", "test_the_options_of_separation_reach_it"),
          ("tests/cli/test_analyze.py", "test_the_decoders_options_reach_it")],
     14: [("tests/io/test_cache.py", "test_clearing_removes_entries_and_no_other_file")],

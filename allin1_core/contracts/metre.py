@@ -101,6 +101,10 @@ class MetreParameters:
     tempo_prior: TempoPrior | None = None
     steady_phase: bool | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.beats_per_bar, list):
+            object.__setattr__(self, "beats_per_bar", tuple(self.beats_per_bar))
+
     def madmom_arguments(self, frames_per_second: float) -> dict[str, Any]:
         """Keyword arguments of madmom's ``DBNDownBeatTrackingProcessor`` for these parameters.
 

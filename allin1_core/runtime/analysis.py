@@ -152,7 +152,7 @@ class Analysis:
     def _source(self) -> Source:
         """The files that are read, with their state on first use."""
         if self._files is None:
-            self._files = source_of(self.track, self._start.found)
+            self._files = source_of(self.track, self._start.found, self._engine.known_digests)
         return self._files
 
     @property
@@ -217,7 +217,6 @@ class Analysis:
             return given.read()
         except PLUGIN_FAILURES as error:
             warning = warning_of("" if found is None else found.plugin, error)
-            log.warning("%s: %s", self.track.name, warning)
             log.debug("stems of a plugin could not be read", exc_info=True)
         begun = begin_track(
             self.track, self._models, self._keeping, self._requested, asks_plugins=False

@@ -100,7 +100,6 @@ class StemPlugins:
                     return self._usable(found, song, label), tuple(warnings)
             except PLUGIN_FAILURES as error:
                 warnings.append(warning_of(name, error))
-                log.warning("%s: %s", track, warnings[-1])
                 log.debug("hook %s of plugin %s failed", _HOOK, name, exc_info=True)
         return None, tuple(warnings)
 

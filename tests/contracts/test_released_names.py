@@ -14,13 +14,14 @@ import pytest
 from allin1_core.hookspecs import SPECS
 
 ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "public_names.py"
+
+pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="needs a checkout of the repository")
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "public_names", ROOT / "scripts" / "public_names.py"
-    )
+    spec = importlib.util.spec_from_file_location("public_names", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

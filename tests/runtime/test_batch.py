@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +20,8 @@ from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import BatchError, InputError, StemsError, WeightsError
 from allin1_core.reference import metrical_dbn, network
-from allin1_core.runtime import reading
+from allin1_core.runtime import batch, reading
+from allin1_core.runtime.analysis import Analysis
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
@@ -249,6 +251,46 @@ def test_the_next_songs_are_read_while_one_is_computed(make_session, album, monk
     with make_session() as session:
         list(run_batch(session, make_tracks(songs(album), [album])))
     assert sorted(readers) == [("a", False), ("b", True), ("bad", False)]
+
+
+def test_the_seconds_of_a_song_are_its_own_and_not_those_in_which_it_waited(
+    make_session, album, monkeypatch
+):
+    class AtOnce(ThreadPoolExecutor):
+        """Reads ahead before the computation goes on."""
+
+        def submit(self, function, /, *arguments):
+            future = Future()
+            future.set_result(function(*arguments))
+            return future
+
+    clock = {"now": 0.0}
+    steps = {
+        ("read", "b"): 1.0,
+        ("begin", "b"): 1000.0,
+        ("finish", "b"): 10.0,
+        ("read", "bad"): 2.0,
+        ("read", "a"): 3.0,
+        ("begin", "a"): 2000.0,
+        ("finish", "a"): 20.0,
+    }
+
+    def taking_its_time(name):
+        step = getattr(Analysis, name)
+
+        def run(self):
+            clock["now"] += steps[name, self.track.name]
+            return step(self)
+
+        return run
+
+    for name in ("read", "begin", "finish"):
+        monkeypatch.setattr(Analysis, name, taking_its_time(name))
+    monkeypatch.setattr(batch, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(batch.time, "perf_counter", lambda: clock["now"])
+    with make_session() as session:
+        outcomes = list(run_batch(session, make_tracks(songs(album), [album])))
+    assert {o.track.name: o.seconds for o in outcomes} == {"b": 1011.0, "bad": 2.0, "a": 2023.0}
 
 
 def test_missing_weights_end_the_batch(make_session, album, tmp_path, monkeypatch):

@@ -221,7 +221,9 @@ def test_a_disk_without_room_is_reported_before_a_song_is_separated(
     start_session, write_song, monkeypatch
 ):
     path = write_song(seconds=4.0)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5_000_000))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: SimpleNamespace(total=10**12, free=5_000_000)
+    )
     with pytest.raises(OutputError, match="the disk is full"):
         analysed(start_session(keep_stems=True), path)
 

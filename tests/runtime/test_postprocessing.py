@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -125,5 +126,6 @@ def test_a_failure_affects_only_that_change_and_is_reported(load, caplog, change
     (warning,) = new.warnings
     assert warning.startswith("The change by plugin bad was not applied: ")
     assert reason in warning
-    assert caplog.messages == [f"song: {warning}"]
+    # Whoever shows the warnings of results shows it; in the log, it would be read twice.
+    assert [r for r in caplog.records if r.levelno >= logging.INFO] == []
     assert new.provenance.postprocessors == ("later",)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.parity import IDENTICAL
 from allin1_core.errors import OutputError
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.results import load_result
 from allin1_core.runtime.batch import Outcome, run_batch
 from allin1_core.runtime.identity import find_earlier, refuse_other
@@ -253,3 +256,33 @@ def test_what_another_process_has_written_in_the_meantime_is_not_computed_again(
     assert contents(out) == contents(other)
     with_more = run(progress=arrive, include_activations=True)
     assert statuses(with_more) == ["done"] * 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows gives no change times")
+@pytest.mark.parametrize("source", ["stems", "song"])
+def test_the_cache_remembers_what_files_hold_and_only_the_cache_is_asked(
+    make_session, write_stems, tmp_path, monkeypatch, source
+):
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path / "user"))
+    monkeypatch.setenv("ALLIN1_CACHE_LIMIT", "1M")
+    write_stems(tmp_path / "song", 1.0, 0)
+    song = tmp_path / "song" / "bass.wav"
+    (track,) = make_tracks((), [song.parent]) if source == "stems" else make_tracks([song])
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3600 * 10**9)
+
+    def audio(**options: Any) -> str:
+        with make_session(demix_dir=tmp_path / "demix", **options) as session:
+            analysis = session.analysis(track)
+            if source == "song":
+                return analysis._start.kept.taken.content
+            return analysis.identities[0].audio
+
+    right = audio(cache=False)
+    assert not (tmp_path / "user").exists()
+    assert audio() == right
+    monkeypatch.setattr(KnownDigests, "get", lambda *_: "blake2b:remembered")
+    assert audio() != right
+    assert audio(cache=False) == right
+    monkeypatch.setenv("ALLIN1_CACHE_LIMIT", "0")
+    assert audio() == right

@@ -13,7 +13,7 @@ from allin1_core.errors import AudioError
 
 
 def load(file: BinaryIO, path: Path) -> LoadedAudio | None:
-    """Open an archive; one without samples is left to others."""
+    """Open an archive; returns None if it contains no samples."""
     try:
         with np.load(file, allow_pickle=False) as archive:
             if not {"samples", "rate"} <= set(archive.files):
