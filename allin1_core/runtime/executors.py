@@ -341,7 +341,8 @@ def _lost(track: Track, ended: WorkerEnded) -> Outcome:
     remedy = "The other songs are not affected."
     if ended.signal == getattr(signal, "SIGKILL", None):
         remedy = "If memory was short, use fewer workers (-j)."
+    stage = f" in stage {ended.stage}" if ended.stage else ""
     error: Allin1Error = BackendError(
-        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.path
+        f"The worker process that analysed it {ended}{stage}.", remedy=remedy, path=track.path
     )
     return Outcome(track, error=error, status="failed", seconds=ended.seconds)
