@@ -440,6 +440,9 @@ class ExecutionSpecs:
     def allin1_executors(self) -> Iterable[Executor]:
         """Executors that this plugin brings: who runs a batch of songs.
 
+        An executor may give its outcomes in any order: the core puts them in that of the tracks, and makes a failed outcome
+        for each track that has none.
+
         >>> from allin1_core import hookimpl
         >>> from allin1_core.contracts.executor import Executor
         >>> @hookimpl

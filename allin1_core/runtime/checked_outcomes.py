@@ -1,4 +1,4 @@
-"""What is checked of every executor of a plugin: one outcome for each track, in their order, and failures with a name."""
+"""What the core makes of every executor of a plugin: one outcome for each track, in order, and failures with a name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def executor_failure(executor: str, plugin: str, error: BaseException) -> Plugin
 class CheckedRunner:
     """Runs a batch by an executor of a plugin, and gives exactly one outcome for each track, in their order.
 
-    A track for which there is no outcome has failed; an outcome too many is dropped with a warning. An outcome that
+    The executor may give them in any order. A track for which there is no outcome has failed; an outcome too many is dropped with a warning. An outcome that
     comes early is held until it is its turn.
 
     Parameters

@@ -1,7 +1,8 @@
 """Who runs a batch: this process, or workers of their own.
 
-An executor takes the tracks of a batch and gives their outcomes, in their order. The two here run on this machine; those of
-plugins (hook ``allin1_executors``) have the same form.
+An executor takes the tracks of a batch and gives their outcomes. The two here run on this machine, and keep the order of the
+tracks; those of plugins (hook ``allin1_executors``) have the same form, and may give outcomes in any order
+(:mod:`~allin1_core.runtime.checked_outcomes`).
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ class BatchRunner(Protocol):
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks` and give their outcomes in order.
+        """Analyse `tracks` and give an outcome for each.
 
-        Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the iterator ends what
+        An executor of a plugin may give them in any order, each as soon as it has it: whoever uses it gets them in the order
+        of `tracks`. Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the iterator ends what
         still runs.
         """
         ...

@@ -136,14 +136,16 @@ def run_songs(
             )
             .remote()
         )
-        threads = str(work.recipe.options.get("threads") or 1)
-        variables = {**dict.fromkeys(_THREAD_VARIABLES, threads), **settings_environment()}
+        # A worker with no number would take all processors of its machine, as each of its neighbours.
+        threads = work.recipe.options.get("threads") or max(1, int(resources.cpus))
+        recipe = replace(work.recipe, options={**work.recipe.options, "threads": threads})
+        variables = {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), **settings_environment()}
         if not work.config:
             variables["ALLIN1_CONFIG"] = ""
         size = resources.batch_of(len(songs), workers)
         # A set-up is worth it for all songs of a worker.
         options = {**work.options, "songs": math.ceil(len(songs) / workers)}
-        work = replace(work, options=options)
+        work = replace(work, recipe=recipe, options=options)
         with _own_context():
             rows = [{"index": i, "song": pickle.dumps(song)} for i, song in enumerate(songs)]
             tasks = math.ceil(len(songs) / size)
