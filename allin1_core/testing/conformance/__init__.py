@@ -1,4 +1,4 @@
-"""Conformance tests that a plugin's own tests subclass: one class for the plugin, one for each stage, one for exporters.
+"""Conformance tests that a plugin's own tests subclass: a class for the plugin, and one for each kind of what it brings.
 
 ::
 
@@ -29,8 +29,11 @@ Add tests as you like. Removing a standard test by overriding it makes ``test_no
 from __future__ import annotations
 
 from allin1_core.runtime.difference import measure as measure
+from allin1_core.testing.conformance.audio_loader import AudioLoaderConformance
 from allin1_core.testing.conformance.backend import BackendConformance
+from allin1_core.testing.conformance.command import CommandConformance
 from allin1_core.testing.conformance.demix import DemixConformance
+from allin1_core.testing.conformance.executor import ExecutorConformance
 from allin1_core.testing.conformance.exporter import ExporterConformance
 from allin1_core.testing.conformance.functional import FunctionalConformance
 from allin1_core.testing.conformance.metre import MetricalDbnConformance, MetricalPrepConformance
@@ -43,8 +46,11 @@ from allin1_core.testing.conformance.spectrogram import (
 )
 
 __all__ = [
+    "AudioLoaderConformance",
     "BackendConformance",
+    "CommandConformance",
     "DemixConformance",
+    "ExecutorConformance",
     "ExporterConformance",
     "FunctionalConformance",
     "MetricalDbnConformance",
