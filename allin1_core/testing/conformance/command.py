@@ -108,6 +108,10 @@ def _with_subcommands(
         return
     context = click.Context(command, info_name=words, parent=parent)
     for name in command.list_commands(context):
-        found: Any = command.get_command(context, name)
+        found: Any = None
+        try:
+            found = command.get_command(context, name)
+        except PLUGIN_FAILURES as error:
+            pytest.fail(f"'{words} {name}' cannot be loaded: it raised {in_full(error)}")
         assert found is not None, f"{words} lists a command {name} that it does not have"
         yield from _with_subcommands(f"{words} {name}", found, None)

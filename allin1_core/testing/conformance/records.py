@@ -59,6 +59,6 @@ def assert_records_keep_their_promises(hooks: str, kind: str) -> None:
         state: [f"{v.subject}: {v.promise}: {v.text}" for v in verdicts if v.state == state]
         for state in ("broken", "not checked")
     }
-    assert not lines["broken"], "\n".join(lines["broken"])
+    assert not lines["broken"], "; ".join(lines["broken"])
     if lines["not checked"]:
         pytest.skip("; ".join(lines["not checked"]))
