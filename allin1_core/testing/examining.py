@@ -108,14 +108,18 @@ def examine_targets(hooks: str) -> TargetReport:
     return TargetReport(tuple(found["faults"]), tuple(found["missing"]), printed)
 
 
+def same_path() -> dict[str, str]:
+    """Variables for a process that can import what can be imported here."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def _run(code: str, hooks: str, heavy: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     """Run code that writes its findings as JSON, and give them with what it printed."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "findings.json"
         ran = subprocess.run(
             [sys.executable, "-c", code, str(file), hooks, *heavy],
-            # What can be imported here can be imported there.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=same_path(),
             capture_output=True,
             text=True,
             check=False,

@@ -132,6 +132,11 @@ def hook(name: str, body: str, arguments: str = "") -> str:
             "leave the work to the target",
         ),
         (
+            RIGHT + "import no_such_module\n" + BRIDGES,
+            "importing it is fast",
+            "raised ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+        (
             RIGHT + "import numpy\n" + BRIDGES,
             "declaring it imports no array library",
             "imports numpy: import it where the work is",
@@ -362,6 +367,9 @@ from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_exporters():
+    yield Exporter("nameless", ".nameless", "", "PACKAGE.work:right")
+    yield Exporter("capital", ".Capital", "for a test", "PACKAGE.work:right")
+    yield Exporter("single", ".single", "for a test", "PACKAGE.work:single", collects=True)
     for name in ("right", "all", "silent", "closing", "changing", "counting", "beatless", "mute", "loud"):
         yield Exporter(name, f".{name}", "for a test", f"PACKAGE.work:{name}", collects=name == "all")
 """
@@ -378,6 +386,10 @@ def right(songs, file):
 
 def all(songs, file):
     file.write(str(len(songs)).encode())
+
+def single(songs, file):
+    if len(songs) == 1:
+        file.write(b"beats")
 
 def silent(songs, file):
     pass
@@ -412,6 +424,13 @@ def loud(songs, file):
     [
         ("right", None, ""),
         ("all", None, ""),
+        ("nameless", "its record is well formed", "it has no summary"),
+        ("capital", "its record is well formed", "write its suffix small"),
+        (
+            "single",
+            "one file holds several songs where it collects",
+            "it declares collects=True, and writes nothing of two songs",
+        ),
         ("silent", "it writes a song", "it writes nothing of a song"),
         ("closing", "it writes a song", "it closes the file, which is the core's to close"),
         ("changing", "it changes no result", "copy what you change"),
@@ -423,7 +442,11 @@ def loud(songs, file):
         ),
         ("mute", "it writes a song", "say why, and what to do"),
         ("loud", "stdout stays clean", "it prints on stdout ('writing')"),
-        ("rihgt", "it writes a song", "offers no exporter rihgt; it offers: right, all"),
+        (
+            "rihgt",
+            "it writes a song",
+            "offers no exporter rihgt; it offers: nameless, capital, single, right, all",
+        ),
     ],
 )
 def test_exporters(write_modules, broken_promises, name, promise, words):

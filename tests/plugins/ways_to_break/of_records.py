@@ -220,6 +220,12 @@ command = Forgetful("mine", help="Help.")
         work="def create_mine(setup): pass",
     ),
     Way(
+        "An executor has no summary",
+        "it has no summary: say in a line who runs the songs",
+        hook("allin1_executors", "yield Executor('mine', '', 'PACKAGE.work:create_mine')"),
+        work="def create_mine(setup): pass",
+    ),
+    Way(
         "An option of an executor is not explained",
         "nothing says what the options queue are for: give each a help",
         **_executor("return self.right(tracks, **options)", ", options=(Option('queue', str),)"),
