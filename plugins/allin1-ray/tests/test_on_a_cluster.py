@@ -67,9 +67,7 @@ def test_results_without_a_folder_come_whole(make_songs, tmp_path):
         assert (one.result.activations["beat"] == other.result.activations["beat"]).all()
 
 
-def test_a_worker_takes_as_many_threads_as_it_has_cpus_where_nothing_else_is_said(
-    make_songs, site
-):
+def test_a_worker_takes_as_many_threads_as_it_has_cpus_where_nothing_else_is_said(make_songs, site):
     songs = make_songs("a")
     for threads, cpus, wanted in ((None, 1.0, 1), (3, 1.0, 3), (None, 0.5, 1)):
         for path in site.glob("threads-*"):
