@@ -1,4 +1,4 @@
-"""Paths as people write them."""
+"""Paths as users write them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Put the home folder in the place of a leading ``~``; ``~song.wav`` names no user's home, and stays."""
+    """Expand a leading ``~`` to the home folder; if there is no such user, as in ``~song.wav``, it is kept."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

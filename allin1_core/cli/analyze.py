@@ -12,11 +12,7 @@ from allin1_core.cli.analyze_inputs import find_paths, received, renamed, tracks
 from allin1_core.cli.analyze_options import STEM_OPTIONS, AnalyzeCommand, analyze_options
 from allin1_core.cli.family import translate
 from allin1_core.cli.main import load_plugins, read_audio_with
-from allin1_core.cli.parameters import (
-    by_plugin,
-    show_calibration,
-    validated,
-)
+from allin1_core.cli.parameters import by_plugin, show_calibration, validated
 
 if TYPE_CHECKING:
     from allin1_core.runtime.extras import Extras
@@ -76,7 +72,7 @@ def command(
         out_dir = Path("struct")
     show_calibration(not quiet)
     plugins = load_plugins(ctx)
-    read_audio_with(plugins)  # folders are searched for what they read
+    read_audio_with(plugins)  # the search of folders must know the formats that they read
     extras = _extras(rest, plugins, out_dir, overwrite)
     with ExitStack() as stack:
         songs, errors = find_paths(paths, lists, include)
@@ -129,7 +125,7 @@ def command(
 
 
 def _recipe(ctx: click.Context, options: dict[str, Any]) -> SessionRecipe:
-    """How other processes make a session with these options."""
+    """What other processes need to create a session with these options."""
     from allin1_core.runtime.worker_process import SessionRecipe
 
     group = ctx.find_root().obj or {}
@@ -142,7 +138,7 @@ def _recipe(ctx: click.Context, options: dict[str, Any]) -> SessionRecipe:
 def _extras(
     options: dict[str, Any], plugins: Any, out_dir: Path | None, overwrite: frozenset[str]
 ) -> Extras:
-    """Take what is to be made of results out of `options`, and check that it can be made."""
+    """Take the options of pictures, sound and exports out of `options`, and check them."""
     from allin1_core.runtime.extras import Extras
 
     exporters = []
@@ -167,13 +163,13 @@ def _extras(
     return extras
 
 
-#: Options that a session has under the same names.
+#: Options that are also parameters of a session, under the same names.
 _SESSION_OPTIONS = (
     *("model", "device", "parity", "weights_dir", "threads", "guard", "calibrate"),
     *("timings_path", "timings_viz_path", "keep_stems", "demix_dir", "cache"),
 )
 
-#: Option of the command line for each parameter of separation.
+#: The command-line option for each parameter of separation.
 _DEMIX_OPTIONS = {
     "model": "demucs_model",
     "weights": "demucs_weights",
@@ -197,6 +193,7 @@ def _demix(options: dict[str, Any]) -> Any:
 
 
 def _metre(options: dict[str, Any]) -> Any:
+    """Make the parameters of metre from all remaining `options`."""
     from dataclasses import replace
 
     from allin1_core.contracts.metre import MetreParameters

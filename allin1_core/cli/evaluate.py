@@ -31,11 +31,11 @@ def command(
     picture: Path | None,
     overwrite: bool,
 ) -> None:
-    """Score RESULTs against annotations, by mir_eval.
+    """Score RESULTs against annotations, with mir_eval.
 
     RESULT is the JSON that an analysis wrote, or a folder of them. A file of annotations belongs to the result of the
-    same name (song.json: song.jams, song.beats.txt); several of one song are taken together, as beats in one and
-    sections in another. A single result may have annotations of any name.
+    same name (song.json: song.jams, song.beats.txt); several files of one song are combined, for example beats in one
+    and sections in another. For a single result, the annotations may have any name.
     """
     from allin1_core.errors import InputError
     from allin1_core.evaluation.dataset import annotated, evaluate, table, to_json
@@ -58,8 +58,8 @@ def command(
             songs.append(evaluate(name, result, read_references(files)))
     if not songs:
         raise InputError(
-            f"No result is called like a file of annotations; those are of {', '.join(sorted(found)[:5])}.",
-            remedy="Give them the names of the songs: song.jams for song.json.",
+            f"No result has the name of an annotated song; the annotations are of {', '.join(sorted(found)[:5])}.",
+            remedy="Name the annotations after the results: song.jams for song.json.",
         )
     unused = sorted(set(found) - {song_name(path) for path in paths})
     write_files(songs, table_file, picture)
@@ -73,7 +73,10 @@ def command(
     say(table(songs))
     counts = ", ".join(f"{part} of {count}" for part, count in annotated(songs).items())
     say(f"\nannotated: {counts}")
-    for text, names in (("result without annotations", without), ("annotations alone", unused)):
+    for text, names in (
+        ("result without annotations", without),
+        ("annotations without result", unused),
+    ):
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             say(f"{text}: {', '.join(names[:5])}{more}", err=True)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.argument(
     "results", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="RESULT..."
 )
-@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="May be repeated.")
+@click.option(
+    "--to", "formats", multiple=True, metavar="FORMAT", help="Format to write; may be repeated."
+)
 @click.option(
     "-o",
     "--out-dir",
@@ -33,14 +35,14 @@ if TYPE_CHECKING:
     type=Number(-1e7, 1e7),
     default=0.0,
     metavar="MS",
-    help="Milliseconds to add to every time, for programs that count MP3s from another sample.",
+    help="Milliseconds to add to every time, for programs that start MP3 files at another sample.",
 )
 @click.option(
     "--collection",
     default="allin1",
     show_default=True,
     metavar="NAME",
-    help="File name of formats that hold several songs.",
+    help="File name for formats that hold several songs in one file.",
 )
 @overwrite_option
 @click.option("--list", "as_list", is_flag=True, help="List the formats and exit.")
@@ -76,9 +78,11 @@ def command(
         _print_formats(offers)
         return
     if not (results and formats):
-        raise click.UsageError("Give at least one RESULT, and a format by --to (see --list).")
+        raise click.UsageError("Give at least one RESULT, and a format with --to (see --list).")
     if collection in ("", ".", "..") or any(c in collection for c in "/\\\0"):
-        raise click.BadParameter("wanted a file name without a folder", param_hint="--collection")
+        raise click.BadParameter(
+            f"{collection!r} is not a file name without a folder", param_hint="--collection"
+        )
     chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
     inputs = list(dict.fromkeys(result_files(results)))
     songs = [

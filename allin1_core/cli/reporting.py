@@ -1,4 +1,4 @@
-"""What a batch prints: a line for each track, its errors, a summary, and a report as JSON lines."""
+"""Output of a batch: a line for each track, errors, a summary, and a report as JSON lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
-#: Tracks up to which each that is up to date has a line of its own.
+#: Largest batch in which each track that is up to date gets its own line.
 _FEW = 10
 
 
@@ -26,15 +26,15 @@ class Reporter:
     Parameters
     ----------
     count
-        Tracks in the batch.
+        Number of tracks in the batch.
     as_json
-        Print one JSON object a track on stdout instead of lines for people.
+        Print one JSON object per track on stdout instead of lines for people.
     quiet
         Print errors only.
     traceback
         Print the traceback of each error.
     report
-        File for a line of JSON for each track; it is emptied first.
+        File to write one line of JSON per track to; existing content is replaced.
 
     Raises
     ------
@@ -70,11 +70,11 @@ class Reporter:
 
     @property
     def exit_status(self) -> int:
-        """0 if nothing failed; the status of the failures where they are of one kind, else 1."""
+        """0 if nothing failed; the status of the failures if they are all of one kind, otherwise 1."""
         return status_of_errors(self._codes)
 
     def add(self, outcome: Outcome) -> None:
-        """Report what became of a track."""
+        """Report the outcome of a track."""
         self._statuses[outcome.status] += 1
         self._write(outcome)
         if outcome.error is not None:
@@ -83,7 +83,7 @@ class Reporter:
             self._print(outcome)
 
     def add_input(self, error: InputError) -> None:
-        """Report that what should name songs names none."""
+        """Report an argument without a song."""
         self._statuses["failed"] += 1
         self._write_line(
             {
@@ -102,7 +102,7 @@ class Reporter:
     def add_error(self, error: Allin1Error, track: Track) -> None:
         """Report an error that concerns a track."""
         self._count_error(error)
-        # The same backend fails for every track in the same way: that is read once.
+        # A backend that fails in the same way for every track is explained only once.
         first = track if error.path else self._first_of.setdefault(str(error), track)
         if first is track:
             say_error(_named(error, track))
@@ -121,14 +121,14 @@ class Reporter:
         words = {
             "done": "analysed",
             "skipped": "up to date",
-            "kept": "left alone",
+            "kept": "not replaced",
             "failed": "failed",
         }
         parts = [f"{self._statuses[k]} {word}" for k, word in words.items() if self._statuses[k]]
         if self._count > 1:
             say(f"allin1: {', '.join(parts)}", err=True)
         if skipped:
-            say("allin1: --overwrite analyses again what is up to date", err=True)
+            say("allin1: use --overwrite to analyse up-to-date songs again", err=True)
 
     def _print(self, outcome: Outcome) -> None:
         result, track = outcome.result, outcome.track
@@ -147,8 +147,7 @@ class Reporter:
             return
         elif outcome.status == "kept":
             say(
-                f"{shown(outcome.written)}: left alone, as it does not say what it is a result of;"
-                " --overwrite replaces it"
+                f"{shown(outcome.written)}: not replaced, as it does not state its input; use --overwrite to replace it"
             )
         elif outcome.status == "skipped":
             if self._count <= _FEW:
@@ -162,7 +161,7 @@ class Reporter:
             )
 
     def _tell_model(self, result: AnalysisResult) -> None:
-        """Say once which model was chosen where none was named, and how to get the other."""
+        """Print once which model was chosen automatically, and how to get the other."""
         provenance = result.provenance
         if provenance is not None and provenance.model_reason not in ("", *self._models_told):
             self._models_told.add(provenance.model_reason)
@@ -199,7 +198,7 @@ class Reporter:
 
 
 def _named(error: Allin1Error, track: Track) -> str:
-    """Give the error with the track in front, unless it names a file of it already."""
+    """The message of the error, prefixed with the track unless it already names it."""
     text = str(error)
     source = shown(track.path)
     return text if source in text else f"{source}: {text}"

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a run as Ctrl-C does: what is half-written is removed, and the exit status tells."""
+"""SIGTERM and SIGHUP end a run as Ctrl-C does: partial files are removed, and the exit status tells."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from types import FrameType
 
 
 class Interrupts:
-    """Which signal came.
+    """The signal that interrupted a run.
 
     Attributes
     ----------
     received
-        Its number; None where none came, or Ctrl-C.
+        Number of the signal; None if there was none, or Ctrl-C.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class Interrupts:
 
     @property
     def status(self) -> int:
-        """Exit status of a run that a signal ended, as shells give it."""
+        """Exit status of a run that was ended by a signal, as in shells."""
         return 128 + (self.received or signal.SIGINT)
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Interrupt the main thread, once: what cleans up is left in peace."""
+        """Interrupt the main thread, only once, so that its cleanup is not interrupted."""
         if self.received is None:
             self.received = number
             raise KeyboardInterrupt
@@ -35,7 +35,7 @@ class Interrupts:
 
 @contextmanager
 def interrupting_signals() -> Iterator[Interrupts]:
-    """Let SIGTERM and SIGHUP interrupt the block, unless they are ignored (``nohup``) or somebody handles them."""
+    """Let SIGTERM and SIGHUP interrupt the block, unless they are ignored (``nohup``) or handled otherwise."""
     interrupts = Interrupts()
     replaced = []
     if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""What a file holds, as a short text, and whether it still does."""
+"""Fingerprints of files, and whether a file still has the same content."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from allin1_core.errors import AudioError
 
-#: Seconds within which a file system may give two changes the same time.
+#: Resolution of time stamps in seconds, in the worst case.
 _COARSE_S = 2.0
 
-#: The file may be being written: so often it is read again.
+#: Number of attempts, as the file may be written to meanwhile.
 _TRIES = 3
 
 _BLOCK = 1 << 20
@@ -29,10 +29,9 @@ class Fingerprint:
     path
         The file.
     content
-        Digest of all its bytes, with the name of the algorithm: ``blake2b:…``. The same bytes have the same one
-        wherever they lie.
+        Digest of all its bytes, with the name of the algorithm: ``blake2b:…``. It does not depend on the path.
     size
-        Bytes.
+        Size in bytes.
     """
 
     path: Path
@@ -42,7 +41,7 @@ class Fingerprint:
     _taken_ns: int
 
     def still_holds(self) -> bool:
-        """Whether the file has the same content now. It is read again only where it was touched."""
+        """Whether the file still has the same content. It is read again only if its time stamps changed."""
         try:
             now = _state(self.path.stat())
             last_change_ns = max(now[-2:])
@@ -54,12 +53,12 @@ class Fingerprint:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
-    """Take the fingerprint of a file, at about a gigabyte a second.
+    """Compute the fingerprint of a file, at about a gigabyte per second.
 
     Raises
     ------
     AudioError
-        It cannot be read, or something writes to it all the time.
+        The file cannot be read, or is constantly being written to.
     """
     path = Path(path)
     for _ in range(_TRIES):
@@ -68,7 +67,7 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
         size = 0
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise AudioError("is no file.", path=path)
+                raise AudioError("is not a regular file.", path=path)
             with path.open("rb", buffering=0) as file:
                 before = os.fstat(file.fileno())
                 while block := file.read(_BLOCK):
@@ -81,9 +80,7 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
             ) from error
         if _state(before) == _state(after) and size == after.st_size:
             return Fingerprint(path, f"blake2b:{digest.hexdigest()}", size, _state(after), taken_ns)
-    raise AudioError(
-        "is being written to.", remedy="Analyse it when nothing writes to it.", path=path
-    )
+    raise AudioError("is being written to.", remedy="Try again when it is complete.", path=path)
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Songs that programs hold in memory or as open files, as files for as long as they are needed."""
+"""Temporary files for songs that are given as samples, as open files, or as URLs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: A path, a URL, a binary file, or samples.
 GivenSong: TypeAlias = "str | PathLike[str] | IO[bytes] | ArrayLike"
 
-#: Most channels of samples; more are taken for samples whose axes are the wrong way round.
+#: Maximum number of channels; more indicate that the axes are swapped.
 _MOST_CHANNELS = 64
 
 
@@ -33,25 +33,25 @@ def is_path(song: object) -> bool:
 
 @contextmanager
 def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path | Url]]:
-    """Give a song as a file, and what it is to be called.
+    """Yield a song as a file, with the path or URL to state in its result.
 
     Parameters
     ----------
     song
-        A path; a URL; a file that is open for reading bytes, from where it stands; or samples ``[n]`` or ``[channels, n]``,
-        as floats or as integers that fill their type.
+        A path; a URL; a file that is open for reading bytes, read from its current position; or samples ``[n]`` or
+        ``[channels, n]``, as floats in -1 to 1 or as integers over the full range of their type.
     rate
-        Samples a second, where samples are given.
+        Sample rate in Hz, if samples are given.
 
     Yields
     ------
     file, name
-        The file, which is gone afterwards unless it was given; and what stands for it in a result.
+        The file, which is removed afterwards unless it is that of the user; and the path or URL for the result.
 
     Raises
     ------
     InputError
-        It is nothing of that kind, cannot be fetched, or samples have no rate.
+        `song` is none of these, cannot be downloaded, or is an array of samples without a rate.
     """
     if is_url(song):
         from allin1_core.io.fetching import fetched
@@ -81,7 +81,7 @@ def _copy(song: IO[bytes], copy: IO[bytes]) -> None:
         shutil.copyfileobj(song, copy)
     except TypeError as error:
         raise InputError(
-            "A file that is open for reading text was given.", remedy='Open it as "rb".'
+            "The song is a file that is open in text mode.", remedy='Open it in binary mode: "rb".'
         ) from error
 
 
@@ -89,7 +89,9 @@ def _write(song: Any, rate: int | None, file: Path) -> None:
     import soundfile
 
     if rate is None:
-        raise InputError("Samples were given without a rate.", remedy="Give it: rate=44100")
+        raise InputError(
+            "Samples were given without a rate.", remedy="Pass the sample rate, such as rate=44100."
+        )
     try:
         samples = np.atleast_2d(np.asarray(song))
         if samples.dtype.kind in "iu":
@@ -98,9 +100,13 @@ def _write(song: Any, rate: int | None, file: Path) -> None:
             samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
         samples = samples.astype(np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(f"Neither a song nor samples: {type(song).__name__}.") from error
+        raise InputError(
+            f"A song of type {type(song).__name__} is not supported.",
+            remedy="Pass a path, a URL, a binary file, or an array of samples.",
+        ) from error
     if samples.ndim != 2 or not 1 <= samples.shape[0] <= _MOST_CHANNELS:
         raise InputError(
-            f"Samples have the shape {np.shape(song)}.", remedy="Give [n] or [channels, n]."
+            f"Samples have the shape {np.shape(song)}.",
+            remedy="Pass an array of shape [n] or [channels, n].",
         )
     soundfile.write(file, samples.T, rate, subtype="FLOAT", format="WAV")

@@ -1,4 +1,4 @@
-"""The audio loaders of plugins, handed to whatever reads audio."""
+"""Registration of the audio loaders of plugins with everything that reads audio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from allin1_core.selection.probing import check_needs, load_target
 
 
 def use_audio_loaders(loaders: Iterable[Offered[AudioLoader]]) -> None:
-    """Let audio be read by these too, as far as what they need is installed."""
+    """Register those of `loaders` whose requirements are installed."""
     use_loaders(ready_loader(one) for one in loaders if check_needs(one.item.needs) is None)
 
 

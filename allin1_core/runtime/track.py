@@ -1,4 +1,4 @@
-"""What is to be analysed: a song, or the folder of its stems, and what its results are called."""
+"""The tracks to analyse: songs, or folders of their stems, and the names of their results."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Track:
     Attributes
     ----------
     name
-        What its result files are called, unique in a batch.
+        Name of the result files, unique in a batch.
     source
-        The song's file, or the folder of its stems; stands in the result unless `called` does.
+        The file of the song, or the folder of its stems; it is stored in the result unless `called` is set.
     stems
         Ready-made stems; None to analyse the mix at `source`.
     stems_dir
-        Folder to look for the stems in when the track is analysed, so that a missing stem costs this track alone.
+        Folder in which stems are looked up when the track is analysed, so that a missing stem affects this track only.
     called
-        What stands in the result instead of `source`, where that is a file for the time being; None for `source`.
+        Path to store in the result instead of `source`, if that is a temporary file; None for `source`.
     remote
-        Where the song is yet to be fetched from; `source` is no file then.
+        URL from which the song is still to be downloaded; `source` is then not a file.
     model
-        The model that `name` tells of, so that no other takes its place; None where it tells of none.
+        The model that `name` contains, which no other may replace; None if it contains none.
     """
 
     name: str
@@ -47,18 +47,18 @@ class Track:
 
     @property
     def path(self) -> Path | Url:
-        """What stands in the result."""
+        """The path that is stored in the result."""
         return self.source if self.called is None else self.called
 
     def find_stems(self) -> StemFiles | None:
-        """Ready-made stems, or None where the mix is to be separated.
+        """Ready-made stems, or None if the song itself is to be read.
 
         Raises
         ------
         StemsError
-            If there should be stems and they are not all there.
+            Stems are missing.
         InputError
-            If the song that they are said to belong to is not there.
+            The song to which the stems belong does not exist.
         """
         stems = self.stems
         if stems is None and self.stems_dir is not None:
@@ -82,18 +82,19 @@ def make_tracks(
     Parameters
     ----------
     paths
-        Songs, or their URLs. Without `stems_dirs` and `stems`, each is separated.
+        Songs, or their URLs. Without `stems_dirs` and `stems`, the songs themselves are read.
     stems_dirs
-        Without `paths`, each is the folder of one song's stems, and gives it its name; one called ``stems`` gives that of its parent. With one path and one folder, that folder holds
-        the song's stems, or holds a folder named like the song that does. With several paths, the one
-        folder holds a folder of stems for each, named like it.
+        Without `paths`, each is the folder of one song's stems, and the source of its name; a folder called ``stems``
+        takes the name of its parent. With one path and one folder, that folder contains the song's stems, or a folder
+        with the name of the song that contains them. With several paths, the folder contains a folder of stems for
+        each, with the name of the song.
     stems
-        Four files; they are the stems of the one path, or a track of their own.
+        Four files: the stems of the single path, or a track of their own.
 
     Raises
     ------
     InputError
-        If the numbers do not go together.
+        The songs and the stems cannot be matched.
     """
     if stems is not None:
         if stems_dirs or len(paths) > 1:
@@ -144,12 +145,12 @@ def _name_of(path: Path) -> str:
     if path == Path("-"):
         return "stdin"
     path = _absolute(path)
-    # Unlike Path's this raises for no name.
+    # Unlike the method of Path, this does not raise an exception for any name.
     if not os.path.isdir(path):  # noqa: PTH112
         return path.stem
     if path.name in ("", ".."):
         path = path.resolve()
-    # song/stems is called after the song.
+    # song/stems takes the name of the song.
     return path.parent.name if path.name.lower() == "stems" and path.parent.name else path.name
 
 

@@ -24,7 +24,7 @@ from allin1_core.selection.probing import Probes
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Preferences:
     """What a user asks of every route.
 
     Attributes
@@ -50,7 +50,7 @@ class Chooser:
 
     Attributes
     ----------
-    wishes
+    preferences
         What is asked of every route.
     failures
         Why backends are left out for the rest of the session, by stage and name.
@@ -66,12 +66,12 @@ class Chooser:
         plugins: Plugins,
         offers: Offers,
         card: ModelCard,
-        wishes: Wishes,
+        preferences: Preferences,
         probes: Probes,
         prices: Prices,
     ) -> None:
-        check_choices(offers, plugins, wishes.choices)
-        self.wishes = wishes
+        check_choices(offers, plugins, preferences.choices)
+        self.preferences = preferences
         self.failures: dict[tuple[Stage, str], str] = {}
         self._plugins = plugins
         self._offers = offers
@@ -94,12 +94,12 @@ class Chooser:
             audio_s=audio_s * songs,
             start=start,
             architecture=self._card.architecture,
-            parity=self.wishes.parity,
-            device=self.wishes.device,
-            choices=tuple(choice for choice in self.wishes.choices if choice.stage in stages),
+            parity=self.preferences.parity,
+            device=self.preferences.device,
+            choices=tuple(choice for choice in self.preferences.choices if choice.stage in stages),
             # A model whose parameters come with its plugin is counted as its author measured it.
             members=len(self._card.files) or None,
-            features=self.wishes.features,
+            features=self.preferences.features,
             takes=self._card.takes,
             in_blocks=in_blocks,
             songs=songs,
@@ -151,4 +151,4 @@ class Chooser:
     def choice_of(self, candidate: Candidate) -> Choice | None:
         """The user's choice that `candidate` was taken for, so that nothing may replace it; None where it was free."""
         stages = candidate.backend.stages
-        return next((choice for choice in self.wishes.choices if choice.stage in stages), None)
+        return next((choice for choice in self.preferences.choices if choice.stage in stages), None)

@@ -1,4 +1,4 @@
-"""A verdict for each promise of a plugin: the standard tests of all that it brings, and what its backends cost."""
+"""A verdict for each promise of a plugin: the standard tests of everything that it provides, and backend timings."""
 
 from __future__ import annotations
 
@@ -49,26 +49,26 @@ CLASSES: dict[Stage, type[BackendConformance]] = {
     "functional": FunctionalConformance,
 }
 
-#: A declared speed is wrong where three minutes of audio take so many times more or less,
+#: A declared speed is wrong if the time for three minutes of audio differs by more than this factor,
 MOST_RATIO = 10.0
 
-#: and differ by so many seconds: little of either is neither here nor there.
+#: and by more than this number of seconds.
 LEAST_DIFFERENCE_S = 0.5
 
 
 def check_installed(
     name: str, plugins: Plugins, *, taken: Collection[str] = (), measure: bool = True
 ) -> Iterator[PromiseVerdict]:
-    """Look at everything that an installed plugin promises.
+    """Check all promises of an installed plugin.
 
     Parameters
     ----------
     name
-        Of the plugin.
+        Name of the plugin.
     plugins
-        What is installed.
+        The installed plugins.
     taken
-        Names that no command of a plugin can have.
+        Names that commands of plugins must not have.
     measure
         Whether backends are timed, and compared with the speed that they declare.
 
@@ -99,12 +99,12 @@ def check_installed(
 
 
 def check_plugin(hooks: str, *, measure: bool = True) -> Iterator[PromiseVerdict]:
-    """Look at everything that a plugin promises.
+    """Check all promises of a plugin.
 
     Parameters
     ----------
     hooks
-        What its entry point names: ``package.module``, or ``package.module:object``.
+        Value of its entry point: ``package.module``, or ``package.module:object``.
     measure
         Whether backends are timed, and compared with the speed that they declare.
     """
@@ -146,7 +146,7 @@ def _skipped(subject: str) -> PromiseVerdict:
 
 
 def _measure(test: BackendConformance, subject: str) -> PromiseVerdict:
-    """Time a backend on two lengths of audio, and compare with what it declares."""
+    """Time a backend on two lengths of audio, and compare the result with its declared speed."""
     try:
         record, device = test.ready()
         way, home = (
@@ -180,7 +180,7 @@ def _measure(test: BackendConformance, subject: str) -> PromiseVerdict:
 def _judge_speed(
     subject: str, record: Backend[Any], setup_s: float, rate: float, members: int | None
 ) -> PromiseVerdict:
-    """Compare what was measured with what is declared."""
+    """Compare the measured with the declared speed."""
     measured_s = setup_s + rate * USUAL_AUDIO_S
     found = f"set-up {setup_s:.3g} s, {1000 * rate:.3g} ms for a second of audio"
     if not record.speed:
@@ -205,12 +205,12 @@ def _judge_speed(
     return PromiseVerdict(subject, _SPEED, "kept", found)
 
 
-#: What plugins are loaded under here.
+#: Name that plugins are loaded under here.
 _NAME = "under-test"
 
 _SPEED = "its speed is as declared"
 
-#: Tests that the plugin's own have made already, or that are about classes.
+#: Tests that the tests of the plugin include already, or that concern subclasses.
 _OF_THE_PLUGIN = (
     "test_declaring_it_imports_nothing_heavy",
     "test_no_standard_test_is_missing",
@@ -221,7 +221,7 @@ _OF_RECORDS = tuple(f"test_its_{kind.replace(' ', '_')}s_keep_their_promises" fo
 
 
 def _alone(hooks: str) -> Plugins | None:
-    """The plugin beside the core's own; None where it cannot be loaded."""
+    """The plugin together with the core's own; None if it cannot be loaded."""
     try:
         plugins = load_plugins(extra={_NAME: load_hooks(hooks)}, autoload=False, strict=False)
     except PLUGIN_FAILURES:

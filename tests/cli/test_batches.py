@@ -175,7 +175,7 @@ def test_songs_at_urls_are_analysed_as_files_are(words, album, tmp_path, capsys,
     assert lines[0]["path"] == "memory:///album/a.wav"
     assert lines[0]["provenance"]["input"]["files"][0]["path"] == "memory:///album/a.wav"
     assert lines[2]["path"] == "memory://other/a.wav"
-    assert "is not there" in lines[2]["error"]
+    assert "does not exist" in lines[2]["error"]
     assert lines[3]["error"].startswith("memory://broken.wav: ")
     assert str(temporary) not in lines[3]["error"]
     assert len(list((tmp_path / "viz").iterdir())) == len(list((tmp_path / "sonif").iterdir())) == 2

@@ -114,6 +114,6 @@ def test_a_song_at_a_url_is_explained_and_removed(capsys, monkeypatch, tmp_path)
     assert run(["explain", "-m", "builtin", "memory://song.wav"]) == 0
     assert "builtin" in capsys.readouterr().out
     assert run(["explain", "memory://missing.wav"]) == 3
-    assert "memory://missing.wav: is not there" in capsys.readouterr().err
+    assert "memory://missing.wav: does not exist" in capsys.readouterr().err
     assert list((tmp_path / "temporary").iterdir()) == []
     files.store.clear()

@@ -132,7 +132,7 @@ def test_blocks_put_together_are_the_whole(
     soundfile.write(path, noise(count, channels), sample_rate, subtype="FLOAT")
     length = count * 44_100 / sample_rate
     if round(length) == 0:
-        with pytest.raises(AudioError, match="holds no samples"):
+        with pytest.raises(AudioError, match="contains no samples"):
             read_audio(path)
         return
     whole, info = read_audio(path, channels=wanted)
@@ -292,7 +292,7 @@ def test_the_first_sample_that_is_no_number_is_named(
     content[sample_rate * 3 // 2, 1] = value
     content[sample_rate * 7 // 4, 0] = np.nan
     soundfile.write(path, content, sample_rate, subtype="FLOAT")
-    said = rf"broken\.wav: holds {value} at 1\.500000 s in channel 2\."
+    said = rf"broken\.wav: contains {value} at 1\.500000 s in channel 2\."
     with pytest.raises(AudioError, match=said):
         read_audio(path)
     with open_audio(path) as stream, pytest.raises(AudioError, match=said):
@@ -378,7 +378,7 @@ def make_soundless(path: Path) -> Path:
         (make_empty, "is empty"),
         (make_text, r"is not audio that libsndfile .* can read.*pip install .+\[av\]"),
         (make_headerless, "is not audio"),
-        (make_soundless, "holds no samples"),
+        (make_soundless, "contains no samples"),
     ],
 )
 def test_what_is_no_audio_is_named_with_a_remedy(
@@ -393,7 +393,7 @@ def test_what_is_no_audio_is_named_with_a_remedy(
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
 def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
-    with pytest.raises(AudioError, match="no ordinary file"):
+    with pytest.raises(AudioError, match="not a regular file"):
         probe_audio(tmp_path / "pipe.wav")
 
 

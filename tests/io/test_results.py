@@ -314,7 +314,7 @@ def test_what_is_no_result_is_kept_unless_told_otherwise(tmp_path: Path, content
     with pytest.raises(OutputError) as caught:
         load_result(path)
     assert caught.value.path == str(path)
-    with pytest.raises(OutputError, match="is no result of an analysis.*--overwrite"):
+    with pytest.raises(OutputError, match="is not the result of an analysis.*--overwrite"):
         save_result(a_result(), tmp_path, "song")
     assert path.read_bytes() == content
     save_result(a_result(), tmp_path, "song", overwrite=True)
@@ -372,7 +372,7 @@ def test_looking_at_a_destination_makes_no_folder(tmp_path: Path) -> None:
     assert names(tmp_path) == []
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "b"):
-        with pytest.raises(OutputError, match="is no folder"):
+        with pytest.raises(OutputError, match="is not a folder"):
             check_destination(folder, "song", "song.wav")
 
 
@@ -441,26 +441,26 @@ def test_a_missing_json_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"beats": None}, "is no result"),
-        ({"beats": ["one"]}, "is no result"),
-        ({"bpm": "fast"}, "is no result"),
-        ({"segments": [{"start": 0.0}]}, "is no result"),
-        ({"provenance": {"version": "1"}}, "is no result"),
+        ({"beats": None}, "is not the result"),
+        ({"beats": ["one"]}, "is not the result"),
+        ({"bpm": "fast"}, "is not the result"),
+        ({"segments": [{"start": 0.0}]}, "is not the result"),
+        ({"provenance": {"version": "1"}}, "is not the result"),
         ({"schema": SCHEMA + 1}, "newer version"),
-        ({"schema": "1"}, "is no result"),
+        ({"schema": "1"}, "is not the result"),
         ({"path": "a\0b"}, "NUL"),
-        ({"beats": "123"}, "beats is no list"),
-        ({"beats": ["1"]}, "beats is no number"),
+        ({"beats": "123"}, "beats is not a list"),
+        ({"beats": ["1"]}, "beats is not a number"),
         ({"beats": [10**400]}, "out of range"),
-        ({"beats": [True]}, "beats is no number"),
-        ({"beat_positions": [1.5]}, "no whole number"),
+        ({"beats": [True]}, "beats is not a number"),
+        ({"beat_positions": [1.5]}, "not an integer"),
         ({"beat_positions": [10**30]}, "out of range"),
-        ({"segments": {"start": 0}}, "segments is no list"),
-        ({"segments": [[0, 1, "intro"]]}, "is no object"),
-        ({"warnings": "one"}, "warnings is no list"),
-        ({"confidence": []}, "is no object"),
+        ({"segments": {"start": 0}}, "segments is not a list"),
+        ({"segments": [[0, 1, "intro"]]}, "is not an object"),
+        ({"warnings": "one"}, "warnings is not a list"),
+        ({"confidence": []}, "is not an object"),
         ({"confidence": {"beats": [], "metre": 1, "metre_log_probabilities": {"x": 1}}}, "a key"),
-        ({"provenance": "here"}, "is no object"),
+        ({"provenance": "here"}, "is not an object"),
     ],
 )
 def test_a_json_with_a_wrong_value_is_refused(

@@ -81,7 +81,7 @@ def test_levels_that_the_core_no_longer_takes_ask_for_a_newer_plugin(
 ):
     monkeypatch.setattr(markers, "SUPPORTED_LEVELS", (2, 3))
     monkeypatch.setattr(markers, "API_LEVEL", 3)
-    wanted = "It was written for level 1 of the plugin contract; this core has 2 and 3."
+    wanted = "It was written for level 1 of the plugin contract; this core supports 2 and 3."
     plugin = make_plugin(allin1_spectrogram=lambda: [backend()])
     if plugin_or_backend == "backend":
         plugin.ALLIN1_API = 2
@@ -269,7 +269,7 @@ def test_models_of_two_plugins_with_one_name_both_stay(isolated_plugins, make_pl
     assert [name for name in models if "same" in name] == ["one/same", "two/same"]
     cards = [offered.item for offered in models.values()]
     assert find_card("two/same", cards) is models["two/same"].item
-    with pytest.raises(SelectionError, match=r"More than one.*Name one of one/same, two/same"):
+    with pytest.raises(SelectionError, match=r"More than one.*Use one of one/same, two/same"):
         find_card("same", cards)
 
 

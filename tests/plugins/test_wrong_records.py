@@ -287,7 +287,7 @@ def test_what_is_no_record_is_left_out(load, kind, thing):
 @pytest.mark.parametrize("answer", [GOOD[Backend], 5, "text", object()])
 def test_what_is_no_iterable_is_named_with_what_to_do(load, answer):
     (problem,) = collect_offers(load(Backend, mine=answer)).problems
-    assert problem.reason.startswith("It gave ")
+    assert problem.reason.startswith("It returned ")
     assert "wanted an iterable of Backend: yield each, or return a list" in problem.reason
 
 

@@ -64,7 +64,7 @@ def test_half_as_many_frames_are_a_broken_contract(
     with make_session(plugins={"bad": plugin}) as session:
         run = session.run(stems)
     (told,) = run.fallbacks
-    assert "It gave 300 frames; 600 belong to its input of 6.000 s." in told
+    assert "It returned 300 frames; its input of 6.000 s has 600." in told
     assert measure(wanted.metre, run.products.metre) == 0
     assert run.products.sections == wanted.sections
 
@@ -197,9 +197,9 @@ class Elsewhere(ForeignArray):
         (
             False,
             ForeignArray,
-            "It gave values in allin1_core/npu; its record says that it gives arrays in numpy/cpu.",
+            "It returned values in allin1_core/npu; its record declares arrays in numpy/cpu.",
         ),
-        (True, np.asarray, "It gave values in numpy/cpu; its record says"),
+        (True, np.asarray, "It returned values in numpy/cpu; its record declares"),
         (True, Elsewhere, "arrays in allin1_core/npu"),
     ],
 )

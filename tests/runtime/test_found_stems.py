@@ -158,20 +158,20 @@ def without_bass(stems):
     ("answer", "message"),
     [
         (lambda s: raising(), "KeyError: 'no such song'."),
-        (lambda s: "stems", "It gave 'stems'; wanted FoundStems or None."),
+        (lambda s: "stems", "It returned 'stems'; wanted FoundStems or None."),
         (lambda s: FoundStems(), "wanted a path for each of bass, drums, other, vocals."),
         (lambda s: FoundStems({n: str(p) for n, p in s.by_name.items()}), "wanted paths of the"),
         (lambda s: FoundStems(in_files(s).files, read=raising), "either files or a function"),
         (without_bass, "gone.wav: does not exist."),
         (lambda s: FoundStems(read=raising), "KeyError: 'no such song'."),
-        (lambda s: FoundStems(read=lambda: "stems"), "It gave 'stems'; wanted Stems."),
+        (lambda s: FoundStems(read=lambda: "stems"), "It returned 'stems'; wanted Stems."),
         (
             lambda s: FoundStems(read=lambda: Stems(np.zeros((3, 2, 9), np.float32))),
             "has shape [3, 2, 9]",
         ),
         (
             lambda s: FoundStems(read=lambda: music_stems(3.0)),
-            "It gave stems of 3.000 s; the song has 6.000 s.",
+            "It returned stems of 3.000 s; the song has 6.000 s.",
         ),
     ],
 )

@@ -98,7 +98,7 @@ def test_stems_of_another_song_end_the_track_before_it_is_separated(start_sessio
     analysed(start_session(keep_stems=True), write_song("a/song.wav", 3.0))
     other = write_song("b/song.wav", 3.0, seed=1)
     told = []
-    with pytest.raises(OutputError, match="holds the stems of"):
+    with pytest.raises(OutputError, match="contains the stems of"):
         with start_session(keep_stems=True) as session:
             session.analyze(make_tracks([other])[0], progress=lambda *a: told.append(a))
     assert not told

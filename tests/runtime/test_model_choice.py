@@ -119,10 +119,10 @@ def test_a_separator_without_its_weights_is_none(
 def test_asking_for_a_separation_asks_for_the_model_that_takes_stems(
     open_session, weights_dir, splitting, options
 ):
-    with pytest.raises(WeightsError, match=r"Separation was asked for.*fetch harmonix-all"):
+    with pytest.raises(WeightsError, match=r"Separation was requested.*fetch harmonix-all"):
         open_session(plugins=splitting, **options).choose_model(Mix)
     session = open_session(plugins=splitting, weights_dir=weights_dir, **options)
-    assert "Separation was asked for" in session.choose_model(Mix).reason
+    assert "Separation was requested" in session.choose_model(Mix).reason
     # With stems there is nothing to separate.
     assert open_session(plugins=splitting, **options).choose_model(StemFiles).card.name == "builtin"
 
@@ -242,7 +242,7 @@ def test_a_song_that_can_no_longer_be_separated_is_analysed_by_the_other_model(
     assert first.result.segments == expected.segments
     assert provenance.model == "builtin"
     assert provenance.identity == expected.provenance.identity
-    assert "harmonix-all could not go on" in provenance.model_reason
+    assert "harmonix-all could not continue" in provenance.model_reason
     assert ["splitter failed" in text for text in provenance.fallbacks] == [True]
     assert second.result.provenance.model == "builtin"
     # What ran out of memory is tried again with the next song.

@@ -122,7 +122,9 @@ def test_a_functional_backend_that_knows_ten_labels_only_is_refused_with_the_rea
 def test_logits_of_another_number_of_labels_are_refused(toy, make_session, write_song) -> None:
     toy.network = lambda setup: lambda s, task: song_logits(s.frames.shape[1], labels=4)
     with make_session(CARD, NETWORK) as session:
-        with pytest.raises(SelectionError, match="Logits of 4 labels; the model has 3: calm, loud"):
+        with pytest.raises(
+            SelectionError, match="Logits with 4 labels; the model has 3: calm, loud"
+        ):
             session.analyze(track_of(write_song()))
         with pytest.raises(ContractError, match="Logits of 10 labels"):
             session.run(song_logits(600, labels=10))
@@ -221,8 +223,8 @@ def test_a_result_says_which_arrays_its_route_cannot_give(
         )
     assert result.activations is None
     assert [w for w in result.warnings if "to give" in w] == [
-        "There are no activations to give: at-once does not provide them.",
-        "There are no embeddings to give: at-once does not provide them.",
+        "There are no activations: at-once does not provide them.",
+        "There are no embeddings: at-once does not provide them.",
     ]
 
 
@@ -254,7 +256,10 @@ def test_a_separate_network_is_taken_where_it_is_cheaper_than_all_at_once(
 
 def test_what_a_backend_of_both_branches_gives_is_checked(toy, make_session, write_song) -> None:
     toy.at_once = lambda setup: lambda mix, task: Findings("no metre", Sections(()))
-    with make_session(CARD, AT_ONCE) as session, pytest.raises(SelectionError, match="It gave str"):
+    with (
+        make_session(CARD, AT_ONCE) as session,
+        pytest.raises(SelectionError, match="It returned str"),
+    ):
         session.analyze(track_of(write_song()))
 
 

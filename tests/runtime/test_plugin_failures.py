@@ -43,7 +43,7 @@ FACTORIES = {
     "in the call": (leaving_when_called, "SystemExit: 3"),
     "nothing callable": (
         of_nothing,
-        "Its factory a_bad_backend:create gave None; wanted what can be called.",
+        "Its factory a_bad_backend:create returned None; wanted a function.",
     ),
     "no function": (5, "Its factory a_bad_backend:create is 5; wanted a function."),
 }
@@ -158,7 +158,10 @@ def test_the_command_line_writes_the_post_processed_result(
     monkeypatch.setattr(analyze, "load_plugins", lambda ctx: plugins)
     arguments = ["-m", card.name, "--weights-dir", str(folder), "--stems-dir", str(stems.source)]
     assert run_command(["analyze", *arguments, "-o", str(tmp_path / "out")]) == 0
-    assert "plugin leaving would have it: it raised SystemExit: 3" in capsys.readouterr().err
+    assert (
+        "The change by plugin leaving was not applied: it raised SystemExit: 3"
+        in capsys.readouterr().err
+    )
     (path,) = (tmp_path / "out").glob("*.json")
     written = json.loads(path.read_text())
     assert written["bpm"] == 61

@@ -102,7 +102,7 @@ def test_the_song_and_the_provenance_are_not_a_plugins_to_change(load):
     [
         (lambda result: sys.exit(3), "it raised SystemExit: 3"),
         (lambda result: 1 / 0, "it raised ZeroDivisionError"),
-        (lambda result: {"bpm": 60}, "which is no AnalysisResult"),
+        (lambda result: {"bpm": 60}, "which is not an AnalysisResult"),
         (lambda result: replace(result, bpm="fast"), "ValueError"),
         (lambda result: replace(result, beats=None), "TypeError"),
         (lambda result: replace(result, beats=[0.5, float("nan"), 1.5]), "ValueError"),
@@ -112,7 +112,7 @@ def test_the_song_and_the_provenance_are_not_a_plugins_to_change(load):
         (lambda result: replace(result, confidence=Confidence([], None, {})), "0 confidences"),
         (lambda result: replace(result, segments=["intro"]), "AttributeError"),
         (lambda result: replace(result, segments=[Segment(1.0, 1.0, "a")]), "end after they start"),
-        (lambda result: replace(result, segments=result.segments[::-1]), "order of time"),
+        (lambda result: replace(result, segments=result.segments[::-1]), "sorted by time"),
     ],
 )
 def test_a_failure_costs_that_change_alone_and_is_told(load, caplog, change, reason):
@@ -123,7 +123,7 @@ def test_a_failure_costs_that_change_alone_and_is_told(load, caplog, change, rea
     new = postprocess(plugins, "song", RESULT)
     assert (new.bpm, new.beats, new.segments) == (121, RESULT.beats, RESULT.segments)
     (warning,) = new.warnings
-    assert warning.startswith("The result is not as plugin bad would have it: ")
+    assert warning.startswith("The change by plugin bad was not applied: ")
     assert reason in warning
     assert caplog.messages == [f"song: {warning}"]
     assert new.provenance.postprocessors == ("later",)

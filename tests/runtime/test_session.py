@@ -168,7 +168,7 @@ def test_what_cannot_be_reached_from_the_start_is_refused(make_session, by_hand)
     with make_session() as session:
         with pytest.raises(InputError, match="only beats"):
             session.run(by_hand[Activations], outputs=["sections"])
-        with pytest.raises(InputError, match="No output is called tempo"):
+        with pytest.raises(InputError, match="There is no output called tempo"):
             session.run(by_hand[Logits], outputs=["tempo"])
         with pytest.raises(ContractError, match=r"stems.samples has shape"):
             session.run(Stems(np.zeros((3, 2, 5), np.float32)))
@@ -254,7 +254,7 @@ BAD_LOGITS = Logits(*(np.full(shape, np.nan, np.float32) for shape in (600, 600,
         (failing(RuntimeError("kernel\nlong story")), "RuntimeError: kernel"),
         (failing(SystemExit(0)), "SystemExit: 0"),
         (failing_setup, "OSError: libkernel.so: no such file"),
-        (giving(None), "It gave NoneType; wanted Logits."),
+        (giving(None), "It returned NoneType; wanted Logits."),
         (giving(BAD_LOGITS), "holds nan"),
     ],
 )
@@ -486,7 +486,7 @@ def test_a_separator_gets_its_checked_files_from_the_core(
         with pytest.raises(WeightsError, match="Truncated, or another file"):
             session.run(mix, outputs=["activations"])
     with Session("random", demix=DemixParameters("vnet"), **options) as session:
-        with pytest.raises(InputError, match="There are unet"):
+        with pytest.raises(InputError, match="Available: unet"):
             session.run(mix, outputs=["activations"])
 
 

@@ -128,7 +128,7 @@ def test_without_a_variable_the_file_in_the_users_folder_is_read(tmp_path, monke
         ("model = 3", "model is 3; wanted a text"),
         ("threads = 0", "wanted 1 or more"),
         ("threads = true", "wanted a whole number"),
-        ("parity = 'exact'", "Write one of identical, close, lossy"),
+        ("parity = 'exact'", "Use one of identical, close, lossy"),
         ("[backends]\nnn = 3", "backends.nn is 3"),
         ("backends = 'nn=torch'", "wanted a table"),
         ("[plugins]\nmine = 3", "plugins.mine is 3; wanted a table"),
@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(config, text
 
 def test_a_file_or_a_variable_that_is_wrong_is_told(monkeypatch, tmp_path, make_session):
     monkeypatch.setenv("ALLIN1_BACKEND", "torch")
-    with pytest.raises(SettingsError, match="ALLIN1_BACKEND has 'torch'"):
+    with pytest.raises(SettingsError, match="ALLIN1_BACKEND contains 'torch'"):
         make_session()
     monkeypatch.setenv("ALLIN1_CONFIG", str(tmp_path / "none.toml"))
     with pytest.raises(SettingsError, match="it is not there"):
@@ -163,7 +163,7 @@ def test_shorthands_for_the_spectrogram():
     assert spectrogram_choice({}, None, "cuda") == {"spectrogram": "torch-cuda"}
     assert spectrogram_choice({}, "auto") == {"spectrogram": "auto"}
     assert spectrogram_choice({"nn": "x"}, None) == {"nn": "x"}
-    with pytest.raises(InputError, match="asked of both torch and mlx"):
+    with pytest.raises(InputError, match="named for the spectrogram: torch and mlx"):
         spectrogram_choice({"spectrogram": "torch"}, "mlx")
     with pytest.raises(InputError, match="spec_torch_device is cpu, but spec_backend is mlx"):
         spectrogram_choice({}, "mlx", "cpu")

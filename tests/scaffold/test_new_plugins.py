@@ -108,7 +108,7 @@ def test_files_are_not_replaced_unless_it_is_asked_for(tmp_path, capsys):
     folder.mkdir()
     (folder / "README.md").write_text("my own words")
     assert run(command) == 6
-    assert "README.md exists. Name another folder by --folder" in capsys.readouterr().err
+    assert "README.md exists. Choose another folder with --folder" in capsys.readouterr().err
     assert (folder / "README.md").read_text() == "my own words"
     assert [path.name for path in folder.iterdir()] == ["README.md"]
     assert run([*command, "--overwrite"]) == 0
@@ -119,15 +119,15 @@ def test_files_are_not_replaced_unless_it_is_asked_for(tmp_path, capsys):
 def test_names_that_no_plugin_can_have_are_refused(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["plugin", "new", "--kind", "observer", "--", name]) == 2
-    assert "cannot be the name of a plugin. Wanted small letters" in capsys.readouterr().err
+    assert "is not a valid name of a plugin. Use lower-case letters" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["mine"], "by --stage or by --kind"),
-        (["mine", "--stage", "nn", "--kind", "model"], "by --stage or by --kind"),
+        (["mine"], "either --stage or --kind"),
+        (["mine", "--stage", "nn", "--kind", "model"], "either --stage or --kind"),
         (["mine", "--stage", "model"], "'model' is not one of 'demix'"),
         (["export", "--kind", "command"], "The core has a command export"),
     ],
@@ -144,6 +144,6 @@ def test_names_of_the_core_are_refused(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["plugin", "new", "--kind", "exporter", name]) == 2
     err = capsys.readouterr().err
-    assert f"{name!r} is a name of allin1-core's own" in err
-    assert "Choose another; taken are reference, " in err
+    assert f"{name!r} is a name of allin1-core itself" in err
+    assert "Choose a name other than reference, " in err
     assert list(tmp_path.iterdir()) == []

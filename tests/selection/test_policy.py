@@ -269,7 +269,7 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
     }
     words = {
         "failed": "It failed earlier.",
-        "api": f"It was written for level {API_LEVEL + 1} of the plugin contract; this core has {API_LEVEL}.",
+        "api": f"It was written for level {API_LEVEL + 1} of the plugin contract; this core supports {API_LEVEL}.",
         "choice": "reference was asked for in stage spectrogram.",
         "opt-in": "It runs only when asked for by name.",
         "parity": "It promises within 0.001; within 1e-06 was asked for.",

@@ -197,7 +197,7 @@ WRITING_ON_NPU = """
         (
             {"body": "return activations"},
             "its output fulfils the contract",
-            "It gave ndarray; wanted Activations",
+            "It returned ndarray; wanted Activations",
         ),
         (
             {"body": "logits.beat[0] = 0"},

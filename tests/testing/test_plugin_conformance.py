@@ -217,7 +217,7 @@ def hook(name: str, body: str, arguments: str = "") -> str:
         (
             hook("allin1_postprocess_result", "return result.bpm", "result"),
             "postprocessing gives a result or none",
-            "it gave 120, which is no AnalysisResult",
+            "it returned 120, which is not an AnalysisResult",
         ),
         (
             hook("allin1_postprocess_result", "return 1 / len(result.beats) and None", "result"),

@@ -101,7 +101,7 @@ TRUNCATED = (
     ("answer", "reason"),
     [
         ({"body": b"<html>Please log in</html>"}, "Truncated, or another file: it has 26 bytes"),
-        ({"body": b"x" * 300_000}, "Not the file that the catalogue names"),
+        ({"body": b"x" * 300_000}, "Not the file in the catalogue"),
         ({"body": b"x" * 1000, "length": 2000}, TRUNCATED),
         ({"status": 404}, "404 Not Found"),
         ({"status": 503}, "503 Service Unavailable"),
@@ -186,7 +186,7 @@ def test_nothing_is_downloaded_of_a_model_of_which_a_file_has_no_address(
 ):
     (other,) = make_card(contents[0]).files
     card = replace(served, files=(*served.files, replace(other, name="other.npz")))
-    with pytest.raises(WeightsError, match=r"no address is known for other\.npz\."):
+    with pytest.raises(WeightsError, match=r"no URL is known for other\.npz\."):
         read(card)
     assert server.asked == []
 

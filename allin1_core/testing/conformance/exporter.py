@@ -22,12 +22,12 @@ from allin1_core.testing.watching import printed
 
 
 class ExporterConformance(OfferedConformance):
-    """What holds for every exporter.
+    """Requirements for every exporter.
 
     Attributes
     ----------
     hooks
-        What its entry point names: the module with the hooks.
+        Value of the entry point: the hooks module.
     exporter
         Name of the exporter.
     """
@@ -35,13 +35,13 @@ class ExporterConformance(OfferedConformance):
     exporter: ClassVar[str]
 
     def record(self) -> Exporter:
-        """Find the exporter among what the hooks offer."""
+        """Find the exporter among those that the hooks provide."""
         plugins, plugin = load_alone(self.hooks)
         exporters = collect_offers(plugins).exporters.values()
         return self.find("exporter", self.exporter, exporters, plugin).item
 
     def written(self, songs: Sequence[Song]) -> bytes | None:
-        """What it writes of `songs`; None where it says that the format cannot express them."""
+        """The file that it writes for `songs`; None if it reports that the format cannot represent them."""
         write: Any = load_target(self.record().target)
         file = io.BytesIO()
         try:

@@ -1,4 +1,4 @@
-"""Conformance of a plugin as a whole, whatever it brings."""
+"""Conformance of a plugin as a whole."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ from allin1_core.testing.skipping import does_not_apply
 from allin1_core.testing.watching import printed
 from allin1_core.weights.load import load_model
 
-#: Hooks that hear of a run, and that of a result on the disk.
+#: Hooks that observe a run, and the hook for results that were written.
 _OBSERVERS = ("allin1_stage_finished", "allin1_track_finished")
 _WRITTEN = "allin1_result_written"
 
 
 class PluginConformance:
-    """What holds for every plugin.
+    """Requirements for every plugin.
 
     Attributes
     ----------
     hooks
-        What its entry point names: the module with the hooks.
+        Value of the entry point: the hooks module.
     heavy
         Modules besides :data:`~allin1_core.testing.examining.HEAVY` that importing the hooks must not import.
     most_import_s
-        Seconds that importing the hooks may take, beyond what they import of the core.
+        Maximum import time of the hooks in seconds, without the modules of the core.
     """
 
     hooks: ClassVar[str]
@@ -79,11 +79,11 @@ class PluginConformance:
     # Helpers.
 
     def plugins(self) -> tuple[Plugins, str]:
-        """Load the plugin beside the core's own, and give the name that it is loaded under."""
+        """Load the plugin together with the core's own, and return these and the name that it is loaded under."""
         return load_alone(self.hooks)
 
     def offers(self) -> Offers:
-        """What the plugin and the core offer."""
+        """Everything that the plugin and the core provide."""
         return collect_offers(self.plugins()[0])
 
     # The tests.
@@ -127,7 +127,7 @@ class PluginConformance:
         report = examine_targets(self.hooks)
         assert not report.faults, "; ".join(report.faults)
         if report.missing and not report.faults:
-            # What could be looked at is there.
+            # All targets that could be checked exist.
             pytest.skip("; ".join(report.missing))
 
     def test_importing_what_it_points_to_prints_nothing(self) -> None:
@@ -290,7 +290,7 @@ class PluginConformance:
     def test_no_standard_test_is_missing(self) -> None:
         assert_none_is_overridden(type(self))
 
-    # What they have in common.
+    # Helpers.
 
     def _hook(self, hook: str) -> Any:
         plugins, name = self.plugins()
@@ -303,7 +303,7 @@ class PluginConformance:
         return collect_offers(plugins), name
 
     def _spaces(self) -> list[Space]:
-        """Spaces besides NumPy's that the plugin's backends and bridges name."""
+        """Spaces other than NumPy's that the plugin's backends and bridges use."""
         offers, name = self._own()
         backends = [o.item for o in offers.backends if o.plugin.name == name]
         bridges = [o.item for o in offers.offered_bridges if o.plugin.name == name]
@@ -312,7 +312,7 @@ class PluginConformance:
         return sorted(named - {HOST})
 
     def _devices(self) -> Iterator[tuple[Space, str]]:
-        """Those of them that can be reached here, with the name of a device."""
+        """Those of these spaces that are available here, with the name of a device."""
         offers, name = self._own()
         probes = Probes()
         for space in self._spaces():
@@ -355,7 +355,7 @@ def _called(hook: Any, **arguments: Any) -> list[Any]:
 
 
 def _arrays() -> Iterator[tuple[str, Any]]:
-    """NumPy arrays of every type and layout that records hold."""
+    """NumPy arrays of every type and layout that records may contain."""
     plain = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     yield "float32", plain
     yield "read-only", _locked(plain)

@@ -21,7 +21,7 @@ WAYS = [
     ),
     Way(
         "The factory gives nothing that can be called",
-        "Its factory PACKAGE.work:create gave None; wanted what can be called",
+        "Its factory PACKAGE.work:create returned None; wanted a function",
         after="return",
     ),
     Way(
@@ -38,7 +38,7 @@ WAYS = [
     ),
     Way("The output is of another type", "activations.values has dtype float16; wanted",
         body="activations = activations.astype('float16')"),
-    Way("The output is shorter than the input", "It gave 6 frames; 7 belong to its input",
+    Way("The output is shorter than the input", "It returned 6 frames; its input",
         body="activations = activations[: max(1, len(activations) - 1)]"),
     Way(
         "Arrays lie elsewhere than is declared",

@@ -29,7 +29,7 @@ WAYS = [
     Way("No function is marked", "no function that is marked by allin1_core.hookimpl", "pass"),
     Way(
         "The plugin was written for a later core",
-        "It was written for level 99 of the plugin contract; this core has 1. Upgrade the core",
+        "It was written for level 99 of the plugin contract; this core supports 1. Upgrade the core",
         "ALLIN1_API = 99\n" + offers(),
     ),
     Way(

@@ -1,4 +1,4 @@
-"""What this plugin offers. Imported by every command, so it imports nothing heavy.
+"""The hooks of this plugin. Imported by every command, so it imports nothing heavy.
 
 The hooks are optional: a core that does not have one ignores it.
 """

@@ -1,4 +1,4 @@
-"""What this plugin offers. Imported by every command, so it imports nothing heavy."""
+"""The hooks of this plugin. Imported by every command, so it imports nothing heavy."""
 
 from __future__ import annotations
 
