@@ -13,9 +13,9 @@ from allin1_core.contracts.rules import Line, Name, Target
 class Executor:
     """One way to run a batch: in this process, in others, on other machines.
 
-    It gives an outcome for each track as soon as it has one, in any order. The core gives the user exactly one for each
-    track, in the order of the tracks: it holds what comes early, drops what comes twice or for no track of the batch, and
-    reports a track without an outcome as failed.
+    It yields the outcome of each track as soon as it is available, in any order. The core returns exactly one outcome for
+    each track, in the order of the tracks: early ones are held back, duplicates and outcomes of unknown tracks are dropped
+    with a warning, and a track without an outcome is reported as failed.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ def use_audio_loaders(loaders: Iterable[Offered[AudioLoader]]) -> None:
 
 
 def ready_loader(offered: Offered[AudioLoader]) -> Loader:
-    """A loader that imports its code when it is first called."""
+    """Make a loader that imports its code when it is first called."""
     record, plugin = offered.item, offered.plugin
 
     def call(target: str) -> Any:

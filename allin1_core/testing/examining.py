@@ -109,7 +109,7 @@ def examine_targets(hooks: str) -> TargetReport:
 
 
 def same_path() -> dict[str, str]:
-    """Variables for a process that can import what can be imported here."""
+    """Environment variables of a process that can import the same modules as this one."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 

@@ -216,7 +216,7 @@ _OF_THE_PLUGIN = (
     "test_no_standard_test_is_missing",
 )
 
-#: Tests that run those of other classes, which have verdicts of their own here.
+#: Tests that run those of other classes, which get separate verdicts here.
 _OF_RECORDS = tuple(f"test_its_{kind.replace(' ', '_')}s_keep_their_promises" for kind in RECORDS)
 
 

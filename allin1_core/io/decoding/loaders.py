@@ -114,7 +114,7 @@ def open_by_loader(source: Source, *, before_core: bool) -> Attempt:
 
 
 def open_with(loader: Loader, source: Source) -> Reader | None:
-    """Let one loader open a file; None where it leaves it to others. Whatever the loader raises is raised."""
+    """Open a file with one loader; None if the loader cannot handle it. Exceptions of the loader are propagated."""
     file = source.path.open("rb")
     reader = None
     try:

@@ -34,9 +34,9 @@ _MOST = 8.0
 
 
 class AudioLoaderConformance(OfferedConformance):
-    """What holds for every audio loader.
+    """Requirements for every audio loader.
 
-    Its files are those of :meth:`files`. Override that where the kit can make none of the loader's format.
+    It is tested with the files of :meth:`files`. Override that method if the kit cannot write the format of the loader.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class AudioLoaderConformance(OfferedConformance):
     loader: ClassVar[str]
 
     def files(self, folder: Path) -> Iterator[Path]:
-        """Write files of the loader's format, and perhaps others, into an empty folder.
+        """Write files in the loader's format, and possibly others, to an empty folder.
 
-        The standard ones are a second of music in every format that can be made here, under a suffix of the loader's.
+        By default, one second of music in every format that the kit can write, with a suffix of the loader.
         """
         suffix = next(iter(self.record().suffixes), ".bin")
         for name, write in _WRITERS.items():
@@ -60,7 +60,7 @@ class AudioLoaderConformance(OfferedConformance):
             yield path
 
     def record(self) -> AudioLoader:
-        """Find the loader among what the hooks offer."""
+        """Find the loader among those that the hooks provide."""
         return self._offered().item
 
     def _offered(self) -> Offered[AudioLoader]:
@@ -152,15 +152,15 @@ class AudioLoaderConformance(OfferedConformance):
 
     @contextmanager
     def _taken(self) -> Iterator[list[tuple[Path, Callable[[], Any]]]]:
-        """The files that it takes, each with what reads it; skips the test where it takes none."""
+        """The files that the loader accepts, each with a function that reads it; skip the test if there are none."""
         loader = ready_loader(self._offered())
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             taken = [path for path in self.files(folder) if _is_taken(loader, path)]
             if not taken:
                 pytest.skip(
-                    f"{self.loader}: the kit can make no file of its format: its own tests can, by"
-                    " a subclass of AudioLoaderConformance that overrides files()"
+                    f"{self.loader}: the kit cannot write its format: in the tests of the plugin, override"
+                    " files() in a subclass of AudioLoaderConformance"
                 )
             yield [(path, partial(_read, loader, path)) for path in taken]
 
@@ -179,7 +179,7 @@ def _is_taken(loader: Loader, path: Path) -> bool:
 
 
 def _read(loader: Loader, path: Path) -> tuple[NDArray[np.float32], int | None]:
-    """All samples that a loader gives, and how many it promised; none where it leaves the file to others."""
+    """Read all samples, and the number of frames that was declared; no samples if the loader rejects the file."""
     source = Source(path)
     reader = None
     try:
@@ -191,7 +191,7 @@ def _read(loader: Loader, path: Path) -> tuple[NDArray[np.float32], int | None]:
             reader.info.frames
         )
     except DecodingError as error:
-        # It names the loader, as users see it: who wrote it knows.
+        # Without the name of the loader, which its author knows.
         raise AssertionError(f"{path.name}: {str(error).partition(' failed: ')[2]}") from error
     finally:
         if reader is not None:
@@ -216,7 +216,7 @@ def _arrays(path: Path, samples: Any) -> None:
         np.savez(file, samples=np.ascontiguousarray(samples), rate=_RATE)
 
 
-#: What writes a second of music in each format that can be made here.
+#: Functions that write samples in each format.
 _WRITERS: dict[str, Callable[[Path, Any], None]] = {
     "wav": _sound_file("WAV"),
     "float-wav": _sound_file("WAV", "FLOAT"),
@@ -228,5 +228,5 @@ _WRITERS: dict[str, Callable[[Path, Any], None]] = {
     "npz": _arrays,
 }
 
-#: Beginnings of files that no loader can make audio of.
+#: Contents that are not audio.
 _FOREIGN = (b"", b"\0", b"no audio at all", bytes(5000), b"RIFF\xff\xff\xff\xffWAVE", b"\x93NUMPY")

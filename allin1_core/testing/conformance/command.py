@@ -19,7 +19,7 @@ from allin1_core.testing.watching import printed
 
 
 class CommandConformance(OfferedConformance):
-    """What holds for every command. It is not run: only asked for its help, as are its subcommands.
+    """Requirements for every command. Neither it nor its subcommands are run: only their help is printed.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class CommandConformance(OfferedConformance):
     command: ClassVar[str]
 
     def record(self) -> Command:
-        """Find the command among what the hooks offer."""
+        """Find the command among those that the hooks provide."""
         plugins, plugin = load_alone(self.hooks)
         commands, _ = collect_commands(plugins, ())
         return self.find("command", self.command, commands.values(), plugin).item
@@ -70,7 +70,7 @@ class CommandConformance(OfferedConformance):
                 )
                 continue
             names = [p.name for p in command.params if p.expose_value and p.name is not None]
-            # What click wraps with its context takes anything.
+            # Functions that click wraps, to pass its context, accept anything.
             signature = inspect.signature(command.callback, follow_wrapped=False)
             try:
                 signature.bind(**dict.fromkeys(names))
@@ -95,7 +95,7 @@ class CommandConformance(OfferedConformance):
             )
 
     def _all(self) -> Iterator[tuple[str, click.Command, click.Context | None]]:
-        """The command and its subcommands: words that call it, what click made, and the context that it is called in."""
+        """The command and its subcommands, with the words that call each and the context of its parent."""
         words = f"allin1 {self.command}"
         yield from _with_subcommands(words, self.loaded(), None)
 

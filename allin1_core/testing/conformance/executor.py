@@ -1,4 +1,4 @@
-"""Conformance of executors: they are given a few short songs."""
+"""Conformance of executors, tested with a few short songs."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from allin1_core.testing.conformance.offered import (
 from allin1_core.testing.signals import music_mix
 from allin1_core.testing.watching import printed, threads_beside
 
-#: Names of the songs; the broken one holds no audio.
+#: Names of the songs; the file of the last one contains no audio.
 _SONGS, _BROKEN = ("c", "a", "b"), "broken"
 
-#: What analyses them, here and in other processes, whatever else is installed or set.
+#: Model and backends, in all processes, regardless of what else is installed or configured.
 _MODEL = "builtin-0"
 _BACKENDS: dict[Stage, str] = {
     stage: "reference-mix" if stage == "spectrogram" else "reference" for stage in STAGES[1:]
@@ -52,7 +52,7 @@ _OPTIONS: SessionOptions = {"backends": _BACKENDS, "cache": False, "threads": 1}
 
 
 class ExecutorConformance(OfferedConformance):
-    """What holds for every executor. It analyses a few short songs with the reference, on whatever it runs them.
+    """Requirements for every executor. It has to analyse a few short songs with the reference backends.
 
     Attributes
     ----------
@@ -61,14 +61,14 @@ class ExecutorConformance(OfferedConformance):
     executor
         Name of the executor.
     options
-        Values of its options, where the defaults will not do.
+        Values of its options that differ from the defaults.
     """
 
     executor: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
 
     def record(self) -> Executor:
-        """Find the executor among what the hooks offer."""
+        """Find the executor among those that the hooks provide."""
         plugins, plugin = load_alone(self.hooks)
         executors = collect_offers(plugins).executors.values()
         return self.find("executor", self.executor, executors, plugin).item
@@ -77,7 +77,7 @@ class ExecutorConformance(OfferedConformance):
 
     def test_its_record_is_well_formed(self) -> None:
         record = self.record()
-        assert record.summary, "it has no summary: say in a line who runs the songs"
+        assert record.summary, "it has no summary: say in a line where it runs the songs"
         assert_options_are_explained(record.options)
 
     def test_it_takes_what_a_batch_is_called_with(self) -> None:
@@ -169,28 +169,28 @@ class ExecutorConformance(OfferedConformance):
         return seen
 
 
-#: Hooks, executor and its options: what is run once for all tests.
+#: Hooks, name and options of an executor, which is run once for all tests.
 _Key = tuple[str, str, tuple[tuple[str, Any], ...]]
 
 
 @dataclass
 class _Seen:
-    """What became of the songs.
+    """Results of the runs.
 
     Attributes
     ----------
     unable, failure
-        Why it cannot run here; what is wrong with how it runs.
+        Why the executor cannot run here; how it failed.
     statuses, again
-        Of each song's outcomes, by its name; of those of a second run.
+        Statuses of the outcomes of each song, by its name; the same for a second run.
     beats
         By song.
     files
         Names of the files that were written.
     stopping
-        What closing it early raised.
+        Exception raised when the generator was closed early.
     printed, threads
-        What was printed on stdout; names of threads that stay.
+        Output to stdout; names of threads that are left.
     """
 
     unable: str = ""
@@ -206,7 +206,7 @@ class _Seen:
 
 @lru_cache
 def _observe(key: _Key) -> _Seen:
-    """Run some songs."""
+    """Run the songs, and collect the results."""
     seen = _Seen()
     known = threading.enumerate()
     with tempfile.TemporaryDirectory() as name, printed() as texts:
@@ -224,7 +224,7 @@ def _observe(key: _Key) -> _Seen:
 
 
 def _run(key: _Key, tracks: list[Track], out: Path, seen: _Seen) -> None:
-    """Run the songs, run them again, and stop a third run."""
+    """Run the songs twice, and stop a third run."""
     for statuses in (seen.statuses, seen.again):
         with _made(key) as runner:
             for outcome in runner.run(tracks, out_dir=out, only="beats"):
@@ -250,7 +250,7 @@ def _run(key: _Key, tracks: list[Track], out: Path, seen: _Seen) -> None:
 
 @contextmanager
 def _made(key: _Key) -> Iterator[Any]:
-    """What the executor's target gives for one process, without a device."""
+    """Create the executor for one process, without a device."""
     hooks, name, options = key
     plugins, plugin = load_alone(hooks)
     set_up: SessionOptions = {**_OPTIONS, "plugin_options": {plugin: dict(options)}}
@@ -265,7 +265,7 @@ def _made(key: _Key) -> Iterator[Any]:
 
 @lru_cache
 def _wanted() -> dict[str, list[float]]:
-    """Beats of each song that can be analysed, by the core in this process."""
+    """Beats of each song, analysed in this process."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Session(_MODEL, plugins=load_plugins(autoload=False), **_OPTIONS) as session,
@@ -275,7 +275,7 @@ def _wanted() -> dict[str, list[float]]:
 
 
 def _tracks(folder: Path) -> list[Track]:
-    """The songs, the broken one first, written into a folder; they differ in length, and so in their beats."""
+    """Write the songs, the broken one first. They differ in length, and therefore in their beats."""
     broken, *paths = [folder / f"{name}.wav" for name in (_BROKEN, *_SONGS)]
     broken.write_bytes(b"no audio")
     for number, path in enumerate(paths):

@@ -1,4 +1,4 @@
-"""Finding a record under test among what a module of hooks offers."""
+"""Finds the record under test among those that a module of hooks provides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def load_alone(hooks: str, *, strict: bool = False) -> tuple[Plugins, str]:
-    """Load a plugin beside the core's own, and give the name that it is loaded under."""
+    """Load a plugin together with the core's own, and return these and the name that it is loaded under."""
     built_in = {module: name for name, module in BUILT_IN.items()}
     name = built_in.get(hooks, "under-test")
     extra = {} if hooks in built_in else {name: load_hooks(hooks)}
@@ -26,7 +26,7 @@ def load_alone(hooks: str, *, strict: bool = False) -> tuple[Plugins, str]:
 
 
 class OfferedConformance:
-    """What the standard tests of a record that is no backend have in common.
+    """Common parts of the standard tests of records other than backends.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class OfferedConformance:
     hooks: ClassVar[str]
 
     def find(self, kind: str, name: str, offered: Iterable[Offered[T]], plugin: str) -> Offered[T]:
-        """Find what the plugin offers under `name`; skips the test where its needs are not met."""
+        """Find the record of this name; skip the test if its requirements are not installed."""
         own = {str(getattr(o.item, "name", "")): o for o in offered if o.plugin.name == plugin}
         if name not in own:
             names = ", ".join(own) or "none"
@@ -53,6 +53,6 @@ class OfferedConformance:
 
 
 def assert_options_are_explained(options: Iterable[Option]) -> None:
-    """Assert that each option says what it is for."""
+    """Assert that each option has a help text."""
     mute = [option.name for option in options if not option.help]
-    assert not mute, f"nothing says what the options {', '.join(mute)} are for: give each a help"
+    assert not mute, f"the options {', '.join(mute)} have no help: say in a line what each is for"

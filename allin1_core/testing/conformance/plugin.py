@@ -73,7 +73,7 @@ class PluginConformance:
     # What a plugin's tests may override.
 
     def song_with_stems(self, folder: Path) -> Path | None:
-        """Write a song of which the plugin has stems, and its stems, into an empty folder; None where there is no such song."""
+        """Write a song, and stems that the plugin finds for it, to an empty folder; None if that is not possible."""
         return None
 
     # Helpers.
@@ -250,8 +250,8 @@ class PluginConformance:
             song = self.song_with_stems(Path(folder))
             if song is None:
                 pytest.skip(
-                    "the kit does not know of which songs it has stems: its own tests do, by a"
-                    " subclass of PluginConformance that overrides song_with_stems()"
+                    "the kit does not know where it looks for stems: in the tests of the plugin, override"
+                    " song_with_stems() in a subclass of PluginConformance"
                 )
             found, warnings = StemPlugins(self.plugins()[0]).find(song, "example")
             assert found, " ".join(warnings) or f"it finds no stems of {song.name}"

@@ -1,4 +1,4 @@
-"""The standard tests of all that a plugin brings besides backends, record by record."""
+"""The standard tests of all records of a plugin other than backends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from allin1_core.testing.conformance.offered import load_alone
 from allin1_core.testing.skipping import does_not_apply
 from allin1_core.testing.verdicts import run_tests
 
-#: For each kind of record: the class of its tests, and the attribute that names the record.
+#: For each kind of record, the class of its tests, and the attribute with the name of the record.
 CLASSES: dict[str, tuple[type, str]] = {
     "audio loader": (AudioLoaderConformance, "loader"),
     "command": (CommandConformance, "command"),
@@ -24,12 +24,12 @@ CLASSES: dict[str, tuple[type, str]] = {
     "exporter": (ExporterConformance, "exporter"),
 }
 
-#: A test that is about classes, which those here do not change.
+#: A test of the class, which is not needed for those created here.
 WITHOUT = ("test_no_standard_test_is_missing",)
 
 
 def tests_of_records(hooks: str, kinds: Iterable[str]) -> Iterator[tuple[str, type]]:
-    """Make a class of tests for each record of some kinds, with words for it: ``exporter mine``."""
+    """Create a class of tests for each record of these kinds, with a label such as ``exporter mine``."""
     plugins, plugin = load_alone(hooks)
     offers = collect_offers(plugins)
     offered: dict[str, Iterable[Offered[Any]]] = {
@@ -47,7 +47,7 @@ def tests_of_records(hooks: str, kinds: Iterable[str]) -> Iterator[tuple[str, ty
 
 
 def assert_records_keep_their_promises(hooks: str, kind: str) -> None:
-    """Run the standard tests of every record of a kind; skips where there is none, or some cannot be run here."""
+    """Run the standard tests of every record of a kind; skip if there are none, or some cannot be run here."""
     verdicts = [
         verdict
         for subject, tests in tests_of_records(hooks, [kind])

@@ -221,13 +221,13 @@ command = Forgetful("mine", help="Help.")
     ),
     Way(
         "An executor has no summary",
-        "it has no summary: say in a line who runs the songs",
+        "it has no summary: say in a line where it runs the songs",
         hook("allin1_executors", "yield Executor('mine', '', 'PACKAGE.work:create_mine')"),
         work="def create_mine(setup): pass",
     ),
     Way(
         "An option of an executor is not explained",
-        "nothing says what the options queue are for: give each a help",
+        "the options queue have no help: say in a line what each is for",
         **_executor("return self.right(tracks, **options)", ", options=(Option('queue', str),)"),
     ),
     Way(
