@@ -229,7 +229,7 @@ def test_outcomes_of_an_executor_that_shuffles_are_put_in_order_and_counted(
     assert [row["status"] for row in report] == [
         "failed" if name == lost else "done" for name in names
     ]
-    said = f"{lost}.wav: The executor shuffling of plugin shuffling gave no outcome for this song"
+    said = f"{lost}.wav: The executor shuffling of plugin shuffling returned no outcome for this song"
     assert ran.stderr.count(said) == 1
     assert ran.stderr.count("more than once; it is dropped") == 1
 

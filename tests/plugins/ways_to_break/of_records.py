@@ -90,7 +90,7 @@ WAYS = [
     ),
     Way(
         "An audio loader gives samples that are no float32",
-        "dtype=int16); wanted float32 arrays of NumPy",
+        "dtype=int16) instead of float32 NumPy arrays",
         **_loader(change="samples = (samples * 32767).astype('int16')"),
     ),
     Way(
@@ -317,7 +317,7 @@ command = Forgetful("mine", help="Help.")
         "An executor leaves a thread that keeps the program from ending",
         "it leaves threads behind (mine",
         **_executor(
-            "threading.Thread(target=time.sleep, args=(2,), name='mine').start();"
+            "threading.Thread(target=time.sleep, args=(10,), name='mine').start();"
             " return self.right(tracks, **options)"
         ),
     ),
