@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
+from allin1_core.contracts.arguments import check_arguments
 from allin1_core.contracts.audio import STEMS
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.result import AnalysisResult
+from allin1_core.contracts.rules import show
 from allin1_core.contracts.stages import Stage
-from allin1_core.errors import Allin1Error, BatchError, InputError
+from allin1_core.errors import Allin1Error, BatchError, InputError, SettingsError
 from allin1_core.io.given_songs import GivenSong, as_file, is_path
 from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.loading import Plugins
@@ -38,6 +40,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AnyPath = str | PathLike[str]
+
+#: Expected types of the named arguments of :func:`analyze_iter`.
+_NAMED: dict[str, Any] = {
+    **dict.fromkeys(("out_dir", "demix_dir", "spec_dir"), AnyPath | None),
+    **dict.fromkeys(("visualize", "sonify"), bool | AnyPath),
+    **dict.fromkeys(("model", "device"), str | None),
+    **dict.fromkeys(("include_activations", "include_embeddings", "keep_byproducts"), bool),
+    "multiprocess": bool,
+    "overwrite": bool | str,
+    "progress": Callable[..., object] | None,
+}
 
 #: Parts that `overwrite` may contain.
 OVERWRITABLE = ("all", "demix", "spec", "json", "viz", "sonify", "export")
@@ -214,6 +227,8 @@ def analyze(
         The only song failed, or a setting, weights or a plugin failed for all songs.
     BatchError
         Some of several songs failed. Raised after all songs have been processed, with the results of the others.
+    TypeError
+        An argument does not exist, or has another type.
     """
     is_one = _is_one(paths)
     outcomes = list(
@@ -282,9 +297,23 @@ def analyze_iter(
     Allin1Error
         An error that affects all songs: in settings, weights or plugins.
     """
-    unknown = sorted(options.keys() - AnalyzeOptions.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"analyze() has no option {', '.join(unknown)}")
+    check_arguments("analyze", options, AnalyzeOptions)
+    named = {
+        "out_dir": out_dir,
+        "visualize": visualize,
+        "sonify": sonify,
+        "model": model,
+        "device": device,
+        "include_activations": include_activations,
+        "include_embeddings": include_embeddings,
+        "demix_dir": demix_dir,
+        "spec_dir": spec_dir,
+        "keep_byproducts": keep_byproducts,
+        "overwrite": overwrite,
+        "multiprocess": multiprocess,
+        "progress": progress,
+    }
+    check_arguments("analyze", named, _NAMED)
     parts = _parts(overwrite)
     if spec_dir is not None and keep_byproducts:
         log.warning("Spectrograms are not kept in files: spec_dir is not used.")
@@ -301,6 +330,8 @@ def analyze_iter(
     devices = parse_devices(device) if device else ()
     of_session["device"] = devices[0] if devices else None
     jobs = options.get("jobs") if multiprocess else 1
+    if jobs is not None and jobs < 1:
+        raise SettingsError(f"jobs is {jobs}; wanted 1 or more.")
     executor = options.get("executor") or DEFAULT_EXECUTOR
     if options.get("plugins") is not None and not (
         executor == DEFAULT_EXECUTOR and (jobs or len(devices) or 1) == 1
@@ -355,6 +386,8 @@ def visualize(
     result: AnalysisResult | Sequence[AnalysisResult],
     out_dir: AnyPath | None = None,
     multiprocess: bool = True,
+    *,
+    overwrite: bool = False,
 ) -> Any:
     """Draw results.
 
@@ -366,6 +399,8 @@ def visualize(
         Folder for ``<name>.pdf``; None writes nothing.
     multiprocess
         Upstream's option; it has no effect, pictures are drawn in this process.
+    overwrite
+        Whether existing files are replaced.
 
     Returns
     -------
@@ -375,19 +410,20 @@ def visualize(
     Raises
     ------
     OutputError
-        Matplotlib is not installed, or a file cannot be written.
+        Matplotlib is not installed, or a file cannot be written. If a file exists and `overwrite` is not set, or two
+        results have the same file name, nothing is written.
     """
     from allin1_core.presentation.figures import check_picture
     from allin1_core.presentation.picture import draw_result, write_picture
 
-    results = [result] if isinstance(result, AnalysisResult) else list(result)
+    results = _results("visualize", result)
     check_picture(Path(out_dir or "") / "x.pdf")
     names = _names(results)
-    figures = []
-    for one, name in zip(results, names, strict=True):
-        if out_dir is not None:
-            write_picture(one, Path(out_dir) / f"{name}.pdf", name=name)
-        figures.append(draw_result(one, name))
+    if out_dir is not None:
+        pictures = _files_of(results, [f"{name}.pdf" for name in names], out_dir, overwrite)
+        for picture, one in pictures.items():
+            write_picture(one, picture, name=picture.stem)
+    figures = [draw_result(one, name) for one, name in zip(results, names, strict=True)]
     return figures[0] if isinstance(result, AnalysisResult) else figures
 
 
@@ -395,6 +431,8 @@ def sonify(
     result: AnalysisResult | Sequence[AnalysisResult],
     out_dir: AnyPath | None = None,
     multiprocess: bool = True,
+    *,
+    overwrite: bool = False,
 ) -> Any:
     """Add clicks on the beats of songs, and a riser before each change of section.
 
@@ -406,6 +444,8 @@ def sonify(
         Folder for ``<name>.sonif.wav``; None writes nothing.
     multiprocess
         Upstream's option; it has no effect, this process does the work.
+    overwrite
+        Whether existing files are replaced.
 
     Returns
     -------
@@ -417,19 +457,29 @@ def sonify(
     AudioError
         The audio cannot be read.
     OutputError
-        A file cannot be written.
+        A file cannot be written. If a file exists and `overwrite` is not set, or two results have the same file name,
+        nothing is written.
     """
     from allin1_core.io.own_files import sonification_name
     from allin1_core.presentation.sound import sonify as sonified
     from allin1_core.presentation.sound import write_sonification
 
-    results = [result] if isinstance(result, AnalysisResult) else list(result)
-    sounds = []
-    for one, name in zip(results, _names(results), strict=True):
-        if out_dir is not None:
-            write_sonification(one, Path(out_dir) / sonification_name(name, "wav"))
-        sounds.append(sonified(one))
+    results = _results("sonify", result)
+    if out_dir is not None:
+        names = [sonification_name(name, "wav") for name in _names(results)]
+        for sound, one in _files_of(results, names, out_dir, overwrite).items():
+            write_sonification(one, sound)
+    sounds = [sonified(one) for one in results]
     return sounds[0] if isinstance(result, AnalysisResult) else sounds
+
+
+def _results(function: str, given: Any) -> list[AnalysisResult]:
+    is_several = isinstance(given, Iterable) and not isinstance(given, str)
+    results: list[AnalysisResult] = list(given) if is_several else [given]
+    for one in results:
+        if not isinstance(one, AnalysisResult):
+            raise TypeError(f"{function}() expects one or more AnalysisResult, not {show(one)}.")
+    return results
 
 
 def _names(results: Sequence[AnalysisResult]) -> list[str]:
@@ -443,8 +493,23 @@ def _names(results: Sequence[AnalysisResult]) -> list[str]:
     ]
 
 
+def _files_of(
+    results: Sequence[AnalysisResult], names: Sequence[str], out_dir: AnyPath, overwrite: bool
+) -> dict[Path, AnalysisResult]:
+    """The file of each result, after checking that all may be written; a repeated result has one file."""
+    from allin1_core.runtime.exporting import check_files
+
+    once = {(Path(out_dir) / name, id(one)): one for one, name in zip(results, names, strict=True)}
+    inputs = [Path(one.path) for one in results if not isinstance(one.path, Url)]
+    check_files([file for file, _ in once], inputs, overwrite=overwrite)
+    return {file: one for (file, _), one in once.items()}
+
+
 def _parts(overwrite: bool | str) -> frozenset[str]:
-    parts = {"all"} if overwrite is True else set(overwrite.split(",") if overwrite else ())
+    if isinstance(overwrite, str):
+        parts = {part.strip() for part in overwrite.split(",")} - {""}
+    else:
+        parts = {"all"} if overwrite else set()
     if unknown := sorted(parts - set(OVERWRITABLE)):
         raise InputError(
             f"`overwrite` contains {', '.join(unknown)}.",
@@ -466,6 +531,11 @@ def _tracks(
     stack: ExitStack,
 ) -> list[Track]:
     is_one = _is_one(paths)
+    if not is_one and (isinstance(paths, (bytes, bytearray)) or not isinstance(paths, Iterable)):
+        raise InputError(
+            f"Songs of type {type(paths).__name__} are not supported.",
+            remedy="Pass a path, a URL, a binary file, or a list of these.",
+        )
     songs = [] if paths is None else [paths] if is_one else list(paths)
     if not songs and stems_dir is None and stems is None:
         if not is_one:

@@ -69,7 +69,10 @@ class Allin1Error(Exception):
 
     def __str__(self) -> str:
         text = self.message if self.path is None else f"{shown(self.path)}: {self.message}"
-        return text if self.remedy is None else f"{text} {self.remedy}"
+        if not self.remedy:
+            return text
+        # A message may end with the text of another exception, which seldom ends with a full stop.
+        return f"{text}{'' if text.endswith(('.', '!', '?', ':')) else '.'} {self.remedy}"
 
 
 def _rebuild(

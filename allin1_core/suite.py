@@ -91,7 +91,7 @@ def run(
     tell: Callable[[int, Task], None],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Figure]:
-    """Measure one figure after another; failures, and measurements skipped for lack of time, are recorded in the figure."""
+    """Measure one figure after another; failures and skipped measurements are recorded in the figures."""
     began = clock()
     for number, task in enumerate(suite, 1):
         if clock() - began > BUDGET_S:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-#: ``https://``, ``s3://``, and chains of fsspec such as ``zip://song.mp3::https://…``. A Windows drive has a single letter.
+#: ``https://``, ``s3://``, and fsspec's chains such as ``zip://song.mp3::https://…``. Windows drives have one letter.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z][A-Za-z0-9+.-]+)*://")
 
 #: Query parameters that may contain credentials.

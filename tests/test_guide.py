@@ -1,4 +1,4 @@
-"""The guide for authors of plugins: its files are put together to a plugin, installed, and used as the guide says."""
+"""The guide for authors of plugins: its files are combined into a plugin, installed, and used as described."""
 
 from __future__ import annotations
 

@@ -26,10 +26,36 @@ def find_paths(
     paths: tuple[str, ...], lists: tuple[Path, ...], include: tuple[str, ...]
 ) -> tuple[list[Path | Url], list[InputError]]:
     """List the songs that paths and lists name, without duplicates, and an error for each that cannot be found."""
+    from allin1_core.errors import InputError
     from allin1_core.io.inputs import find_songs
 
-    found = find_songs(paths, lists, include=include)
-    return list(dict.fromkeys(found.songs)), found.errors
+    named, errors = [*paths], []
+    if STDIN in lists:
+        if str(STDIN) in paths:
+            raise click.UsageError(
+                "Stdin is either a song (-) or a list (--from-list -), not both."
+            )
+        try:
+            named += _listed_on_stdin()
+        except InputError as error:
+            errors.append(error)
+    found = find_songs(named, [path for path in lists if path != STDIN], include=include)
+    return list(dict.fromkeys(found.songs)), [*errors, *found.errors]
+
+
+def _listed_on_stdin() -> list[str]:
+    import sys
+
+    from allin1_core.errors import InputError
+    from allin1_core.io.inputs import parse_list
+
+    if sys.stdin is None or sys.stdin.buffer.isatty():
+        raise InputError(
+            "No list was sent to stdin.",
+            remedy="Send one: find music -name '*.mp3' | allin1 analyze --from-list -",
+            path=STDIN,
+        )
+    return parse_list(sys.stdin.buffer.read(), STDIN, Path())
 
 
 @contextmanager

@@ -150,7 +150,7 @@ _OPTIONS = (
         multiple=True,
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Also analyse the songs that a text file or an M3U playlist names; may be repeated.",
+        help="Also analyse the songs in a text file or an M3U playlist, or - for a list on stdin; may be repeated.",
     ),
     click.option(
         "--include",

@@ -23,4 +23,6 @@ def command(folder: Path, overwrite: bool) -> None:
     write_demo(folder, overwrite=overwrite)
     for path in demo_files(folder):
         say(path)
-    say(f"\nNext: allin1 analyze {shlex.quote(str(folder / 'song.wav'))}")
+    song, truth = (shlex.quote(str(folder / name)) for name in ("song.wav", "truth.json"))
+    say(f"\nNext: allin1 analyze {song}")
+    say(f"Then: allin1 evaluate struct/song.json --reference {truth}")

@@ -202,7 +202,8 @@ def _audio() -> list[_Check]:
 
     import soundfile
 
-    text = f"{soundfile.__libsndfile_version__} (WAV, FLAC, OGG, MP3), soxr {version('soxr')}"
+    libsndfile, soxr = soundfile.__libsndfile_version__, version("soxr")
+    text = f"libsndfile {libsndfile} (WAV, FLAC, OGG, MP3), soxr {soxr}"
     return [_Check("audio", "ok", text), _pyav()]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,8 @@ import click
 
 from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import Number, overwrite_option, result_files
-from allin1_core.cli.printing import say
+from allin1_core.cli.printing import say, say_error, status_of_errors
+from allin1_core.errors import Allin1Error
 
 if TYPE_CHECKING:
     from allin1_core.contracts.export import Exporter, Song
@@ -59,7 +62,8 @@ def command(
 ) -> None:
     """Write RESULTs in the formats of other programs.
 
-    RESULT is the JSON that an analysis wrote, or a folder of them. Prints the path of each file.
+    RESULT is the JSON that an analysis wrote, or a folder of them. Prints the path of each file. If a result
+    fails, the error is printed, and the others are written.
     """
     from allin1_core.io.results import load_result
     from allin1_core.plugins.collecting import collect_offers
@@ -85,19 +89,30 @@ def command(
         )
     chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
     inputs = list(dict.fromkeys(result_files(results)))
-    songs = [
-        (path.parent, song_of(load_result(path), path.stem, offset_s=offset_ms / 1000))
-        for path in inputs
-    ]
+    codes: set[int] = set()
+
+    @contextmanager
+    def reporting() -> Iterator[None]:
+        """Print an error and continue; with ``--traceback``, raise it."""
+        try:
+            yield
+        except Allin1Error as error:
+            if ctx.find_root().obj["traceback"]:
+                raise
+            say_error(error)
+            codes.add(error.exit_code)
+
+    songs: list[tuple[Path, Song]] = []
+    for path in inputs:
+        with reporting():
+            song = song_of(load_result(path), path.stem, offset_s=offset_ms / 1000)
+            songs.append((path.parent, song))
     exports: list[tuple[Offered[Exporter], list[Song], Path]] = []
-    for offered in chosen:
+    for offered in chosen if songs else ():
         if offered.item.collects:
             exports.append((offered, [song for _, song in songs], out_dir or songs[0][0]))
-            continue
-        groups: dict[Path, list[Song]] = {}
-        for parent, song in songs:
-            groups.setdefault(out_dir or parent, []).append(song)
-        exports += [(offered, group, folder) for folder, group in groups.items()]
+        else:
+            exports += [(offered, [song], out_dir or folder) for folder, song in songs]
     files = [
         file
         for offered, group, folder in exports
@@ -105,10 +120,12 @@ def command(
     ]
     check_files(files, inputs, overwrite=overwrite)
     for offered, group, folder in exports:
-        for path in export_songs(
-            offered, group, folder, collection=collection, overwrite=overwrite
-        ):
-            say(path)
+        with reporting():
+            (file,) = export_songs(
+                offered, group, folder, collection=collection, overwrite=overwrite
+            )
+            say(file)
+    ctx.exit(status_of_errors(codes))
 
 
 def _print_formats(offers: Offers) -> None:

@@ -277,6 +277,9 @@ def run(arguments: list[str]) -> int:
     with tolerant_streams() as out, interrupting_signals() as interrupts:
         try:
             status = _run(arguments)
+            interrupts.settle()
+            if status:
+                _hint_at_dash(arguments)
         except (KeyboardInterrupt, click.exceptions.Abort):
             say("allin1: interrupted", err=True)
             status = interrupts.status
@@ -305,6 +308,23 @@ def _run(arguments: list[str]) -> int:
         say(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     return status if isinstance(status, int) else 0
+
+
+def _hint_at_dash(arguments: list[str]) -> None:
+    """After an error, explain how to pass a file whose name begins with a dash, if an argument looks like one."""
+    for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
+        if not argument.startswith("-") or argument == "-":
+            continue
+        suffix = os.path.splitext(argument)[1]  # noqa: PTH122 - pathlib costs start-up time
+        # The value of an option may be a file: --stems-bass=bass.wav.
+        is_like_a_file = suffix[1:2].isalpha() and "=" not in argument
+        if is_like_a_file or os.path.lexists(argument):
+            say(
+                f"allin1: {shown(argument)} was read as an option. If it is a file, write"
+                f" {shown(f'./{argument}')}, or put -- before the files.",
+                err=True,
+            )
+            return
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def command(ctx: click.Context, as_json: bool, verbose: bool) -> None:
     import dataclasses
 
     from allin1_core.cli.main import COMMANDS
-    from allin1_core.plugins.collecting import collect_commands, collect_offers, tell_of
+    from allin1_core.plugins.collecting import collect_commands, collect_offers, report_problems
     from allin1_core.plugins.hook_outcomes import hook_outcomes
     from allin1_core.plugins.options import declared_options
 
@@ -27,7 +27,7 @@ def command(ctx: click.Context, as_json: bool, verbose: bool) -> None:
     plugins = load_plugins(ctx)
     offers = collect_offers(plugins)
     commands, of_commands = collect_commands(plugins, COMMANDS)
-    tell_of(of_commands, plugins)
+    report_problems(of_commands, plugins)
     problems = (*offers.problems, *of_commands)
     outcomes = hook_outcomes(plugins, offers, commands, problems)
     if as_json:

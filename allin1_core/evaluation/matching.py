@@ -45,7 +45,8 @@ def find_references(paths: Sequence[Path]) -> dict[str, list[Path]]:
         raise InputError(
             "contains no annotations.",
             path=paths[0] if paths else None,
-            remedy=f"Give files that end in {', '.join(SUFFIXES)}, or folders with such files.",
+            remedy=f"Give files that end in {', '.join(SUFFIXES)}, folders with such files, or a file that ends"
+            " in .json.",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Readers of annotations: JAMS, ``.beats``, tables of text, ``.lab`` and Harmonix' sections."""
+"""Readers of annotations: JAMS, ``.beats``, tables of text, ``.lab``, Harmonix' sections and results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import numpy as np
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import InputError
 from allin1_core.evaluation.reference import Reference
+from allin1_core.io import documents
 
+#: Suffixes of files that are read from a folder. A JSON file may contain anything, so it is read only if it is named.
 SUFFIXES = (".jams", ".beats", ".lab", ".txt", ".csv", ".tsv")
 
 
@@ -28,6 +30,8 @@ def read_reference(path: Path | str) -> Reference:
                coarsest level)
     ``.beats`` a time and, if known, the position in the bar
     ``.lab``   start, end, label
+    JSON       ``beats``, ``downbeats`` and ``segments``, as in results: the truth written by
+               ``allin1 demo``, or a corrected result
     text, CSV, times, optionally with the position in the bar, are beats; a time and a label
     TSV        start a section, as in Harmonix (a label ``end`` ends the last one); start, end
                and label are a section, or a beat if start and end are equal (Audacity). All
@@ -78,10 +82,34 @@ def read_references(paths: Iterable[Path]) -> Reference:
 
 def _read(path: Path) -> Reference:
     try:
+        if path.suffix.lower() == ".json":
+            return _from_result(documents.read_json(path))
         text = path.read_text(encoding="utf-8-sig")
         return _from_jams(text) if path.suffix.lower() == ".jams" else from_table(text)
     except (OSError, ValueError) as error:
         raise InputError(f"The annotations cannot be read: {error}.", path=path) from error
+
+
+def _from_result(content: Any) -> Reference:
+    parts = {
+        name: part
+        for name, part in documents.table(content, "the content").items()
+        if name in ("beats", "downbeats", "segments") and part
+    }
+    if not parts:
+        raise ValueError("it has neither beats, downbeats nor segments")
+    beats, downbeats = (
+        np.array(documents.items(parts[name], name, documents.number)) if name in parts else None
+        for name in ("beats", "downbeats")
+    )
+    for times in (beats, downbeats):
+        if times is not None and (np.diff(times) <= 0).any():
+            raise ValueError("beats do not rise")
+    if "segments" not in parts:
+        return Reference(beats, downbeats)
+    return Reference(
+        beats, downbeats, _ordered(documents.read_as(list[Segment], parts["segments"], "segments"))
+    )
 
 
 def from_table(text: str) -> Reference:

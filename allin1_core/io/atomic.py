@@ -183,7 +183,9 @@ def reason_of(error: OSError) -> str:
 def free_bytes(path: Path) -> float:
     """Free bytes on the disk of `path`, which need not exist; infinite if the system does not report it."""
     with suppress(OSError, ValueError):
-        return shutil.disk_usage(existing_folder(path)).free
+        found = shutil.disk_usage(existing_folder(path))
+        if found.total:  # 0 for some network file systems, and for /proc
+            return found.free
     return float("inf")
 
 
@@ -229,12 +231,26 @@ def check_folder(folder: Path, space: int) -> None:
             path=folder,
         )
     free = free_bytes(folder / "file")
+    if free == float("inf"):
+        _check_by_trying(inside, folder)
     if free < space:
         raise OutputError(
             f"cannot be written to: the disk is full ({free / 1e6:.1f} MB free, {space / 1e6:.1f} MB needed).",
             remedy="Free some space, or name a folder on another disk.",
             path=folder,
         )
+
+
+def _check_by_trying(inside: Path, folder: Path) -> None:
+    """Raise unless a file can be created in `inside`, the future parent of `folder`: in /proc this fails for root, too."""
+    try:
+        new_file(inside / "allin1").discard()
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written to: no file can be created in {inside} ({reason_of(error)}).",
+            remedy="Name another folder.",
+            path=folder,
+        ) from error
 
 
 def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:
@@ -244,6 +260,6 @@ def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:
     if is_taken and not overwrite:
         raise OutputError(
             "exists already.",
-            remedy="Allow overwriting (--overwrite), or name another folder.",
+            remedy="Allow overwriting (--overwrite; overwrite=True in Python), or name another folder.",
             path=path,
         )

@@ -120,7 +120,7 @@ class ArrayCache:
         dict of str to ndarray or None
             Its arrays; None if there is no such entry, or it is damaged. A damaged entry is removed.
         """
-        path = self._path(key)
+        path = self.path_of(key)
         try:
             content = path.read_bytes()
         except OSError:
@@ -141,12 +141,16 @@ class ArrayCache:
         if len(content) > self.limit:
             return
         try:
-            with atomic_path(self._path(key)) as temporary:
+            with atomic_path(self.path_of(key)) as temporary:
                 temporary.write_bytes(content)
         except Allin1Error as error:
             log.warning("The cache could not be written: %s", error)
             return
         self._evict()
+
+    def path_of(self, key: str) -> Path:
+        """Give the file of an entry, whether or not it is there."""
+        return self.folder / f"{key}{_SUFFIX}"
 
     def info(self) -> CacheInfo:
         """Count the entries."""
@@ -171,9 +175,6 @@ class ArrayCache:
                 path.unlink()
                 freed += status.st_size
         return freed
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{_SUFFIX}"
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
         try:

@@ -3,7 +3,7 @@
 A claim is an empty file next to the target, with the name of a temporary file (:mod:`allin1_core.io.leftovers`), and a
 lock on it, which the system releases when the process ends: the claim of a killed process has no effect, and is removed
 by the next process that checks. On a network file system, claims work across machines if its locks do. Without locks,
-and on Windows, every claim succeeds.
+every claim succeeds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from allin1_core.io.atomic import make_folders, remove_empty
 
@@ -20,6 +21,10 @@ try:
     import fcntl
 except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
+
+msvcrt: Any = None
+with suppress(ImportError):  # not on Windows
+    import msvcrt
 
 #: Number of attempts, as a file may be removed while it is being locked.
 _TRIES = 100
@@ -49,13 +54,17 @@ class Claim:
             return
         with _one_at_a_time:
             _own.discard(path)
-            with suppress(OSError):
-                path.unlink()  # while locked, so that no other process has claimed it
+            if fcntl is not None:
+                with suppress(OSError):
+                    path.unlink()  # while locked, so that no other process has claimed it
             with suppress(OSError):
                 # Closing is not enough if a forked process has it open.
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                _unlock(self._descriptor)
             with suppress(OSError):
                 os.close(self._descriptor)
+            if fcntl is None:
+                with suppress(OSError):
+                    path.unlink()  # fails on Windows if another process has opened it
         remove_empty(self._made)
 
 
@@ -67,7 +76,7 @@ def try_claim(target: Path) -> Claim | None:
     target
         The file. Its folder is created, and removed with the claim if it is still empty.
     """
-    if fcntl is None:
+    if fcntl is None and msvcrt is None:
         return Claim()
     path = claim_path(target)
     made: list[Path] = []
@@ -106,14 +115,23 @@ def claim_path(target: Path) -> Path:
 def _lock(path: Path, descriptor: int) -> str:
     """Try to lock an open file, and return whose it is; ``gone`` if it was removed meanwhile."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "theirs"
-    except OSError:
-        return "never"
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        is_theirs = isinstance(error, BlockingIOError if fcntl is not None else PermissionError)
+        return "theirs" if is_theirs else "never"
     try:
         found, ours = path.stat(), os.fstat(descriptor)
     except OSError:
         return "gone"
     is_same = (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
     return "ours" if is_same else "gone"
+
+
+def _unlock(descriptor: int) -> None:
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    else:
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)

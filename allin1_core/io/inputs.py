@@ -196,6 +196,11 @@ def read_list(path: str | os.PathLike[str]) -> list[str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"The list cannot be read: {reason}.", path=path) from error
+    return parse_list(content, path, path.parent)
+
+
+def parse_list(content: bytes, path: Path, folder: Path) -> list[str]:
+    """Parse a list as :func:`read_list` does; errors name `path`, and relative paths are relative to `folder`."""
     if b"\0" in content:
         raise InputError("This is not a list of songs: it is a binary file.", path=path)
     try:
@@ -204,7 +209,8 @@ def read_list(path: str | os.PathLike[str]) -> list[str]:
         text = content.decode("latin-1")
     lines = (line.strip() for line in text.splitlines())
     songs = [
-        line if is_url(line) else str(path.parent / expanded(line))
+        # Joined as text, so that a file named - becomes ./-, which is not stdin.
+        line if is_url(line) else os.path.join(folder, expanded(line))  # noqa: PTH118
         for line in lines
         if line and not line.startswith("#")
     ]

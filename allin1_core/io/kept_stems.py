@@ -35,6 +35,7 @@ from allin1_core.io.atomic import (
 )
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.leftovers import Part, exists, flush_file, new_folder
 from allin1_core.io.names import portable_name
 from allin1_core.io.own_files import SEPARATION_NOTE
@@ -331,15 +332,16 @@ def stems_to_keep(
     source: Path,
     parameters: DemixParameters,
     options: Mapping[str, Mapping[str, OptionValue]] | None = None,
+    known: KnownDigests | None = None,
 ) -> StemsToKeep:
     """Return where the stems of a track are kept: ``<folder>/<model>/<track>``.
 
     Call this before the song is read: it takes the fingerprint of the song, and stems are kept only if that is the same
-    at the end.
+    at the end. `known` as for :func:`~allin1_core.io.fingerprint.fingerprint`.
     """
     root = DEFAULT_FOLDER if folder is None else folder
     try:
-        taken = fingerprint(source)
+        taken = fingerprint(source, known)
     except AudioError:  # reported when the song is read
         taken = None
     path = expanded(root) / portable_name(parameters.model) / portable_name(track)

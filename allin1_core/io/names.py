@@ -6,7 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 #: Limit in bytes for a name. File systems allow 255, including the extension.
@@ -54,7 +54,9 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", plain).rstrip(". ")
 
 
-def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
+def unique_names(
+    songs: Sequence[tuple[str, Path]], exists: Callable[[Path], bool] = lambda source: True
+) -> list[str]:
     """Name songs so that no two share a file on any file system.
 
     A song keeps its own name if it is unique. Songs of the same name in different folders are prefixed with as many
@@ -65,6 +67,9 @@ def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
     ----------
     songs
         Name and absolute source of each. A source may be repeated, and gets the same name.
+    exists
+        Whether a source exists. A missing source gets no result, so it does not change the name of another song. Called
+        only for songs with equal names.
 
     Returns
     -------
@@ -79,8 +84,13 @@ def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
         groups[folded(portable_name(name))].setdefault(source, name)
     names: dict[tuple[str, Path], str] = {}
     wanted: list[tuple[Path, str, str]] = []
+    missing: list[tuple[Path, str, str]] = []
     taken = set()
     for key, group in groups.items():
+        if len(group) > 1:
+            absent = [source for source in group if not exists(source)]
+            if len(absent) < len(group):
+                missing += [(source, key, group.pop(source)) for source in absent]
         if len(group) == 1:
             ((source, name),) = group.items()
             names[key, source] = portable_name(name)
@@ -89,6 +99,8 @@ def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
             wanted += [(source, key, name) for source, name in _distinguished(group).items()]
     numbers: Counter[str] = Counter()
     for source, key, name in sorted(wanted, key=lambda one: os.fsencode(one[0])):
+        names[key, source] = _not_taken(name, taken, numbers)
+    for source, key, name in missing:
         names[key, source] = _not_taken(name, taken, numbers)
     return [names[folded(portable_name(name)), source] for name, source in songs]
 

@@ -152,7 +152,7 @@ class Analysis:
     def _source(self) -> Source:
         """The files that are read, with their state on first use."""
         if self._files is None:
-            self._files = source_of(self.track, self._start.found)
+            self._files = source_of(self.track, self._start.found, self._engine.known_digests)
         return self._files
 
     @property
@@ -170,7 +170,7 @@ class Analysis:
         return self._start.kept is not None and not self._start.is_kept
 
     def add_to(self, earlier: AnalysisResult) -> None:
-        """Compute everything that the result of an earlier run contains, including arrays, so that it can be replaced."""
+        """Also compute everything that an earlier result contains, including arrays, so that it can be replaced."""
         self._earlier = earlier
 
     @property
@@ -217,7 +217,6 @@ class Analysis:
             return given.read()
         except PLUGIN_FAILURES as error:
             warning = warning_of("" if found is None else found.plugin, error)
-            log.warning("%s: %s", self.track.name, warning)
             log.debug("stems of a plugin could not be read", exc_info=True)
         begun = begin_track(
             self.track, self._models, self._keeping, self._requested, asks_plugins=False
@@ -297,7 +296,7 @@ class Analysis:
         return is_lost or self._options.get("include_embeddings", False)
 
     def _may_use_cache(self) -> bool:
-        """Whether cached logits suffice: not if backends are checked, measured or named, or earlier outputs are needed."""
+        """Whether cached logits suffice: not if earlier stages are named, checked, measured, or their outputs needed."""
         engine = self._engine
         return (
             engine.cache.is_used

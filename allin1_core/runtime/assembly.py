@@ -17,6 +17,7 @@ from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.io.cache import ArrayCache
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.measuring.on_demand import MeasureOnDemand
 from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
@@ -68,6 +69,8 @@ class Assembly:
         What the plugins provide.
     plugin_options
         Options of plugins set by the user.
+    known_digests
+        Digests of files from earlier runs; None without the cache.
 
     Raises
     ------
@@ -100,7 +103,9 @@ class Assembly:
         )
         self._probes = Probes()
         self._devices = Devices(self._preferences.device, self.offers, self._probes)
-        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
+        cache = ArrayCache() if options.get("cache", True) else None
+        self._cache = LogitsCache(cache)
+        self.known_digests = KnownDigests(cache) if cache is not None and cache.limit else None
         given = _given_options(options, settings.options)
         self.plugin_options = check_options(self.offers, plugins, given)
 
@@ -149,6 +154,7 @@ class Assembly:
             self.observers,
             None if self._measure is None else self._measure(),
             self._cache,
+            self.known_digests,
         )
 
 

@@ -94,7 +94,8 @@ class Backends:
             self._process = os.getpid()
         if self._process != os.getpid():
             raise BackendError(
-                "This session set up backends before the process was forked; their threads and devices do not exist in the fork.",
+                "This session set up backends before the process was forked;"
+                " their threads and devices do not exist in the fork.",
                 remedy="Create a session in each process, and start processes with the method 'spawn'.",
             )
 

@@ -11,14 +11,14 @@ import functools
 import logging
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.errors import (
@@ -34,7 +34,7 @@ from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
 from allin1_core.runtime.session import Session
-from allin1_core.runtime.track import Track
+from allin1_core.runtime.track import Track, naming
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -68,7 +68,8 @@ class Outcome:
         ``done``; ``skipped``: the result of an earlier run is up to date, and is returned without its arrays; ``kept``:
         a result without a record of its input exists, and was not replaced; ``failed``.
     seconds
-        Time from opening the track to its outcome.
+        Time spent on this track: downloading, reading, analysing, and writing the result, without the time it waited for
+        other tracks. Steps of two tracks may run at the same time, and slow each other down.
     """
 
     track: Track
@@ -120,7 +121,7 @@ def run_batch(
         The weights of the model are missing or damaged, which ends the batch.
     """
     telling, stopped = threading.Lock(), threading.Event()
-    began: dict[int, float] = {}
+    spent: defaultdict[int, float] = defaultdict(float)
     # Each item is requested once, because a sequence may have to download it.
     looked: dict[int, Track] = {}
     # What each track holds until its outcome is available: a downloaded file, and the claim of its result.
@@ -131,16 +132,24 @@ def run_batch(
     def timed(index: int, outcome: Outcome) -> Outcome:
         if index in holdings:
             holdings.pop(index).close()
-        seconds = round(time.perf_counter() - began.pop(index), 3)
-        return replace(outcome, track=looked.pop(index), seconds=seconds)
+        return replace(outcome, track=looked.pop(index), seconds=round(spent.pop(index), 3))
+
+    def counted(index: int, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a step of a track and add its duration; only one step of a track runs at a time."""
+        began = time.perf_counter()
+        try:
+            return step(*arguments)
+        finally:
+            spent[index] += time.perf_counter() - began
 
     def opened(index: int, *, again: bool = False) -> Analysis | Outcome | None:
         """The analysis of a track after reading, or its outcome; None while another process has claimed it."""
-        began.setdefault(index, time.perf_counter())
         track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
         try:
             with ExitStack() as held:
-                found = looked_at(index, track, held, again)
+                found: Analysis | Outcome | None = counted(
+                    index, looked_at, index, track, held, again
+                )
                 if isinstance(found, Analysis):
                     holdings[index] = held.pop_all()
                 return found
@@ -178,7 +187,7 @@ def run_batch(
                     return done
                 replaces = there[track.name] is not None and analysis().adds_to_earlier
                 check_destination(out_dir, track.name, track.path, overwrite=replaces)
-        with _named(analysis().track):
+        with naming(analysis().track):
             analysis().read()
         return analysis()
 
@@ -193,7 +202,7 @@ def run_batch(
         there[name] = state
         if not (state and is_new):
             return None
-        with _named(analysis().track):
+        with naming(analysis().track):
             return _done_before(analysis(), json_path, options)
 
     def claimed(json_path: Path, held: ExitStack) -> bool:
@@ -206,7 +215,7 @@ def run_batch(
         try:
             if (made := made_meanwhile(analysis)) is not None:
                 return made
-            with _named(analysis.track):
+            with naming(analysis.track):
                 analysis.begin()
         except Exception as error:
             return _failed(analysis.track, error)
@@ -222,7 +231,7 @@ def run_batch(
     def finished(analysis: Analysis) -> Outcome:
         track, written = analysis.track, None
         try:
-            with _named(analysis.track):
+            with naming(analysis.track):
                 result = analysis.finish()
             if (made := made_meanwhile(analysis)) is not None:
                 return made
@@ -276,7 +285,7 @@ def run_batch(
         for turn in chain(coming(readers), [None]):
             index, current = turn or (0, None)
             if isinstance(current, Analysis):
-                current = begun(current)
+                current = counted(index, begun, current)
             if left is not None:
                 waiting[left[0]] = timed(left[0], left[1].result())
                 left = None
@@ -284,9 +293,9 @@ def run_batch(
                 waiting[index] = timed(index, current)
             elif current is not None and current.is_paused:
                 most = MOST_AHEAD
-                left = index, finisher.submit(finished, current)
+                left = index, finisher.submit(counted, index, finished, current)
             elif current is not None:
-                waiting[index] = timed(index, finished(current))
+                waiting[index] = timed(index, counted(index, finished, current))
             while given in waiting:
                 yield waiting.pop(given)
                 given += 1
@@ -300,17 +309,6 @@ def _fetched(track: Track, held: ExitStack, is_wanted: Callable[[], bool]) -> Tr
 
     file = held.enter_context(fetched(track.remote, is_wanted))
     return replace(track, source=file, remote=None)
-
-
-@contextmanager
-def _named(track: Track) -> Iterator[None]:
-    """Make errors about a temporary file name the song."""
-    try:
-        yield
-    except Allin1Error as error:
-        if track.called is not None and error.path == str(track.source):
-            error.path = str(track.called)
-        raise
 
 
 def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:

@@ -46,7 +46,7 @@ def check_output(
     Raises
     ------
     ContractError
-        The output has the wrong type, its arrays are in another space, or they have the wrong shape, type, values or length.
+        The output has the wrong type, or its arrays have the wrong space, shape, type, values or length.
     """
     kind = given_by(stages)
     _check_type(output, kind)

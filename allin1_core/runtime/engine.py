@@ -9,6 +9,7 @@ from types import MappingProxyType
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.route import RouteRequest
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.plugins.collecting import Offers
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.guard import Guard
@@ -48,6 +49,8 @@ class Engine:
         nothing.
     cache
         Logits of earlier runs.
+    known_digests
+        Digests of files from earlier runs; None to read each file.
     """
 
     card: ModelCard
@@ -60,6 +63,7 @@ class Engine:
     observers: Observers
     measure: Callable[[Engine, Decision], bool] | None = None
     cache: LogitsCache = field(default_factory=lambda: LogitsCache(None))
+    known_digests: KnownDigests | None = None
 
     def decide(self, request: RouteRequest, failures: Failures = MappingProxyType({})) -> Decision:
         """Choose the route for `request`, without running anything except requested measurements.

@@ -157,7 +157,7 @@ class InWorkers:
     def __init__(self, recipe: SessionRecipe, workers: int, devices: Sequence[str] = ()) -> None:
         refuse_single_process_options(recipe)
         if workers < 1:
-            raise SettingsError(f"There are {workers} workers; wanted 1 or more.")
+            raise SettingsError(f"There are {workers} workers; wanted 1 or more (-j).")
         self._recipe = recipe
         self._workers = workers
         self._devices = tuple(devices)
@@ -343,7 +343,8 @@ def _lost(track: Track, ended: WorkerEnded) -> Outcome:
     remedy = "The other songs are not affected."
     if ended.signal == getattr(signal, "SIGKILL", None):
         remedy = "If memory was short, use fewer workers (-j)."
+    stage = f" in stage {ended.stage}" if ended.stage else ""
     error: Allin1Error = BackendError(
-        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.path
+        f"The worker process that analysed it {ended}{stage}.", remedy=remedy, path=track.path
     )
     return Outcome(track, error=error, status="failed", seconds=ended.seconds)

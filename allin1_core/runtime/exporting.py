@@ -218,7 +218,7 @@ def _refuse_inputs(file: Path, inputs: Sequence[Path]) -> None:
 
 
 def _has_content(path: Path, offered: Offered[Exporter], songs: Sequence[Song]) -> bool:
-    """Whether the file at `path` has the content that an export of `songs` would give it."""
+    """Whether the file at `path` has the content of an export of `songs`."""
     if not path.is_file():
         return False
     content = BytesIO()

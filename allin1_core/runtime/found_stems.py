@@ -85,25 +85,21 @@ class StemPlugins:
     @property
     def exist(self) -> bool:
         """Whether any plugin implements the hook."""
-        return bool(self._plugins.manager.hook.allin1_find_stems.get_hookimpls())
+        return any(True for _ in self._plugins.implementations(_HOOK))
 
     def find(self, song: Path, track: str) -> tuple[StemsOfPlugin | None, tuple[str, ...]]:
         """Return the stems of the first plugin that has some, and a warning for each plugin that failed."""
         warnings: list[str] = []
         records = {record.name: record for record in self._plugins.records}
-        for implementation in reversed(
-            self._plugins.manager.hook.allin1_find_stems.get_hookimpls()
-        ):
-            name = implementation.plugin_name
+        for name, find in self._plugins.implementations(_HOOK):
             record = records.get(name)
             label = f"{name} {record.version}".strip() if record else name
             try:
-                found = self._plugins.hook_of(name, _HOOK)(song=song, track=track)
+                found = find(song=song, track=track)
                 if found is not None:
                     return self._usable(found, song, label), tuple(warnings)
             except PLUGIN_FAILURES as error:
                 warnings.append(warning_of(name, error))
-                log.warning("%s: %s", track, warnings[-1])
                 log.debug("hook %s of plugin %s failed", _HOOK, name, exc_info=True)
         return None, tuple(warnings)
 

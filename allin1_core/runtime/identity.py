@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.parity import RANKS
 from allin1_core.contracts.result import RESULT_VERSION, AnalysisResult, Identity
 from allin1_core.errors import OutputError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.results import load_result
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.found_stems import StemsInPlugin, StemsOfPlugin
@@ -58,8 +61,12 @@ class Source:
         return all(file.still_holds() for file in self.files)
 
 
-def source_of(track: Track, found: StemsOfPlugin | None = None) -> Source:
+def source_of(
+    track: Track, found: StemsOfPlugin | None = None, known: KnownDigests | None = None
+) -> Source:
     """Compute the fingerprints of the files that an analysis of `track` reads: its stems, those `found`, or the song.
+
+    `known` as for :func:`~allin1_core.io.fingerprint.fingerprint`.
 
     Raises
     ------
@@ -69,10 +76,10 @@ def source_of(track: Track, found: StemsOfPlugin | None = None) -> Source:
     stems = track.find_stems() if found is None else found.start
     if isinstance(stems, StemsInPlugin):
         given_by = f"{found.plugin} {found.version}".strip() if found else ""
-        return Source(True, (fingerprint(track.source),), given_by)
+        return Source(True, (fingerprint(track.source, known),), given_by)
     if stems is None:
-        return Source(False, (fingerprint(track.source),))
-    return Source(True, tuple(fingerprint(path) for path in stems.paths))
+        return Source(False, (fingerprint(track.source, known),))
+    return Source(True, tuple(fingerprint(path, known) for path in stems.paths))
 
 
 def identity_of(engine: Engine, source: Source) -> Identity:
@@ -99,9 +106,14 @@ def identity_of(engine: Engine, source: Source) -> Identity:
         weights=weights_digest(card),
         parity=(parity.level, parity.tolerance if math.isfinite(parity.tolerance) else None),
         # In the form in which it is read back from JSON.
-        options=json.loads(json.dumps(options, default=str)),
+        options=json.loads(json.dumps(options, default=_plain)),
         version=RESULT_VERSION,
     )
+
+
+def _plain(value: object) -> object:
+    """Convert a NumPy number to a Python number, and anything else to text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def weights_digest(card: ModelCard) -> str:

@@ -10,6 +10,7 @@ from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.errors import SelectionError
 from allin1_core.io.kept_stems import StemsToKeep, stems_to_keep
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.options import OptionValues
 from allin1_core.runtime.engine import Engine
@@ -36,6 +37,8 @@ class Keeping:
         Options of plugins set by the user.
     plugins
         Plugins that may provide stems before a song is separated; None to request none.
+    known_digests
+        Digests of files from earlier runs; None to read each file.
     """
 
     parameters: DemixParameters
@@ -44,6 +47,7 @@ class Keeping:
     overwrite: bool = False
     options: OptionValues = field(default_factory=dict)
     plugins: StemPlugins | None = None
+    known_digests: KnownDigests | None = None
 
     @property
     def has_plugins(self) -> bool:
@@ -54,7 +58,14 @@ class Keeping:
         """Where the stems of a song are kept; None if that was not requested."""
         if not (self.keeps_new or self.folder is not None):
             return None
-        return stems_to_keep(self.folder, track.name, track.source, self.parameters, self.options)
+        return stems_to_keep(
+            self.folder,
+            track.name,
+            track.source,
+            self.parameters,
+            self.options,
+            self.known_digests,
+        )
 
     def find(self, kept: StemsToKeep, wanted: Wanted, engine: Engine) -> StemFiles | None:
         """Stems of an earlier run, if they equal those that this run would produce and the model takes stems."""

@@ -23,13 +23,13 @@ _HOOK = "allin1_postprocess_result"
 def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> AnalysisResult:
     """Ask each plugin in turn for a new result in place of `result`.
 
-    If a plugin raises an exception, or returns something other than a valid result, only its own change is lost; the
-    log and the warnings of the result say so. Plugins that changed it are listed in ``provenance.postprocessors``.
+    If a plugin raises an exception, or returns something other than a valid result, only its own change is lost, and a
+    warning is added to the result. It is not logged as well, as the command line prints both. Plugins that changed the
+    result are listed in ``provenance.postprocessors``.
     """
-    for implementation in reversed(plugins.manager.hook.allin1_postprocess_result.get_hookimpls()):
-        name = implementation.plugin_name
+    for name, change in plugins.implementations(_HOOK):
         try:
-            new = plugins.hook_of(name, _HOOK)(track=track, result=copy.deepcopy(result))
+            new = change(track=track, result=copy.deepcopy(result))
             if not new:  # the plugin does not implement the hook, or keeps the result
                 continue
             (new,) = new
@@ -41,7 +41,6 @@ def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> Analysi
             result = _kept(new, result, name)
             continue
         warning = f"The change by plugin {name} was not applied: {fault.rstrip('.')}."
-        log.warning("%s: %s", track, warning)
         result = replace(result, warnings=[*result.warnings, warning])
     return result
 

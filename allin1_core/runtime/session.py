@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from allin1_core.contracts.arguments import check_arguments
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.model import Model, ModelCard
@@ -13,6 +15,7 @@ from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.route import USUAL_AUDIO_S, RouteRequest
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Stage
+from allin1_core.errors import InputError, SettingsError
 from allin1_core.io.given_songs import GivenSong, as_file
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.plugins.collecting import Offers
@@ -35,7 +38,7 @@ from allin1_core.runtime.plan import (
 )
 from allin1_core.runtime.settings import AUTO
 from allin1_core.runtime.status import SessionStatus, status_of
-from allin1_core.runtime.track import Track, track_of
+from allin1_core.runtime.track import Track, naming, track_of
 from allin1_core.runtime.track_start import begin_track
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.decision import Decision
@@ -107,8 +110,10 @@ class Session:
     SelectionError
         A stage, backend or model of that name does not exist.
     SettingsError
-        The environment or the configuration file is invalid, or an option of a plugin does not exist or has another
-        type.
+        The environment or the configuration file is invalid, an option of a plugin does not exist or has another type, or
+        `threads` is below 1.
+    TypeError
+        An argument does not exist, or has another type.
     ContractError
         `metre` or `demix` is out of range.
     OutputError
@@ -122,9 +127,11 @@ class Session:
         plugins: Plugins | None = None,
         **options: Unpack[SessionOptions],
     ) -> None:
-        unknown = sorted(options.keys() - SessionOptions.__annotations__.keys())
-        if unknown:
-            raise TypeError(f"Session() has no option {', '.join(unknown)}")
+        check_arguments("Session", options, SessionOptions)
+        kinds = {"model": str | None, "plugins": Plugins | None}
+        check_arguments("Session", {"model": model, "plugins": plugins}, kinds)
+        if (threads := options.get("threads")) is not None and threads < 1:
+            raise SettingsError(f"threads is {threads}; wanted 1 or more.")
         self.plugins = load_plugins() if plugins is None else plugins
         demix = (options.get("demix") or DemixParameters()).validate()
         assembly = Assembly(self.plugins, model, demix, options)
@@ -140,6 +147,7 @@ class Session:
             options.get("overwrite_stems", False),
             assembly.plugin_options,
             StemPlugins(self.plugins),
+            assembly.known_digests,
         )
 
     def __enter__(self) -> Session:
@@ -183,7 +191,7 @@ class Session:
         *,
         outputs: Iterable[str] | None = None,
     ) -> ModelChoice:
-        """Choose the model as :meth:`run` and :meth:`analyze` do; parameters and errors are those of :meth:`explain`."""
+        """Choose the model like :meth:`run` and :meth:`analyze`; parameters and errors are those of :meth:`explain`."""
         return self._start_of(what, outputs)[0]
 
     def model(self) -> Model:
@@ -244,7 +252,7 @@ class Session:
         if isinstance(start, StemsInPlugin):
             what, start = Stems, seconds_of(start)
         card, chooser = choice.card, choice.engine.chooser
-        wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))
+        wanted = Wanted(frozenset(card.outputs if outputs is None else _names_of(outputs)))
         if isinstance(start, float):
             kind = what if isinstance(what, type) else None
             if kind is None:
@@ -261,15 +269,20 @@ class Session:
         self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None
     ) -> tuple[ModelChoice, Start | StemsInPlugin | float]:
         """The model for `what`, and the input of a run; seconds if only a type or a length was given."""
-        asked = None if outputs is None else tuple(outputs)
+        asked = None if outputs is None else tuple(_names_of(outputs))
         if what is None or isinstance(what, (int, float)):
             seconds = USUAL_AUDIO_S if what is None else float(what)
+            if not 0 < seconds < math.inf:
+                raise InputError(
+                    f"The audio is {what} seconds long.", remedy="Pass a number above 0."
+                )
             return self._models.choose(Mix, asked), seconds
-        if isinstance(what, type):
-            return self._models.choose(what, asked), USUAL_AUDIO_S
         if isinstance(what, Track):
             begun = begin_track(what, self._models, self._keeping, asked)
             return begun.choice, begun.start
+        _check_start(what if isinstance(what, type) else type(what))
+        if isinstance(what, type):
+            return self._models.choose(what, asked), USUAL_AUDIO_S
         return self._models.choose(type(what), asked), what
 
     def run(
@@ -310,7 +323,8 @@ class Session:
         Allin1Error
             The input or the weights are invalid, or all backends of a stage failed.
         """
-        wanted = Wanted(frozenset(outputs), embeddings)
+        _check_start(type(start))
+        wanted = Wanted(frozenset(_names_of(outputs)), embeddings)
         choice = self._models.choose(type(start), tuple(wanted.outputs))
         pipeline = Pipeline(choice.engine)
         pipeline.read(start)
@@ -335,8 +349,8 @@ class Session:
         Parameters
         ----------
         song
-            The path of a song or of a folder with its stems; a binary file object; samples, ``[n]`` or ``[channels, n]``;
-            or a track.
+            The path of a song or of a folder with its stems; a binary file object; samples ``[n]`` or
+            ``[channels, n]``; or a track.
         rate
             Sample rate in Hz, if samples are given.
         progress
@@ -348,14 +362,21 @@ class Session:
         ------
         Allin1Error
             As for :meth:`run`.
+        TypeError
+            An argument does not exist, or has another type.
         """
+        check_arguments("Session.analyze", options, ResultOptions)
+        check_arguments(
+            "Session.analyze", {"progress": progress}, {"progress": Callable[..., object] | None}
+        )
         with ExitStack() as stack:
             if not isinstance(song, Track):
                 song = track_of(*stack.enter_context(as_file(song, rate)))
             analysis = self.analysis(song, progress=progress, **options)
-            analysis.read()
-            analysis.begin()
-            return analysis.finish()
+            with naming(song):
+                analysis.read()
+                analysis.begin()
+                return analysis.finish()
 
     def analysis(
         self,
@@ -375,6 +396,18 @@ class Session:
             songs=songs,
             **options,
         )
+
+
+def _check_start(kind: type[Any]) -> None:
+    if kind not in get_args(Start):
+        names = ", ".join(one.__name__ for one in get_args(Start))
+        raise TypeError(f"A run cannot start from {kind.__name__}; expected one of {names}.")
+
+
+def _names_of(outputs: Iterable[str]) -> Iterable[str]:
+    if isinstance(outputs, str):
+        raise TypeError(f"outputs is {outputs!r}; expected a list, such as [{outputs!r}].")
+    return outputs
 
 
 def _requested_separation(options: SessionOptions, demix: DemixParameters) -> str:

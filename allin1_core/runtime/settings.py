@@ -179,9 +179,15 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = read_toml(path)
     except OSError as error:
-        raise SettingsError(f"Cannot be read: {error.strerror or error}.", path=path) from error
+        raise SettingsError(
+            f"cannot be read: {error.strerror or error}.",
+            remedy="Check its permissions.",
+            path=path,
+        ) from error
     except DocumentError as error:
-        raise SettingsError(f"Is not TOML: {error}.", path=path) from error
+        raise SettingsError(
+            f"is not TOML: {error}.", remedy="Correct the file.", path=path
+        ) from error
     for key, value in content.items():
         if key not in _KEYS:
             raise SettingsError(

@@ -19,7 +19,7 @@ from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 from allin1_core.contracts.stages import Stage, Task
 from allin1_core.io.kept_stems import StemsToKeep
-from allin1_core.reference.steady_grid import find_grid, moved, on_grid
+from allin1_core.reference.steady_grid import correction_warning, find_grid, on_grid
 from allin1_core.runtime.backends import wait_for
 from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
 from allin1_core.runtime.borders import check_output
@@ -147,6 +147,7 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
         The output violates the contract of the stage.
     """
     engine = job.engine
+    job.progress(step.backend.stage, 0.0)
     worker = _Worker(step, engine.backends.callable_of(candidate), engine.devices.of(candidate))
     if engine.guard.must_check(candidate):
         sample = sample_of(held.record, held.space, job.network)
@@ -187,7 +188,9 @@ def _on_one_grid(job: Job, worker: _Worker, held: Held, decoded: Held, task: Tas
     corrected = on_grid(activations, grid, threshold)
     data = worker.takes(corrected, job.network.way(HOST, worker.consumes))
     again: Metre = worker.call(data, task)
-    return Held(replace(again, warnings=(*again.warnings, moved(grid))), worker.produces)
+    return Held(
+        replace(again, warnings=(*again.warnings, correction_warning(grid))), worker.produces
+    )
 
 
 def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allin1_core.errors import InputError
+from allin1_core.errors import Allin1Error, InputError
 from allin1_core.io.names import portable_name, unique_names
 from allin1_core.io.stems import StemFiles, find_stems
 from allin1_core.paths import expanded
 from allin1_core.text import shown
 from allin1_core.urls import Url
+
+#: Represents audio on stdin.
+_STDIN = Path("-")
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ def make_tracks(
     """
     if stems is not None:
         if stems_dirs or len(paths) > 1:
-            raise InputError("Four stem files make one track; give at most one song with them.")
+            raise InputError(
+                "Four stem files make one track.", remedy="Give at most one song with them."
+            )
         source = paths[0] if paths else stems.source
         (track,) = _with_unique_names([replace(_track(source), stems=stems)])
         return [track]
@@ -131,6 +137,17 @@ def track_of(source: Path, called: Path | Url | None = None) -> Track:
     return replace(track, name=portable_name(called.stem), called=called)
 
 
+@contextmanager
+def naming(track: Track) -> Iterator[None]:
+    """Let errors about a file for the time being name what it stands for."""
+    try:
+        yield
+    except Allin1Error as error:
+        if track.called is not None and error.path == str(track.source):
+            error.path = str(track.called)
+        raise
+
+
 def _track(song: Path | Url) -> Track:
     if isinstance(song, Url):
         return Track(song.stem, Path(str(song)), called=song.without_secrets, remote=song)
@@ -142,7 +159,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _name_of(path: Path) -> str:
-    if path == Path("-"):
+    if path == _STDIN:
         return "stdin"
     path = _absolute(path)
     # Unlike the method of Path, this does not raise an exception for any name.
@@ -155,7 +172,12 @@ def _name_of(path: Path) -> str:
 
 
 def _with_unique_names(tracks: list[Track]) -> list[Track]:
+    remote = {track.remote.as_path for track in tracks if track.remote is not None}
+
+    def exists(source: Path) -> bool:
+        return source in remote or source == _STDIN.absolute() or os.path.lexists(source)
+
     names = unique_names(
-        [(t.name, t.source if t.remote is None else t.remote.as_path) for t in tracks]
+        [(t.name, t.source if t.remote is None else t.remote.as_path) for t in tracks], exists
     )
     return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]

@@ -82,7 +82,7 @@ def test_that_there_is_no_route_is_explained_like_a_route(capsys, monkeypatch, i
     assert "route      none" in printed.out
     assert "reference" in printed.out
     assert printed.err == (
-        "allin1: error: No installed backend runs on device npu. See 'allin1 backends' for what there is.\n"
+        "allin1: error: No installed backend runs on device npu. 'allin1 backends' lists the installed ones.\n"
     )
     assert run([*arguments, "--json"]) == 5
     values = json.loads(capsys.readouterr().out)

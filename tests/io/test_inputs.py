@@ -161,3 +161,9 @@ def test_a_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         read_list(tmp_path / "missing.txt")
     with pytest.raises(InputError, match="cannot be read"):
         read_list("a\0b")
+
+
+def test_a_file_called_as_stdin_in_a_list_is_a_file(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("-\n")
+    assert find_songs([], ["list.txt"]).songs == [tmp_path / "-"]

@@ -379,7 +379,7 @@ def test_looking_at_a_destination_makes_no_folder(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_before_the_analysis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=10**12, free=1000))
     with pytest.raises(OutputError, match="the disk is full"):
         check_destination(tmp_path / "new", "song", "song.wav")
 

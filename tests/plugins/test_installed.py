@@ -1,4 +1,4 @@
-"""Plugins as pip installs them: wheels with entry points, in a folder of their own on the path."""
+"""Plugins installed by pip: wheels with entry points, in a folder of their own on the path."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_each_bad_plugin_is_left_out_with_its_reason_and_the_good_one_works(site
     assert found["reference"]["status"] == "loaded"
 
 
-def test_of_a_name_of_the_core_the_cores_plugin_stays_and_the_other_is_not_loaded(
+def test_a_plugin_with_a_name_of_the_core_is_not_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     info = tmp_path / "plug_core-1.0.dist-info"
@@ -156,7 +156,7 @@ def test_of_a_name_of_the_core_the_cores_plugin_stays_and_the_other_is_not_loade
     assert (core.status, core.distribution) == ("loaded", "allin1-core")
     assert (other.status, other.distribution) == ("incompatible", "plug-core")
     told = (
-        "Plugin reference (plug-core 1.0) is incompatible: allin1-core has a plugin of this name, which stays;"
+        "Plugin reference (plug-core 1.0) is incompatible: allin1-core has a plugin of this name, so"
         " this one is not loaded. Uninstall it: pip uninstall plug-core"
     )
     assert [text for text in caplog.messages if "reference" in text] == [told]
@@ -229,7 +229,9 @@ def test_outcomes_of_an_executor_that_shuffles_are_put_in_order_and_counted(
     assert [row["status"] for row in report] == [
         "failed" if name == lost else "done" for name in names
     ]
-    said = f"{lost}.wav: The executor shuffling of plugin shuffling returned no outcome for this song"
+    said = (
+        f"{lost}.wav: The executor shuffling of plugin shuffling returned no outcome for this song"
+    )
     assert ran.stderr.count(said) == 1
     assert ran.stderr.count("more than once; it is dropped") == 1
 
@@ -262,7 +264,7 @@ def test_damaged_metadata_of_one_distribution_does_not_hide_the_others(
         assert words in ran.stdout
 
 
-def test_tracebacks_of_plugins_are_shown_by_every_command_when_asked_for(site: Path) -> None:
+def test_tracebacks_of_plugins_are_shown_by_every_command_when_requested(site: Path) -> None:
     for command in ("plugins", "doctor", "backends"):
         ran = allin1(site, command, "--traceback")
         assert ran.returncode == 0, ran.stderr

@@ -96,7 +96,7 @@ def test_levels_that_the_core_no_longer_takes_ask_for_a_newer_plugin(
 
 
 @pytest.mark.parametrize("level", ["1", 1.0, None, True])
-def test_a_level_that_is_no_number_makes_a_plugin_broken(isolated_plugins, make_plugin, level):
+def test_a_level_that_is_not_a_number_makes_a_plugin_broken(isolated_plugins, make_plugin, level):
     plugin = make_plugin(allin1_nn=lambda: [])
     plugin.ALLIN1_API = level
     record = record_of(isolated_plugins(odd=plugin), "odd")
@@ -104,7 +104,7 @@ def test_a_level_that_is_no_number_makes_a_plugin_broken(isolated_plugins, make_
     assert f"ALLIN1_API is {level!r}; wanted a whole number" in record.reason
 
 
-def test_an_unknown_hook_that_is_marked_as_optional_is_let_be(isolated_plugins):
+def test_an_unknown_hook_that_is_marked_as_optional_is_ignored(isolated_plugins):
     class Newer:
         @hookimpl(optionalhook=True)
         def allin1_teleport(self, anything):
@@ -191,7 +191,7 @@ def test_a_hook_with_wrong_arguments_leaves_nothing_half_registered(isolated_plu
     assert "half" not in [o.item.name for o in collect_offers(plugins).covering("nn")]
 
 
-def test_an_object_without_hooks_is_no_plugin(isolated_plugins):
+def test_an_object_without_hooks_is_not_a_plugin(isolated_plugins):
     record = record_of(isolated_plugins(empty=types.ModuleType("empty")), "empty")
     assert record.status == "broken"
     assert "hookimpl" in record.reason
@@ -205,7 +205,7 @@ def test_an_object_that_cannot_be_hashed_does_not_break_the_others(isolated_plug
     assert collect_offers(plugins).problems == ()
 
 
-def test_a_hook_that_raises_costs_that_hook_alone(isolated_plugins, make_plugin):
+def test_a_hook_that_raises_affects_only_that_hook(isolated_plugins, make_plugin):
     def raising():
         yield backend("first", "nn")
         raise RuntimeError("no driver")
@@ -225,12 +225,12 @@ def test_a_hook_that_raises_costs_that_hook_alone(isolated_plugins, make_plugin)
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ("a string", "is no Backend"),
-        (backend(stage="nn"), "says it is for stage nn"),
+        ("a string", "is not a Backend"),
+        (backend(stage="nn"), "declares stage nn"),
         (Backend("x", "spectrogram", "no colon"), "wanted 'package.module:name'"),
         (backend(probe=":check"), "wanted 'package.module:name'"),
         (backend(spans=("nn", "metrical_prep")), "does not begin at spectrogram"),
-        (backend(spans=("spectrogram", "functional")), "do not follow"),
+        (backend(spans=("spectrogram", "functional")), "are not consecutive"),
         (backend(takes="both"), "takes is 'both'; wanted one of stems, mix"),
     ],
 )
@@ -288,7 +288,7 @@ def test_no_plugin_can_push_the_reference_out(isolated_plugins, make_plugin):
     assert {o.plugin.name for o in offers.covering("spectrogram")} == {"reference"}
     (problem,) = offers.problems
     assert problem.plugin == "bold"
-    assert problem.reason == "Backend reference: the name is the core's."
+    assert problem.reason == "Backend reference: the name is reserved for the core."
 
 
 def test_no_plugin_can_push_a_model_of_the_catalogue_out(isolated_plugins, make_plugin):

@@ -83,7 +83,7 @@ def test_a_right_plugin_keeps_every_promise(check):
 def test_two_distributions_of_one_name_are_named_both(check):
     status, out, _ = check(WAYS[0], twice=True)
     assert status == 1
-    assert "allin1_mine_0 and allin1_mine_1 both bring a plugin of this name" in out
+    assert "allin1_mine_0 and allin1_mine_1 both provide a plugin of this name" in out
     assert "Uninstall one: pip uninstall allin1_mine_" in out
 
 

@@ -1,4 +1,4 @@
-"""Readers of audio that plugins add: found by name or by content, before or behind the core's, and their failures."""
+"""Audio loaders of plugins: selection by name or content, precedence over the core's readers, and failures."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_folders_and_stems_are_searched_for_what_loaders_read(use, tmp_path) -> 
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_loader_stands_before_the_readers_of_the_core_only_where_it_says_so(
+def test_a_loader_takes_precedence_over_the_readers_of_the_core_only_if_it_declares_that(
     use, toy, tmp_path, before
 ) -> None:
     path = tmp_path / "song.wav"
@@ -188,7 +188,7 @@ def test_a_loader_that_fails_in_the_middle_leaves_what_it_gave(use, toy, tmp_pat
     assert "OSError: the tape is torn" in info.warnings[0]
 
 
-def test_a_file_that_ends_early_is_told_of(use, toy, tmp_path) -> None:
+def test_a_file_that_ends_early_is_reported(use, toy, tmp_path) -> None:
     toy.load = lambda f, p: LoadedAudio([np.ones((RATE, 1), "f")], RATE, 1, frames=2 * RATE)
     use(LOADER)
     _, info = read_audio(write_toy(tmp_path / "song.toy"))

@@ -1,4 +1,4 @@
-"""Executors of plugins: found by name, made with what the user asked for, and run in place of the core's."""
+"""Executors of plugins: selected by name, set up with the user's request, and used instead of the core's."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_each_track_has_one_outcome_in_its_place_whatever_an_executor_gives(
     assert all(PLUGIN in text for text in dropped)
 
 
-def test_the_command_line_and_python_tell_of_a_song_that_an_executor_drops(giving, songs, capsys):
+def test_the_command_line_and_python_report_a_song_that_an_executor_drops(giving, songs, capsys):
     giving(lambda all, _: all[:1])
     words = ["analyze", "-m", "builtin", "--only", "beats", "--executor", "backwards", "--json"]
     assert run([*words, *map(str, songs[:2])]) != 0
@@ -179,7 +179,7 @@ def test_ctrl_c_and_errors_for_people_pass_through_an_executor(giving, mine, son
         ),
     ],
 )
-def test_what_is_no_outcome_is_the_plugins_failure(giving, mine, songs, given, told):
+def test_what_is_not_an_outcome_is_the_plugins_failure(giving, mine, songs, given, told):
     giving(lambda all, _: given(all))
     with Session("builtin", plugins=mine) as session:
         runner = make_executor("backwards", session, SessionRecipe())
@@ -325,7 +325,7 @@ def test_an_executor_and_a_backend_of_a_plugin_cannot_share_an_option_of_two_typ
     (problem,) = offers.problems
     assert (problem.hook, problem.reason) == (
         "allin1_executors",
-        "Executor backwards: option nodes is of another type in a backend.",
+        "Executor backwards: option nodes has another type in a backend.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Models that have nothing in common with the ones shipped here: architecture, format of weights, labels, stages at once."""
+"""Models unlike those of the core: another architecture, format of weights, labels, or stages in one call."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_logits_of_another_number_of_labels_are_refused(toy, make_session, write
             SelectionError, match="Logits with 4 labels; the model has 3: calm, loud"
         ):
             session.analyze(track_of(write_song()))
-        with pytest.raises(ContractError, match="Logits of 10 labels"):
+        with pytest.raises(ContractError, match="Logits with 10 labels"):
             session.run(song_logits(600, labels=10))
 
 
@@ -179,7 +179,7 @@ def test_one_backend_gives_beats_and_sections(at_once, make_session, write_song)
 
 
 @pytest.mark.parametrize("only", ["beats", "sections"])
-def test_of_beats_and_sections_at_once_one_may_be_asked_for(
+def test_only_beats_or_sections_may_be_requested_of_a_backend_of_both(
     at_once, make_session, write_song, only
 ) -> None:
     with make_session(CARD, AT_ONCE) as session:
@@ -222,7 +222,7 @@ def test_a_result_says_which_arrays_its_route_cannot_give(
             track_of(write_song()), include_activations=True, include_embeddings=True
         )
     assert result.activations is None
-    assert [w for w in result.warnings if "to give" in w] == [
+    assert [w for w in result.warnings if "does not provide" in w] == [
         "There are no activations: at-once does not provide them.",
         "There are no embeddings: at-once does not provide them.",
     ]

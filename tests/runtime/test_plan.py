@@ -1,4 +1,4 @@
-"""Which stages follow, and what each takes, depends on the start, on what is wanted, and on the model."""
+"""The stages of a run, and their inputs, depend on its input, its outputs, and the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plugin does wrong while a track is analysed is that plugin's failure."""
+"""Errors of a plugin during an analysis count as failures of that plugin."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_another_backend_takes_over(make_session, bad):
     with make_session(plugins={"bad": plugin}) as session:
         run = session.run(song_logits(200), outputs=["activations"])
     assert [record.backend for record in run.records] == ["reference"]
-    assert run.fallbacks == [f"Backend {STAGE}=bad failed and was replaced: {words}"]
+    assert run.fallbacks == [f"Backend {STAGE}=bad of plugin bad failed and was replaced: {words}"]
 
 
 def test_one_that_was_named_is_an_error_with_its_words(make_session, bad):

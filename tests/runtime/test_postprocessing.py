@@ -1,7 +1,8 @@
-"""Plugins give new results in place of those of the stages, and cannot spoil them."""
+"""Plugins replace results, but cannot damage them."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_without_such_plugins_the_result_is_the_same_object(load):
     assert postprocess(load(), "song", RESULT) is RESULT
 
 
-def test_a_new_result_takes_the_place_of_the_old_and_tells_who_changed_it(load):
+def test_a_new_result_replaces_the_old_and_tells_who_changed_it(load):
     def halve(track, result):
         assert track == "song"
         return replace(result, bpm=result.bpm // 2)
@@ -115,7 +116,7 @@ def test_the_song_and_the_provenance_are_not_a_plugins_to_change(load):
         (lambda result: replace(result, segments=result.segments[::-1]), "sorted by time"),
     ],
 )
-def test_a_failure_costs_that_change_alone_and_is_told(load, caplog, change, reason):
+def test_a_failure_affects_only_that_change_and_is_reported(load, caplog, change, reason):
     plugins = load(
         later=lambda track, result: replace(result, bpm=result.bpm + 1),
         bad=lambda track, result: change(result),
@@ -125,5 +126,6 @@ def test_a_failure_costs_that_change_alone_and_is_told(load, caplog, change, rea
     (warning,) = new.warnings
     assert warning.startswith("The change by plugin bad was not applied: ")
     assert reason in warning
-    assert caplog.messages == [f"song: {warning}"]
+    # Whoever shows the warnings of results shows it; in the log, it would be read twice.
+    assert [r for r in caplog.records if r.levelno >= logging.INFO] == []
     assert new.provenance.postprocessors == ("later",)

@@ -1,4 +1,4 @@
-"""The picture of a run's timings: what stands in it, and that it is drawn whatever happens."""
+"""The picture of a run's timings: its contents, and that it is always drawn."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ WAYS = [
     ),
     Way(
         "A hook has a name that does not exist",
-        "it implements allin1_spektrogram, which this core does not know. Install versions",
+        "it implements allin1_spektrogram, which this core does not know. Install compatible versions",
         hook("allin1_spektrogram", "return []"),
     ),
     Way(
@@ -26,7 +26,7 @@ WAYS = [
         "Argument(s) {'banana'} are declared in the hookimpl but can not be found in the hookspec",
         hook("allin1_nn", "return []", "banana"),
     ),
-    Way("No function is marked", "no function that is marked by allin1_core.hookimpl", "pass"),
+    Way("No function is marked", "no function that is marked with allin1_core.hookimpl", "pass"),
     Way(
         "The plugin was written for a later core",
         "It was written for level 99 of the plugin contract; this core supports 1. Upgrade the core",
@@ -55,7 +55,7 @@ WAYS = [
     ),
     Way(
         "A requirement cannot be read",
-        "needs.requires[0] is 'scipy>>1'; wanted a requirement as pip reads it",
+        "needs.requires[0] is 'scipy>>1'; wanted a requirement in pip's syntax",
         offers("needs=Needs(requires=('scipy>>1',))"),
     ),
     Way(
@@ -70,22 +70,22 @@ WAYS = [
     ),
     Way(
         "A name is the core's",
-        "Backend reference: the name is the core's",
+        "Backend reference: the name is reserved for the core",
         offers("'reference'"),
     ),
     Way(
         "A name is offered twice",
-        "the plugin offers another of this name; the first is taken",
+        "the plugin provides another of this name; the first is used",
         hook("allin1_metrical_prep", "return [backend(), backend()]"),
     ),
     Way(
         "A backend is offered by the hook of another stage",
-        "Backend mine says it is for stage metrical_prep",
+        "Backend mine declares stage metrical_prep",
         offers(stage="functional"),
     ),
     Way(
         "A backend spans stages that do not follow",
-        "spans spectrogram and functional, which do not follow",
+        "spans spectrogram and functional, which are not consecutive",
         offers(
             "'mine', 'spectrogram', spans=('spectrogram', 'functional')", stage="spectrogram"
         ),

@@ -13,7 +13,7 @@ from allin1_core.errors import AudioError
 
 
 def load(file: BinaryIO, path: Path) -> LoadedAudio | None:
-    """Open an archive; other files, and archives without samples, are left to others."""
+    """Open an archive; returns None for other files, and for archives without samples."""
     if file.read(2) != b"PK":
         return None
     file.seek(0)

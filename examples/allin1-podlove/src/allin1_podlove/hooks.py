@@ -10,7 +10,7 @@ from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_exporters() -> Iterable[Exporter]:
-    """Offer one format, a file for each song."""
+    """Provide a format with one file per song."""
     yield Exporter(
         name="podlove",
         suffix=".psc",

@@ -36,7 +36,7 @@ _NEEDS_DEMUCS = Needs(
     remedy=f"On a Mac with Apple silicon: {install_command('allin1-mlx', 'demix')}",
 )
 
-#: Stages that do not depend on the precision of the GPU have a less strict probe.
+#: Default probes, which require float32; stages whose precision does not matter use ``probe_gpu``.
 _PROBES = {"cpu": "probe_cpu", "gpu": "probe_gpu_in_float32"}
 
 _ON_2_CORES = "2-core x86-64 cloud machine, MLX 0.32.4, 2026-11, by the ratio to NumPy of benchmarks/bench_mlx.py"

@@ -1,9 +1,9 @@
-"""The stage ``demix``: what ``demucs.api.Separator`` of demucs 4.1.0 computes, in memory, on one device.
+"""The stage ``demix``: equivalent to ``demucs.api.Separator`` of demucs 4.1.0, in memory, on one device.
 
 The song is normalised by the mean and the standard deviation of its mono mix, cut into overlapping segments from a random
-start, separated a batch of segments at a time, and put together with a triangular cross-fade; a song that is read block
-by block in the same way. On a CPU the segments go through Demucs' own modules one by one, some of them rewritten; on
-CUDA many at once through a network with channels last.
+start, separated in batches of segments, and joined with a triangular cross-fade; a song that is read block by block is
+processed in the same way. On a CPU, segments are processed one by one by the modules of Demucs, some of them rewritten;
+on CUDA, many at once by a network with channels last.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from allin1_backend_torch.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
-#: Most segments at once: more than this gain little on the largest GPUs, and cost 0.2 GB each.
+#: Maximum number of segments at once: more give little speed-up on the largest GPUs, and cost 0.2 GB each.
 GPU_BATCH = 32
 
-#: Multiprocessors of a GPU for each segment: so a batch takes about as long on a small one, and progress moves.
+#: Number of multiprocessors of a GPU per segment: so a batch takes about as long on a small GPU, and progress is smooth.
 MULTIPROCESSORS_A_SEGMENT = 4
 
 
 def create(setup: Setup) -> StreamingDemix:
-    """Load the models and bring them to ``setup.device``.
+    """Load the models and move them to ``setup.device``.
 
     Raises
     ------
     WeightsError
-        If the models' files cannot be had; the message names them.
+        Files of the models are missing or damaged; the message names them.
     InputError
-        If the parameters do not fit the models.
+        The models do not support the parameters.
     ContractError
-        If the parameters are out of range.
+        The parameters are out of range.
     """
     parameters = setup.demix.validate()
     device = torch.device(setup.device)
@@ -70,7 +70,7 @@ def create(setup: Setup) -> StreamingDemix:
 
 
 def usual_batch(device: torch.device) -> int:
-    """Segments to separate at once where nobody says."""
+    """Return the default number of segments to separate at once."""
     if device.type != "cuda":
         return 1
     count = torch.cuda.get_device_properties(device).multi_processor_count
@@ -86,17 +86,17 @@ class Separation:
     bag
         The models.
     parameters
-        What is asked for.
+        Parameters of the separation.
     device
-        Where.
+        Device to run on.
     precision
-        In which precision, unless half precision overflows.
+        Precision, unless half precision overflows.
     channels_last
-        Whether models run with channels last, where their architecture is known.
+        Whether models of a known architecture run with channels last.
     batch_size
-        Most segments at once.
+        Maximum number of segments at once.
     threads
-        Threads on a CPU; None for PyTorch's own choice.
+        Number of CPU threads; None for the default of PyTorch.
     """
 
     bag: Bag
@@ -113,10 +113,9 @@ class Separation:
         return Stems(self._whole(mix, self.precision, task, checked=True))
 
     def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:
-        """Separate a song that is read twice: for its level, and to separate it.
+        """Separate a song that is read twice: to measure its level, and to separate it.
 
-        Besides a block, this has in memory as much of the song as its longest window and as many segments as are
-        separated at once.
+        The memory is that of a block, of the longest window of the song, and of the segments that are separated at once.
         """
 
         def first_time() -> Iterator[Tensor]:
@@ -130,21 +129,21 @@ class Separation:
             yield Stems(piece)
 
     def synchronize(self) -> None:
-        """Return when the device has finished."""
+        """Wait until the device has finished."""
         wait_for(self.device)
 
     def precision_errors(self, mix: Mix, task: Task, /) -> dict[Precision, dict[str, float]]:
-        """Compare what this device can do besides float32 with that."""
+        """Compare the other precisions of this device with float32."""
         return measure_precisions(
             lambda precision: self.attempt(mix, precision, task), less_exact(self.device)
         )
 
     def attempt(self, mix: Mix, precision: Precision, task: Task) -> Tensor:
-        """Separate `mix` in a precision, whatever comes out: float32 ``[4, 2, n]``."""
+        """Separate `mix` in a precision, without checking the result: float32 ``[4, 2, n]``."""
         return self._whole(mix, precision, task, checked=False)
 
     def members(self, precision: Precision) -> list[Member]:
-        """Give the models for a precision, brought to the device at the first call."""
+        """Return the models for a precision, which are moved to the device on the first call."""
         dtype = torch.float16 if precision == "float16" else torch.float32
         if dtype not in self._members:
             self._members[dtype] = ready_members(
@@ -172,9 +171,9 @@ class Separation:
         *,
         checked: bool,
     ) -> Iterator[Tensor]:
-        """Separate a song, and give its stems in consecutive pieces: float32 ``[4, 2, m]``.
+        """Separate a song, and yield its stems in consecutive pieces: float32 ``[4, 2, m]``.
 
-        Nothing is read or given while PyTorch is set to how this computes: what is made then is of no use to others.
+        Blocks are read and pieces are yielded outside of the inference mode, whose tensors other code cannot use.
         """
         samples, size = level.samples, self.batch_size
         passes = self._passes(samples)
@@ -182,7 +181,7 @@ class Separation:
         song, sums = Reading(blocks, samples, nothing), Sums(self.device)
         done, count = 0, sum(len(each.parts) for each in passes)
         while left := [each for each in passes if not each.is_done]:
-            # All keep in step: no stem is final before every pass has gone by.
+            # All passes advance together, as no stem is final before every pass is.
             one = min(left, key=lambda each: each.next_start)
             batch = one.upcoming(size)
             mix = song.read(
@@ -199,7 +198,7 @@ class Separation:
                     self._add(sums, one, out, member, level.scale / max(1, self.parameters.shifts))
             if out is None:
                 size = len(batch) // 2
-                # Out of the exception's reach, which holds what the failed attempt had allocated.
+                # Outside of the exception handler: the exception refers to the memory of the failed attempt.
                 log.info("Out of memory with %d segments at once; trying %d.", len(batch), size)
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
@@ -207,11 +206,11 @@ class Separation:
             if not is_good:
                 if precision != "float16":
                     raise BackendError(
-                        f"The separation in {precision} gave values that are no numbers."
+                        f"The separation in {precision} resulted in values that are not finite."
                     )
                 log.warning(
-                    "Half precision overflowed in the separation; these segments are repeated, and it"
-                    " goes on, in TensorFloat-32."
+                    "Half precision overflowed in the separation; these segments are repeated, and the"
+                    " rest is separated, in TensorFloat-32."
                 )
                 precision = "tf32"
                 continue
@@ -234,7 +233,7 @@ class Separation:
         ]
 
     def _estimate(self, member: Member, segments: Tensor) -> Tensor | None:
-        """Separate segments at once; None where the device's memory is too small for so many."""
+        """Separate segments at once; None if the memory of the device is too small for them."""
         try:
             return member.forward(segments)
         except torch.cuda.OutOfMemoryError:
@@ -243,7 +242,7 @@ class Separation:
             return None
 
     def _add(self, sums: Sums, one: Pass, out: Tensor, member: Member, scale: Tensor) -> None:
-        """Add estimates, weighted, to where they belong; what lies before the song is dropped."""
+        """Add weighted estimates to the sums; samples before the song are dropped."""
         sources = _sources_of_stems(self.bag.sources)
         for index, estimate in enumerate(out, start=one.done):
             part = one.parts[index]

@@ -1,8 +1,8 @@
 """HTDemucs with channels last from end to end, for many segments at once.
 
-What Demucs' own module computes, in another order of memory: activations are ``[segments, bins, frames, channels]`` in
-the frequency branch and ``[segments, 1, samples, channels]`` in the time branch. The Fourier transforms, the
-normalisation at both ends, and the statistics of all norms are in float32 whatever activations are stored in.
+Equivalent to Demucs' own module, in another memory layout: activations are ``[segments, bins, frames, channels]`` in the
+frequency branch and ``[segments, 1, samples, channels]`` in the time branch. The Fourier transforms, the normalisation at
+both ends, and the statistics of all norms are in float32, independent of the type of the activations.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from allin1_backend_torch.demix_parameters import (
     Tokens,
 )
 
-#: With fewer rows, to normalise each by itself leaves a GPU idle; their sums are then shared out.
+#: With fewer rows, normalising each separately does not occupy a GPU; their sums are then split.
 MANY_ROWS = 200
 
 #: Added to the standard deviation of a segment.
@@ -63,7 +63,7 @@ class Network:
         return out[..., :samples]
 
     def _spectra(self, segments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Transform and normalise; give the mean and the standard deviation with the result."""
+        """Transform and normalise; also returns the mean and the standard deviation."""
         own = self.parameters
         # segments, channels, frames, bins, real and imaginary part
         spectra = torch.view_as_real(own.transform.forward(segments))
@@ -78,7 +78,7 @@ class Network:
         return out, mean[..., 0], deviation[..., 0]
 
     def _waves(self, frequency: Tensor) -> Tensor:
-        """Bring the frequency branch's output back to time: float32 ``[n, sources, 2, samples]``."""
+        """Transform the output of the frequency branch to samples: float32 ``[n, sources, 2, samples]``."""
         own = self.parameters
         count, bins, frames, _ = frequency.shape
         pairs = torch.view_as_complex(frequency.view(count, bins, frames, -1, 2))
@@ -113,7 +113,7 @@ class Network:
 def attend(
     branches: tuple[Tokens, Tokens], activations: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Let the transformer see the activations of both branches, ``[n, bins or 1, frames or samples, channels]``."""
+    """Apply the transformer to the activations of both branches, ``[n, bins or 1, frames or samples, channels]``."""
     one, other = (_tokens(branch, x) for branch, x in zip(branches, activations, strict=True))
     for here, there in zip(branches[0].attention, branches[1].attention, strict=True):
         one, other = _attention(here, one, other), _attention(there, other, one)
@@ -124,7 +124,7 @@ def attend(
 
 
 def _tokens(branch: Tokens, x: Tensor) -> Tensor:
-    """Make tokens ``[n, tokens, channels]`` of a branch's activations."""
+    """Convert the activations of a branch to tokens ``[n, tokens, channels]``."""
     x = x.flatten(1, 2)
     if branch.to_tokens is not None:
         x = _product(branch.to_tokens, x)
@@ -152,7 +152,7 @@ def _attention(layer: Attention, x: Tensor, other: Tensor) -> Tensor:
     seen = seen.reshape(count, length, channels)
     x = _product(layer.out, seen).add_(x)
     hidden = _product(layer.hidden, _layer_norm(layer.hidden_norm, x))
-    # In place there is less memory to go through on a CPU.
+    # In place, to access less memory on a CPU.
     hidden = torch.ops.aten.gelu_(hidden) if hidden.is_cpu else functional.gelu(hidden)
     return _norm_of_few(layer.out_norm, _product(layer.narrow, hidden).add_(x))
 
@@ -193,9 +193,9 @@ def _residual(layer: Residual, x: Tensor) -> Tensor:
 
 
 def _lengthen(up: Affine, x: Tensor, axis: int) -> Tensor:
-    """Convolve transposed, with a kernel of two strides: one product, and a sum shifted by a stride.
+    """Transposed convolution with a kernel of two strides: one product, and a sum shifted by a stride.
 
-    cuDNN's choice of algorithm depends on the number of segments, and can be many times slower.
+    The algorithm that cuDNN chooses depends on the number of segments, and can be many times slower.
     """
     taps = functional.linear(x, up.weight)
     now, later = taps.chunk(2, dim=-1)
@@ -230,7 +230,7 @@ def _norm_of_rows(norm: Norm, x: Tensor) -> Tensor:
 
 
 def _norm_of_few(norm: Norm, x: Tensor) -> Tensor:
-    """Normalise each of a few long rows ``[rows, length, channels]``, by sums that take all of a GPU."""
+    """Normalise each of a few long rows ``[rows, length, channels]``, with sums that occupy the whole GPU."""
     mean, variance = _statistics(x.flatten(1))
     gain = torch.rsqrt(variance + norm.eps)[:, None] * norm.gain
     bias = norm.bias - mean[:, None] * gain
@@ -242,7 +242,7 @@ def _statistics(rows: Tensor) -> tuple[Tensor, Tensor]:
     if rows.dtype == torch.float32:
         variance, mean = torch.var_mean(rows, 1, correction=0)
         return mean, variance
-    # That would round them to half precision; these sums are told not to.
+    # torch.var_mean would round to half precision; these sums are in float32.
     length = rows.shape[1]
     mean = rows.sum(1, dtype=torch.float32) / length
     norm = torch.linalg.vector_norm(rows, 2, 1, dtype=torch.float32)

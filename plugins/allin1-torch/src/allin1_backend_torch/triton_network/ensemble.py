@@ -1,4 +1,4 @@
-"""The forward pass: which launches, in which order, for how many members at once."""
+"""The forward pass: the launches in their order, and the number of members at once."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ from allin1_backend_torch.triton_network.workspace import BYTES, Workspace, work
 
 _logger = logging.getLogger(__name__)
 
-#: Memory that a group of members may take, where it is more than one: eight, of a song of three minutes and a half.
+#: Maximum memory of a group of more than one member: that of eight members for a song of three and a half minutes.
 GROUP_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Networks whose logits are averaged; :func:`ready` makes one.
+    """Networks whose logits are averaged, created by :func:`ready`.
 
     Attributes
     ----------
     weights
-        Of all members, on the device.
+        Weights of all members, on the device.
     device
-        Where.
+        Device to run on.
     exact
-        Whether products are as exact as float32, or those of float16.
+        Whether products are as exact as float32, or float16.
     group_bytes
-        Memory that a group of members may take at once.
+        Maximum memory of a group of members.
     """
 
     weights: Weights
@@ -81,9 +81,9 @@ class Ensemble:
         return Logits(logits[0], logits[1], logits[2], logits[3:], embeddings)
 
     def _sum(self, group: Weights, spectrogram: Tensor, embeddings: Tensor | None) -> Tensor:
-        """Sum of a group's logits ``[13, T]``; its embeddings go where there is a place for them.
+        """Sum of a group's logits ``[13, T]``; its embeddings are written to `embeddings`, unless None.
 
-        What it works in is free again when it returns, for the next group.
+        The workspace is freed when it returns, for the next group.
         """
         frames = spectrogram.shape[1]
         space = workspace(frames, group.count, self.exact, self.device)
@@ -97,10 +97,10 @@ class Ensemble:
 
 
 def ready(members: Sequence[Parameters], device: torch.device, exact: bool) -> Ensemble:
-    """Lay out the parameters of an ensemble and compile its kernels: make no :class:`Ensemble` without.
+    """Lay out the parameters of an ensemble and compile its kernels; always create an :class:`Ensemble` with this.
 
-    A kernel's first launch would compile it too, but not as it must be (:func:`_without_warp_group_products`), and what is
-    compiled stays for the life of the process.
+    The first launch of a kernel would also compile it, but not in the required way (:func:`_without_warp_group_products`),
+    and compiled kernels are kept for the lifetime of the process.
     """
     ensemble = Ensemble(pack(members, device), device, exact)
     if device.type == "cuda":
@@ -109,7 +109,7 @@ def ready(members: Sequence[Parameters], device: torch.device, exact: bool) -> E
 
 
 def _compile(ensemble: Ensemble) -> None:
-    """Compile every kernel for the device, side by side, or load it from Triton's cache on disk."""
+    """Compile every kernel for the device, in parallel, or load it from Triton's cache on disk."""
     device, exact = ensemble.device, ensemble.exact
     spectrogram = torch.zeros((INSTRUMENTS, 1, BANDS), dtype=torch.float32, device=device)
     logits = torch.zeros((1, OUTPUTS, 1), dtype=torch.float32, device=device)
@@ -118,7 +118,7 @@ def _compile(ensemble: Ensemble) -> None:
     kernels = {launch.variant: launch for launch in every}
 
     def compile_one(launch: Launch) -> None:
-        with _current(device):  # which holds for one thread only
+        with _current(device):  # applies to one thread only
             launch.compile()
 
     began = time.monotonic()
@@ -131,7 +131,7 @@ def _compile(ensemble: Ensemble) -> None:
             if now - told > (2 if told == began else 5) and done < len(waiting):
                 told = now
                 _logger.warning(
-                    "Triton compiles the network for this GPU, which it does once: %d of %d kernels in %.0f s.",
+                    "Triton compiled the network for this GPU, which is done once: %d of %d kernels in %.0f s.",
                     *(done, len(waiting), now - began),
                 )
 
@@ -146,9 +146,9 @@ def launches(
     spectrogram
         float32 ``[4, T, 81]``, contiguous.
     weights
-        Of the members that `space` is for.
+        Weights of the members that `space` is for.
     space
-        Where to compute.
+        Memory for the computation.
     logits
         float32 ``[members, 13, T]``, contiguous, to be filled.
     exact
@@ -163,7 +163,7 @@ def launches(
 
 
 def _normalise(space: Workspace, weights: Weights, out: Tensor) -> None:
-    """Put the embeddings of a group of members into ``[4, T, 24, members]``."""
+    """Write the embeddings of a group of members to ``[4, T, 24, members]``."""
     x = space.x.view(space.members, INSTRUMENTS, space.frames, CHANNELS)
     for i in range(space.members):
         norm = (weights.gain[i], weights.shift[i], EPSILON)
@@ -171,17 +171,17 @@ def _normalise(space: Workspace, weights: Weights, out: Tensor) -> None:
 
 
 def _current(device: torch.device) -> torch.cuda.device | nullcontext[None]:
-    """Make a GPU the one that Triton launches on; nothing where Triton only interprets, on a CPU."""
+    """Make a GPU the current one for Triton; does nothing if Triton interprets kernels on a CPU."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 @contextmanager
 def _without_warp_group_products() -> Iterator[None]:
-    """Keep Triton from Hopper's ``wgmma`` instructions while it compiles.
+    """Within the block, prevent Triton from using Hopper's ``wgmma`` instructions.
 
-    With them Triton 3.6 made kernels of this network that gave wrong logits (off by 2.5), or read where they may not,
-    perhaps for what is its issue 11366; with ``mma.sync`` all are right. The variable is part of the key of Triton's cache
-    on disk, though not in memory.
+    With them, Triton 3.6 compiled kernels of this network that computed wrong logits (by 2.5), or read out of bounds,
+    perhaps because of its issue 11366; with ``mma.sync``, all are correct. The variable is part of the key of Triton's
+    cache on disk, but not of that in memory.
     """
     name = "DISABLE_MMA_V3"
     before = os.environ.get(name)
