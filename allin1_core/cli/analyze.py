@@ -56,7 +56,8 @@ def command(
 
     from allin1_core.api import spectrogram_choice
     from allin1_core.cli.progress import show_progress
-    from allin1_core.cli.reporting import Reporter
+    from allin1_core.cli.reporting import Reporter, check_report
+    from allin1_core.io.side_files import refuse_same_file
     from allin1_core.runtime.device_list import parse_devices
     from allin1_core.runtime.executor_choice import make_executor
     from allin1_core.runtime.session import Session
@@ -73,6 +74,10 @@ def command(
     show_calibration(not quiet)
     plugins = load_plugins(ctx)
     read_audio_with(plugins)  # the search of folders must know the formats that they read
+    timings = rest["timings_path"]
+    if report is not None:
+        check_report(report)
+        refuse_same_file(report, timings, ("--report", "--timings-path"))
     extras = _extras(rest, plugins, out_dir, overwrite)
     with ExitStack() as stack:
         songs, errors = find_paths(paths, lists, include)

@@ -35,7 +35,6 @@ def command(
     from allin1_core.evaluation.scoring import MEASURES
     from allin1_core.io.results import load_result
 
-    check_files(table_file, picture, overwrite=overwrite)
     if first.is_dir() != second.is_dir():
         raise click.UsageError("Give two folders, or two results.")
     # Systems differ in how they encode accents in file names.
@@ -45,6 +44,8 @@ def command(
     ]
     if not first.is_dir():
         sides[1] = dict.fromkeys(sides[0], second)
+    inputs = [path for side in sides for path in side.values()]
+    check_files(table_file, picture, inputs=inputs, overwrite=overwrite)
     names = [name for name in sides[0] if name in sides[1]]
     if not names:
         raise InputError(

@@ -43,9 +43,10 @@ def command(
     from allin1_core.evaluation.readers import read_references
     from allin1_core.io.results import load_result
 
-    check_files(table_file, picture, overwrite=overwrite)
     paths = result_files(results)
     found = find_references(references)
+    inputs = [*paths, *(file for files in found.values() for file in files)]
+    check_files(table_file, picture, inputs=inputs, overwrite=overwrite)
     if len(paths) == 1 and len(found) == 1:
         found = {song_name(paths[0]): next(iter(found.values()))}
     songs, without = [], []

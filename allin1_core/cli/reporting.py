@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
+#: Keys of each line of a report.
+REPORT_KEYS = ("input", "output", "status", "seconds", "error")
+
 #: Largest batch in which each track that is up to date gets its own line.
 _FEW = 10
 
@@ -34,12 +37,14 @@ class Reporter:
     traceback
         Print the traceback of each error.
     report
-        File to write one line of JSON per track to; existing content is replaced.
+        File to write one line of JSON per track to; an earlier report is replaced, any other file is kept.
 
     Raises
     ------
     OutputError
         The report cannot be written.
+    SettingsError
+        The report has the name of a song.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Reporter:
         self._models_told: set[str] = set()
         self._first_of: dict[str, Track] = {}
         if report is not None:
+            check_report(report)
             try:
                 report.parent.mkdir(parents=True, exist_ok=True)
                 self._report = report.open("w", encoding="utf-8", errors="backslashreplace")
@@ -195,6 +201,13 @@ class Reporter:
             say_error(OutputError(f"cannot be written: {error.strerror}.", path=self._path))
             self._codes.add(OutputError.exit_code)
             self._report = None
+
+
+def check_report(path: Path) -> None:
+    """Check that a report may be written to `path`; errors are those of :class:`Reporter`."""
+    from allin1_core.io.side_files import check_json_lines
+
+    check_json_lines(path, REPORT_KEYS, "report")
 
 
 def _named(error: Allin1Error, track: Track) -> str:

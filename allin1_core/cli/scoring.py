@@ -34,12 +34,18 @@ def scoring_options(command: F) -> F:
     return command
 
 
-def check_files(*files: Path | None, overwrite: bool) -> None:
-    """Raise an error if one of `files` exists, before anything is computed."""
+def check_files(
+    table_file: Path | None, picture: Path | None, *, inputs: Sequence[Path], overwrite: bool
+) -> None:
+    """Raise an error if one of the files exists, is one of `inputs`, or has a suffix of audio."""
     from allin1_core.io.atomic import refuse_to_replace
+    from allin1_core.io.side_files import refuse_audio_name, refuse_inputs, refuse_same_file
 
-    for file in files:
+    refuse_same_file(table_file, picture, ("--csv", "--picture"))
+    for file in (table_file, picture):
         if file is not None:
+            refuse_audio_name(file, "scores")
+            refuse_inputs(file, inputs, "scores")
             refuse_to_replace(file, overwrite=overwrite)
 
 

@@ -57,6 +57,7 @@ def command(
 
     from allin1_core.cli.parameters import result_files
     from allin1_core.io.atomic import refuse_to_replace
+    from allin1_core.io.side_files import refuse_audio_name, refuse_inputs
     from allin1_core.page.assemble import write_page
     from allin1_core.page.server import Entry, PageServer
 
@@ -70,6 +71,8 @@ def command(
             raise click.UsageError(
                 "--out writes the page of a single song. Give results of one song only."
             )
+        refuse_audio_name(out, "page")
+        refuse_inputs(out, by_name[entries[0].name], "page")
         refuse_to_replace(out, overwrite=overwrite)
         limit = round(embed_limit * 1e6)
         write_page(out, entries[0].name, entries[0].versions(), embed_limit=limit)

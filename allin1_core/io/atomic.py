@@ -253,13 +253,18 @@ def _check_by_trying(inside: Path, folder: Path) -> None:
         ) from error
 
 
-def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:
+def refuse_to_replace(
+    path: Path,
+    *,
+    overwrite: bool = False,
+    remedy: str = "Allow overwriting (--overwrite; overwrite=True in Python), or name another folder.",
+) -> None:
     """Raise :class:`~allin1_core.errors.OutputError` if `path` exists and `overwrite` is not set."""
     with output_errors(path):
         is_taken = exists(path)
     if is_taken and not overwrite:
         raise OutputError(
             "exists already.",
-            remedy="Allow overwriting (--overwrite; overwrite=True in Python), or name another folder.",
+            remedy=remedy,
             path=path,
         )

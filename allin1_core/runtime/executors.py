@@ -1,7 +1,8 @@
 """Executors, which run a batch in this process or in worker processes.
 
-An executor takes the tracks of a batch and yields their outcomes in order. The two in this module run on this machine;
-those of plugins (hook ``allin1_executors``) have the same interface.
+An executor takes the tracks of a batch and yields their outcomes. The two in this module run on this machine, and keep the
+order of the tracks; those of plugins (hook ``allin1_executors``) have the same interface, and may yield outcomes in any
+order (:mod:`~allin1_core.runtime.checked_outcomes`).
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ class BatchRunner(Protocol):
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks`, and yield their outcomes in order.
+        """Analyse `tracks`, and yield an outcome for each.
 
-        Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the iterator stops what
-        is still running.
+        The executor of a plugin may yield them in any order, each as soon as it is available: the core returns them in the
+        order of `tracks`. Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the
+        iterator stops what is still running.
         """
         ...
 

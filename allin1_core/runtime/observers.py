@@ -15,10 +15,11 @@ from typing import Any
 
 from allin1_core.contracts.result import AnalysisResult, StageRecord
 from allin1_core.errors import PLUGIN_FAILURES, OutputError, in_full
+from allin1_core.io.atomic import refuse_to_replace
 from allin1_core.plugins.loading import Plugins
 from allin1_core.presentation.figures import check_picture
 from allin1_core.runtime.postprocessing import postprocess
-from allin1_core.runtime.timings import Timing, append_timing, timing_of
+from allin1_core.runtime.timings import Timing, append_timing, check_timings, timing_of
 from allin1_core.runtime.timings_picture import draw_timings
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ class Observers:
     Raises
     ------
     OutputError
-        The picture cannot be drawn here.
+        The picture cannot be drawn here or exists already, or `timings_path` contains something else.
+    SettingsError
+        `timings_path` has the name of a song.
     """
 
     def __init__(
@@ -48,6 +51,11 @@ class Observers:
     ) -> None:
         if picture is not None:
             check_picture(picture, "picture of timings")
+            refuse_to_replace(
+                picture, remedy="Name another file (--timings-viz-path), or remove this one."
+            )
+        if timings_path is not None:
+            check_timings(timings_path)
         self._plugins = plugins
         self._timings_path = timings_path
         self._picture = picture

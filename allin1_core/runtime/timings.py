@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from allin1_core.contracts.result import StageRecord
 from allin1_core.errors import OutputError
+from allin1_core.io.side_files import check_json_lines
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,19 @@ class Timing:
     device: str
     model: str
     track: str
+
+
+def check_timings(path: Path) -> None:
+    """Check that timings may be appended to `path`.
+
+    Raises
+    ------
+    SettingsError
+        It has a suffix of audio.
+    OutputError
+        It exists, and contains something else.
+    """
+    check_json_lines(path, [field.name for field in fields(Timing)], "file of timings")
 
 
 def timing_of(record: StageRecord, *, ended: float, model: str, track: str) -> Timing:
