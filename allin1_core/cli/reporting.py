@@ -195,7 +195,7 @@ class Reporter:
         if self._report is None or self._path is None:
             return
         try:
-            self._report.write(json.dumps(line) + "\n")
+            self._report.write(json.dumps(line, allow_nan=False) + "\n")
             self._report.flush()
         except OSError as error:
             say_error(OutputError(f"cannot be written: {error.strerror}.", path=self._path))
