@@ -1,8 +1,8 @@
-"""Every check of the project, each in an environment of its own.
+"""All checks of the project, each in its own environment.
 
-``nox -s quick`` is a first look: the core, its model and the compiled decoder in one environment. ``nox`` runs everything
-else, in some 40 minutes on two cores; ``nox -l`` lists the sessions, and ``nox -s lint core`` runs two of them. Distributions are
-tested as built wheels, never as the source tree.
+``nox -s quick`` is a quick check: the core, its model and the compiled decoder in one environment. ``nox`` runs all other
+sessions, in about 40 minutes on two cores; ``nox -l`` lists them, and ``nox -s lint core`` runs two of them. Distributions
+are tested as built wheels, never as the source tree.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -28,7 +29,7 @@ PLUGINS = (
     "allin1-madmom",
     "allin1-compat",
 )
-#: Those of them that are built by a compiler.
+#: Plugins that are built by a compiler.
 COMPILED = ("allin1-dbn-cython", "allin1-cython")
 #: Those that have tests: also the one that trains, which is no plugin, and the one that needs a cluster.
 TESTED = (*PLUGINS, "allin1-ray", "allin1-train")
@@ -77,14 +78,14 @@ def constrained(session: nox.Session, *packages: str) -> None:
 
 @functools.cache
 def wheels_folder() -> Path:
-    """An empty folder for the wheels of this run of nox."""
+    """Return an empty folder for the wheels of this run of nox."""
     folder = ROOT / ".nox" / "wheels"
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 
 
 def wheel(session: nox.Session, folder: Path, release: str = "") -> str:
-    """Give the path of the wheel of the distribution in `folder`, built once a run for each Python and release."""
+    """Return the wheel of the distribution in `folder`, built once per run for each Python and release."""
     out = wheels_folder() / str(session.python or "default") / release / folder.name
     if not any(out.glob("*.whl")):
         session.run(
@@ -108,15 +109,14 @@ def run_pytest(
 ) -> None:
     """Run tests from an empty folder, so that only installed packages can be imported.
 
-    In parallel there is a process for each core. Tests of one ``xdist_group`` share a process: those that must not run
-    beside each other, or that share what takes long to make. Tests are known by their paths below `root`, which have to
-    differ.
+    In parallel, there is one process per core. Tests of one ``xdist_group`` run in the same process, as they must not run
+    at the same time, or share expensive fixtures. Tests are identified by their paths below `root`, which must be unique.
     """
     options = []
     if parallel:
         constrained(session, "pytest-xdist")
         options = ["-n", "auto", "--dist", "loadgroup"]
-        # Each process uses one core; else they would be in each other's way.
+        # Each process uses one core, so that they do not slow each other down.
         session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     if ROOT / "tests" in tests:
         options += ["--ignore", str(ROOT / "tests" / "docs")]  # which the session docs runs
@@ -140,7 +140,7 @@ def skip_without_ray(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, formatting, and the one direction of imports."""
+    """Style, formatting, and the direction of imports."""
     constrained(session, "ruff", "import-linter", "yamllint", str(ROOT))
     constrained(session, "check-jsonschema", "zizmor", "towncrier")
     session.run("ruff", "check")
@@ -150,7 +150,7 @@ def lint(session: nox.Session) -> None:
     )
     sources = [str(ROOT / "plugins" / name / "src") for name in (*PLUGINS, "allin1-ray")]
     session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(sources)})
-    # What only a public host runs is read here at least.
+    # Configuration that only runs on a public host is at least linted.
     session.run("yamllint", "--strict", ".github", ".pre-commit-config.yaml", "CITATION.cff")
     for schema, files in SCHEMAS.items():
         paths = [str(path) for path in sorted(ROOT.glob(files))]
@@ -161,8 +161,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Types of the core, strictly, and of the plugins; and what mypy says of wrong hooks."""
-    # tomli is what Python 3.10, for which types are checked, reads TOML with.
+    """Strict types of the core, types of the plugins, and the messages of mypy for wrong hooks."""
+    # tomli is needed because types are checked for Python 3.10.
     constrained(session, "mypy", "torch", "mlx[cpu]", "tomli", "types-PyYAML", f"{ROOT}[testing]")
     session.run("mypy")
     for name in TESTED:
@@ -173,12 +173,12 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def quick(session: nox.Session) -> None:
-    """The core with its model, and the compiled decoder, in one environment; plain ``nox`` tests both, and more."""
+    """The core with its model, and the compiled decoder, in one environment; a quick subset of ``nox``."""
     decoder = "allin1-dbn-cython"
     install_built(session, decoder)
     run_pytest(session, ROOT / "tests", ROOT / "plugins" / decoder / "tests", parallel=True)
     session.log(
-        "What was skipped stands above, with the reason. The whole gate is: nox (see README.md)"
+        "Skipped tests are listed above, with their reasons. All checks are run by: nox (see README.md)"
     )
 
 
@@ -191,7 +191,7 @@ def core(session: nox.Session) -> None:
         "assert not found, f'importable: {found}'"
     )
     session.run("python", "-c", check)
-    constrained(session, "hatchling")  # so that what is built can be looked into
+    constrained(session, "hatchling")  # to inspect built distributions
     run_pytest(session, ROOT / "tests", parallel=True)
 
 
@@ -214,12 +214,12 @@ def plugin(session: nox.Session, name: str) -> None:
     """A plugin and the core, both from built wheels."""
     if name == "allin1-ray":
         skip_without_ray(session)
-    # What separates on a CPU uses compiled kernels where they are installed.
+    # Separation on a CPU uses compiled kernels if they are installed.
     install_built(session, name, *(["allin1-cython"] if name == "allin1-torch" else []))
     if name == "allin1-torch":
-        # The extra [demucs]; by itself pip would look for another torch.
+        # The extra [demucs]; without constraints, pip would choose another torch.
         constrained(session, "demucs", "safetensors")
-        # The extra [natten]: sources alone, which without a compiler for CUDA hold no kernels.
+        # The extra [natten]: only sources, which are built without kernels if there is no CUDA compiler.
         constrained(session, "setuptools", "wheel")
         constrained(session, "--no-build-isolation", "--no-deps", "natten")
         # Triton's interpreter runs its kernels on a CPU.
@@ -228,15 +228,15 @@ def plugin(session: nox.Session, name: str) -> None:
     if name == "allin1-ray":
         constrained(session, "aiohttp", "moto[server]", "pyyaml", "s3fs")
     if name == "allin1-train":
-        # The extra [songs]; tinysoundfont asks for pyaudio, which nothing here plays with.
+        # The extra [songs]; tinysoundfont depends on pyaudio, which is not needed here.
         session.install("--no-deps", "tinysoundfont==0.3.7")
         session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
     if name in ("allin1-dbn-cython", "allin1-cython"):
-        # Look into the wheel, and run the compiled kernels under sanitizers, too.
+        # Also check the content of the wheel, and run the compiled kernels with sanitizers.
         session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
     if name == "allin1-mlx":
-        constrained(session, "scipy")  # another float64 transform, to measure against
+        constrained(session, "scipy")  # another float64 FFT, for comparison
         session.install("--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
     parallel = name in ("allin1-torch", "allin1-cython", "allin1-train")
     run_pytest(session, ROOT / "plugins" / name / "tests", parallel=parallel)
@@ -244,7 +244,7 @@ def plugin(session: nox.Session, name: str) -> None:
 
 @nox.session
 def exports(session: nox.Session) -> None:
-    """Exported files, read back by the libraries that others read them with; and scores against annotations."""
+    """Exported files, read with common libraries for these formats; and scores against annotations."""
     install_built(session, extras="testing,export,evaluate,viz")
     constrained(session, "pyrekordbox", "traktor-nml-utils", "rpp", "ply", "cuetools")
     tests = ROOT / "tests"
@@ -270,7 +270,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def links(session: nox.Session) -> None:
-    """Links of the documentation to other sites, where there is a network."""
+    """Links of the documentation to other sites; skipped without a network. Links within it are checked by docs."""
+    try:
+        socket.getaddrinfo("github.com", 443)
+    except OSError as error:
+        session.skip(f"There is no network: github.com cannot be resolved ({error})")
     install_built(session)
     constrained(session, "sphinx", "myst-parser", "furo", "sphinx-click", "sphinx-copybutton")
     constrained(session, "latex2mathml")
@@ -280,21 +284,31 @@ def links(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def distributions(session: nox.Session) -> None:
-    """Source archives of every distribution and wheels of those that are not compiled, in dist/, complete."""
+    """Complete source archives of every distribution, and wheels of those that are not compiled, in dist/, tested."""
     constrained(session, "build", "twine")
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     for folder in (ROOT, *(ROOT / "plugins" / name for name in PUBLISHED)):
-        # The wheel is built from the source archive, so that is complete. Compiled ones are cibuildwheel's.
+        # The wheel is built from the source archive, which proves that it is complete. cibuildwheel builds compiled ones.
         what = ["--sdist"] if folder.name in COMPILED else []
         session.run("python", "-m", "build", *what, "--outdir", str(dist), str(folder))
     session.run("python", "scripts/check_distributions.py", str(dist))
     session.run("twine", "check", "--strict", *(str(path) for path in sorted(dist.iterdir())))
+    # Tests of the core that are quick, as they are in its archive.
+    (archive,) = dist.glob("allin1_core-*.tar.gz")
+    (built,) = dist.glob("allin1_core-*.whl")
+    folder = Path(session.create_tmp()).resolve() / "archive"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.unpack_archive(archive, folder)
+    (root,) = folder.iterdir()
+    constrained(session, f"{built}[testing]")
+    tests = (root / "tests" / name for name in ("contracts", "weights", "test_docs.py"))
+    run_pytest(session, *tests, root=root)
 
 
 @nox.session(default=False)
 def speed(session: nox.Session) -> None:
-    """A minute of the benchmarks that asv tracks, with this working tree; all of them: nox -s speed -- --bench ."""
+    """A subset of the benchmarks that asv tracks, with this working tree; all of them: nox -s speed -- --bench ."""
     install_built(session, "allin1-cython", "allin1-dbn-cython")
     constrained(session, "asv", "virtualenv")
     with session.chdir(ROOT / "benchmarks"):
@@ -314,9 +328,9 @@ def page(session: nox.Session) -> None:
 
 @nox.session
 def madmom(session: nox.Session) -> None:
-    """The reference, the plugin, and every other backend beside the real madmom, in one process."""
+    """The reference, the plugin, and every other backend compared with the real madmom, in one process."""
     install_built(session, "allin1-madmom", "allin1-dbn-cython", "allin1-torch", "allin1-cython")
-    # madmom's sources name no build dependencies.
+    # madmom's sources do not declare build dependencies.
     constrained(session, "scipy", "cython", "setuptools", "wheel", "mido")
     session.install("--no-build-isolation", "--no-deps", "madmom==0.16.1")
     run_pytest(
@@ -331,23 +345,23 @@ def madmom(session: nox.Session) -> None:
 
 @nox.session
 def together(session: nox.Session) -> None:
-    """Everything installed: selection among the backends, and the whole way with each of them."""
+    """Everything installed: selection among the backends, and a complete analysis with each of them."""
     install_built(session, *PLUGINS, extras="testing,av,viz,urls")
-    # What else is under tests/ does not look at what is installed.
+    # The other tests do not depend on the installed plugins.
     folders = ("end_to_end", "cli", "plugins", "io")
     run_pytest(session, *(ROOT / "tests" / name for name in folders), parallel=True)
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Mutated files for every reader: a minute, or as ``nox -s fuzz -- --seconds 7200`` says."""
+    """Mutated files for every reader, for a minute; longer with ``nox -s fuzz -- --seconds 7200``."""
     install_built(session, extras="testing,av")
     script = ROOT / "tests" / "fuzz" / "run.py"
     session.run("python", str(script), *session.posargs)
 
 
 def check_new_plugins(session: nox.Session) -> None:
-    """A plugin of each kind, as ``allin1 plugin new`` writes it, can be installed, passes its tests and types, and is listed."""
+    """Test that a new plugin of each kind can be installed, passes its tests and type checks, and is listed."""
     folder = Path(session.create_tmp()).resolve() / "new"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -359,7 +373,7 @@ def check_new_plugins(session: nox.Session) -> None:
     with session.chdir(folder):
         session.run("python", "-c", write)
     plugins = sorted(folder.iterdir())
-    # Apart from what else is installed: they change results, and how songs are run.
+    # Separate from other plugins, as they change results and the execution of batches.
     site = Path(session.create_tmp()).resolve() / "site"
     shutil.rmtree(site, ignore_errors=True)
     constrained(session, "hatchling", "mypy", "tomli")
@@ -374,7 +388,7 @@ def check_new_plugins(session: nox.Session) -> None:
 
 
 def released(session: nox.Session) -> Path:
-    """Give a folder with the sources of the last release; skip the session where this clone does not have them."""
+    """Return a folder with the sources of the last release; skip the session if this clone does not have them."""
     folder = Path(session.create_tmp()).resolve() / "release"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -389,16 +403,16 @@ def released(session: nox.Session) -> Path:
             shutil.unpack_archive(folder / "release.tar", folder)
             return folder
     session.skip(
-        f"This clone has neither the tag {RELEASE} nor the commit {RELEASE_COMMIT[:7]}: git fetch --unshallow --tags"
+        f"This clone has neither the tag {RELEASE} nor the commit {RELEASE_COMMIT[:7]}. Run: git fetch --unshallow --tags"
     )
 
 
 @nox.session
 def releases(session: nox.Session) -> None:
-    """Today's core with the plugins of the last release, and that release's core with today's plugins.
+    """The current core with the plugins of the last release, and that release's core with the current plugins.
 
-    All hooks are loaded, and the tests of the release's examples run. Of plugins with large libraries only the hooks
-    are looked at, which these libraries are not needed for.
+    All hooks are loaded, and the tests of the release's examples run. For plugins with large libraries, only the hooks
+    are tested, which do not need these libraries.
     """
     old = released(session)
     folders = [f"plugins/{name}" for name in PLUGINS if name not in COMPILED]
@@ -406,7 +420,7 @@ def releases(session: nox.Session) -> None:
     of_release = [folder for folder in folders if (old / folder).is_dir()]
     constrained(session, f"{wheel(session, ROOT)}[testing]", "scipy")
 
-    session.log("Today's core, with the plugins of %s", RELEASE)
+    session.log("The current core, with the plugins of %s", RELEASE)
     wheels = [wheel(session, old / folder, RELEASE) for folder in of_release]
     session.install("--no-deps", *wheels)
     session.run("allin1", "--strict", "plugins", "--verbose")
@@ -414,7 +428,7 @@ def releases(session: nox.Session) -> None:
         if folder.startswith("examples/"):
             run_pytest(session, old / folder / "tests")
 
-    session.log("The core of %s, with today's plugins", RELEASE)
+    session.log("The core of %s, with the current plugins", RELEASE)
     wheels = [wheel(session, old, RELEASE), *(wheel(session, ROOT / name) for name in folders)]
     session.install("--no-deps", "--force-reinstall", *wheels)
     session.run("allin1", "--strict", "plugins")
@@ -432,7 +446,7 @@ def examples(session: nox.Session) -> None:
         constrained(session, wheel(session, example))
         run_pytest(session, example / "tests")
     check_new_plugins(session)
-    constrained(session, "lxml")  # as SciPy, for what the guide builds
+    constrained(session, "lxml")  # like SciPy, for the plugins in the guide
     run_pytest(session, ROOT / "tests" / "test_guide.py")
     if not (os.environ.get("ALLIN1_WEIGHTS_DIR") or (ROOT.parent / "shared").is_dir()):
         session.warn("The example scripts need trained weights: set ALLIN1_WEIGHTS_DIR.")

@@ -1,7 +1,6 @@
 """allin1: tempo, beats, downbeats, section boundaries and labels of a song.
 
-The names below load what they need when they are first used; ``import allin1_core`` itself loads next
-to nothing.
+The names below are imported on first use; ``import allin1_core`` itself imports next to nothing.
 """
 
 from __future__ import annotations

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
+from allin1_core.contracts.arguments import check_arguments
 from allin1_core.contracts.audio import STEMS
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.result import AnalysisResult
+from allin1_core.contracts.rules import show
 from allin1_core.contracts.stages import Stage
-from allin1_core.errors import Allin1Error, BatchError, InputError
+from allin1_core.errors import Allin1Error, BatchError, InputError, SettingsError
 from allin1_core.io.given_songs import GivenSong, as_file, is_path
 from allin1_core.io.stems import StemFiles
+from allin1_core.paths import Anchors
 from allin1_core.plugins.loading import Plugins
-from allin1_core.runtime.assembly import SessionOptions
+from allin1_core.runtime.assembly import SessionOptions, path_of
 from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.device_list import parse_devices
 from allin1_core.runtime.executor_choice import DEFAULT_EXECUTOR, make_executor
@@ -39,12 +42,23 @@ log = logging.getLogger(__name__)
 
 AnyPath = str | PathLike[str]
 
-#: What `overwrite` may name.
+#: Expected types of the named arguments of :func:`analyze_iter`.
+_NAMED: dict[str, Any] = {
+    **dict.fromkeys(("out_dir", "demix_dir", "spec_dir"), AnyPath | None),
+    **dict.fromkeys(("visualize", "sonify"), bool | AnyPath),
+    **dict.fromkeys(("model", "device"), str | None),
+    **dict.fromkeys(("include_activations", "include_embeddings", "keep_byproducts"), bool),
+    "multiprocess": bool,
+    "overwrite": bool | str,
+    "progress": Callable[..., object] | None,
+}
+
+#: Parts that `overwrite` may contain.
 OVERWRITABLE = ("all", "demix", "spec", "json", "viz", "sonify", "export")
 
 
 class AnalyzeOptions(TypedDict, total=False):
-    """The options of :func:`analyze` beyond upstream's; it says what they mean."""
+    """The options of :func:`analyze` that upstream does not have; it documents them."""
 
     stems_dir: AnyPath | None
     stems: Mapping[str, AnyPath] | None
@@ -129,95 +143,95 @@ def analyze(
     Parameters
     ----------
     paths
-        A song, or a sequence of songs: paths, URLs, or files that are open for reading bytes. None with `stems_dir` or
-        `stems`.
+        A song, or a sequence of songs: paths, URLs, or binary file objects. None if `stems_dir` or `stems` is given.
     out_dir
-        Where ``<name>.json`` and arrays are written; None writes nothing. Results of earlier runs that are up to date
-        are read from there.
+        Folder to which ``<name>.json`` and arrays are written, and in which results of earlier runs are looked up. None
+        writes nothing.
     visualize, sonify
-        True also writes a picture to ``viz``, or the song with clicks to ``sonif``; a path names another folder.
+        True also writes a picture to ``viz``, or the song with clicks to ``sonif``; a path names a different folder.
     stems_dir
-        Folder with ``bass``, ``drums``, ``other`` and ``vocals``, in any readable format; with several songs, a folder
-        that holds such a folder for each, named like it.
+        Folder with ``bass``, ``drums``, ``other`` and ``vocals`` in any readable format. For several songs, a folder
+        that contains one such folder per song, with the name of the song.
     stems
-        The four files by stem instead.
+        The four files by the name of the stem, instead of `stems_dir`.
     model
-        Its name, such as ``builtin`` or ``harmonix-all``; see ``allin1 weights list``. What is None, here and below, is
-        looked for in the environment and the configuration file (:mod:`allin1_core.runtime.settings`). In the end it is
-        ``auto``, as :class:`~allin1_core.runtime.session.Session` explains.
+        Name of the model, such as ``builtin`` or ``harmonix-all``; see ``allin1 weights list``. If this or any option
+        below is None, the environment and the configuration file are consulted (:mod:`allin1_core.runtime.settings`).
+        The default is ``auto``, which :class:`~allin1_core.runtime.session.Session` explains.
     device
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy. ``cuda:0,1`` gives a process to each,
-        and ``cuda:all`` to each that there is.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` lets the policy choose. ``cuda:0,1`` starts a process for
+        each of these devices, ``cuda:all`` for each that exists.
     include_activations, include_embeddings
-        What the results shall hold besides.
+        Whether the results include these arrays.
     demix_dir
-        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_byproducts` is set, stems that were kept
-        there are used again if song and parameters are still the same.
+        Folder of kept stems; None is ``demix``. If it is given, or `keep_byproducts` is set, stems kept there are
+        reused if the song and the parameters have not changed.
     spec_dir
-        Upstream's folder of spectrograms. They are not kept in files: making one takes no longer than reading it.
+        Upstream's folder of spectrograms. It is not used: computing a spectrogram takes no longer than reading a file.
     keep_byproducts
-        Keep the stems of songs that are separated, in ``<demix_dir>/<Demucs model>/<name>``.
+        Keep the stems of songs that are separated in ``<demix_dir>/<Demucs model>/<name>``.
     overwrite
-        True makes everything again, and replaces what belongs to other inputs, models or options; or any of ``demix``,
-        ``json``, ``viz`` and ``sonify``, separated by commas.
+        True recomputes everything, and replaces files that belong to other inputs, models or options. A string selects
+        parts, separated by commas: ``demix``, ``json``, ``viz``, ``sonify``, ``all``.
     multiprocess
-        False allows this process alone, whatever `jobs` says.
+        False uses this process only, regardless of `jobs`.
     backends
-        A backend's or plugin's name for each stage that the policy shall not choose.
+        The backend or plugin to use for a stage, by name. The policy chooses for all other stages.
     plugin_options
-        For each plugin, values of options that it declares: ``{"mine": {"batch": 4}}``.
+        For each plugin, values of the options that it declares: ``{"mine": {"batch": 4}}``.
     parity
-        Weakest promise to accept: ``identical``, ``close`` or ``lossy``.
+        Weakest guarantee of parity to accept: ``identical``, ``close`` or ``lossy``.
     spec_backend
-        Short for ``backends={"spectrogram": …}``, as other packages of the family have it.
+        Shorthand for ``backends={"spectrogram": …}``, as in other packages of the all-in-one family.
     spec_torch_device
-        Kind of device of the spectrogram in PyTorch: ``cpu`` with it is short for
-        ``backends={"spectrogram": "torch-cpu"}``.
+        Kind of device of the PyTorch spectrogram: ``cpu`` is shorthand for ``backends={"spectrogram": "torch-cpu"}``.
     metre
         Parameters of the metre decoder.
     demix
-        Parameters of separation, where songs are given without stems.
+        Parameters of the separation, for songs given without stems.
     only
-        ``beats`` or ``sections``; None for all that the model can give.
+        ``beats`` or ``sections``; None for everything that the model provides.
     weights_dir
-        Folder to look for weights in first.
+        Folder in which weights are looked up first.
     threads
-        Threads on a CPU; None leaves it to the backends.
+        Number of CPU threads; None lets the backends decide.
     guard
-        Check each backend against the reference on ten seconds of the first track, and replace one that differs
-        by more than it promises.
+        Compare each backend with the reference on ten seconds of the first track, and replace a backend whose
+        difference exceeds its guarantee of parity.
     calibrate
-        Measure the backends that could do it, where nothing that holds was measured before, keep that, and choose by
-        it.
+        Measure the candidate backends that have no valid measurement, store the measurements, and choose by them.
     timings_path
-        File to which a line of JSON is appended for each stage that has run.
+        File to which one line of JSON is appended for each stage that ran.
     timings_viz_path
-        File for a picture of the stages of each track over time, drawn at the end; needs Matplotlib.
+        File for a picture of the stages of each track over time, drawn at the end; requires Matplotlib.
     keep_stems, overwrite_stems
-        The same as `keep_byproducts`, and ``demix`` in `overwrite`.
+        Equivalent to `keep_byproducts`, and to ``demix`` in `overwrite`.
     cache
-        False does not use what the cache has of earlier analyses.
+        False disables the cache of network outputs of earlier runs.
     jobs
-        Processes that share the songs; they need no ``if __name__ == "__main__"``. None is one a device.
+        Number of processes that share the songs; an ``if __name__ == "__main__"`` guard is not needed. None is one per
+        device.
     executor
-        Name of the executor that runs the songs; None for ``local``, which is this process, or `jobs` of this machine.
-        Others come with plugins.
+        Name of the executor that runs the songs. None is ``local``: this process, or `jobs` processes on this machine.
+        Plugins provide others.
     plugins
-        Loaded plugins; None loads those that are installed.
+        Plugins that are already loaded; None loads the installed ones.
 
     Returns
     -------
     AnalysisResult or list of AnalysisResult
-        A list for a sequence, in its order.
+        A list, in the same order, if `paths` is a sequence.
 
     Raises
     ------
     Allin1Error
-        For one song: what went wrong.
+        The only song failed, or a setting, weights or a plugin failed for all songs.
     BatchError
-        For several: after all are done, if some failed; it holds the results of the others.
+        Some of several songs failed. Raised after all songs have been processed, with the results of the others.
+    TypeError
+        An argument does not exist, or has another type.
     """
-    is_one = paths is None or is_path(paths) or hasattr(paths, "read")
+    is_one = _is_one(paths)
     outcomes = list(
         analyze_iter(
             paths,
@@ -263,30 +277,52 @@ def analyze_iter(
     progress: BatchProgress | None = None,
     **options: Unpack[AnalyzeOptions],
 ) -> Iterator[Outcome]:
-    """Analyse songs, and give the outcome of each as soon as it and those before it are there.
+    """Analyse songs, and yield the outcome of each as soon as it and all before it are available.
 
     Parameters
     ----------
     progress
-        Told the number of a song, from 0, the running stage, and the fraction of the song that is done; by one thread at
-        a time, not always the same. Songs that are given several times are analysed, and told of, once.
+        Called with the number of a song, counting from 0, the running stage, and the fraction of the song that is done;
+        never by two threads at once, but not always by the same one. A song that is given more than once is analysed,
+        and reported, once.
     **options
-        All others are those of :func:`analyze`.
+        The options of :func:`analyze`.
 
     Yields
     ------
     Outcome
-        For each song, in their order: its result, or its error. Where only a picture or sound could not be made, both.
+        For each song, in order: its result, or its error. Both if only its picture or sound could not be created.
 
     Raises
     ------
     Allin1Error
-        What concerns all songs: settings, weights, plugins.
+        An error that affects all songs: in settings, weights or plugins.
     """
-    unknown = sorted(options.keys() - AnalyzeOptions.__annotations__.keys())
-    if unknown:
-        raise TypeError(f"analyze() has no option {', '.join(unknown)}")
+    check_arguments("analyze", options, AnalyzeOptions)
+    named = {
+        "out_dir": out_dir,
+        "visualize": visualize,
+        "sonify": sonify,
+        "model": model,
+        "device": device,
+        "include_activations": include_activations,
+        "include_embeddings": include_embeddings,
+        "demix_dir": demix_dir,
+        "spec_dir": spec_dir,
+        "keep_byproducts": keep_byproducts,
+        "overwrite": overwrite,
+        "multiprocess": multiprocess,
+        "progress": progress,
+    }
+    check_arguments("analyze", named, _NAMED)
     parts = _parts(overwrite)
+    # Code of plugins may change the current folder.
+    anchors = Anchors()
+    folder = None if out_dir is None else anchors.absolute(out_dir)
+    viz_dir, sonif_dir = (
+        None if one is None else anchors.absolute(one)
+        for one in (_folder(visualize, "viz"), _folder(sonify, "sonif"))
+    )
     if spec_dir is not None and keep_byproducts:
         log.warning("Spectrograms are not kept in files: spec_dir is not used.")
     given: dict[str, Any] = dict(options)
@@ -297,19 +333,26 @@ def analyze_iter(
         options.get("spec_torch_device"),
     )
     of_session["demix_dir"] = demix_dir
+    for name in ("demix_dir", "weights_dir", "timings_path", "timings_viz_path"):
+        of_session[name] = path_of(of_session.get(name))
     of_session["keep_stems"] = keep_byproducts or options.get("keep_stems", False)
     of_session["overwrite_stems"] = "demix" in parts or options.get("overwrite_stems", False)
     devices = parse_devices(device) if device else ()
     of_session["device"] = devices[0] if devices else None
     jobs = options.get("jobs") if multiprocess else 1
+    if jobs is not None and jobs < 1:
+        raise SettingsError(f"jobs is {jobs}; wanted 1 or more.")
     executor = options.get("executor") or DEFAULT_EXECUTOR
     if options.get("plugins") is not None and not (
         executor == DEFAULT_EXECUTOR and (jobs or len(devices) or 1) == 1
     ):
-        raise InputError("Plugins that are loaded cannot be given to other processes.")
+        raise InputError(
+            "Plugins that are already loaded cannot be passed to other processes.",
+            remedy="Use one process, or leave out `plugins`: each process then loads the installed ones.",
+        )
     extras = Extras(
-        viz_dir=_folder(visualize, "viz"),
-        sonif_dir=_folder(sonify, "sonif"),
+        viz_dir=viz_dir,
+        sonif_dir=sonif_dir,
         overwrite=parts,
     )
     extras.check()
@@ -330,7 +373,7 @@ def analyze_iter(
 
         outcomes = runner.run(
             once,
-            out_dir=None if out_dir is None else Path(out_dir),
+            out_dir=folder,
             overwrite="json" in parts,
             progress=tell,
             include_activations=include_activations,
@@ -342,7 +385,7 @@ def analyze_iter(
         left = Counter(tracks)
         for track in tracks:
             if track not in found:
-                found[track] = _with_extras(next(outcomes), extras)
+                found[track] = _as_given(_with_extras(next(outcomes), extras), anchors)
             yield found[track]
             left[track] -= 1
             if not left[track]:  # a result may be large
@@ -353,6 +396,8 @@ def visualize(
     result: AnalysisResult | Sequence[AnalysisResult],
     out_dir: AnyPath | None = None,
     multiprocess: bool = True,
+    *,
+    overwrite: bool = False,
 ) -> Any:
     """Draw results.
 
@@ -363,29 +408,32 @@ def visualize(
     out_dir
         Folder for ``<name>.pdf``; None writes nothing.
     multiprocess
-        Upstream's; pictures are drawn by this process, in either case.
+        Upstream's option; it has no effect, pictures are drawn in this process.
+    overwrite
+        Whether existing files are replaced.
 
     Returns
     -------
     matplotlib.figure.Figure or list of Figure
-        A list for several results, in their order. They belong to no window, and need no closing.
+        A list, in the same order, if several results are given. The figures belong to no window and need not be closed.
 
     Raises
     ------
     OutputError
-        Matplotlib is not installed, or a file cannot be written.
+        Matplotlib is not installed, or a file cannot be written. If a file exists and `overwrite` is not set, or two
+        results have the same file name, nothing is written.
     """
     from allin1_core.presentation.figures import check_picture
     from allin1_core.presentation.picture import draw_result, write_picture
 
-    results = [result] if isinstance(result, AnalysisResult) else list(result)
+    results = _results("visualize", result)
     check_picture(Path(out_dir or "") / "x.pdf")
     names = _names(results)
-    figures = []
-    for one, name in zip(results, names, strict=True):
-        if out_dir is not None:
-            write_picture(one, Path(out_dir) / f"{name}.pdf", name=name)
-        figures.append(draw_result(one, name))
+    if out_dir is not None:
+        pictures = _files_of(results, [f"{name}.pdf" for name in names], out_dir, overwrite)
+        for picture, one in pictures.items():
+            write_picture(one, picture, name=picture.stem)
+    figures = [draw_result(one, name) for one, name in zip(results, names, strict=True)]
     return figures[0] if isinstance(result, AnalysisResult) else figures
 
 
@@ -393,45 +441,59 @@ def sonify(
     result: AnalysisResult | Sequence[AnalysisResult],
     out_dir: AnyPath | None = None,
     multiprocess: bool = True,
+    *,
+    overwrite: bool = False,
 ) -> Any:
-    """Put clicks on the beats of songs, and a riser into each change of section.
+    """Add clicks on the beats of songs, and a riser before each change of section.
 
     Parameters
     ----------
     result
-        A result, or several. The audio has to be where it was.
+        A result, or several. The audio must still exist at the path of the result.
     out_dir
         Folder for ``<name>.sonif.wav``; None writes nothing.
     multiprocess
-        Upstream's; this process does the work, in either case.
+        Upstream's option; it has no effect, this process does the work.
+    overwrite
+        Whether existing files are replaced.
 
     Returns
     -------
     samples, rate : tuple or list of tuple
-        float32 ``[2, n]``, and 44100. A list for several results, in their order.
+        Samples, float32 ``[2, n]``, and their rate, 44100 Hz. A list, in the same order, if several results are given.
 
     Raises
     ------
     AudioError
         The audio cannot be read.
     OutputError
-        A file cannot be written.
+        A file cannot be written. If a file exists and `overwrite` is not set, or two results have the same file name,
+        nothing is written.
     """
     from allin1_core.io.own_files import sonification_name
     from allin1_core.presentation.sound import sonify as sonified
     from allin1_core.presentation.sound import write_sonification
 
-    results = [result] if isinstance(result, AnalysisResult) else list(result)
-    sounds = []
-    for one, name in zip(results, _names(results), strict=True):
-        if out_dir is not None:
-            write_sonification(one, Path(out_dir) / sonification_name(name, "wav"))
-        sounds.append(sonified(one))
+    results = _results("sonify", result)
+    if out_dir is not None:
+        names = [sonification_name(name, "wav") for name in _names(results)]
+        for sound, one in _files_of(results, names, out_dir, overwrite).items():
+            write_sonification(one, sound)
+    sounds = [sonified(one) for one in results]
     return sounds[0] if isinstance(result, AnalysisResult) else sounds
 
 
+def _results(function: str, given: Any) -> list[AnalysisResult]:
+    is_several = isinstance(given, Iterable) and not isinstance(given, str)
+    results: list[AnalysisResult] = list(given) if is_several else [given]
+    for one in results:
+        if not isinstance(one, AnalysisResult):
+            raise TypeError(f"{function}() expects one or more AnalysisResult, not {show(one)}.")
+    return results
+
+
 def _names(results: Sequence[AnalysisResult]) -> list[str]:
-    """What the files of each are called, as those of its analysis."""
+    """File names for each result, the same as those of its analysis."""
     paths = [one.path if isinstance(one.path, Url) else Path(one.path) for one in results]
     folders = [path for path in paths if isinstance(path, Path) and path.is_dir()]
     by_folder = iter(make_tracks((), folders))
@@ -441,11 +503,27 @@ def _names(results: Sequence[AnalysisResult]) -> list[str]:
     ]
 
 
+def _files_of(
+    results: Sequence[AnalysisResult], names: Sequence[str], out_dir: AnyPath, overwrite: bool
+) -> dict[Path, AnalysisResult]:
+    """The file of each result, after checking that all may be written; a repeated result has one file."""
+    from allin1_core.runtime.exporting import check_files
+
+    once = {(Path(out_dir) / name, id(one)): one for one, name in zip(results, names, strict=True)}
+    inputs = [Path(one.path) for one in results if not isinstance(one.path, Url)]
+    check_files([file for file, _ in once], inputs, overwrite=overwrite)
+    return {file: one for (file, _), one in once.items()}
+
+
 def _parts(overwrite: bool | str) -> frozenset[str]:
-    parts = {"all"} if overwrite is True else set(overwrite.split(",") if overwrite else ())
+    if isinstance(overwrite, str):
+        parts = {part.strip() for part in overwrite.split(",")} - {""}
+    else:
+        parts = {"all"} if overwrite else set()
     if unknown := sorted(parts - set(OVERWRITABLE)):
         raise InputError(
-            f"overwrite names {', '.join(unknown)}.", remedy=f"Any of {', '.join(OVERWRITABLE)}."
+            f"`overwrite` contains {', '.join(unknown)}.",
+            remedy=f"Use any of {', '.join(OVERWRITABLE)}, separated by commas.",
         )
     return frozenset(OVERWRITABLE) if "all" in parts else frozenset(parts)
 
@@ -462,13 +540,18 @@ def _tracks(
     stems: Mapping[str, AnyPath] | None,
     stack: ExitStack,
 ) -> list[Track]:
-    is_one = paths is None or is_path(paths) or hasattr(paths, "read")
+    is_one = _is_one(paths)
+    if not is_one and (isinstance(paths, (bytes, bytearray)) or not isinstance(paths, Iterable)):
+        raise InputError(
+            f"Songs of type {type(paths).__name__} are not supported.",
+            remedy="Pass a path, a URL, a binary file, or a list of these.",
+        )
     songs = [] if paths is None else [paths] if is_one else list(paths)
     if not songs and stems_dir is None and stems is None:
         if not is_one:
             return []
         raise InputError("Nothing to analyse was given.", remedy="Give a song or its stems.")
-    # What is at a URL is fetched when it is its turn.
+    # A URL is downloaded only when its turn comes.
     files = [
         (Url(song), Url(song)) if is_url(song) else stack.enter_context(as_file(song))
         for song in songs
@@ -478,16 +561,19 @@ def _tracks(
         [] if stems_dir is None else [Path(stems_dir)],
         None if stems is None else _stem_files(stems),
     )
-    return (
-        [
-            track
-            if isinstance(file, Url) or file == called
-            else replace(track, source=file, called=called)
-            for track, (file, called) in zip(tracks, files, strict=True)
-        ]
-        if files
-        else tracks
-    )
+    if not files:
+        return tracks
+    return [
+        track
+        if isinstance(file, Url) or file == called
+        else replace(track, source=file, called=called)
+        for track, (file, called) in zip(tracks, files, strict=True)
+    ]
+
+
+def _is_one(paths: Any) -> bool:
+    """Whether `paths` is a single song, or None for stems, rather than a sequence of songs."""
+    return paths is None or is_path(paths) or hasattr(paths, "read")
 
 
 def _with_extras(outcome: Outcome, extras: Extras) -> Outcome:
@@ -495,10 +581,20 @@ def _with_extras(outcome: Outcome, extras: Extras) -> Outcome:
     return replace(outcome, status="failed", error=errors[0]) if errors else outcome
 
 
+def _as_given(outcome: Outcome, anchors: Anchors) -> Outcome:
+    """The outcome with the paths of its files as the user wrote their folder."""
+    error = outcome.error
+    if error is not None and error.path is not None and error.path != str(outcome.track.source):
+        error.path = str(anchors.as_given(Path(error.path)))
+    if outcome.written is None:
+        return outcome
+    return replace(outcome, written=anchors.as_given(outcome.written))
+
+
 def spectrogram_choice(
     backends: Mapping[Stage, str], spec_backend: str | None, spec_torch_device: str | None = None
 ) -> dict[Stage, str]:
-    """Write the shorthands out into `backends`.
+    """Merge the shorthands into `backends`.
 
     >>> spectrogram_choice({"nn": "reference"}, "torch", "cpu")
     {'nn': 'reference', 'spectrogram': 'torch-cpu'}
@@ -506,7 +602,7 @@ def spectrogram_choice(
     Raises
     ------
     InputError
-        They contradict each other, or `backends`.
+        The shorthands contradict each other or `backends`.
     """
     name = spec_backend
     if spec_torch_device is not None:
@@ -520,7 +616,7 @@ def spectrogram_choice(
         return dict(backends)
     if backends.get("spectrogram", name) != name:
         raise InputError(
-            f"The spectrogram is asked of both {backends['spectrogram']} and {name}.",
+            f"Two backends are named for the spectrogram: {backends['spectrogram']} and {name}.",
             remedy="Leave one of them out.",
         )
     return {**backends, "spectrogram": name}
@@ -531,6 +627,7 @@ def _stem_files(stems: Mapping[str, AnyPath]) -> StemFiles:
     unknown = [name for name in stems if name not in STEMS]
     if missing or unknown:
         raise InputError(
-            f"The stems given are {', '.join(stems)}.", remedy=f"Give {', '.join(STEMS)}."
+            f"The stems given are {', '.join(stems) or 'none'}.",
+            remedy=f"Give exactly {', '.join(STEMS)}.",
         )
     return StemFiles(**{name: Path(stems[name]) for name in STEMS})

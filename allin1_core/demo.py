@@ -1,7 +1,7 @@
-"""A song made of arithmetic, to try everything on without owning any music.
+"""A synthesised song for trying out all features without any music.
 
-Four stems in 4/4: drums, a bass, broken chords, and a voice of sung vowels. It has an intro, two
-verses, two choruses and an outro, and comes with the truth of its beats and sections.
+It has four stems in 4/4: drums, bass, broken chords, and a voice that sings vowels. It consists of an intro, two
+verses, two choruses and an outro, and comes with the true beats and sections.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from allin1_core.io.atomic import atomic_path
 
 Signal = NDArray[np.float64]
 
-#: When in the bar, in eighth notes; how loud; what.
+#: Position in the bar in eighth notes, gain, and sound.
 Stroke = tuple[float, float, Signal]
 
 #: Sections with their lengths in bars. Boundaries less than 12 s apart cannot both be found (see
@@ -38,7 +38,7 @@ _CHORDS = {
     "chorus": ((0, 4, 7), (7, 11, 14), (9, 12, 16), (5, 9, 12)),
 }
 
-#: Melodies: for each bar, pairs of an eighth note's place and a degree of the chord.
+#: Melodies: for each bar, pairs of an eighth note's position and a degree of the chord.
 _MELODIES = {
     "verse": (
         ((0, 0), (3, 1), (4, 2)),
@@ -49,7 +49,7 @@ _MELODIES = {
     "chorus": (((0, 2), (2, 2), (4, 1), (6, 2)), ((0, 1), (3, 2), (6, 1))) * 2,
 }
 
-#: Centres of the first three formants in Hz: a, o, e.
+#: Centres of the first three formants in Hz, for a, o and e.
 _VOWELS = ((800.0, 1150.0, 2900.0), (450.0, 800.0, 2830.0), (400.0, 1700.0, 2600.0))
 
 
@@ -63,21 +63,21 @@ class _Kit(NamedTuple):
 def write_demo(
     folder: str | os.PathLike[str], *, seed: int = 0, bpm: float = 120.0, overwrite: bool = False
 ) -> Path:
-    """Write the song, its stems, and what is true of it.
+    """Write the song, its stems, and its ground truth.
 
-    ``song.wav`` is the mix, mono, 16 bit, and exactly the sum of ``stems/bass.wav``, ``drums.wav``, ``other.wav`` and
+    ``song.wav`` is the mix: mono, 16 bit, and exactly the sum of ``stems/bass.wav``, ``drums.wav``, ``other.wav`` and
     ``vocals.wav``. ``truth.json`` has the keys ``bpm``, ``beats``, ``downbeats``, ``beat_positions`` and ``segments``
     of a result.
 
     Parameters
     ----------
     folder
-        Where to; made where it is missing.
+        Output folder; created if it is missing.
     seed
-        Of the noise in the drums and the small differences between strokes. One seed gives one song.
+        Seed of the noise in the drums and of the small differences between strokes.
     bpm
-        Beats per minute, 40 to 240. The song has 176 beats, 88 seconds at 120, and rings
-        out for one second more.
+        Tempo in beats per minute, from 40 to 240. The song has 176 beats, which take 88 seconds at 120, and rings out
+        for one more second.
     overwrite
         Replace files of these names.
 
@@ -90,6 +90,8 @@ def write_demo(
     ------
     OutputError
         A file of one of these names exists, or cannot be written.
+        ValueError
+            `bpm` is out of range.
     """
     if not 40 <= bpm <= 240:
         raise ValueError(f"bpm is {bpm}; wanted 40 to 240.")
@@ -112,7 +114,7 @@ def write_demo(
 
 
 def demo_files(folder: Path) -> list[Path]:
-    """The files that :func:`write_demo` writes: the mix, the stems in order, the truth."""
+    """The files that :func:`write_demo` writes: the mix, the stems in order, and the ground truth."""
     stems = (folder / "stems" / f"{name}.wav" for name in STEMS)
     return [folder / "song.wav", *stems, folder / "truth.json"]
 
@@ -137,7 +139,7 @@ def _truth(bpm: float) -> dict[str, object]:
 
 
 def _synthesise(rng: np.random.Generator, bpm: float) -> Signal:
-    """The stems, float64 ``[4, n]`` in the order of :data:`STEMS`, of no particular level."""
+    """The stems, float64 ``[4, n]`` in the order of :data:`STEMS`, with arbitrary gain."""
     eighth_s = 30 / bpm
     bars = [(label, bar) for label, length in FORM for bar in range(length)]
     # One second for the last notes to ring out.
@@ -158,7 +160,7 @@ def _synthesise(rng: np.random.Generator, bpm: float) -> Signal:
 
 
 def _sparse(label: str, bar: int) -> bool:
-    """Whether bass and snare still wait."""
+    """Whether bass and snare are still silent."""
     return label == "intro" and bar < 4
 
 
@@ -168,7 +170,7 @@ def _chord(label: str, bar: int) -> tuple[int, ...]:
 
 
 def _bass(label: str, bar: int, eighth_s: float) -> Iterator[Stroke]:
-    """The root on the beats and the fifth to lead on; running eighths in the chorus."""
+    """The root on the beats, and the fifth at the end of the bar; eighth notes throughout in the chorus."""
     if _sparse(label, bar):
         return
     root = _chord(label, bar)[0] - 12
@@ -195,7 +197,7 @@ def _drums(label: str, bar: int, kit: _Kit, rng: np.random.Generator) -> Iterato
 
 
 def _chords(label: str, bar: int, eighth_s: float) -> Iterator[Stroke]:
-    """The chord struck on the first beat, then broken."""
+    """The chord on the first beat, then broken."""
     chord = _chord(label, bar)
     for note in chord:
         gain = 0.3 if label == "chorus" else 0.2
@@ -241,7 +243,7 @@ def _times(seconds: float) -> Signal:
 
 
 def _fade(sound: Signal, attack_s: float = 0.003, release_s: float = 0.02) -> Signal:
-    """Without clicks at the ends."""
+    """Fade in and out, to avoid clicks."""
     t = _times(len(sound) / SAMPLE_RATE)
     envelope: Signal = np.minimum(1, t / attack_s) * np.minimum(1, (t[-1] - t) / release_s)
     return sound * envelope
@@ -258,7 +260,7 @@ def _harmonics(fundamental: NDArray[np.complex128], weights: Iterable[float]) ->
 
 
 def _pluck(pitch: float, seconds: float, harmonics: int, decay: float) -> Signal:
-    """A string: harmonics of amplitude 1/k, of which the higher ring less long."""
+    """A string: harmonics with amplitude 1/k, of which the higher ones decay faster."""
     t = _times(seconds)
     fundamental = np.exp((2j * np.pi * pitch - 0.4 * decay) * t)
     sound = _harmonics(fundamental, [1 / k for k in range(1, harmonics + 1)])
@@ -291,7 +293,7 @@ def _snare(rng: np.random.Generator) -> Signal:
 
 
 def _cymbal(rng: np.random.Generator, seconds: float, decay_s: float) -> Signal:
-    """Noise without its low frequencies."""
+    """Noise without low frequencies."""
     t = _times(seconds)
     noise = np.diff(rng.standard_normal(len(t) + 2), n=2) / 4
     return _fade(noise * np.exp(-t / decay_s), attack_s=0.001)

@@ -1,6 +1,6 @@
-"""How names of the contract go: with warnings that say in which release, and what to use instead.
+"""Deprecation of names of the contract: warnings that state the release of the removal and the replacement.
 
-What is deprecated in one minor release still works in the next one, and may be removed in the one after that.
+What is deprecated in one minor release still works in the next, and may be removed in the one after that.
 
 >>> old = Deprecation("Backend.speedup", since="0.3", removed_in="0.5", instead="Backend.speed")
 >>> print(old)
@@ -17,7 +17,7 @@ from typing import Any
 
 from packaging.version import Version
 
-#: Minor releases from the one that deprecates a name to the one that may remove it.
+#: Minimum number of minor releases between the deprecation and the removal of a name.
 LEAST_RELEASES = 2
 
 
@@ -27,21 +27,21 @@ class Allin1DeprecationWarning(DeprecationWarning):
 
 @dataclass(frozen=True)
 class Deprecation:
-    """That a name goes.
+    """The deprecation of a name.
 
     Attributes
     ----------
     what
-        The name, or words for it.
+        The name, or a description of it.
     since, removed_in
-        Releases of allin1-core: the first that warns, and the first that may lack it.
+        Releases of allin1-core: the first that warns, and the first that may lack the name.
     instead
-        What to use.
+        The replacement.
 
     Raises
     ------
     ValueError
-        There are fewer than :data:`LEAST_RELEASES` minor releases between the two, and no major one.
+        The two releases are less than :data:`LEAST_RELEASES` minor releases apart, and have the same major version.
     """
 
     what: str
@@ -63,26 +63,26 @@ class Deprecation:
         )
 
     def is_due(self, release: str) -> bool:
-        """Whether `release` may lack it."""
+        """Whether `release` may lack the name."""
         return Version(release) >= Version(self.removed_in)
 
     def warn(self, stacklevel: int = 2) -> None:
-        """Warn the caller; `stacklevel` as for :func:`warnings.warn`."""
+        """Issue the warning for the caller; `stacklevel` as for :func:`warnings.warn`."""
         warnings.warn(str(self), Allin1DeprecationWarning, stacklevel=stacklevel + 1)
 
 
 def moved_names(module: str, moved: Mapping[str, tuple[Deprecation, str]]) -> Callable[[str], Any]:
-    """Make the ``__getattr__`` of a module some of whose names lie elsewhere now.
+    """Create the ``__getattr__`` of a module from which names have moved.
 
     Parameters
     ----------
     module
         Name of the module.
     moved
-        For each old name its deprecation, and where it is: ``"package.module:name"``.
+        For each old name, its deprecation and its new location: ``"package.module:name"``.
     """
 
-    def __getattr__(name: str) -> Any:  # noqa: N807 - it is one
+    def __getattr__(name: str) -> Any:  # noqa: N807 - the hook of that name
         if name not in moved:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         deprecation, target = moved[name]

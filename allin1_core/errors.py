@@ -1,4 +1,4 @@
-"""One tree of errors. Each says what happened, to which file or backend, and what to do about it.
+"""The hierarchy of errors. Each states what happened, to which file or backend, and what to do about it.
 
 The command line prints ``str(error)`` on one line, without a traceback, and exits with ``exit_code``.
 """
@@ -21,6 +21,7 @@ __all__ = [
     "InputError",
     "OutputError",
     "PluginError",
+    "ResultError",
     "SelectionError",
     "SettingsError",
     "StemsError",
@@ -30,22 +31,22 @@ __all__ = [
     "is_out_of_memory",
 ]
 
-#: What code of a plugin may raise and is that plugin's failure: catch this around every import, hook, probe, factory and
-#: call of one. ``sys.exit()`` in a plugin must not end the program; Ctrl-C is the user's, and is let through.
+#: What code of a plugin may raise and counts as a failure of that plugin. Catch these around every import, hook, probe,
+#: factory and call of a plugin: ``sys.exit()`` in a plugin must not end the program, but Ctrl-C must.
 PLUGIN_FAILURES: tuple[type[BaseException], ...] = (Exception, SystemExit)
 
 
 class Allin1Error(Exception):
-    """Whatever a person can mend.
+    """Base class of the errors that a user can fix.
 
     Parameters
     ----------
     message
         What happened, and to which file or backend.
     remedy
-        What to do about it, as a sentence; kept apart so that programs can show it apart.
+        What to do about it, as a sentence; a separate attribute, so that programs can display it separately.
     path
-        The file concerned, put in front of the message.
+        The file concerned, which is put before the message.
     """
 
     #: Exit status of the command line when this error ends the run.
@@ -64,12 +65,15 @@ class Allin1Error(Exception):
         super().__init__(str(self))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exception's own pickling would lose the keyword arguments, and errors cross processes.
+        # The default pickling of exceptions would lose the keyword arguments, and errors cross processes.
         return _rebuild, (type(self), self.message, self.remedy, self.path)
 
     def __str__(self) -> str:
         text = self.message if self.path is None else f"{shown(self.path)}: {self.message}"
-        return text if self.remedy is None else f"{text} {self.remedy}"
+        if not self.remedy:
+            return text
+        # A message may end with the text of another exception, which seldom ends with a full stop.
+        return f"{text}{'' if text.endswith(('.', '!', '?', ':')) else '.'} {self.remedy}"
 
 
 def _rebuild(
@@ -79,18 +83,18 @@ def _rebuild(
 
 
 class SettingsError(Allin1Error):
-    """The environment or the configuration file cannot be understood."""
+    """The environment or the configuration file is invalid."""
 
     exit_code = 2
 
 
 def brief(error: BaseException) -> str:
-    """Type and first line of an exception, for a sentence: ``OSError: no such file``."""
+    """Type and first line of an exception, for use in a sentence: ``OSError: no such file``."""
     return _typed(error, _lines(error)[:1])
 
 
 def in_full(error: BaseException) -> str:
-    """Type and whole message of an exception, on one line: for authors, who need every word of it."""
+    """Type and complete message of an exception on one line, for plugin authors."""
     return _typed(error, _lines(error))
 
 
@@ -99,7 +103,7 @@ def _typed(error: BaseException, lines: list[str]) -> str:
 
 
 def _lines(error: BaseException) -> list[str]:
-    """Lines of the message that hold something; none where the exception cannot even say what it is."""
+    """Lines of the message that are not empty; none if the exception cannot be converted to a string."""
     try:
         text = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
     except PLUGIN_FAILURES:
@@ -108,7 +112,7 @@ def _lines(error: BaseException) -> list[str]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception, or what it was raised from, says that memory is exhausted, of this machine or of a device.
+    """Whether an exception, or one of its causes, reports that the machine or a device is out of memory.
 
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no"))
     (True, False)
@@ -116,7 +120,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     seen: BaseException | None = error
     while seen is not None:
         names = {kind.__name__ for kind in type(seen).__mro__}
-        # Libraries have classes of their own for it, or a RuntimeError with these words.
+        # Libraries define their own classes for it, or raise a RuntimeError with one of these phrases.
         if isinstance(seen, MemoryError) or names & {"OutOfMemoryError", "OutOfMemory"}:
             return True
         text = str(seen).lower()
@@ -126,50 +130,50 @@ def is_out_of_memory(error: BaseException) -> bool:
     return False
 
 
-#: What PyTorch (on a CPU, CUDA, MPS) and MLX say.
+#: Phrases in the errors of PyTorch (on a CPU, CUDA, MPS) and MLX.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "unable to allocate")
 
 
 class InputError(Allin1Error):
-    """What the user gave cannot be analysed."""
+    """The user's input cannot be analysed."""
 
     exit_code = 3
 
 
 class AudioError(InputError):
-    """A file cannot be read as audio, or holds no usable samples."""
+    """A file cannot be read as audio, or contains no usable samples."""
 
 
 class StemsError(InputError):
-    """The four stems are not all there, or do not belong together."""
+    """Stems are missing, or do not match each other."""
 
 
 class WeightsError(Allin1Error):
-    """Trained parameters are missing, damaged, or cannot be fetched."""
+    """Trained parameters are missing, damaged, or cannot be downloaded."""
 
     exit_code = 4
 
 
 class PluginError(Allin1Error):
-    """A plugin cannot be used, and the user asked for it or for strictness."""
+    """A plugin cannot be used, and the user named it or asked for strict checks."""
 
     exit_code = 5
 
 
 class SelectionError(Allin1Error):
-    """No backend can do what was asked, or the one asked for by name cannot."""
+    """No backend can do what was requested, or the backend that was named cannot."""
 
     exit_code = 5
 
 
 class BackendError(Allin1Error):
-    """A backend failed while it worked, and none could take over."""
+    """A backend failed while running, and no other could replace it."""
 
     exit_code = 5
 
 
 class ContractError(Allin1Error, ValueError):
-    """Data at a border between stages has the wrong shape, type or values."""
+    """Data passed between stages has the wrong shape, type or values."""
 
     exit_code = 5
 
@@ -180,16 +184,20 @@ class OutputError(Allin1Error):
     exit_code = 6
 
 
+class ResultError(InputError, OutputError):
+    """A file is not a result, is damaged, or cannot be read."""
+
+
 class BatchError(Allin1Error):
     """Some tracks of a batch failed; the others are done.
 
     Attributes
     ----------
     results
-        An :class:`~allin1_core.contracts.result.AnalysisResult` for each track in the order given; None where it
+        An :class:`~allin1_core.contracts.result.AnalysisResult` for each track, in the given order; None for those that
         failed.
     errors
-        What went wrong, by the track's path.
+        The error of each failed track, by the path of the track.
     """
 
     def __init__(self, results: Sequence[Any], errors: Mapping[str, Allin1Error]) -> None:

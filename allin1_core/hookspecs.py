@@ -1,11 +1,11 @@
 """Every hook that a plugin may implement.
 
-A plugin is a module (or any object) with functions marked by :data:`allin1_core.hookimpl`, announced by
-an entry point of the group ``allin1`` whose name is the plugin's name. Hooks register, decide and
-observe; the numerical work is an ordinary call of what a :class:`~allin1_core.contracts.backend.Backend`
-points to. A module of hooks must import in milliseconds: no array library, nothing that probes hardware.
+A plugin is a module (or any object) with functions marked with :data:`allin1_core.hookimpl`. It is registered by an
+entry point of the group ``allin1``, whose name is the name of the plugin. Hooks register, decide and observe; the
+numerical work is done by the functions that a :class:`~allin1_core.contracts.backend.Backend` names. A module of hooks
+must be imported within milliseconds: it must not import an array library or probe hardware.
 
-Every hook is optional, and may be called again at any time.
+Every hook is optional, and may be called more than once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class StageSpecs:
-    """One hook a stage. Each returns records and never does work."""
+    """One hook per stage. Each returns records and does no work itself."""
 
     @hookspec
     def allin1_demix(self) -> Iterable[Backend[StageCall[Mix, StemsOrLater]]]:
@@ -197,10 +197,10 @@ class SelectionSpecs:
 
     @hookspec(firstresult=True)
     def allin1_select_route(self, request: RouteRequest, routes: Sequence[Route]) -> Route | None:
-        """Choose one of `routes`, best first, or None to leave it to the next plugin and to ``auto``.
+        """Return one of `routes`, which are sorted by preference, or None to leave the choice to the next plugin.
 
-        It is not asked about what the user has chosen by name. There are at most 8 routes. What it returns may be one of
-        them or a copy that is equal to one.
+        Every route complies with what the user chose by name. There are at most 8 routes. The return value must be one
+        of them or equal to one; if all plugins return None, the first route is used.
 
         >>> from allin1_core import hookimpl
         >>> @hookimpl
@@ -219,7 +219,7 @@ class ModelSpecs:
 
     @hookspec
     def allin1_models(self) -> Iterable[ModelCard]:
-        """Models that this plugin brings.
+        """Models that this plugin provides.
 
         >>> from allin1_core import hookimpl
         >>> from allin1_core.contracts.model import ModelCard
@@ -242,9 +242,9 @@ class ModelSpecs:
 
     @hookspec
     def allin1_separators(self) -> Iterable[SeparatorCard]:
-        """Separation models whose files the core finds, fetches and checks for this plugin's backends.
+        """Separation models whose files the core locates, downloads and verifies for backends of this plugin.
 
-        ``allin1 weights`` lists and fetches them too. A backend that reads them names them in
+        ``allin1 weights`` also lists and downloads them. A backend that reads them names them in
         ``Backend.separators``, so that the core can tell whether it could run without a download.
 
         >>> from allin1_core import hookimpl
@@ -283,14 +283,15 @@ class InputSpecs:
 
     @hookspec(firstresult=True)
     def allin1_find_stems(self, song: Path, track: str) -> FoundStems | None:
-        """Stems of the file `song`, or None if the plugin has none.
+        """Return stems of the file `song`, or None if the plugin has none.
 
-        It is asked for songs that are given without stems, if the model takes stems and the user asked for nothing that
-        needs a separation (a separator, its parameters, or stems to keep). The first plugin that has stems is taken. It
-        must answer quickly: what takes long belongs into ``FoundStems.read``. `track` is the name that results get.
+        Called for songs that are given without stems, if the model takes stems and the user requested nothing that
+        requires a separation (a separator, its parameters, or stems to keep). The first result that is not None is
+        used. The hook must return quickly: slow work belongs in ``FoundStems.read``. `track` is the name under which
+        results are saved.
 
-        What a plugin raises, files that are missing or no audio, and stems of another length than the song cost a warning;
-        the song is then analysed without them.
+        If the hook raises an exception, a file is missing or is not audio, or the stems differ from the song in length,
+        a warning is issued and the song is analysed without these stems.
 
         >>> from pathlib import Path
         >>> from allin1_core import hookimpl
@@ -308,17 +309,17 @@ class InputSpecs:
 
 
 class ResultSpecs:
-    """What becomes of a result before anybody sees it."""
+    """Changes to a result before it is returned or written."""
 
     @hookspec
     def allin1_postprocess_result(
         self, track: str, result: AnalysisResult
     ) -> AnalysisResult | None:
-        """Give a new result in place of `result`, or None to leave it as it is.
+        """Return a new result in place of `result`, or None to keep it.
 
-        Plugins are asked one after another, each with what the one before it gave. `result` is a copy: to change it is
-        not enough, it has to be returned. What a plugin raises, or returns instead of a result, costs its own change
-        alone; the result then says so in its warnings.
+        Plugins are called one after another, each with the result of the previous one. `result` is a copy: modifying it
+        has no effect unless it is returned. If a plugin raises an exception, or returns anything else, only its own
+        change is lost, and the warnings of the result say so.
 
         >>> from dataclasses import replace
         >>> from allin1_core import hookimpl
@@ -336,7 +337,7 @@ class ResultSpecs:
 
 
 class RunSpecs:
-    """Observers of a run. What they raise is logged, and does not disturb the run."""
+    """Observers of a run. Exceptions that they raise are logged, and do not affect the run."""
 
     @hookspec
     def allin1_stage_finished(self, track: str, record: StageRecord) -> None:
@@ -371,11 +372,11 @@ class RunSpecs:
     def allin1_result_written(
         self, track: str, result: AnalysisResult, path: Path, folder: Path
     ) -> None:
-        """The result of a track was written to the JSON file `path`.
+        """The result of a track has been written to the JSON file `path`.
 
-        It is called once the file, and the arrays beside it, are complete and in place; not for a result of an earlier run that
-        is up to date. `folder` is the output folder that the user named. In a batch with several processes it is called in
-        the one that wrote the file. What it raises is logged; the file stays.
+        Called once the file and its arrays are complete and in place, but not for a result of an earlier run that is up
+        to date. `folder` is the output folder that the user named. In a batch with several processes, it is called in
+        the process that wrote the file. Exceptions are logged, and the file is kept.
 
         >>> from pathlib import Path
         >>> from allin1_core import hookimpl
@@ -395,7 +396,7 @@ class ExportSpecs:
 
     @hookspec
     def allin1_exporters(self) -> Iterable[Exporter]:
-        """Exporters that this plugin brings.
+        """Exporters that this plugin provides.
 
         >>> from allin1_core import hookimpl
         >>> from allin1_core.contracts.export import Exporter
@@ -438,7 +439,10 @@ class ExecutionSpecs:
 
     @hookspec
     def allin1_executors(self) -> Iterable[Executor]:
-        """Executors that this plugin brings: who runs a batch of songs.
+        """Executors that this plugin provides, which run batches of songs.
+
+        An executor may yield outcomes in any order: the core returns them in the order of the tracks, and reports a track
+        without an outcome as failed.
 
         >>> from allin1_core import hookimpl
         >>> from allin1_core.contracts.executor import Executor

@@ -1,4 +1,4 @@
-"""The command that installs a distribution of this project: from the clone that the core was installed from, else by name."""
+"""The command that installs a distribution of this project: from the clone the core was installed from, or by name."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from urllib.request import url2pathname
 
 
 def install_command(name: str, *extras: str, options: str = "") -> str:
-    """Give a command for a shell, such as ``pip install "allin1-torch[demucs]"``.
+    """Return a shell command, such as ``pip install "allin1-torch[demucs]"``.
 
     Parameters
     ----------
     name
-        The distribution.
+        Name of the distribution.
     extras
-        Its extras to install.
+        Extras to install.
     options
-        Options of ``pip install``, to stand before the name.
+        Options of ``pip install``, inserted before the name.
     """
     root = _clone()
     if root is not None:
@@ -33,7 +33,7 @@ def install_command(name: str, *extras: str, options: str = "") -> str:
 
 @functools.lru_cache(maxsize=1)
 def _clone() -> Path | None:
-    """The folder that the core was installed from, where it is still there; see PEP 610."""
+    """The clone that the core was installed from (PEP 610); None if there is none or it no longer exists."""
     try:
         record = json.loads(distribution("allin1-core").read_text("direct_url.json") or "{}")
         url = urlsplit(record["url"])

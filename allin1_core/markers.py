@@ -1,4 +1,4 @@
-"""The markers that plugins put on their hooks. Importing this module imports only pluggy.
+"""The markers for the hooks of plugins. Importing this module imports only pluggy.
 
 >>> from allin1_core.markers import hookimpl
 >>> @hookimpl
@@ -18,29 +18,31 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-#: Name of the pluggy project, of the entry-point group, and prefix of every hook.
+#: Name of the pluggy project and of the entry-point group, and prefix of every hook.
 PROJECT = "allin1"
 
-#: Level of the contract that a plugin or backend is taken to be written for if it does not state one.
+#: Level of the contract that is assumed for a plugin or backend that does not state one.
 FIRST_LEVEL = 1
 
-#: Levels of the contract between the core and its plugins that this core accepts. A new level is added when a record or
-#: hook gains a meaning that an older core would get wrong; an old one is dropped only after a release that warned of it.
+#: Levels of the contract between the core and its plugins that this core supports. A level is added when a record or
+#: hook gains a meaning that an older core would misinterpret; it is dropped only after a release that warned about it.
 SUPPORTED_LEVELS: tuple[int, ...] = (1,)
 
-#: Those of them that a later release will not accept. Plugins of such a level are loaded, with a warning.
+#: Supported levels that a later release will not support. Plugins of such a level are loaded with a warning.
 DEPRECATED_LEVELS: dict[int, Deprecation] = {}
 
-#: The newest of them.
+#: The newest supported level.
 API_LEVEL = max(SUPPORTED_LEVELS)
 
 
 def level_problem(level: int) -> tuple[str, str] | None:
-    """Say why what was written for `level` cannot be used, and what to do, in a sentence each; None if it can be used."""
+    """Return why `level` cannot be used and the remedy, a sentence each; None if it can be used."""
     if level in SUPPORTED_LEVELS:
         return None
     levels = " and ".join(map(str, SUPPORTED_LEVELS))
-    reason = f"It was written for level {level} of the plugin contract; this core has {levels}."
+    reason = (
+        f"It was written for level {level} of the plugin contract; this core supports {levels}."
+    )
     if level > API_LEVEL:
         from allin1_core.installing import install_command
 

@@ -1,13 +1,13 @@
-"""A plugin of mypy that checks functions marked by ``hookimpl`` against the hooks that the core calls.
+"""A mypy plugin that checks functions marked with ``hookimpl`` against the hooks that the core calls.
 
 ::
 
     [tool.mypy]
     plugins = ["allin1_core.mypy_plugin"]
 
-A hook that does not exist (unless it is marked by ``hookimpl(optionalhook=True)``), an argument that the hook does not
-have or that is annotated with another type, and a function that returns something else than the hook are errors of the code
-``allin1-hook``. Backends are checked by the stage that they are annotated with: ``Backend[Nn]`` is no answer to ``allin1_demix``.
+Errors with the code ``allin1-hook`` are reported for a hook that does not exist (unless it is marked with
+``hookimpl(optionalhook=True)``), an argument that the hook does not have or that has a different type, and a different
+return type. Backends are checked by the stage in their annotation: ``Backend[Nn]`` is rejected for ``allin1_demix``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 _SPECS = "allin1_core.hookspecs"
 _MARKERS = "allin1_core.markers"
 
-#: Types that ``hookimpl(…)`` has for mypy: whether unknown hooks are allowed.
+#: The types of ``hookimpl(…)`` in mypy, and whether they allow unknown hooks.
 _WITH_OPTIONS = {f"{_MARKERS}.Hookimpl": False, f"{_MARKERS}.OptionalHookimpl": True}
 
 
 def plugin(version: str) -> type[Plugin]:
-    """Give the plugin, for mypy."""
+    """The entry point that mypy calls."""
     from mypy.errorcodes import ErrorCode
     from mypy.messages import format_type
     from mypy.nodes import FuncDef, NameExpr, TypeInfo
@@ -110,7 +110,7 @@ def plugin(version: str) -> type[Plugin]:
 
 
 def _imports_marker(statement: ImportBase) -> bool:
-    """Whether an import makes ``hookimpl`` known to a module."""
+    """Whether an import makes ``hookimpl`` available in a module."""
     from mypy.nodes import Import, ImportFrom
 
     if isinstance(statement, ImportFrom):
@@ -137,7 +137,7 @@ def _hooks_of(module: MypyFile) -> dict[str, CallableType]:
 
 
 def _arguments(found: CallableType, function: FuncDef) -> list[str | None]:
-    """Names of the arguments, without that of the object where it is a method."""
+    """Names of the arguments, without ``self``."""
     return found.arg_names[1 if function.info else 0 :]
 
 

@@ -1,9 +1,10 @@
-"""NumPy's form of an array in bytes, read without building a syntax tree.
+"""Arrays in NumPy's binary format, read without building a syntax tree.
 
-NumPy reads a header by :func:`ast.literal_eval`. Before Python 3.13 the recursion depth of ``ast`` belongs to the whole
-interpreter (python/cpython#106905): of two threads that build trees at the same time, as one that loads the weights' 1,473
-arrays and one that imports SciPy, which inspects signatures, either may fail with ``SystemError: AST constructor recursion
-depth mismatch``. The headers that NumPy writes for numbers have one form, which a regular expression matches.
+NumPy reads headers with :func:`ast.literal_eval`. Before Python 3.13, the recursion depth of ``ast`` is shared by the
+whole interpreter (python/cpython#106905): if two threads build trees at the same time, for example one that loads the
+1,473 arrays of the weights and one that imports SciPy, which inspects signatures, either may fail with ``SystemError:
+AST constructor recursion depth mismatch``. The headers that NumPy writes for numbers have a fixed form, which a regular
+expression matches.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: How the form begins.
+#: First bytes of the format.
 MAGIC = b"\x93NUMPY"
 
 #: Bytes before a header of version 1.0: the magic, the version and the length of the header.
@@ -32,18 +33,18 @@ _PLAIN = re.compile(
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """What a header says.
+    """A header.
 
     Attributes
     ----------
     shape
         Length of each axis.
     is_fortran
-        The first axis varies fastest.
+        Whether the first axis varies fastest.
     dtype
-        Kind of each element.
+        Type of the elements.
     start
-        Byte at which the elements begin.
+        Offset of the first element in bytes.
     """
 
     shape: tuple[int, ...]
@@ -53,7 +54,7 @@ class NpyHeader:
 
     @property
     def end(self) -> int:
-        """Byte at which the elements end."""
+        """Offset behind the last element in bytes."""
         return self.start + math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -63,13 +64,13 @@ def read_header(content: bytes | bytearray) -> NpyHeader:
     Parameters
     ----------
     content
-        The whole, or its beginning with the header.
+        The whole array, or its beginning with the header.
 
     Raises
     ------
     ValueError
-        It is no such header, or of a version later than 2.0. NumPy's parser, which reads what it does not write itself, raises a
-        few others, which change with its versions.
+        There is no valid header, or its version is later than 2.0. For headers that NumPy does not write itself, its
+        parser may raise a few other exceptions, which depend on the version of NumPy.
     """
     import numpy as np
 
@@ -89,25 +90,25 @@ def read_header(content: bytes | bytearray) -> NpyHeader:
 
 
 def read_elements(content: bytes | bytearray, header: NpyHeader) -> NDArray[Any]:
-    """Give the array that follows a header, which shares its memory with `content`.
+    """Return the array that follows a header; it shares its memory with `content`.
 
     Raises
     ------
     ValueError
-        It holds Python objects, which could run code of their author's, or is shorter than its header says.
+        It contains Python objects, which could run code of their author, or is shorter than its header states.
     """
     import numpy as np
 
     if header.dtype.hasobject:
-        raise ValueError("it holds Python objects, not numbers")
+        raise ValueError("it contains Python objects, not numbers")
     if not header.start <= header.end <= len(content):
-        raise ValueError("it is shorter than its header says")
+        raise ValueError("it is shorter than its header states")
     flat = np.frombuffer(content, header.dtype, math.prod(header.shape), header.start)
     return flat.reshape(header.shape, order="F" if header.is_fortran else "C")
 
 
 def _plain_header(content: bytes | bytearray) -> NpyHeader | None:
-    """Read a header of numbers as NumPy writes it; None for everything else."""
+    """Read a header of numbers in the form that NumPy writes; return None for any other header."""
     import numpy as np
 
     if content[: _PREFIX - 2] != MAGIC + b"\x01\x00":

@@ -1,8 +1,8 @@
-"""What this machine does in a few minutes: the figures of ``allin1 bench --report``.
+"""The measurements of ``allin1 bench --report``, which take a few minutes.
 
-Start-up and reading are measured as processes and files, the stages one by one by the backends that ``auto`` takes, and a song from
-its samples to its result. Songs are generated, and no weights are fetched: a separator gets random ones, and the network too
-where its own are not here, which cost the same time.
+Start-up and reading are measured with processes and files, the stages one by one with the backends that ``auto``
+chooses, and a song from its samples to its result. Songs are generated, and no weights are downloaded: separators use
+random weights, and so does the network if its own are missing; this takes the same time.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from allin1_core.plugins.loading import Plugins
 from allin1_core.runtime.plan import trunk_of
 from allin1_core.runtime.session import Session
 
-#: Seconds after which no other figure is begun.
+#: Seconds after which no further measurement is started.
 BUDGET_S = 240.0
 
-#: Lengths of audio for the stages, and for separation, whose segments are 7.8 s.
+#: Seconds of audio for the stages, and for separation, whose segments are 7.8 s long.
 LENGTHS, SEPARATION_LENGTHS = (4.0, 16.0), (5.0, 17.0)
 
 #: Seconds of the song that is read.
@@ -53,14 +53,14 @@ FORMATS = {"wav": "PCM_16", "flac": "PCM_16", "mp3": "MPEG_LAYER_III"}
 
 @dataclass(frozen=True)
 class Task:
-    """A figure that is to be measured.
+    """A figure to be measured.
 
     Attributes
     ----------
     name
-        Of the figure.
+        Name of the figure.
     measure
-        Gives its value, and the backend that was measured, which may be none.
+        Returns its value, and the name of the backend that was measured, or an empty string.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Task:
 
 
 def tasks(plugins: Plugins, *, device: str | None = None, threads: int | None = None) -> list[Task]:
-    """List what there is to measure on this machine."""
+    """List the figures that can be measured on this machine."""
     stem_model, mix_model = AUTO_MODELS
     options: dict[str, Any] = {"device": device, "threads": threads, "calibrate": False}
     options |= {"plugins": plugins, "cache": False}
@@ -91,12 +91,12 @@ def run(
     tell: Callable[[int, Task], None],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Figure]:
-    """Measure one figure after the other; what fails, or what there is no time for, says so."""
+    """Measure one figure after another; failures and skipped measurements are recorded in the figures."""
     began = clock()
     for number, task in enumerate(suite, 1):
         if clock() - began > BUDGET_S:
             minutes = BUDGET_S / 60
-            yield Figure(task.name, trouble=f"left out: {minutes:g} minutes had gone by")
+            yield Figure(task.name, trouble=f"skipped after {minutes:g} minutes")
             continue
         tell(number, task)
         try:
@@ -115,9 +115,9 @@ def _stage_tasks(session: Session, stages: tuple[Stage, ...], model: str) -> lis
 
 
 def _stage(session: Session, stage: Stage) -> tuple[float, str]:
-    """Seconds for three minutes, set-up left aside, and the backend."""
+    """Seconds for three minutes of audio, without set-up, and the backend."""
     engine = session.engine
-    # Of the whole song where there is a way through it, so that arrays lie where they will.
+    # Use the route of a whole song if there is one, so that arrays are located as in a real run.
     try:
         decision = session.explain(Mix)
     except SelectionError:
@@ -136,7 +136,7 @@ def _stage(session: Session, stage: Stage) -> tuple[float, str]:
 
 
 def _song(session: Session) -> tuple[float, str]:
-    """Seconds from the samples of three minutes to beats and sections, all set up."""
+    """Seconds from the samples of a three-minute song to its beats and sections, without set-up."""
     mix = music_mix(USUAL_AUDIO_S, late_samples=300)
     session.run(replace(mix, samples=mix.samples[:, : 4 * SAMPLE_RATE]))
     try:
@@ -146,7 +146,7 @@ def _song(session: Session) -> tuple[float, str]:
 
 
 def _first_song(model: str, device: str | None, threads: int | None) -> tuple[float, str]:
-    """Seconds of a process that analyses a file of three minutes, in 16 bit."""
+    """Seconds of a process that analyses a 16-bit file of three minutes."""
     with tempfile.TemporaryDirectory() as folder:
         song = Path(folder) / "song.wav"
         _write(song, USUAL_AUDIO_S, "PCM_16")
@@ -157,7 +157,7 @@ def _first_song(model: str, device: str | None, threads: int | None) -> tuple[fl
 
 
 def _process(command: list[str]) -> float:
-    """The best time of some processes, each with this interpreter."""
+    """The best time of several processes of this interpreter."""
     environment = {**os.environ, "ALLIN1_CACHE_LIMIT": "0"}
 
     def call() -> None:
@@ -175,7 +175,7 @@ def _process(command: list[str]) -> float:
 
 
 def _reading(suffix: str) -> tuple[float, str]:
-    """Seconds to read and resample three minutes at 48 kHz, from the disk's cache."""
+    """Seconds to read and resample three minutes at 48 kHz, with the file in the disk cache."""
     with tempfile.TemporaryDirectory() as folder:
         song = Path(folder) / f"song.{suffix}"
         _write(song, READ_S, FORMATS[suffix], rate=48_000)
@@ -186,13 +186,13 @@ def _reading(suffix: str) -> tuple[float, str]:
 def _write(path: Path, seconds: float, subtype: str, rate: int = SAMPLE_RATE) -> None:
     import soundfile
 
-    # What was made for 44.1 kHz is music at another rate too.
+    # The generator assumes 44.1 kHz, but its output is usable at any rate.
     samples = music_mix(seconds * rate / SAMPLE_RATE, late_samples=300).samples.T
     soundfile.write(path, samples, rate, subtype=subtype)
 
 
 def accelerators(plugins: Plugins, device: str | None = None) -> list[str]:
-    """Name the devices besides the CPU that backends can use, as their probes name them."""
+    """List the devices besides the CPU that backends can use, by the names that their probes report."""
     session = Session(AUTO_MODELS[-1], device=device, calibrate=False, plugins=plugins)
     session.engine.chooser.be_thorough()
     found: dict[str, None] = {}
@@ -204,7 +204,7 @@ def accelerators(plugins: Plugins, device: str | None = None) -> list[str]:
 
 
 def versions(plugins: Plugins) -> str:
-    """Name the distributions that plugins come from, and the libraries that they need, with their versions."""
+    """List the distributions of plugins and the libraries that they require, with their versions."""
     names = {"allin1-core", "numpy"}
     for offered in collect_offers(plugins).backends:
         if offered.plugin.distribution:

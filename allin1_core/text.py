@@ -1,27 +1,27 @@
-"""Text that comes from outside, such as names of files, made safe to show on a terminal."""
+"""Text from outside the program, such as file names, made safe to display on a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: Not printable to Python, but they move nothing: the joiners of emoji and of several scripts.
+#: Not printable according to Python, but harmless: the joiners of emoji and of several scripts.
 _HARMLESS = frozenset("\u200c\u200d")
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a", "\b": "\\b"}
 
 
 def shown(text: object, *, keep: str = "") -> str:
-    r"""Escape what would control a terminal, break a line, or reorder what is read.
+    r"""Escape characters that control a terminal, break a line, or reorder text.
 
-    That is control characters, line and paragraph separators, bidirectional overrides and other invisible format
-    characters, unassigned characters, and bytes of a file name that are not valid in its encoding.
+    These are control characters, line and paragraph separators, bidirectional overrides and other invisible format
+    characters, unassigned characters, and bytes of a file name that are invalid in its encoding.
 
     Parameters
     ----------
     text
-        Anything with a string form.
+        Any object; it is converted to a string.
     keep
-        Characters to leave as they are, such as a newline.
+        Characters that are not escaped, such as a newline.
 
     >>> shown("a\nb\x1b]0;title\a")
     'a\\nb\\x1b]0;title\\a'
@@ -35,7 +35,7 @@ def shown(text: object, *, keep: str = "") -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Ask for the one of `known` that is most like `word`, with a space behind; nothing where none is.
+    """Suggest the word in `known` that is most similar to `word`, followed by a space; empty if none is similar.
 
     >>> did_you_mean("treads", ["parity", "threads"])
     'Did you mean threads? '

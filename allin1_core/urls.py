@@ -1,4 +1,4 @@
-"""URLs of files, where else a path stands."""
+"""URLs of files, which may be used instead of paths."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-#: ``https://``, ``s3://``, and fsspec's chains such as ``zip://song.mp3::https://…``; a drive of Windows is one letter.
+#: ``https://``, ``s3://``, and fsspec's chains such as ``zip://song.mp3::https://…``. Windows drives have one letter.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[A-Za-z][A-Za-z0-9+.-]+)*://")
 
-#: Parameters of a query that let whoever has them in.
+#: Query parameters that may contain credentials.
 _SECRET = re.compile(
     r"(?i)^x-(amz|goog)-|signature|^sig$|token|secret|password|credential|api_?key|^key$"
 )
@@ -28,7 +28,7 @@ def is_url(text: object) -> bool:
 
 
 class Url(os.PathLike[str]):
-    """A URL where else a path stands. Unlike in a path, nothing of it is rewritten.
+    """A URL used instead of a path. Unlike a path, it is never normalised.
 
     >>> url = Url("https://host/My%20song.mp3?id=5")
     >>> str(url), url.name, url.stem
@@ -42,7 +42,7 @@ class Url(os.PathLike[str]):
 
     @property
     def name(self) -> str:
-        """Last part of its path; the host where it has no path."""
+        """Last part of the path; the host if there is no path."""
         return self._parts[-1]
 
     @property
@@ -52,12 +52,12 @@ class Url(os.PathLike[str]):
 
     @property
     def suffix(self) -> str:
-        """Last suffix of the name, with its dot."""
+        """Last suffix of the name, including the dot."""
         return PurePosixPath(self.name).suffix
 
     @property
     def as_path(self) -> Path:
-        """A path of no file, which tells it from other URLs as folders tell songs of one name."""
+        """A path that does not exist, but distinguishes this URL from others with the same file name."""
         *folders, name = self._parts
         query = self._text.partition("?")[2] if self._is_web else ""
         mark = [_digest(query)] if query else []
@@ -65,7 +65,7 @@ class Url(os.PathLike[str]):
 
     @property
     def without_secrets(self) -> Url:
-        """The same without user and password, and with digests for signatures and the like in its query.
+        """The URL without user and password, and with signatures and tokens in its query replaced by digests.
 
         >>> str(Url("https://me:word@host/a.mp3?id=5&token=ab").without_secrets)
         'https://host/a.mp3?id=5&token=3ae897a7'
@@ -78,11 +78,11 @@ class Url(os.PathLike[str]):
 
     @property
     def _parts(self) -> list[str]:
-        # Of a chain, the first link that names a file.
+        # In a chain, the first link that names a file.
         link = next(one for one in self._text.split("::") if "://" in one)
         parts = link.partition("://")[2].split("/")
         if self._is_web:
-            with suppress(ValueError):  # of no URL, as opening it will say
+            with suppress(ValueError):  # invalid URLs are reported when they are opened
                 found = urlsplit(link)
                 parts = [found.netloc.rpartition("@")[2], *map(unquote, found.path.split("/"))]
         return [part.replace("/", "_") for part in parts if part] or ["_"]
@@ -108,7 +108,7 @@ def _without_secrets(link: str) -> str:
         return link
     try:
         found = urlsplit(link)
-    except ValueError:  # of no URL, as opening it will say
+    except ValueError:  # invalid URLs are reported when they are opened
         return link
     query = parse_qsl(found.query, keep_blank_values=True)
     hidden = [(name, _digest(value) if _SECRET.search(name) else value) for name, value in query]

@@ -1,14 +1,14 @@
-"""How well models do: on composed songs of seeds that no training heard, on real ones, and beside madmom's network.
+"""Accuracy of models: on composed songs with seeds not used in training, on real songs, and relative to madmom's network.
 
     python benchmarks/accuracy.py --songs 500 --soundfont FluidR3Mono_GM.sf3 --shared ../shared
     python benchmarks/accuracy.py --model builtin harmonix-all --shared ../shared
     python benchmarks/accuracy.py --recordings music/ --json agreement.json
 
-Composed songs need allin1-train; those of the frozen composer and the real ones lie in the folder `--shared`. What is rendered is
-kept in `--folder` and taken from there the next time. Models that take stems are measured where there are true stems. Recordings
-need no annotations: a model's beats are compared with those of `madmom-rnn`, by allin1-madmom. Scores are those of
-`allin1_core.evaluation`, of the metre and sections that a session finds with the model's own parameters; the
-accuracy of labels is also given by frames.
+Composed songs require allin1-train; those of the frozen composer and the real ones are in the folder `--shared`. Rendered
+songs are kept in `--folder` and reused. Models that take stems are measured if there are true stems. Recordings need no
+annotations: the beats of a model are compared with those of `madmom-rnn` (allin1-madmom). Scores are those of
+`allin1_core.evaluation`, for the metre and sections that a session finds with the model's own parameters; the accuracy of
+labels is also given per frame.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from allin1_core.evaluation import Reference, score
 from allin1_core.io.audio import read_audio
 from allin1_core.runtime.session import Session
 
-#: First seeds of the songs that are for measuring alone, of the composer and of the frozen one.
+#: First seeds of the songs that are only used for evaluation, of the composer and of the frozen one.
 FIRST, FIRST_FROZEN = 8_000_000, 8_100_000
 NEW, FROZEN = "composed", "composed, frozen composer"
 AUDIO = (".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav")
@@ -53,7 +53,7 @@ COLUMNS = {
 
 
 def compose(folder: Path, first: int, songs: int, soundfont: Path, frozen: Path | None) -> None:
-    """Render the songs that the folder lacks, by allin1-train or by the frozen composer."""
+    """Render the songs that are missing in the folder, with allin1-train or the frozen composer."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [s for s in range(first, first + songs) if not (folder / f"{s:07d}.npz").exists()]
     if not missing:
@@ -78,7 +78,7 @@ def composed(folder: Path, first: int, songs: int) -> dict[str, Path]:
 
 
 def reference(shard: Mapping[str, np.ndarray]) -> Reference:
-    """Truth of a composed song."""
+    """Annotations of a composed song."""
     labels = shard["labels"]
     edges = np.concatenate([[0.0], shard["boundaries"], [len(labels) / 100]])
     parts = [
@@ -108,7 +108,7 @@ _session: Session  # of this process
 
 
 def _start(model: str) -> None:
-    """Make the session of a process, which has one core to itself."""
+    """Create the session of a process, which uses one core."""
     global _session
     _session = Session(model, threads=1)
 
@@ -129,7 +129,7 @@ def score_all(
 
 
 def real_songs(shared: Path) -> Iterator[tuple[str, Mix, Stems | None, Reference]]:
-    """Names, mixes, stems where there are any, and truth of the real songs."""
+    """Names, mixes, stems if available, and annotations of the real songs."""
     music = shared / "music"
     stems = np.stack([read_audio(music / "francium" / f"{s}.flac")[0] for s in STEMS])
     mix = np.ascontiguousarray(np.broadcast_to(stems.sum(axis=0), (2, stems.shape[2])))
@@ -193,7 +193,7 @@ class Row:
 
 
 def rows_of(model: str, arguments: argparse.Namespace, sets: Mapping[str, Path]) -> Iterator[Row]:
-    """Measure a model on everything that was asked for."""
+    """Measure a model on all requested sets of songs."""
     with Session(model) as session:
         version = session.card.version or ""
         takes_mix = session.card.takes == "mix"
@@ -222,8 +222,8 @@ def rows_of(model: str, arguments: argparse.Namespace, sets: Mapping[str, Path])
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--model", nargs="*", default=["builtin"], help="one or more")
-    parser.add_argument("--songs", type=int, default=0, help="of each composer")
+    parser.add_argument("--model", nargs="*", default=["builtin"], help="names of the models")
+    parser.add_argument("--songs", type=int, default=0, help="number of songs of each composer")
     parser.add_argument("--jobs", type=int, default=1, help="processes for composed songs")
     parser.add_argument("--soundfont", type=Path, help="FluidR3Mono_GM.sf3, for composed songs")
     parser.add_argument("--shared", type=Path, help="folder with music/ and prototypes/")

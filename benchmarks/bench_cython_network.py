@@ -1,7 +1,7 @@
-"""The network of allin1-cython against PyTorch: with gathered attention, and that of allin1-torch.
+"""The network of allin1-cython compared with PyTorch: with gathered attention, and that of allin1-torch.
 
-The gathers are those of ``bench_torch_network.py``. All run in turn in one process, and the best of each
-counts, so that the ratios hold on a busy machine as well.
+The gathers are those of ``bench_torch_network.py``. All run in turn in one process, and the best time of each
+counts, so that the ratios are also valid on a busy machine.
 
     python benchmarks/bench_cython_network.py --seconds 90 --members 1 --threads 2 --isa avx512 avx2
 """
@@ -36,9 +36,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=90, help="of audio")
     parser.add_argument("--members", type=int, default=1, help="networks in the ensemble")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")
+    parser.add_argument("--repeats", type=int, default=3, help="calls, of which the best counts")
     parser.add_argument("--isa", nargs="+", default=instruction_sets(), help="instruction sets")
-    parser.add_argument("--alone", action="store_true", help="without PyTorch's two")
+    parser.add_argument("--alone", action="store_true", help="without the two PyTorch networks")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 

@@ -1,7 +1,7 @@
-"""The spectrogram of allin1-cython, with each instruction set, against madmom, PyTorch and the core's reference.
+"""The spectrogram of allin1-cython, with each instruction set, compared with madmom, PyTorch and the reference.
 
-All run in turn in one process, and the best of each counts, so that the ratios hold on a busy machine. What is not
-installed is left out.
+All run in turn in one process, and the best time of each counts, so that the ratios are also valid on a busy machine.
+Packages that are not installed are left out.
 
     python benchmarks/bench_cython_spectrogram.py --seconds 60 --threads 2
 """
@@ -28,9 +28,9 @@ from allin1_core.testing.signals import music_stems, noise_stems
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60, help="of audio")
-    parser.add_argument("--music", action="store_true", help="a song by synthesis, not noise")
+    parser.add_argument("--music", action="store_true", help="a synthetic song instead of noise")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--repeats", type=int, default=5, help="of which the best counts")
+    parser.add_argument("--repeats", type=int, default=5, help="calls, of which the best counts")
     arguments = parser.parse_args()
 
     if arguments.music:

@@ -1,17 +1,17 @@
-"""The metre decoders side by side: allin1-dbn-cython, each instruction set, against madmom.
+"""Comparison of metre decoders: allin1-dbn-cython, with each instruction set, and madmom.
 
 Prints, for songs of 30, 240 and 1200 s, time and peak memory of each and the ratios to madmom::
 
     python benchmarks/bench_dbn.py
     python benchmarks/bench_dbn.py --seconds 30 --rounds 20
 
-One thread. The sides take turns within a round, and the best round of each counts: a busy machine slows
-both, and never makes one faster than it is. Memory is the peak of a process of its own for each side, above
-what it holds just before it decodes. madmom needs 7 GB for 1200 s; where less is free, that line is left out.
+One thread. The decoders take turns within a round, and the best round of each counts: a busy machine slows down
+both, and never makes one faster. Memory is the peak of a separate process for each decoder, minus its memory
+just before decoding. madmom needs 7 GB for 1200 s; if less is free, that line is left out.
 
-madmom is timed without its ``process``, which NumPy's present versions refuse: the searches of both metres
-alone. The other side is timed whole, from activations to beats, after a first song (the plan and the
-memory of a session are made once). Both give the same path, which is asserted.
+madmom is timed without its ``process``, which current versions of NumPy do not support: only the searches of
+both metres. The other decoder is timed completely, from activations to beats, after a first song (tables and
+memory of a session are created once). Both must find the same path, which is asserted.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from allin1_core.testing.madmom import as_madmom_expects
 
 PARAMETERS = MetreParameters(threshold=0.24)
 
-#: For the rest of the process, what madmom expects.
+#: Provides the names that madmom expects, for the rest of the process.
 _MADMOM = ExitStack()
 
 
 def song(seconds: int) -> NDArray[np.float32]:
-    """Activations of a song in 4/4 whose tempo wanders around 121 bpm, with beats left out."""
+    """Activations of a song in 4/4 whose tempo varies around 121 bpm, with missing beats."""
     rng = np.random.default_rng(seconds)
     frames = seconds * 100
     logits = rng.normal(-7, 1, (frames, 2))
@@ -64,7 +64,7 @@ def song(seconds: int) -> NDArray[np.float32]:
 
 
 def madmom_searches() -> list[Any]:
-    """Hidden Markov models of madmom, one a metre; 0.16.1 runs once the names it misses are back."""
+    """Hidden Markov models of madmom, one per metre; 0.16.1 needs names that were removed from Python and NumPy."""
     _MADMOM.enter_context(as_madmom_expects())
     from madmom.features.downbeats import DBNDownBeatTrackingProcessor
 
@@ -72,7 +72,7 @@ def madmom_searches() -> list[Any]:
 
 
 def reached(values: NDArray[Any]) -> NDArray[Any]:
-    """Crop to the frames that reach the threshold, as both sides do."""
+    """Crop to the frames that reach the threshold, as both decoders do."""
     frames = np.nonzero(values >= PARAMETERS.threshold)[0]
     return values[frames[0] : frames[-1] + 1]
 
@@ -84,7 +84,7 @@ def timed(call: Callable[[], Any]) -> float:
 
 
 def peak_memory(side: str, seconds: int) -> float:
-    """Bytes at the peak above those just before, in a process of its own; NaN where it did not end."""
+    """Peak memory in bytes minus that just before, in a separate process; NaN if it failed."""
     run = subprocess.run(
         [sys.executable, __file__, "--memory", side, "--seconds", str(seconds)],
         capture_output=True,
@@ -98,7 +98,7 @@ def peak_bytes() -> int:
     """Largest resident memory of this process so far."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Linux counts the parent's memory at the start of a child in getrusage(), but not here.
+        # On Linux, getrusage() of a child includes the memory of its parent at the start, unlike this file.
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     import resource
@@ -126,7 +126,7 @@ def measure_memory(side: str, seconds: int) -> None:
 
 
 def free_bytes() -> float:
-    """Bytes of memory that are free, or infinity where nobody says."""
+    """Free memory in bytes; infinity if unknown."""
     path = Path("/proc/meminfo")
     if not path.exists():
         return float("inf")

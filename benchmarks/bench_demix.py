@@ -1,10 +1,11 @@
-"""Separation by allin1-torch against Demucs' own ``apply_model``: time, and the error of each precision.
+"""Separation by allin1-torch compared with Demucs' own ``apply_model``: time, and the error of each precision.
 
-From a mix in main memory to stems on the device. All run in turn in one process, and the best of each counts, so that
-the ratios hold on a busy machine. Errors are the level of each stem over its difference from Demucs in float32.
+From a mix in main memory to stems on the device. All run in turn in one process, and the best time of each counts, so
+that the ratios are also valid on a busy machine. Errors are the level of each stem relative to its difference from Demucs
+in float32.
 
-Without trained weights, seeded random ones are used with their layer scales raised, since fresh ones of 1e-4 hide what
-the residual branches do; ``--steps`` also trains them on a song made by synthesis.
+Without trained weights, seeded random ones are used with increased layer scales, since initial values of 1e-4 hide the
+effect of the residual branches; ``--steps`` also trains them on a synthetic song.
 
     python benchmarks/bench_demix.py --device cuda --seconds 180 --steps 100
     python benchmarks/bench_demix.py --device cpu --seconds 12 --threads 2 --repeats 2
@@ -99,22 +100,26 @@ def stock(bag: Bag, mix: torch.Tensor, parameters: DemixParameters, device: str)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=180, help="of audio made by synthesis")
+    parser.add_argument("--seconds", type=float, default=180, help="length of the generated audio")
     parser.add_argument("--song", help="a file to separate instead")
     parser.add_argument("--device", default="cpu", help="cpu, cuda")
-    parser.add_argument("--threads", type=int, default=None, help="on a CPU")
-    parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")
-    parser.add_argument("--batch", type=int, default=None, help="most segments at once")
+    parser.add_argument("--threads", type=int, default=None, help="number of CPU threads")
+    parser.add_argument("--repeats", type=int, default=3, help="calls, of which the best counts")
+    parser.add_argument(
+        "--batch", type=int, default=None, help="maximum number of segments at once"
+    )
     parser.add_argument("--model", default="htdemucs")
     parser.add_argument("--weights", default="random:1234", help="folder, or random:SEED")
-    parser.add_argument("--layer-scale", type=float, default=0.1, help="of random weights")
-    parser.add_argument("--steps", type=int, default=0, help="of training of random weights")
+    parser.add_argument(
+        "--layer-scale", type=float, default=0.1, help="layer scale of random weights"
+    )
+    parser.add_argument("--steps", type=int, default=0, help="training steps for random weights")
     parser.add_argument(
         "--cpu-time",
         action="store_true",
-        help="the process' own time on all its threads, which other work on the machine disturbs less",
+        help="measure CPU time of all threads, which is less affected by other work on the machine",
     )
-    parser.add_argument("--no-stock", action="store_true", help="leave Demucs' own time out")
+    parser.add_argument("--no-stock", action="store_true", help="do not time Demucs itself")
     arguments = parser.parse_args()
 
     if arguments.threads:

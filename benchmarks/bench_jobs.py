@@ -1,7 +1,7 @@
-"""Whether processes that share songs are faster than one: ``python benchmarks/bench_jobs.py [SONGS] [SECONDS] [ROUNDS]``.
+"""Speed of one and of two processes for a batch: ``python benchmarks/bench_jobs.py [SONGS] [SECONDS] [ROUNDS]``.
 
-Analyses the same songs, made by synthesis, with ``-j 1`` and ``-j 2`` in turns, and prints the fastest of each, start-up of
-the processes included, and how many cores were at work.
+Analyses the same synthetic songs with ``-j 1`` and ``-j 2`` in turns, and prints the fastest time of each, including the
+start-up of the processes, and the number of cores in use.
 """
 
 from __future__ import annotations

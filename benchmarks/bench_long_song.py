@@ -1,8 +1,8 @@
 """Peak memory and time of ``allin1 analyze`` on a song of an hour, from file to result.
 
-Demucs' own size takes 0.65 s of a processor's time for a second of audio. To see what a length costs besides, the song is
-separated by a thin HTDemucs made here: the same segments of 7.8 s, the same files as published weights, a hundredth of
-the work. ``--demucs-weights random:1234`` takes the real size instead, for those who can wait.
+The real Demucs takes 0.65 s of CPU time per second of audio. To measure the other costs of long songs, the song is
+separated by a small HTDemucs that is created here: with the same segments of 7.8 s and the same files as published
+weights, but a hundredth of the work. ``--demucs-weights random:1234`` uses the real size instead, which is slow.
 
     python benchmarks/bench_long_song.py --minutes 60 --options "-m harmonix-fold0"
     python benchmarks/bench_long_song.py --minutes 12 --demucs-weights random:1234
@@ -32,7 +32,7 @@ THIN = {"channels": 16, "growth": 1, "bottom_channels": 32, "t_layers": 1, "t_he
 
 
 def write_song(path: Path, minutes: float) -> None:
-    """Repeat a minute with a little noise that is never the same."""
+    """Repeat a minute of music, with a little noise that does not repeat."""
     minute = music_stems(60.0).samples.sum(axis=0)[0]
     rng = np.random.default_rng(0)
     left = round(minutes * 60 * SAMPLE_RATE)
@@ -56,8 +56,10 @@ def write_thin_weights(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--extension", default="flac", help="of the song: flac, wav, mp3, ogg")
-    parser.add_argument("--demucs-weights", help="folder or random:SEED, in place of thin ones")
+    parser.add_argument(
+        "--extension", default="flac", help="format of the song: flac, wav, mp3, ogg"
+    )
+    parser.add_argument("--demucs-weights", help="folder or random:SEED, instead of small ones")
     parser.add_argument("--options", default="", help="more options of allin1 analyze")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -1,12 +1,12 @@
-"""Each madmom that is installed against the NumPy reference, and madmom's downbeat model.
+"""Each installed madmom compared with the NumPy reference, and madmom's downbeat model.
 
-Prints seconds of work per second of audio, the best of several rounds, and the set-up after the import::
+Prints seconds of computation per second of audio, the best of several rounds, and the set-up time after the import::
 
     python benchmarks/bench_madmom.py
     python benchmarks/bench_madmom.py --seconds 60 --rounds 5
 
-Each madmom runs in a process of its own, in which the other cannot be found. The reference takes turns with it, so that a
-busy machine slows both. NumPy's own threads are left as they are; none of the stages uses more by itself.
+Each madmom runs in a separate process, in which the other cannot be imported. The reference takes turns with it, so that a
+busy machine slows down both. NumPy uses its default number of threads; none of the stages uses other threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from allin1_core.testing import signals
 
 
 def best_of(rounds: int, *calls: Callable[[], Any]) -> list[float]:
-    """Seconds of the best round of each; they take turns."""
+    """Time of the best round of each in seconds; they take turns."""
     best = [float("inf")] * len(calls)
     for _ in range(rounds):
         for number, call in enumerate(calls):

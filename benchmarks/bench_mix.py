@@ -1,17 +1,17 @@
-"""From the file of a mix to its beats, as the command line does it: this package, madmom's network, and beat_this.
+"""From the file of a mix to its beats, on the command line: this package, madmom's network, and beat_this.
 
-Every call is a process of its own, start-up included; the sides take turns, so that a busy machine slows all of them::
+Every call is a separate process, including its start-up; the programs take turns, so that a busy machine slows down all::
 
     python benchmarks/bench_mix.py song.mp3
     python benchmarks/bench_mix.py song.mp3 --rounds 5 --threads 2 --beat-this other/bin/python
 
-Prints for each side the best and the median wall time, the CPU time of the best call, and how many milliseconds a second of
-audio takes. ``builtin`` finds sections too, and is run by the compiled backends, by NumPy alone, and by NumPy with one
-member; ``madmom-rnn`` (allin1-madmom with madmom-infer) and beat_this find beats alone. Without SONG, three minutes
-of the demo's song, again and again, are encoded as MP3.
+Prints for each program the best and the median wall time, the CPU time of the best call, and the milliseconds per second
+of audio. ``builtin`` also finds sections, and runs with the compiled backends, with NumPy only, and with NumPy and one
+member; ``madmom-rnn`` (allin1-madmom with madmom-infer) and beat_this only find beats. Without SONG, three minutes of the
+demo song, repeated, are encoded as MP3.
 
-beat_this needs a version of PyTorch that its torchaudio was built for, hence an environment of its own: ``pip install beat-this
-soundfile``. Its weights are random, which costs the same time.
+beat_this requires the version of PyTorch that its torchaudio was built for, hence a separate environment: ``pip install
+beat-this soundfile``. Its weights are random, which does not affect the time.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ NUMPY = [
     *(w for s in REFERENCE for w in ("-b", f"{s}=reference")),
 ]
 COMPILED = ["-b", "spectrogram=cython-mix", "-b", "nn=cython", "-b", "metrical_dbn=dbn-cython"]
-#: Plugins that would import their libraries to tell whether they are ready.
+#: Plugins whose probes would import large libraries.
 OTHERS = ["--block", "mlx"]
 BEAT_THIS = "import sys; from beat_this.inference import File2File; File2File(None)(*sys.argv[1:3])"
 
 
 @dataclass
 class Side:
-    """A way to analyse the song: its command, and what each call took.
+    """A program that analyses the song: its command, and the times of each call.
 
     Attributes
     ----------
     name
-        For the table.
+        Name in the table.
     command
-        What is run.
+        The command to run.
     wall_s, cpu_s
-        Of each call.
+        Times of each call in seconds.
     trouble
         Why it could not be measured.
     """
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("song", nargs="?", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--seconds", type=float, default=180.0, help="of the song that is made")
+    parser.add_argument("--seconds", type=float, default=180.0, help="length of the generated song")
     parser.add_argument("--beat-this", metavar="PYTHON", help="interpreter that has beat-this")
     options = parser.parse_args()
     threads = str(options.threads)

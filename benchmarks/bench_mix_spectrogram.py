@@ -1,8 +1,8 @@
-"""The spectrogram of a mix by every backend that is installed, against the core's reference.
+"""The spectrogram of a mix by every installed backend, compared with the reference.
 
-All run in turn in one process, and the best of each counts, so that the ratios hold on a busy machine; CPU time is that of all
-threads of the process. `stems` is the
-reference's spectrogram of four stems of the same length, for comparison. What is not installed is left out.
+All run in turn in one process, and the best time of each counts, so that the ratios are also valid on a busy machine; CPU
+time is that of all threads of the process. `stems` is the reference's spectrogram of four stems of the same length, for
+comparison. Backends that are not installed are left out.
 
     python benchmarks/bench_mix_spectrogram.py --seconds 60 --threads 2
     python benchmarks/bench_mix_spectrogram.py --seconds 180 --device cuda
@@ -29,10 +29,10 @@ from allin1_core.testing.signals import noise_mix
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60, help="of audio")
-    parser.add_argument("--song", type=Path, help="a file to take them from; else they are noise")
-    parser.add_argument("--device", default="cpu", help="of PyTorch and MLX: cpu, cuda, gpu")
+    parser.add_argument("--song", type=Path, help="a file to use instead of noise")
+    parser.add_argument("--device", default="cpu", help="device of PyTorch and MLX: cpu, cuda, gpu")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--repeats", type=int, default=5, help="of which the best counts")
+    parser.add_argument("--repeats", type=int, default=5, help="calls, of which the best counts")
     arguments = parser.parse_args()
 
     count = round(arguments.seconds * SAMPLE_RATE)
@@ -100,7 +100,7 @@ def add_torch(runs: dict[str, Callable[[], Any]], mix: Mix, setup: Setup) -> Non
 def add_mlx(runs: dict[str, Callable[[], Any]], mix: Mix, setup: Setup) -> None:
     mlx = import_module("mlx.core")
     if setup.device not in ("cpu", "gpu"):
-        raise ImportError(f"MLX does not know the device {setup.device}")
+        raise ImportError(f"MLX does not support the device {setup.device}")
     call = import_module("allin1_backend_mlx.mix_spectrogram").create(setup)
     there = Mix(mlx.array(mix.samples))
     runs["MLX"] = lambda: call(there, Task()).frames

@@ -1,8 +1,8 @@
-"""The stages of allin1-mlx against the core's NumPy reference, side by side.
+"""The stages of allin1-mlx compared with the NumPy reference.
 
-Both run in turn in one process, and the best of each counts, so that the ratio holds on a busy machine as well. The first
-run of MLX, which compiles on a GPU, is told apart. Every stage computes what it returns before it does, so that
-laziness hides nothing.
+Both run in turn in one process, and the best time of each counts, so that the ratio is also valid on a busy machine. The
+first run of MLX, which compiles on a GPU, is reported separately. Every stage evaluates its output before it returns, so
+lazy evaluation does not affect the times.
 
     python benchmarks/bench_mlx.py --seconds 10 --members 8 --device cpu
 """
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of audio")
     parser.add_argument("--members", type=int, default=8, help="networks in the ensemble")
     parser.add_argument("--device", default="cpu", help="cpu, gpu")
-    parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")
+    parser.add_argument("--repeats", type=int, default=3, help="calls, of which the best counts")
     arguments = parser.parse_args()
 
     frames = round(arguments.seconds * FRAMES_PER_SECOND)

@@ -1,12 +1,11 @@
-"""What Ray costs against the local batch, and whether reading in an operator of its own is faster.
+"""The overhead of Ray relative to a local batch, and whether reading in a separate operator is faster.
 
-``python benchmarks/bench_ray.py [--songs N] [--seconds S] [--rounds R]`` analyses the same songs, made by synthesis, by two
-processes of this machine (``-j 2``), by the executor ``ray`` with two workers, and by a pipeline of two operators of Ray
-Data, one that reads and one that analyses, with the audio in the object store between them. The sides take turns.
+``python benchmarks/bench_ray.py [--songs N] [--seconds S] [--rounds R]`` analyses the same synthetic songs with two
+processes of this machine (``-j 2``), with the executor ``ray`` with two workers, and with a pipeline of two operators of Ray
+Data, one that reads and one that analyses, with the audio in the object store between them. They take turns.
 
-Wall and CPU seconds are taken of all processes of a side together, those of Ray's services included, of a small batch and
-of a large one: the difference is the rate, and the rest the start. CPU seconds are what to go by on a busy machine. Needs
-psutil.
+Wall and CPU seconds are summed over all processes, including the services of Ray, for a small and for a large batch: the
+difference gives the rate, and the rest the start-up. Compare CPU seconds on a busy machine. Requires psutil.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ SIDES: dict[str, Callable[[Sequence[Track], Path], Iterator[int]]] = {
 
 
 def cpu_s() -> float:
-    """CPU seconds of this process and of all that it has started, ended ones included where they were waited for."""
+    """CPU seconds of this process and its children, including ended ones that were waited for."""
     total = sum(os.times()[:4])
     for process in psutil.Process().children(recursive=True):
         try:

@@ -1,13 +1,13 @@
-"""Reading of audio files side by side: ours, soundfile with soxr, and FFmpeg's own way through PyAV.
+"""Reading of audio files: this package, soundfile with soxr, and FFmpeg through PyAV.
 
-Prints for each format and rate how many seconds of audio a second of one core decodes and resamples to 44.1 kHz in float32::
+Prints for each format and rate how many seconds of audio are decoded and resampled to float32 at 44.1 kHz per CPU second::
 
     python benchmarks/bench_reading.py
     python benchmarks/bench_reading.py --song song.wav --seconds 180 --rounds 5
 
-CPU time of the process, the best of several rounds in which the sides take turns. Without ``--song`` a signal of tones and
-noise is encoded. The last lines compare the qualities of soxr, resampling 48 kHz alone, with VHQ in accuracy: the largest difference
-in the middle of the signal.
+CPU time of the process, the best of several rounds in which the readers take turns. Without ``--song``, a signal of tones
+and noise is encoded. The last lines compare the accuracy of the qualities of soxr with VHQ, for resampling from 48 kHz: the
+largest difference in the middle of the signal.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def by_soundfile(path: Path) -> Samples:
 
 
 def by_ffmpeg(path: Path) -> Samples:
-    """Decoded by FFmpeg, and resampled by its own resampler as it is set up by itself."""
+    """Decoded by FFmpeg, and resampled by its own resampler with default settings."""
     parts = []
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
@@ -115,7 +115,7 @@ def encode_aac(path: Path, content: Samples, rate: int) -> None:
 def best_rates(
     sides: dict[str, Callable[[], object]], seconds: float, rounds: int
 ) -> dict[str, float]:
-    """Seconds of audio in a second of CPU time, by side; 0 for one that cannot."""
+    """Seconds of audio per second of CPU time, by reader; 0 if it does not support the format."""
     best = dict.fromkeys(sides, float("inf"))
     for _ in range(rounds):
         for name, call in sides.items():
@@ -162,7 +162,7 @@ def compare_qualities(mix: Samples, seconds: float, rounds: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--song", type=Path, help="what to encode; else a signal is made")
+    parser.add_argument("--song", type=Path, help="file to encode, instead of a generated signal")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)

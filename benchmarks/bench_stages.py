@@ -1,16 +1,16 @@
-"""Every stage by every backend that can run here, and by the peers that pip installs, on the same audio and weights.
+"""Every stage with every backend that can run here, and with the peers that pip installs, on the same audio and weights.
 
-Prints a table for each part: best and median time of each side, the ratios to the peers, and by how much outputs differ;
-for the network also its share of what a plain product and a copy reach on this machine; at last the way from files of stems
-to a JSON file, with the peak memory of each side::
+Prints a table for each part: best and median time of each side, the ratios to the peers, and the difference of outputs;
+for the network also its fraction of the speed of a plain product and a copy on this machine; finally, the whole analysis
+from files of stems to a JSON file, with the peak memory of each side::
 
     python benchmarks/bench_stages.py --seconds 60 --threads 2
     python benchmarks/bench_stages.py --seconds 180 --device cuda --skip reference --skip torch-cpu --json stages.json
 
-Sides take turns within a round and the best round of each counts: a busy machine slows all of them, and makes none faster
-than it is. The first call of each is not counted. When the clock starts, inputs lie where a side takes them, and it stops
-when outputs are done; moving arrays between the stages of one side counts. What feeds a part is what the cheapest backend of
-the part before it gave. Ours and the peers read the same stems, written anew as 16-bit WAV.
+Sides take turns within a round and the best round of each counts: a busy machine slows down all of them, and makes none
+faster. The first call of each is not counted. Timing starts with the input in the space of the side, and ends when the
+output is complete; device transfers between the stages of one side are included. The input of a part is the output of the
+cheapest backend of the previous part. Our backends and the peers read the same stems, which are written as 16-bit WAV.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ _PARTS: tuple[tuple[Stage, ...], ...] = (
 
 _END_TO_END = "end-to-end"
 
-#: After so many seconds, 44 bars, the demo's song can begin again.
+#: Length of 44 bars in seconds, after which the demo song can be repeated.
 _DEMO_S = 88
 
 
 def main() -> None:
     options = _options()
     if options.threads and os.environ.get("OMP_NUM_THREADS") != str(options.threads):
-        # Libraries of linear algebra look at this when they are loaded, which they already are here.
+        # Libraries of linear algebra read this when they are loaded, which has already happened here.
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         environment = {**os.environ, **dict.fromkeys(names, str(options.threads))}
         sys.exit(subprocess.run([sys.executable, *sys.argv], env=environment).returncode)
@@ -79,24 +79,32 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="of audio")
-    parser.add_argument("--stems-dir", type=Path, help="four stems; else a song by synthesis")
+    parser.add_argument("--stems-dir", type=Path, help="four stems, instead of a synthetic song")
     parser.add_argument("--model", default="harmonix-all")
     parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cpu", help="with cuda, that beside the CPU"
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="cuda measures the GPU besides the CPU",
     )
-    parser.add_argument("--threads", type=int, help="on a CPU; else each library's own choice")
+    parser.add_argument(
+        "--threads", type=int, help="number of CPU threads, instead of each library's default"
+    )
     parser.add_argument("--repeats", type=_positive, default=3, help="rounds that count")
     parser.add_argument(
-        "--budget", type=float, default=60.0, help="seconds after which a side is called no more"
+        "--budget", type=float, default=60.0, help="seconds after which a side is not called again"
     )
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument(
         "--part",
         action="append",
-        help=f"only this, may be repeated: {', '.join(map('+'.join, _PARTS))}, {_END_TO_END}",
+        help=f"only this part, may be repeated: {', '.join(map('+'.join, _PARTS))}, {_END_TO_END}",
     )
     parser.add_argument(
-        "--skip", action="append", default=[], help="a backend or a peer, may be repeated"
+        "--skip",
+        action="append",
+        default=[],
+        help="a backend or a peer to leave out, may be repeated",
     )
     parser.add_argument("--json", type=Path, help="file to write everything to")
     return parser.parse_args()
@@ -138,7 +146,7 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     known = [*map("+".join, parts), _END_TO_END]
     wanted = options.part or known
     if not set(wanted) <= set(known):
-        raise SystemExit(f"Parts are {', '.join(known)}.")
+        raise SystemExit(f"The parts are {', '.join(known)}.")
     report.update(_bench_parts(session, model, parts, wanted, stems, found, options))
     session.close()
     if _END_TO_END in wanted:
@@ -188,7 +196,7 @@ def _bench_parts(
 
 
 def _product(name: str, ours: Sequence[Side]) -> tuple[Any, Space]:
-    """What the first of our sides that ran gave, in NumPy arrays, and where it lay."""
+    """Output of the first of our sides that ran, in NumPy arrays, and its original space."""
     for side in ours:
         if side.row.seconds:
             return side.record(side.output), side.ends_at
@@ -196,7 +204,7 @@ def _product(name: str, ours: Sequence[Side]) -> tuple[Any, Space]:
 
 
 def _write_stems(source: Path | None, seconds: float, folder: Path) -> Stems:
-    """Write the first `seconds` of four stems as 16-bit WAV into `folder`, and read them as both kinds of sides do."""
+    """Write the first `seconds` of four stems to `folder` as 16-bit WAV, and read them again."""
     count = round(seconds * SAMPLE_RATE)
     if source is None:
         write_demo(folder.parent / "demo")
@@ -265,7 +273,7 @@ def _print_part(name: str, rows: Sequence[Row], audio_s: float) -> None:
 def _ceilings(
     sides: Sequence[Side], earlier: Mapping[str, roofline.Ceilings]
 ) -> dict[str, roofline.Ceilings]:
-    """Measure the ceilings of each kind of device in use; what was reached earlier counts where it was more."""
+    """Measure the ceilings of each kind of device in use; earlier values count if they are higher."""
     found = {}
     for kind in sorted({_kind(side.row) for side in sides}):
         now = roofline.measure_ceilings(kind)
@@ -280,7 +288,7 @@ def _kind(row: Row) -> str:
 def _print_roofline(
     rows: Sequence[Row], ceilings: Mapping[str, roofline.Ceilings], frames: int
 ) -> dict[str, Any]:
-    """Print the network's share of the ceilings; `frames` are those of all members together."""
+    """Print the network's fraction of the ceilings; `frames` is the total over all members."""
     flop, moved = roofline.flop_per_frame() * frames, roofline.bytes_per_frame() * frames
     print(
         f"\nroofline of nn: {roofline.flop_per_frame() / 1e6:.3f} MFLOP and {roofline.bytes_per_frame() / 1e3:.1f} kB"
@@ -364,7 +372,7 @@ def _found(side: end_to_end.Side) -> tuple[Metre, Sections]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no infinity: a difference without bound is a text."""
+    """Replace infinite numbers, which JSON cannot represent, by strings."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):

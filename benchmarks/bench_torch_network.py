@@ -1,16 +1,15 @@
-"""The networks of allin1-torch and the same network with gathered attention, side by side.
+"""Comparison of the networks of allin1-torch with the same network with gathered attention.
 
-Gathering every query's keys is what ports of the original do without NATTEN's kernels; it is written out
-below with PyTorch's ordinary operations. They run in one process, and the best of each counts, so
-that the ratio holds on a busy machine as well. Errors are those of a short input, from the reference in
-float64.
+Ports of the original without NATTEN's kernels gather the keys of every query; this is implemented below with plain
+PyTorch operations. All run in one process, and the best time of each counts, so that the ratio is also valid on a
+busy machine. Errors are relative to the reference in float64, for a short input.
 
     python benchmarks/bench_torch_network.py --seconds 90 --members 8 --device cpu --threads 2
     python benchmarks/bench_torch_network.py --seconds 180 --members 8 --device cuda:0
 
-On CUDA the Triton kernels take part where Triton is installed. Their set-up is that of a machine on which they were compiled
-before, unless ``--cold`` is given. With --natten the backends that attend by NATTEN take part, too; which of its kernels that
-is, is printed first.
+On CUDA, the Triton kernels are included if Triton is installed. Their set-up time is that with a warm cache of compiled
+kernels, unless ``--cold`` is given. With --natten, the backends with NATTEN are included, too; which of its kernels are used
+is printed first.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ T = TypeVar("T")
 
 
 class _GatherNetwork:
-    """The network as its paper and its original code describe it; slow where it gathers."""
+    """The network as in the paper and the original code, with slow gathers."""
 
     def __init__(self, parameters: Parameters, device: str) -> None:
         self.p = {name: torch.tensor(values).to(device) for name, values in parameters.items()}
@@ -155,7 +154,7 @@ def variants(device: str, *, natten: bool) -> dict[str, Callable[[Setup], Nn]]:
 
 
 def finished(device: str, call: Callable[[], T]) -> tuple[float, T]:
-    """Seconds until the device has done what `call` starts, and what it gives."""
+    """Return the time in seconds until the device has finished `call`, and its output."""
     wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     wait()
     began = time.perf_counter()
@@ -169,10 +168,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=90, help="of audio")
     parser.add_argument("--members", type=int, default=8, help="networks in the ensemble")
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps")
-    parser.add_argument("--threads", type=int, default=None, help="on a CPU")
-    parser.add_argument("--repeats", type=int, default=3, help="of which the best counts")
+    parser.add_argument("--threads", type=int, default=None, help="number of CPU threads")
+    parser.add_argument("--repeats", type=int, default=3, help="calls, of which the best counts")
     parser.add_argument("--check", type=float, default=5, help="seconds to measure the errors on")
-    parser.add_argument("--alone", action="store_true", help="without the gathers: for the memory")
+    parser.add_argument(
+        "--alone", action="store_true", help="without the gathers, to measure the memory"
+    )
     parser.add_argument("--cold", action="store_true", help="with an empty cache of kernels")
     parser.add_argument("--natten", action="store_true", help="measure the network by NATTEN, too")
     arguments = parser.parse_args()
@@ -208,7 +209,7 @@ def main() -> None:
             return logits / len(gathers)
 
         runs["gathered"] = gathered
-        # By default PyTorch convolves in TensorFloat-32.
+        # By default, PyTorch computes convolutions in TensorFloat-32.
         torch.backends.cudnn.allow_tf32 = False
 
     best = dict.fromkeys(runs, float("inf"))

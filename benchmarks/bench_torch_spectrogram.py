@@ -1,6 +1,6 @@
-"""The spectrogram of allin1-torch, in double and single precision, against the core's NumPy reference.
+"""The spectrogram of allin1-torch, in double and single precision, compared with the NumPy reference.
 
-All run in turn in one process, and the best of each counts, so that the ratios hold on a busy machine.
+All run in turn in one process, and the best time of each counts, so that the ratios are also valid on a busy machine.
 
     python benchmarks/bench_torch_spectrogram.py --seconds 90 --device cpu --threads 2
 """
@@ -24,8 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=90, help="of audio")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps")
-    parser.add_argument("--threads", type=int, default=None, help="on a CPU")
-    parser.add_argument("--repeats", type=int, default=5, help="of which the best counts")
+    parser.add_argument("--threads", type=int, default=None, help="number of CPU threads")
+    parser.add_argument("--repeats", type=int, default=5, help="calls, of which the best counts")
     arguments = parser.parse_args()
 
     stems = noise_stems(round(arguments.seconds * SAMPLE_RATE))

@@ -1,9 +1,9 @@
-"""From files of stems to a JSON file, each side in a process of its own: time, and peak memory.
+"""From files of stems to a JSON file, each side in a separate process: time, and peak memory.
 
-The parent tells the sides in turn to analyse the song once more, so that a busy machine slows all of them. All keep their
-model between songs; what all-in-one-infer would load anew for every call is given to it instead.
+The parent process tells the sides in turn to analyse the song again, so that a busy machine slows down all of them. All
+keep their model between songs; models that all-in-one-infer would load for every call are passed to it instead.
 
-`bench_stages.py` uses this; run by itself, a process is one side.
+`bench_stages.py` uses this; run as a program, it is the process of one side.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ SIDES = ("auto", "reference", "all-in-one-infer")
 
 @dataclass
 class Side:
-    """What became of a side.
+    """The outcome of a side.
 
     Attributes
     ----------
     name
         One of :data:`SIDES`.
     how
-        What ran, in words.
+        Description of what ran.
     setup_s
-        Importing libraries, loading the model.
+        Time for importing libraries and loading the model.
     first_s
-        The first song: set-up of backends, compilation and warming up are in it.
+        Time for the first song, including set-up of backends, compilation and warm-up.
     seconds
-        Of each later song.
+        Time for each later song.
     setup_bytes, peak_bytes
         Peak of the process' resident memory before the first song, and in all.
     device_bytes
-        Peak that PyTorch had allocated on the GPU; 0 on a CPU.
+        Peak memory that PyTorch allocated on the GPU; 0 on a CPU.
     result
         The file that was written.
     trouble
@@ -73,7 +73,7 @@ def measure(
 ) -> list[Side]:
     """Analyse the song of `stems` by each side, `repeats` times after a first one, taking turns.
 
-    A side is called no more once the songs after its first took `budget_s` together.
+    A side is not called again when the songs after its first took `budget_s` in total.
     """
     with contextlib.ExitStack() as stack:
         children = []
@@ -81,7 +81,7 @@ def measure(
             out = folder / name
             child = stack.enter_context(_Child(name, stems, out, model, device, threads))
             children.append(child)
-            # Before the next one starts, so that they do not set up on one another's time.
+            # Before the next one starts, so that set-ups do not overlap.
             child.set_up()
             child.analyse()
         for _ in range(repeats):
@@ -154,7 +154,7 @@ def peak_bytes() -> int:
     """Largest resident memory of this process so far."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Linux counts the parent's memory at the start of a child in getrusage(), but not here.
+        # On Linux, getrusage() of a child includes the memory of its parent at the start, unlike this file.
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     import resource
@@ -212,7 +212,7 @@ def _all_in_one_infer(
     song = allin1_infer.create_stems_input_from_directory(stems)
 
     def analyse() -> Path:
-        # One process: with its own default, a pool of processes for one song, it would be slower.
+        # A single process: its default, a pool of processes for one song, would be slower.
         allin1_infer.analyze(
             song,
             out_dir=out,

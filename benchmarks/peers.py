@@ -1,7 +1,7 @@
-"""The peers that pip installs, as they are, on our inputs: madmom, madmom-infer and all-in-one-infer.
+"""The unmodified peers that pip installs, with our inputs: madmom, madmom-infer and all-in-one-infer.
 
-A peer takes the same record as our backends and its output is made a record of ours, so that it can be compared; both
-conversions stay outside the timing. `requirements-peers.txt` installs them.
+A peer takes the same record as our backends, and its output is converted to one of our records for comparison; both
+conversions are not timed. `requirements-peers.txt` installs them.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class Peer:
     Attributes
     ----------
     name, version, device
-        Of the distribution, and where it runs.
+        Name and version of the distribution, and its device.
     stages
-        What it covers.
+        Stages that it covers.
     prepare
-        Brings our record, in NumPy arrays, to what it takes.
+        Converts our record, in NumPy arrays, to its input.
     run
-        Its work.
+        Runs the stages.
     record
-        Makes a record of ours of what it gave.
+        Converts its output to one of our records.
     """
 
     name: str
@@ -65,11 +65,11 @@ def find_peers(
     Parameters
     ----------
     model
-        Whose parameters all-in-one-infer gets.
+        Model whose parameters all-in-one-infer uses.
     metre
         Parameters of the decoders.
     device
-        ``cpu`` or ``cuda``, for all-in-one-infer. madmom knows the CPU alone.
+        ``cpu`` or ``cuda``, for all-in-one-infer. madmom only supports the CPU.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def find_peers(
 
 
 def _madmom(metre: MetreParameters) -> list[Peer] | str:
-    """The original. The plugin allin1-madmom gives it the names that it misses in today's Python and NumPy."""
+    """The original. The plugin allin1-madmom provides names that were removed from Python and NumPy."""
     try:
         from allin1_backend_madmom import decoder, spectrogram
         from allin1_backend_madmom.provider import INSTALL_ORIGINAL, Provider, find
@@ -235,7 +235,7 @@ def _all_in_one_infer(model: Model, device: str) -> list[Peer] | str:
 
 
 def all_in_one_infer_networks(model: Model, device: str) -> Any:
-    """Make all-in-one-infer's own networks with our parameters: the hub it would fetch them from is left alone."""
+    """Create all-in-one-infer's own networks with our parameters, instead of downloading them."""
     _import_all_in_one_infer()
     import torch
     from allin1_infer.config import Config, HarmonixConfig
@@ -265,11 +265,11 @@ def all_in_one_infer_networks(model: Model, device: str) -> Any:
 
 
 def _import_all_in_one_infer() -> None:
-    """Import it also where there is no torchaudio: it asks for that in no metadata, and needs it only to read MP3."""
+    """Import it even without torchaudio, which is not in its metadata and only needed to read MP3."""
     stand_in = None
     try:
         import torchaudio  # noqa: F401
-    except (ImportError, OSError):  # the latter where it was built for another PyTorch
+    except (ImportError, OSError):  # OSError: it was built for another PyTorch
         stand_in = sys.modules["torchaudio"] = ModuleType("torchaudio")
     try:
         with warnings.catch_warnings():

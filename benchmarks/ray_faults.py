@@ -1,8 +1,8 @@
 """A large batch on a local cluster of several nodes, whose workers, nodes and driver are killed at random.
 
-``python benchmarks/ray_faults.py SONGS OUT --report FILE`` analyses the songs of a folder by `python -m allin1_ray`, kills
-what can be killed, starts the driver again where it was killed, and watches the memory of every process. At the end it
-counts what is there, and compares a sample with an analysis on this machine. Needs Linux and psutil.
+``python benchmarks/ray_faults.py SONGS OUT --report FILE`` analyses the songs of a folder with `python -m allin1_ray`, kills
+processes at random, restarts the driver if it was killed, and monitors the memory of every process. At the end, it counts
+the results, and compares a sample with an analysis on this machine. Requires Linux and psutil.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def run(cluster: Any, options: argparse.Namespace) -> None:
-    """Analyse all songs, with the faults that were asked for."""
+    """Analyse all songs, with the requested faults."""
     rng = random.Random(options.seed)
     began = time.monotonic()
     kinds = {"worker": options.kill_worker_s, "node": options.kill_node_s}
@@ -102,17 +102,17 @@ def start(options: argparse.Namespace) -> subprocess.Popen[bytes]:
 
 
 def finished(out: Path) -> int:
-    """Results that are there."""
+    """Number of existing results."""
     return sum(path.suffix == ".json" for path in out.iterdir()) if out.is_dir() else 0
 
 
 def processes() -> list[psutil.Process]:
-    """All that this one has started."""
+    """All processes that this one has started."""
     return psutil.Process().children(recursive=True)
 
 
 def name(process: psutil.Process) -> str:
-    """What a process calls itself; Ray's workers are called after what they run."""
+    """Title of a process; Ray's workers are named after their tasks."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -143,7 +143,7 @@ def memory(driver: int) -> dict[str, int]:
 
 
 def check(options: argparse.Namespace) -> dict[str, Any]:
-    """Count what is there, and compare a sample with results of this machine."""
+    """Count the results, and compare a sample with results of this machine."""
     from allin1_ray.table import read_table
 
     import allin1_core

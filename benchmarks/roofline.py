@@ -1,11 +1,11 @@
-"""What the network has to compute and to move, and what a plain product and a copy reach on this machine.
+"""Operations and memory traffic of the network, and the speed of a plain product and a copy on this machine.
 
-The network's work is counted from its shapes: 2.99 MFLOP a frame and member of the ensemble, a multiplication and an
-addition counting as two. Only products count; normalisation, softmax and the activation functions are left out.
+The operations are computed from shapes: 2.99 MFLOP per frame and member of the ensemble, where a multiplication and an
+addition count as two. Only products count; normalisation, softmax and the activation functions are left out.
 
-The bytes are the least that a network run layer by layer in float32 moves: the spectrogram is read once, every layer
-reads the hidden state and writes it again, the logits are written. What stays in a cache between layers moves less,
-what keeps queries, keys and scores in memory moves more.
+The bytes are the minimum for a network that runs layer by layer in float32: the spectrogram is read once, every layer
+reads and writes the hidden state, and the logits are written. Implementations that keep data in a cache between layers
+move less, those that keep queries, keys and scores in memory move more.
 """
 
 from __future__ import annotations
@@ -72,32 +72,32 @@ def bytes_per_frame() -> int:
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What the machine reaches at most, in float32.
+    """Maximum speed of the machine in float32.
 
     Attributes
     ----------
     gflop_per_s
-        Of a product of two large square matrices.
+        Speed of a product of two large square matrices.
     gbyte_per_s
-        Of a copy of a large array, bytes read and bytes written counted.
+        Speed of a copy of a large array, counting bytes read and written.
     """
 
     gflop_per_s: float
     gbyte_per_s: float
 
     def floor_s(self, flop: float, moved: float) -> float:
-        """Seconds below which work of so many operations and bytes cannot come."""
+        """Minimum time in seconds for a number of operations and bytes."""
         return max(flop / self.gflop_per_s, moved / self.gbyte_per_s) / 1e9
 
     def or_better(self, other: Ceilings) -> Ceilings:
-        """The higher of each: noise only ever lowers them."""
+        """The maximum of each, as noise can only lower them."""
         return Ceilings(
             max(self.gflop_per_s, other.gflop_per_s), max(self.gbyte_per_s, other.gbyte_per_s)
         )
 
 
 def measure_ceilings(device: str, repeats: int = 5) -> Ceilings:
-    """Measure both on `device`, by PyTorch where it is installed, else by NumPy."""
+    """Measure both on `device`, with PyTorch if it is installed, otherwise with NumPy."""
     size, count = (8192, 1 << 28) if device != "cpu" else (2048, 1 << 26)
     multiply, copy = _calls(device, size, count)
     return Ceilings(

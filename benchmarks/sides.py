@@ -23,21 +23,21 @@ from allin1_core.selection.routing import find_routes
 
 @dataclass
 class Row:
-    """What is told of a side.
+    """The measurements of a side.
 
     Attributes
     ----------
     side, device, is_peer
         Its name, where it runs, and whether it is a peer.
     route
-        Backends of all its stages, where it is ours.
+        Backends of all its stages, if it is ours.
     seconds
-        Of every call that counts; empty where there is trouble.
+        Times of all calls that count; empty if there was an error.
     ratios
         For each peer, its best time over this side's.
     differs
-        Largest difference from what the first peer gave, without one the reference, else the first side: of values, or in seconds
-        for beats and segments; infinite where their number, positions or labels differ. None for the one compared with.
+        Largest difference from the output of the first peer, or else the reference, or else the first side: of values, or
+        in seconds for beats and segments; infinite if their number, positions or labels differ. None for that side itself.
     trouble
         Why there are no times.
     """
@@ -64,20 +64,20 @@ class Row:
 
 @dataclass
 class Side:
-    """What can be timed.
+    """A backend or peer that can be timed.
 
     Attributes
     ----------
     row
-        What is told of it.
+        Its measurements.
     prepare
-        Sets it up and brings its input to where it takes it; gives what is timed.
+        Sets it up and moves its input to its space; returns the function to time.
     record
-        Makes what it gave a record in NumPy arrays.
+        Converts its output to a record in NumPy arrays.
     ends_at
-        Where its output lies.
+        Space of its output.
     output
-        What the last call gave.
+        Output of the last call.
     """
 
     row: Row
@@ -88,7 +88,7 @@ class Side:
 
 
 def fused(session: Session) -> list[tuple[Stage, ...]]:
-    """Stages that a backend of this machine covers in one, first to last."""
+    """Groups of stages that a backend on this machine covers."""
     found = set()
     for stage in STAGES[1:]:
         request = replace(session.request((stage,), USUAL_AUDIO_S), choices=())
@@ -101,9 +101,9 @@ def fused(session: Session) -> list[tuple[Stage, ...]]:
 def our_sides(
     session: Session, stages: tuple[Stage, ...], data: Any, space: Space, skip: Collection[str]
 ) -> list[Side]:
-    """Make a side of every eligible backend that ends `stages`, the cheapest by its estimate first.
+    """Create a side for every eligible backend that ends `stages`, sorted by estimated cost.
 
-    Stages before the backend's own go to whatever the router takes for it when the input lies in `space`.
+    Earlier stages are run by the backends that the router chooses for input in `space`.
     """
     request = replace(session.request(stages, data.duration_s, space), choices=())
     sides = []
@@ -161,7 +161,7 @@ def _our_side(
             for wait in waits:
                 wait()
             if not waits and back:
-                # Nothing else can tell when a device has finished.
+                # There is no other way to detect that a device has finished.
                 cross(value, back, "cpu")
             return value
 
@@ -171,7 +171,7 @@ def _our_side(
 
 
 def peer_sides(peers: Iterable[Peer], stages: tuple[Stage, ...], data: Any) -> list[Side]:
-    """Make a side of every peer that covers just these stages."""
+    """Create a side for every peer that covers exactly these stages."""
 
     def side(peer: Peer) -> Side:
         def prepare() -> Callable[[], Any]:
@@ -184,10 +184,10 @@ def peer_sides(peers: Iterable[Peer], stages: tuple[Stage, ...], data: Any) -> l
 
 
 def take_turns(sides: Sequence[Side], repeats: int, budget_s: float) -> None:
-    """Call each side once to warm up, then `repeats` times in rounds; one that fails tells why in its row.
+    """Call each side once to warm up, then `repeats` times in rounds; errors are recorded in its row.
 
-    A side is called at least once after its first call, and no more once the calls that count took `budget_s` together.
-    Without `repeats` the first call counts.
+    A side is called at least once after its first call, and not again when the calls that count took `budget_s` in total.
+    Without `repeats`, the first call counts.
     """
     calls = [(side, _guarded(side)) for side in sides]
     for _, call in calls:
@@ -199,7 +199,7 @@ def take_turns(sides: Sequence[Side], repeats: int, budget_s: float) -> None:
 
 
 def _guarded(side: Side) -> Callable[[bool], None]:
-    """Make what calls `side`, says whether that counts, and leaves the side alone once it has failed."""
+    """Return a function that calls `side`, until it has failed; its argument is whether the call counts."""
     prepared: list[Callable[[], Any]] = []
 
     def call(counts: bool) -> None:
@@ -212,14 +212,14 @@ def _guarded(side: Side) -> Callable[[bool], None]:
             side.output = prepared[0]()
             if counts:
                 side.row.seconds.append(time.perf_counter() - began)
-        except Exception as error:  # of a library: this side is told of, the others go on
+        except Exception as error:  # record the failure, and continue with the other sides
             side.row.trouble = f"{type(error).__name__}: {error}"
 
     return call
 
 
 def compare(sides: Sequence[Side]) -> list[Row]:
-    """Fill in how the sides compare in time and in what they gave."""
+    """Compute the ratios of times and the differences of outputs."""
     done = [side for side in sides if not side.row.trouble]
     theirs = [side for side in done if side.row.is_peer]
     references = [side for side in done if side.row.side == "reference"]

@@ -39,17 +39,24 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
 
+# Options such as --json stay as they are.
+smartquotes = False
+
 html_theme = "furo"
 html_math_renderer = "mathml"
 html_favicon = "_static/favicon.svg"
 html_title = f"allin1 {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(Path(__file__).parent / "_static" / "search_scorer.js")
 html_copy_source = False
 html_show_sphinx = False
 copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
+
+#: Not there before the first release.
+linkcheck_ignore = [r"https://pypi\.org/project/allin1-core/"]
 
 #: Pages whose text is a file elsewhere in the repository.
 repository_pages = {
@@ -63,6 +70,7 @@ repository_pages = {
     "packages/allin1-train": "plugins/allin1-train/README.md",
     "packages/allin1-podlove": "examples/allin1-podlove/README.md",
     "packages/allin1-scipy": "examples/allin1-scipy/README.md",
+    "packages/allin1-library": "examples/allin1-library/README.md",
     "maintaining/benchmarks": "benchmarks/README.md",
     "maintaining/contributing": "CONTRIBUTING.md",
     "maintaining/security": "SECURITY.md",

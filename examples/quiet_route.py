@@ -1,4 +1,4 @@
-"""A plugin within a program: it reports each stage, and keeps short songs off accelerators.
+"""A plugin within a program: it reports each stage, and analyses short songs on the CPU.
 
 python quiet_route.py demo/stems
 """

@@ -1,4 +1,4 @@
-"""Copies ``kernels/isa`` into each distribution that has kernels, so that its source archive is whole.
+"""Copies ``kernels/isa`` into each distribution that has kernels, so that its source archive is complete.
 
     python kernels/copy_isa.py
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: The files that are written once.
+#: Folder of the original files.
 SOURCE = ROOT / "kernels" / "isa"
 
 #: Where they are copied to.

@@ -1,9 +1,9 @@
-"""Put the members of the model ``builtin`` into the core, and their digests into its catalogue.
+"""Add the members of the model ``builtin`` to the core, and their digests to its catalogue.
 
     python scripts/builtin_weights.py --version 1.0 member-a.npz member-b.npz member-c.npz
 
-Parameters are rounded to float16, so evaluate what this writes, not what went in. The version that was current is replaced;
-to keep it for users to fetch, first copy its table in catalogue.toml to the end of the file, and give the copy `urls`.
+Parameters are rounded to float16, so evaluate the output, not the input. The current version is replaced; to keep it
+available for download, first copy its table in catalogue.toml to the end of the file, and add `urls` to the copy.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "allin1_core" / "weights"
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("members", nargs="+", type=Path, help="archives of float32 parameters")
-    parser.add_argument("--version", required=True, help="that the catalogue shall name")
+    parser.add_argument("--version", required=True, help="version for the catalogue")
     parser.add_argument(
         "--weights", type=Path, default=WEIGHTS, help="folder of the core's weights"
     )
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def rounded(path: Path) -> bytes:
-    """Give an archive with its arrays as float16."""
+    """Return an archive with its arrays converted to float16."""
     with np.load(path, allow_pickle=False) as archive, np.errstate(over="ignore"):
         arrays = {name: archive[name].astype(np.float16) for name in archive.files}
     bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
@@ -53,7 +53,7 @@ def rounded(path: Path) -> bytes:
 
 
 def with_members(text: str, version: str, packed: list[bytes]) -> str:
-    """Give the catalogue with other members, and another version, in its first table of ``builtin``."""
+    """Return the catalogue with other members and another version in its first table of ``builtin``."""
     lines = [
         f'    {{ sha256 = "{hashlib.sha256(content).hexdigest()}", size = {len(content)} }},\n'
         for content in packed

@@ -3,7 +3,7 @@
     allin1 bench --report mine.json
     python scripts/machines.py mine.json
 
-A machine of the same name is replaced. Without a file the table alone is written.
+A machine of the same name is replaced. Without a file, only the table is written.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from allin1_core.measuring.machines import from_json, table, to_json
 ROOT = Path(__file__).resolve().parents[1]
 DATA, PAGE = ROOT / "allin1_core" / "measuring" / "machines.json", ROOT / "docs" / "machines.md"
 
-#: Where the page's table begins; what stands before it is written by hand.
+#: Start of the generated table; the part of the page before it is written by hand.
 MARK = "<!-- What follows is written by scripts/machines.py. -->\n"
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("reports", nargs="*", type=Path, help="reports in JSON")
     reports = parser.parse_args().reports

@@ -1,9 +1,9 @@
-"""The names that plugins and programs may rely on, and what of them a release must keep.
+"""The public names that plugins and programs may rely on, and a comparison with the last release.
 
-    python scripts/public_names.py          what this tree has lost of the last release; nothing if all is well
-    python scripts/public_names.py --write  note the names of this tree, when it is released
+    python scripts/public_names.py          prints the names of the last release that are missing in this tree
+    python scripts/public_names.py --write  records the names of this tree, for a release
 
-Which modules are public stands in docs/contract.md. What the last release had is in tests/contracts/released_names.json.
+docs/contract.md lists the public modules. The names of the last release are in tests/contracts/released_names.json.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RELEASED = ROOT / "tests" / "contracts" / "released_names.json"
 #: The package all of whose modules are public.
 WHOLE = "allin1_core.contracts"
 
-#: The module of which classes alone are public, and of these what a subclass states.
+#: The module of which only classes are public, and only their members that a subclass defines.
 TESTS = "allin1_core.testing.conformance"
 
 Names = dict[str, dict[str, Any]]
@@ -72,7 +72,7 @@ def _defined_in(module: ModuleType) -> list[str]:
 
 
 def describe(value: Any) -> Any:
-    """What of a name others rely on: parameters of functions, fields and methods of classes."""
+    """The public interface of a name: parameters of functions, fields and methods of classes."""
     if isinstance(value, type) and value.__module__.startswith("allin1_core"):
         members = {
             name: _parameters(member) if inspect.isfunction(member) else "attribute"
@@ -96,7 +96,7 @@ def _is_ours(kind: type) -> bool:
 
 
 def _parameters(function: Any) -> list[str]:
-    """Names of parameters: those with a default end in ``=``, those by keyword alone begin with ``*``."""
+    """Names of parameters: those with a default end in ``=``, keyword-only ones start with ``*``."""
     return [
         ("*" if one.kind is one.KEYWORD_ONLY else "")
         + one.name
@@ -106,7 +106,7 @@ def _parameters(function: Any) -> list[str]:
 
 
 def lost(released: Names, now: Names) -> list[str]:
-    """Tell what `now` lacks of what was released, a sentence each."""
+    """Return a sentence for each released name that is missing in `now`."""
     losses = []
     for module, names in released.items():
         for name, was in names.items():

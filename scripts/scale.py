@@ -1,7 +1,7 @@
-"""What a million songs take on how many machines, computed from measured rates; writes the tables of ``docs/scale.md``.
+"""Time and cost of a million songs on clusters of various sizes, computed from measured rates, for ``docs/scale.md``.
 
-``python scripts/scale.py`` prints the tables, ``--write`` puts them into the document, and ``--check`` tells whether it has
-them. The rates are those of ``benchmarks/scale_rates.json``, or of another file (``--rates``).
+``python scripts/scale.py`` prints the tables, ``--write`` writes them to the document, and ``--check`` checks that it is up
+to date. The rates are those of ``benchmarks/scale_rates.json``, or of another file (``--rates``).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class Fleet:
     Attributes
     ----------
     what
-        What they run.
+        The model that they run.
     workers
-        Of each machine.
+        Number of workers per machine.
     song_s
-        Seconds of a song in a worker.
+        Time per song in a worker, in seconds.
     megabytes
-        Of a song's file.
+        Size of a song's file.
     machine_hour
-        Price.
+        Price per machine-hour in US dollars.
     """
 
     what: str
@@ -53,22 +53,22 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a fleet takes for all songs.
+    """The estimate for a fleet and all songs.
 
     Attributes
     ----------
     machines
-        How many.
+        Number of machines.
     songs_per_s
-        Of the workers, and of the driver at most.
+        Throughput of the workers, limited by that of the driver.
     driver_per_s
-        Songs a second that one driver keeps up with.
+        Maximum throughput of one driver.
     hours, money
-        For all songs, of one driver.
+        Time and cost for all songs, with one driver.
     megabytes_per_s
-        That the store has to give.
+        Required throughput of the store.
     bound
-        What bounds it.
+        The limiting factor.
     """
 
     machines: int
@@ -81,7 +81,7 @@ class Estimate:
 
 
 def fleets(rates: dict[str, Any]) -> tuple[Fleet, Fleet]:
-    """The machines with CPUs alone, and those with GPUs."""
+    """The machines with only CPUs, and those with GPUs."""
     cpu, gpu, prices = rates["cpu"], rates["gpu"], rates["prices"]
     gpu_s = SONG_S * sum(gpu["stages_s_per_s"].values())
     return (
@@ -91,13 +91,13 @@ def fleets(rates: dict[str, Any]) -> tuple[Fleet, Fleet]:
 
 
 def cpus_of_a_gpu(rates: dict[str, Any]) -> float:
-    """CPUs that keep one GPU busy."""
+    """Number of CPUs that are needed to keep one GPU busy."""
     gpu = rates["gpu"]
     return float(sum(gpu["cpu_s_per_s"].values()) / sum(gpu["stages_s_per_s"].values()))
 
 
 def estimate(fleet: Fleet, machines: int, rates: dict[str, Any]) -> Estimate:
-    """What `machines` of a fleet take."""
+    """Return the estimate for a number of machines of a fleet."""
     workers = machines * fleet.workers
     computed = workers / fleet.song_s
     batch = min(MOST_BATCH, max(1, round(max(TASK_S, workers / TASKS_PER_S) / fleet.song_s)))
@@ -105,7 +105,7 @@ def estimate(fleet: Fleet, machines: int, rates: dict[str, Any]) -> Estimate:
     songs_per_s = min(computed, driver)
     hours = SONGS / songs_per_s / 3600
     prices = rates["prices"]
-    # Of each song: what is there is looked at, its result of before is looked for, it is read; the result is put.
+    # For each song: its state is checked, an existing result is searched, it is read; the result is written.
     requests = SONGS / 1e6 * (3 * prices["get_million"] + prices["put_million"])
     return Estimate(
         machines,
@@ -119,7 +119,7 @@ def estimate(fleet: Fleet, machines: int, rates: dict[str, Any]) -> Estimate:
 
 
 def table(fleet: Fleet, rates: dict[str, Any]) -> str:
-    """Markdown."""
+    """Return the table of a fleet in Markdown."""
     lines = [
         "| machines | workers | songs per second | hours | US dollars | from the store | limited by |",
         "|---|---|---|---|---|---|---|",
@@ -134,7 +134,7 @@ def table(fleet: Fleet, rates: dict[str, Any]) -> str:
 
 
 def computed(rates: dict[str, Any]) -> str:
-    """All that the document takes from here."""
+    """Return the generated part of the document."""
     cpu, gpu = fleets(rates)
     driver = rates["driver"]
     limits = [estimate(fleet, MACHINES[-1], rates).driver_per_s for fleet in (cpu, gpu)]
@@ -152,7 +152,7 @@ def computed(rates: dict[str, Any]) -> str:
         f" {cpus_of_a_gpu(rates):.1f} CPUs per GPU; {gpu.megabytes:g} MB per song; {gpu.machine_hour:.2f} dollars per machine-hour."
         " Computed from stages that were measured separately: a batch on GPUs with Ray was not measured.",
         table(gpu, rates),
-        "### Where it stops",
+        "### Bottleneck",
         f"The driver needs {driver['task_s'] * 1000:.1f} ms per task and {driver['song_s'] * 1000:.1f} ms per song, in one thread."
         f" This limits throughput to {limits[0]:,.0f} songs per second with `builtin`, reached with {most[0]:,.0f} machines, and to"
         f" {limits[1]:,.0f} with `harmonix-all`, reached with {most[1]:,.0f} machines.",
@@ -161,7 +161,7 @@ def computed(rates: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rates", type=Path, default=RATES)
     parser.add_argument("--write", action="store_true")

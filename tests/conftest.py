@@ -1,4 +1,4 @@
-"""What every test may use, and what none must see."""
+"""Isolation of all tests from the user's settings."""
 
 from __future__ import annotations
 

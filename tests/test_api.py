@@ -1,4 +1,4 @@
-"""What programs call: upstream's names and meaning, and what is here beyond them."""
+"""The functions for programs: upstream's signatures and behaviour, and the additional options."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,14 @@ import soundfile
 
 import allin1_core
 from allin1_core import api, demo
-from allin1_core.errors import AudioError, BatchError, InputError, SelectionError
+from allin1_core.errors import (
+    AudioError,
+    BatchError,
+    InputError,
+    OutputError,
+    SelectionError,
+    SettingsError,
+)
 from allin1_core.runtime.analysis import ResultOptions
 from allin1_core.runtime.assembly import SessionOptions
 
@@ -52,7 +60,8 @@ def test_the_signature_begins_with_that_of_upstream():
         "multiprocess",
     ]
     for function in (api.visualize, api.sonify):
-        assert list(inspect.signature(function).parameters) == ["result", "out_dir", "multiprocess"]
+        names = list(inspect.signature(function).parameters)
+        assert names[:3] == ["result", "out_dir", "multiprocess"]
 
 
 def test_every_option_of_sessions_and_results_is_one_of_analyze():
@@ -95,7 +104,7 @@ def test_a_song_that_is_given_twice_is_analysed_once(songs, isolated_plugins):
     assert told == {0, 1}
 
 
-def test_a_song_that_fails_costs_itself_alone(analyze, songs, tmp_path):
+def test_a_song_that_fails_affects_nothing_else(analyze, songs, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"no audio")
     with pytest.raises(AudioError):
         analyze(tmp_path / "broken.wav")
@@ -104,7 +113,7 @@ def test_a_song_that_fails_costs_itself_alone(analyze, songs, tmp_path):
     assert [r and r.path for r in caught.value.results] == [songs[0], None, songs[1]]
 
 
-def test_pictures_and_sound_are_made_where_they_are_asked_for(analyze, songs, tmp_path):
+def test_pictures_and_sound_are_made_where_they_are_requested(analyze, songs, tmp_path):
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
     analyze(songs[:2], out, tmp_path / "pictures", tmp_path / "sound")
@@ -129,6 +138,89 @@ def test_figures_and_sounds_come_in_the_order_of_the_results(analyze, songs, tmp
     samples, rate = allin1_core.sonify(results[0])
     np.testing.assert_array_equal(samples, sounds[0][0])
     assert not isinstance(allin1_core.visualize(results[0]), list)
+
+
+def test_pictures_and_sounds_replace_nothing_unasked_and_say_so_before_any_is_made(
+    analyze, songs, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    results = analyze(songs[:2])
+    for make, name in ((allin1_core.visualize, "a.pdf"), (allin1_core.sonify, "a.sonif.wav")):
+        folder = tmp_path / make.__name__
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(OutputError, match="exists already.*overwrite=True"):
+            make(results, folder)
+        assert {path.name for path in folder.iterdir()} == {name}
+        assert (folder / name).read_text() == "mine"
+        make(results, folder, overwrite=True)
+        assert len(list(folder.iterdir())) == 2
+        assert (folder / name).read_bytes() != b"mine"
+
+
+def test_two_results_of_one_song_never_share_a_picture_but_one_given_twice_does(
+    analyze, songs, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    result = analyze(songs[0])
+    with pytest.raises(OutputError, match="would be written twice"):
+        allin1_core.visualize([result, replace(result)], tmp_path / "viz")
+    assert not (tmp_path / "viz").exists()
+    assert len(allin1_core.visualize([result, result], tmp_path / "viz")) == 2
+    assert len(list((tmp_path / "viz").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"model": 3}, "model is 3"),
+        ({"device": ["cuda"]}, "device is"),
+        ({"out_dir": 3}, "out_dir is 3"),
+        ({"visualize": 3}, "visualize is 3"),
+        ({"overwrite": ["json"]}, "overwrite is"),
+        ({"include_embeddings": "no"}, "include_embeddings is 'no'"),
+        ({"only": ["beats"]}, "only is"),
+        ({"jobs": "2"}, "jobs is '2'"),
+        ({"executor": 3}, "executor is 3"),
+        ({"backends": "nn=torch"}, "backends is 'nn=torch'"),
+        ({"spec_backend": 3}, "spec_backend is 3"),
+        ({"stems": ["a"]}, "stems is"),
+        ({"metre": {"min_bpm": 60}}, "metre is"),
+        ({"parity": 3}, "parity is 3"),
+        ({"progress": 3}, "progress is 3"),
+        ({"mystery": 3}, "has no option mystery"),
+    ],
+)
+def test_an_argument_of_another_type_is_told_before_anything_is_done(songs, arguments, text):
+    with pytest.raises(TypeError, match=text):
+        list(api.analyze_iter(songs, **{"model": "builtin", **arguments}))
+
+
+@pytest.mark.parametrize("paths", [3, b"song.wav", [3], [None], [b"song.wav"]])
+def test_what_is_no_song_is_told(paths):
+    with pytest.raises(InputError, match="not supported"):
+        api.analyze(paths)
+
+
+def test_samples_are_sent_to_a_session_and_jobs_below_one_are_refused(songs):
+    with pytest.raises(InputError, match=r"analyze\(samples, rate=44100\)"):
+        api.analyze(np.zeros((2, 1000)))
+    for jobs in (0, -1):
+        with pytest.raises(SettingsError, match="jobs is"):
+            api.analyze(songs[0], jobs=jobs)
+
+
+@pytest.mark.parametrize("function", [api.visualize, api.sonify])
+@pytest.mark.parametrize("result", [3, None, "song.json", [3]])
+def test_what_is_no_result_is_told(function, result):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(TypeError, match="expects one or more AnalysisResult, not"):
+        function(result)
+
+
+def test_parts_to_overwrite_may_have_spaces_between_them():
+    assert api._parts("json, viz") == {"json", "viz"}
+    assert api._parts("") == api._parts(False) == frozenset()
 
 
 def test_open_files_are_songs_called_after_them(analyze, songs, tmp_path):

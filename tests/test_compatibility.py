@@ -1,4 +1,4 @@
-"""The table of flags, functions and files of the original and its forks, beside what is really here."""
+"""The table of flags, functions and files of the original and its forks matches this package."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from allin1_core.contracts.audio import STEMS
 from allin1_core.contracts.logits import HARMONIX_LABELS
 from allin1_core.demo import demo_files, write_demo
 from allin1_core.errors import OutputError
+from allin1_core.evaluation import read_reference
 from allin1_core.io.audio import read_audio
 from allin1_core.io.stems import find_stems, read_stems
 
@@ -113,6 +114,14 @@ def test_an_unplayable_tempo_is_refused(tmp_path: Path, bpm: float) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_truth_is_a_reference_for_scores(demo: Path) -> None:
+    truth = json.loads((demo / "truth.json").read_text())
+    reference = read_reference(demo / "truth.json")
+    assert np.array_equal(reference.beats, truth["beats"])
+    assert np.array_equal(reference.downbeats, truth["downbeats"])
+    assert [vars(one) for one in reference.segments or ()] == truth["segments"]
+
+
 def test_the_command_prints_the_files_and_what_to_type_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +131,10 @@ def test_the_command_prints_the_files_and_what_to_type_next(
     lines = done.stdout.splitlines()
     assert lines[:6] == [str(path) for path in demo_files(Path("demo"))]
     assert all(Path(line).is_file() for line in lines[:6])
-    assert lines[-1] == f"Next: allin1 analyze {Path('demo') / 'song.wav'}"
+    assert lines[-2:] == [
+        f"Next: allin1 analyze {Path('demo') / 'song.wav'}",
+        f"Then: allin1 evaluate struct/song.json --reference {Path('demo') / 'truth.json'}",
+    ]
     again = CliRunner().invoke(command, [])
     assert isinstance(again.exception, OutputError)
 
@@ -135,4 +147,6 @@ def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "my demo"
     done = CliRunner().invoke(command, [str(folder), "--overwrite"])
     assert calls == [(folder, {"overwrite": True})]
-    assert done.stdout.splitlines()[-1].endswith(f"analyze '{folder / 'song.wav'}'")
+    next_line, then_line = done.stdout.splitlines()[-2:]
+    assert next_line.endswith(f"analyze '{folder / 'song.wav'}'")
+    assert then_line.endswith(f"--reference '{folder / 'truth.json'}'")

@@ -1,4 +1,4 @@
-"""What is built from these sources holds the model of this package."""
+"""The distributions built from these sources contain the model of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guide for authors of plugins: its files are put together to a plugin, installed, and used as the guide says."""
+"""The guide for authors of plugins: its files are combined into a plugin, installed, and used as described."""
 
 from __future__ import annotations
 
@@ -109,6 +109,12 @@ def test_every_hook_of_the_guide_is_accepted(allin1) -> None:
     assert hooks["allin1_exporters"] == hooks["allin1_executors"] == "mine"
     assert hooks["allin1_commands"] == "tempi"
     assert {"allin1_find_stems", "allin1_result_written", "allin1_audio_loaders"} <= set(hooks)
+
+
+def test_what_the_guide_brings_keeps_its_promises(allin1) -> None:
+    verdicts = json.loads(allin1("plugin", "check", "mine", "--no-timing", "--json"))
+    subjects = {one["subject"] for one in verdicts if one["state"] == "kept"}
+    assert {"audio loader npy", "command tempi", "executor mine", "exporter mine"} < subjects
 
 
 def test_the_model_the_loader_the_command_and_the_exporter_work_together(

@@ -1,8 +1,9 @@
-"""Commands that install this project's distributions, from where the core was installed from."""
+"""Commands that install this project's distributions, from where the core was installed."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,18 @@ def test_what_came_from_a_clone_is_installed_from_there(installed_from, clone):
     upgrade = install_command("allin1-core", options="--upgrade")
     assert upgrade == f'pip install --upgrade "{clone}"'
     assert install_command("other") == "pip install other"
+
+
+def test_no_message_names_a_distribution_of_this_project_for_pip_by_itself():
+    root = Path(installing.__file__).parents[1]
+    folders = [root / "allin1_core", *root.glob("plugins/*/src")]
+    raw = [
+        f"{path.relative_to(root)}:{number}: {line.strip()}"
+        for folder in folders
+        for path in folder.rglob("*.py")
+        # Templates are other people's distributions; allin1-compat speaks before the core is there.
+        if not {"templates", "allin1-compat"} & {*path.parts} and path.name != "installing.py"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"pip install.*allin1-", line)
+    ]
+    assert raw == []

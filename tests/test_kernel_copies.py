@@ -1,4 +1,4 @@
-"""What several distributions hold a copy of is the same everywhere."""
+"""Copies of the same code in several distributions are identical."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_distribution_has_the_instruction_sets_as_they_are_written() -> No
             assert copied == file.read_bytes(), f"{folder / file.name}: run python {SCRIPT}"
 
 
-def test_copying_makes_the_copies_anew(tmp_path: Path) -> None:
+def test_copying_makes_the_copies_again(tmp_path: Path) -> None:
     script = runpy.run_path(str(SCRIPT))
     (tmp_path / "isa.c").write_text("changed")
     script["main"].__globals__["FOLDERS"] = (tmp_path,)

@@ -1,4 +1,4 @@
-"""Arrays in NumPy's form, as NumPy itself reads them."""
+"""Arrays in NumPy's format are read as by NumPy itself."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_forms_that_numpy_alone_knows_are_left_to_it():
         (saved(np.zeros(4)).replace(b"(4,)", b"(-4,)"), "header"),
     ],
 )
-def test_what_is_no_array_is_refused(content, message):
+def test_what_is_not_an_array_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
         read_elements(content, read_header(content))
 

@@ -51,3 +51,12 @@ def test_fragments_of_the_changelog_are_of_a_known_type() -> None:
     for path in (ROOT / "changelog.d").iterdir():
         if path.name not in ("README.md", "template.jinja"):
             assert re.fullmatch(rf"(\d+|\+[\w-]+)\.({known})\.md", path.name)
+
+
+def test_pre_commit_finds_every_package_whose_imports_are_checked() -> None:
+    config = tomllib.loads(PROJECTS[0].read_text("utf-8"))["tool"]["importlinter"]
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    (path,) = re.findall(r"PYTHONPATH=(\S+)", hooks)
+    folders = [ROOT, *(ROOT / folder for folder in path.split(":"))]
+    for package in config["root_packages"]:
+        assert any((folder / package).is_dir() for folder in folders), package

@@ -12,6 +12,8 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "scale.py"
 
+pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="needs a checkout of the repository")
+
 
 @pytest.fixture(scope="module")
 def scale():

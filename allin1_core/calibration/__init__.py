@@ -1,1 +1,1 @@
-"""What was measured on this machine, remembered under the conditions for which it holds."""
+"""Measurements on this machine, stored with the conditions under which they are valid."""

@@ -1,4 +1,4 @@
-"""Under what a measurement holds: the machine, the device, and the versions of what takes part."""
+"""Conditions under which a measurement is valid: the machine, the device, and the versions of what is involved."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def conditions_of(
     threads: int | None,
     options: Mapping[str, OptionValue] | None = None,
 ) -> dict[str, str]:
-    """Tell what a measurement of `backend` depends on.
+    """Return the conditions of a measurement of `backend`.
 
-    That is the machine, the device and what the probe says of it, the versions of the core, the plugin and the
-    libraries that the backend needs, the number of threads, for separation its model and what makes its work, for the
-    network the model's size, for the metre decoder what makes the number of its states, and the values of the options
-    that the backend declares.
+    They are the machine, the device and what the probe reports about it, the versions of the core, the plugin and the
+    libraries that the backend needs, the number of threads, and the values of the options that the backend declares.
+    For separation, its model and the parameters that affect its work are added, for the network the size of the model,
+    and for the metre decoder the parameters that affect the number of its states.
     """
-    # A library that its marker leaves out here has no version, and is none of the conditions.
+    # A library whose marker excludes it here has no version, and is not one of the conditions.
     libraries = [Requirement(text).name for text in backend.needs.requires]
     declared = ", ".join(f"{name} {value}" for name, value in sorted((options or {}).items()))
     return {
         **device_conditions(ready, plugin, libraries),
-        # Most backends declare none, and what was measured of them before there were any holds.
+        # Most backends declare none; measurements from before options existed remain valid for them.
         **({"options": declared} if declared else {}),
         "demix": _separation(demix) if "demix" in backend.stages else "",
         "model": model if "nn" in backend.stages else "",
@@ -55,7 +55,7 @@ def conditions_of(
 def device_conditions(
     ready: Ready, plugin: PluginRecord, libraries: Iterable[str]
 ) -> dict[str, str]:
-    """Tell the conditions that depend on a device, a plugin, and those of `libraries` that are installed."""
+    """Return the conditions that depend on a device, a plugin, and those of `libraries` that are installed."""
     versions = [f"allin1-core {_version('allin1-core')}"]
     if plugin.distribution:
         versions.append(f"{plugin.distribution} {plugin.version}")
@@ -70,7 +70,7 @@ def device_conditions(
 
 @functools.cache
 def machine() -> str:
-    """Words for this machine: system, processor, and number of cores."""
+    """Description of this machine: system, processor, and number of cores."""
     return (
         f"{platform.system()} {platform.machine()}, {processor()}, {os.cpu_count()} cores,"
         f" Python {platform.python_version()}"
@@ -78,7 +78,7 @@ def machine() -> str:
 
 
 def _separation(demix: DemixParameters) -> str:
-    """Words for what the work of separation depends on: neither the seed nor where the weights are."""
+    """Description of what affects the work of separation: neither the seed nor the location of the weights."""
     segment = "its own" if demix.segment_s is None else f"{demix.segment_s:g} s"
     batch = "its own" if demix.batch_size is None else demix.batch_size
     return (
@@ -88,7 +88,7 @@ def _separation(demix: DemixParameters) -> str:
 
 
 def _states(metre: MetreParameters) -> str:
-    """Words for what the number of the decoder's states depends on."""
+    """Description of what affects the number of the decoder's states."""
     metres = ", ".join(str(beats) for beats in metre.beats_per_bar)
     tempi = "all" if metre.num_tempi is None else metre.num_tempi
     return f"{metres} beats, {metre.min_bpm:g} to {metre.max_bpm:g} bpm, {tempi} tempi"
@@ -96,7 +96,7 @@ def _states(metre: MetreParameters) -> str:
 
 @functools.cache
 def _version(name: str) -> str:
-    """Version of an installed distribution, asked for once; empty where there is none."""
+    """Version of an installed distribution, cached; empty if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -104,7 +104,7 @@ def _version(name: str) -> str:
 
 
 def processor() -> str:
-    """Name of the processor; Linux keeps it apart from what Python knows."""
+    """Name of the processor, which Python does not know on Linux."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

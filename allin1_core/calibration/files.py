@@ -1,4 +1,4 @@
-"""Files in which measurements are kept: JSON under a schema, written whole or not at all."""
+"""Files of measurements: JSON with a schema, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SCHEMA = 1
 
 
 def read_kept(path: Path, understand: Callable[[Any], T], *, what: str, remedy: str) -> T | None:
-    """Read what was kept; None where there is nothing, or what cannot be understood, which the log says.
+    """Read measurements; None if there are none, or if they are invalid, which is logged.
 
     Parameters
     ----------
     path
         The file.
     understand
-        Makes records of its content; raises :class:`~allin1_core.io.documents.DocumentError` where that cannot be.
+        Converts the content to records; raises :class:`~allin1_core.io.documents.DocumentError` if it is invalid.
     what, remedy
-        For the log: what the file holds, and what to do.
+        For the log: what the file contains, and what to do.
     """
     try:
         content = read_json(path)
@@ -43,13 +43,13 @@ def read_kept(path: Path, understand: Callable[[Any], T], *, what: str, remedy: 
 
 
 def write_kept(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` in place of what was kept.
+    """Replace the content of the file.
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    text = json.dumps({"schema": _SCHEMA, **content}, indent=1) + "\n"
+    text = json.dumps({"schema": _SCHEMA, **content}, indent=1, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What was measured of a backend, and of a bridge between two spaces, and under what conditions that holds."""
+"""Measurements of backends and bridges, with the conditions under which they are valid."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from allin1_core.plugins.record import PluginRecord
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a backend was measured to cost.
+    """The measured cost of a backend.
 
     Attributes
     ----------
     stage, backend
-        Which backend.
+        Names of the stage and the backend.
     conditions
-        Under what it holds; see :func:`~allin1_core.calibration.conditions.conditions_of`.
+        Conditions under which it is valid; see :func:`~allin1_core.calibration.conditions.conditions_of`.
     setup_s, rate
-        Seconds once, and seconds per second of audio.
+        Seconds for the set-up, and seconds per second of audio.
     date
-        Day, as ``2026-11-22``.
+        Date of the measurement, as ``2026-11-22``.
     shape_s
-        Seconds for each new length of the input.
+        Additional seconds for each new length of the input.
     """
 
     stage: str
@@ -42,7 +42,7 @@ class Measurement:
 
     @property
     def speed(self) -> Speed:
-        """As a speed, whose evidence says when."""
+        """The measurement as a speed, whose evidence states the date."""
         return Speed(
             self.conditions["device"],
             self.setup_s,
@@ -54,18 +54,18 @@ class Measurement:
 
 @dataclass(frozen=True)
 class BridgeMeasurement:
-    """What a bridge was measured to cost.
+    """The measured cost of a bridge.
 
     Attributes
     ----------
     source, destination, target
-        Which bridge; spaces as text.
+        The bridge; spaces are given as text.
     conditions
-        Under what it holds; see :func:`bridge_conditions`.
+        Conditions under which it is valid; see :func:`bridge_conditions`.
     latency_s, seconds_per_byte
-        Seconds for a transfer of nothing, and for each byte: finite, where a bandwidth need not be.
+        Seconds for an empty transfer, and for each byte; they are finite, unlike a bandwidth.
     date
-        Day, as ``2026-11-22``.
+        Date of the measurement, as ``2026-11-22``.
     """
 
     source: str
@@ -78,11 +78,11 @@ class BridgeMeasurement:
 
     @property
     def evidence(self) -> str:
-        """Words for what a price by it rests on."""
+        """The evidence for a price based on this measurement."""
         return f"measured here on {self.date}"
 
     def on(self, bridge: Bridge) -> Bridge:
-        """Give `bridge` at the measured price."""
+        """Return `bridge` with the measured price."""
         rate = self.seconds_per_byte
         return replace(
             bridge,
@@ -94,7 +94,7 @@ class BridgeMeasurement:
 def find_speed(
     measurements: Iterable[Measurement], backend: Backend[Any], conditions: Mapping[str, str]
 ) -> Speed | None:
-    """Look up what was measured of `backend` under exactly these conditions."""
+    """Look up the speed of `backend` that was measured under exactly these conditions."""
     for one in measurements:
         if (one.stage, one.backend) == (backend.stage, backend.name) and one.conditions == dict(
             conditions
@@ -106,10 +106,10 @@ def find_speed(
 def bridge_conditions(
     bridge: Bridge, plugin: PluginRecord, source: Ready, destination: Ready
 ) -> dict[str, str]:
-    """Tell what a measurement of `bridge` depends on.
+    """Return the conditions of a measurement of `bridge`.
 
-    That is the machine, the devices at both ends and what the probes say of them, and the versions of the core, of the
-    plugin, and of both array libraries where they are installed under the name that they are imported by.
+    They are the machine, the devices at both ends and what the probes report about them, and the versions of the core,
+    of the plugin, and of both array libraries if they are installed under their import names.
     """
     libraries = (bridge.source.library, bridge.destination.library)
     devices = " to ".join((source.device, destination.device))
@@ -120,7 +120,7 @@ def bridge_conditions(
 def find_bridge(
     measurements: Iterable[BridgeMeasurement], bridge: Bridge, conditions: Mapping[str, str]
 ) -> BridgeMeasurement | None:
-    """Look up what was measured of `bridge` under exactly these conditions."""
+    """Look up the measurement of `bridge` under exactly these conditions."""
     key = (str(bridge.source), str(bridge.destination), bridge.target)
     for one in measurements:
         if (one.source, one.destination, one.target) == key and one.conditions == dict(conditions):

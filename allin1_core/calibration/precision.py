@@ -1,7 +1,7 @@
-"""What each precision of a separator was measured to lose on this machine, with the weights that a user has.
+"""Measured errors of the precisions of separators, on this machine and with the user's weights.
 
-How exact half precision is depends on the weights. Where it was measured, and loses too much, the next precision takes its
-place; see :class:`allin1_core.runtime.backends.Backends`.
+The error of half precision depends on the weights. If it was measured to be too large, the next precision is used
+instead; see :class:`allin1_core.runtime.backends.Backends`.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from allin1_core.contracts.demix import DemixParameters
 from allin1_core.io.documents import DocumentError, items, member, number, read_as, table
 from allin1_core.weights.store import cache_folder
 
-#: Level of a stem over its error, in decibels, below which half precision is not used unasked.
+#: Level of a stem relative to its error, in decibels, below which half precision is only used on request.
 LEAST_DB = 40.0
 
 
 @dataclass(frozen=True)
 class PrecisionError:
-    """How far a precision of a backend is from float32.
+    """The difference of a precision of a backend from float32.
 
     Attributes
     ----------
-    backend
+    Name of the backend.
         Which backend.
     precision
         ``float16``, ``tf32``.
     conditions
-        Under what it holds: those of a measurement, and the separator's model and weights.
+        Conditions under which it is valid: those of a measurement, and the separator's model and weights.
     decibels
-        For each stem, its level over that of its error; infinite where there is none, minus infinity where
-        the precision overflowed.
+        For each stem, its level relative to that of its error; infinite without an error, minus infinity if the
+        precision overflowed.
     date
-        Day, as ``2026-11-22``.
+        Date of the measurement, as ``2026-11-22``.
     """
 
     backend: str
@@ -47,12 +47,12 @@ class PrecisionError:
 
     @property
     def worst_db(self) -> float:
-        """Of the stem that loses most."""
+        """Value of the stem with the largest error."""
         return min(self.decibels.values())
 
 
 def demix_conditions(conditions: Mapping[str, str], parameters: DemixParameters) -> dict[str, str]:
-    """Add the separator's model and weights to what a measurement depends on."""
+    """Add the separator's model and weights to the conditions of a measurement."""
     return {**conditions, "model": parameters.model, "weights": parameters.weights or ""}
 
 
@@ -62,12 +62,12 @@ def demix_error_path() -> Path:
 
 
 def load_errors(path: Path | None = None) -> tuple[PrecisionError, ...]:
-    """Read what was saved. A file that cannot be understood counts as none, and the log says so."""
+    """Read the saved errors. An invalid file counts as empty, which is logged."""
     kept = read_kept(
         path or demix_error_path(),
         _understood,
         what="The errors of precisions",
-        remedy="'allin1 bench --demix-error --save' makes them anew.",
+        remedy="'allin1 bench --demix-error --save' creates them again.",
     )
     return kept or ()
 
@@ -77,7 +77,7 @@ def _understood(content: Any) -> tuple[PrecisionError, ...]:
 
 
 def _one(value: Any, name: str) -> PrecisionError:
-    # JSON knows no infinity: it is a word there.
+    # JSON has no infinity: it is represented by a word.
     decibels = {
         stem: float(db) if db in ("inf", "-inf") else number(db, stem)
         for stem, db in table(member(value, "decibels"), "decibels").items()
@@ -89,7 +89,7 @@ def _one(value: Any, name: str) -> PrecisionError:
 
 
 def save_errors(new: Iterable[PrecisionError], path: Path | None = None) -> Path:
-    """Add `new` to what was saved, in place of older ones of the same.
+    """Add `new` to the saved errors, replacing older ones of the same backend, precision and weights.
 
     Raises
     ------
@@ -108,14 +108,14 @@ def without_what_loses_too_much(
     conditions: Mapping[str, str],
     errors: Iterable[PrecisionError],
 ) -> tuple[DemixParameters, str]:
-    """Put TensorFloat-32 in the place of half precision where that was measured to lose too much.
+    """Replace half precision by TensorFloat-32 if it was measured to lose too much.
 
     Returns
     -------
     parameters
-        With ``tf32`` in the place of ``auto``, or as they were.
+        With ``tf32`` instead of ``auto``, or unchanged.
     reason
-        A sentence where they changed, else nothing.
+        A sentence if they changed, otherwise empty.
     """
     wanted = demix_conditions(conditions, parameters)
     if parameters.precision != "auto":
@@ -130,13 +130,13 @@ def without_what_loses_too_much(
             )
             return replace(parameters, precision="tf32"), (
                 f"demix={backend} computes in TensorFloat-32: in half precision {parameters.model}"
-                f" {found} (measured on {one.date}). --demix-precision float16 takes it nevertheless."
+                f" {found} (measured on {one.date}). --demix-precision float16 uses it regardless."
             )
     return parameters, ""
 
 
 def _to_json(one: PrecisionError) -> dict[str, object]:
-    # JSON knows no infinity; a word stands for it.
+    # JSON has no infinity: it is represented by a word.
     decibels = {
         stem: db if abs(db) != float("inf") else str(db) for stem, db in one.decibels.items()
     }

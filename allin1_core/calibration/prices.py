@@ -1,4 +1,4 @@
-"""The prices that were measured on this machine, where they hold, and else those that plugins ship."""
+"""Prices: measured on this machine if a valid measurement exists, otherwise declared by plugins."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ class MeasuredPrices:
 
     @property
     def calibration(self) -> Calibration:
-        """What was measured on this machine, read once."""
+        """The measurements on this machine, read once."""
         if self._calibration is None:
             self._calibration = load_calibration()
         return self._calibration
 
     def add(self, new: Calibration) -> None:
-        """Count `new` from now on."""
+        """Use `new` from now on."""
         self._calibration = self.calibration.updated(new)
 
     def of_backend(self, backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> Speed | None:
-        """What was measured of a backend; None where nothing that still holds was."""
+        """The measurement of a backend; None if there is no valid one."""
         saved = self.calibration.backends
         if not saved:
             return None
         return find_speed(saved, backend, self._conditions(backend, plugin, ready))
 
     def of_bridges(self, spaces: Collection[Space]) -> dict[Bridge, str]:
-        """Every bridge at its price, with what that rests on; those between `spaces` as they were measured."""
+        """Every bridge at its price, with the source of the price; those between `spaces` as measured."""
         saved = self.calibration.bridges
         priced: dict[Bridge, str] = {}
         for offered in self._offers.offered_bridges:
@@ -79,13 +79,13 @@ class MeasuredPrices:
         return priced
 
     def conditions_of(self, candidate: Candidate) -> dict[str, str]:
-        """Tell for what a measurement of `candidate` made in this session holds."""
+        """The conditions of a measurement of `candidate` in this session."""
         if candidate.ready is None:
             raise ValueError(f"{candidate.backend.name} cannot run: {candidate.refusal}")
         return self._conditions(candidate.backend, candidate.plugin, candidate.ready)
 
     def conditions_of_bridge(self, offered: Offered[Bridge]) -> dict[str, str] | None:
-        """Tell for what a measurement of a bridge made in this session holds; None where it cannot be used here."""
+        """The conditions of a measurement of a bridge in this session; None if it cannot be used here."""
         bridge = offered.item
         source = self._devices.ready_at(bridge.source)
         destination = self._devices.ready_at(bridge.destination)

@@ -1,4 +1,4 @@
-"""What was measured on this machine, kept in the cache folder under the conditions for which it holds."""
+"""Measurements on this machine, stored in the cache folder with the conditions under which they are valid."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from allin1_core.calibration.measurements import BridgeMeasurement, Measurement
 from allin1_core.io.documents import DocumentError, member, read_as
 from allin1_core.weights.store import cache_folder
 
-#: Conditions that tell one measured thing from another; where only the others differ, the newer replaces the older.
+#: Conditions that identify what was measured; if only others differ, the newer measurement replaces the older.
 _IDENTITY = ("machine", "device", "demix", "model", "metre", "threads")
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Everything that was measured.
+    """All measurements.
 
     Attributes
     ----------
     backends, bridges
-        Of each, what was saved last under its conditions.
+        The latest measurement of each backend or bridge under its conditions.
     """
 
     backends: tuple[Measurement, ...] = ()
     bridges: tuple[BridgeMeasurement, ...] = ()
 
     def updated(self, new: Calibration) -> Calibration:
-        """Put `new` in place of older measurements of the same backends and bridges."""
+        """Replace older measurements of the same backends and bridges by `new`."""
         backends = {_identity(one): one for one in (*self.backends, *new.backends)}
         bridges = {_identity(one): one for one in (*self.bridges, *new.bridges)}
         return Calibration(tuple(backends.values()), tuple(bridges.values()))
@@ -41,12 +41,12 @@ def calibration_path() -> Path:
 
 
 def load_calibration(path: Path | None = None) -> Calibration:
-    """Read what was saved. A file that cannot be understood counts as none, and the log says so."""
+    """Read the saved measurements. An invalid file counts as empty, which is logged."""
     kept = read_kept(
         path or calibration_path(),
         _understood,
         what="The calibration",
-        remedy="'allin1 bench --save' makes it anew.",
+        remedy="'allin1 bench --save' creates it again.",
     )
     return kept or Calibration()
 
@@ -64,7 +64,7 @@ def _understood(content: Any) -> Calibration:
 
 
 def save_calibration(new: Calibration, path: Path | None = None) -> Path:
-    """Add `new` to what was saved, in place of older measurements of the same backends and bridges.
+    """Add `new` to the saved measurements, replacing older ones of the same backends and bridges.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""The command line. One file a command; each loads what it needs only when it runs."""
+"""The command line: one module per command, each of which imports what it needs only when it runs."""

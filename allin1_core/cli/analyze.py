@@ -12,11 +12,7 @@ from allin1_core.cli.analyze_inputs import find_paths, received, renamed, tracks
 from allin1_core.cli.analyze_options import STEM_OPTIONS, AnalyzeCommand, analyze_options
 from allin1_core.cli.family import translate
 from allin1_core.cli.main import load_plugins, read_audio_with
-from allin1_core.cli.parameters import (
-    by_plugin,
-    show_calibration,
-    validated,
-)
+from allin1_core.cli.parameters import by_plugin, show_calibration, validated
 
 if TYPE_CHECKING:
     from allin1_core.runtime.extras import Extras
@@ -60,7 +56,9 @@ def command(
 
     from allin1_core.api import spectrogram_choice
     from allin1_core.cli.progress import show_progress
-    from allin1_core.cli.reporting import Reporter
+    from allin1_core.cli.reporting import Reporter, check_report
+    from allin1_core.io.side_files import refuse_same_file
+    from allin1_core.paths import Anchors
     from allin1_core.runtime.device_list import parse_devices
     from allin1_core.runtime.executor_choice import make_executor
     from allin1_core.runtime.session import Session
@@ -74,9 +72,20 @@ def command(
     only = "beats" if only == "tempo" else only
     if out_dir is None and not as_json:
         out_dir = Path("struct")
+    # Code of plugins may change the current folder.
+    anchors = Anchors()
+    for name in _PATHS:
+        rest[name] = None if rest[name] is None else anchors.absolute(rest[name])
+    stems_dirs = tuple(anchors.absolute(folder) for folder in stems_dirs)
+    report = None if report is None else anchors.absolute(report)
+    out_dir = None if out_dir is None else anchors.absolute(out_dir)
     show_calibration(not quiet)
     plugins = load_plugins(ctx)
-    read_audio_with(plugins)  # folders are searched for what they read
+    read_audio_with(plugins)  # the search of folders must know the formats that they read
+    timings = rest["timings_path"]
+    if report is not None:
+        check_report(report)
+        refuse_same_file(report, timings, ("--report", "--timings-path"))
     extras = _extras(rest, plugins, out_dir, overwrite)
     with ExitStack() as stack:
         songs, errors = find_paths(paths, lists, include)
@@ -104,6 +113,7 @@ def command(
             quiet=quiet,
             traceback=bool(ctx.find_root().obj["traceback"]),
             report=report,
+            anchors=anchors,
         )
         for error in errors:
             reporter.add_input(error)
@@ -129,7 +139,7 @@ def command(
 
 
 def _recipe(ctx: click.Context, options: dict[str, Any]) -> SessionRecipe:
-    """How other processes make a session with these options."""
+    """What other processes need to create a session with these options."""
     from allin1_core.runtime.worker_process import SessionRecipe
 
     group = ctx.find_root().obj or {}
@@ -142,7 +152,7 @@ def _recipe(ctx: click.Context, options: dict[str, Any]) -> SessionRecipe:
 def _extras(
     options: dict[str, Any], plugins: Any, out_dir: Path | None, overwrite: frozenset[str]
 ) -> Extras:
-    """Take what is to be made of results out of `options`, and check that it can be made."""
+    """Take the options of pictures, sound and exports out of `options`, and check them."""
     from allin1_core.runtime.extras import Extras
 
     exporters = []
@@ -167,13 +177,19 @@ def _extras(
     return extras
 
 
-#: Options that a session has under the same names.
+#: Options that name a file or folder.
+_PATHS = (
+    *("viz_dir", "sonif_dir", "array_dir", "demix_dir", "weights_dir"),
+    *("timings_path", "timings_viz_path"),
+)
+
+#: Options that are also parameters of a session, under the same names.
 _SESSION_OPTIONS = (
     *("model", "device", "parity", "weights_dir", "threads", "guard", "calibrate"),
     *("timings_path", "timings_viz_path", "keep_stems", "demix_dir", "cache"),
 )
 
-#: Option of the command line for each parameter of separation.
+#: The command-line option for each parameter of separation.
 _DEMIX_OPTIONS = {
     "model": "demucs_model",
     "weights": "demucs_weights",
@@ -197,6 +213,7 @@ def _demix(options: dict[str, Any]) -> Any:
 
 
 def _metre(options: dict[str, Any]) -> Any:
+    """Make the parameters of metre from all remaining `options`."""
     from dataclasses import replace
 
     from allin1_core.contracts.metre import MetreParameters

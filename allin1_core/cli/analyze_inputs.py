@@ -1,4 +1,4 @@
-"""Which tracks a command line of ``allin1 analyze`` means, and what their results are called."""
+"""The tracks that a command line of ``allin1 analyze`` names, and the names of their results."""
 
 from __future__ import annotations
 
@@ -18,23 +18,52 @@ if TYPE_CHECKING:
     from allin1_core.runtime.track import Track
     from allin1_core.urls import Url
 
-#: Stands for audio on stdin.
+#: The argument for audio on stdin.
 STDIN = Path("-")
 
 
 def find_paths(
     paths: tuple[str, ...], lists: tuple[Path, ...], include: tuple[str, ...]
 ) -> tuple[list[Path | Url], list[InputError]]:
-    """List the songs that paths and lists name, each once, where it was named first; and what is wrong with the rest."""
+    """List the songs that paths and lists name, without duplicates, and an error for each that cannot be found."""
+    from allin1_core.errors import InputError
     from allin1_core.io.inputs import find_songs
 
-    found = find_songs(paths, lists, include=include)
-    return list(dict.fromkeys(found.songs)), found.errors
+    named, errors = [*paths], []
+    if STDIN in lists:
+        if str(STDIN) in paths:
+            raise click.UsageError(
+                "Stdin is either a song (-) or a list (--from-list -), not both."
+            )
+        try:
+            named += _listed_on_stdin()
+        except InputError as error:
+            errors.append(error)
+    found = find_songs(named, [path for path in lists if path != STDIN], include=include)
+    return list(dict.fromkeys(found.songs)), [*errors, *found.errors]
+
+
+def _listed_on_stdin() -> list[str]:
+    import sys
+
+    from allin1_core.errors import InputError
+    from allin1_core.io.inputs import parse_list
+
+    if sys.stdin is None or sys.stdin.buffer.isatty():
+        raise InputError(
+            "No list was sent to stdin.",
+            remedy="Send one: find music -name '*.mp3' | allin1 analyze --from-list -",
+            path=STDIN,
+        )
+    return parse_list(sys.stdin.buffer.read(), STDIN, Path())
 
 
 @contextmanager
 def received(songs: list[Path | Url], errors: list[InputError]) -> Iterator[Path | None]:
-    """Keep what comes on stdin, if that is one of `songs`, in a file; one that cannot be had is left out, and an error."""
+    """Copy stdin to a temporary file, if it is one of `songs`.
+
+    If that fails, it is removed from `songs`, and the error is added to `errors`. Gives the file, or None.
+    """
     import shutil
     import sys
     import tempfile
@@ -50,7 +79,9 @@ def received(songs: list[Path | Url], errors: list[InputError]) -> Iterator[Path
         try:
             if sys.stdin is None or sys.stdin.buffer.isatty():
                 raise InputError(
-                    "No audio comes there.", remedy="Send it: cat song.mp3 | allin1 -", path=STDIN
+                    "There is no audio on stdin.",
+                    remedy="Pipe it in: cat song.mp3 | allin1 -",
+                    path=STDIN,
                 )
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="allin1-"))
             file = Path(folder) / "stdin"
@@ -59,12 +90,10 @@ def received(songs: list[Path | Url], errors: list[InputError]) -> Iterator[Path
         except InputError as error:
             errors.append(error)
         except OSError as error:
-            reason = (
-                f"What comes there cannot be kept in {tempfile.gettempdir()}: {error.strerror}."
-            )
+            reason = f"stdin cannot be copied to {tempfile.gettempdir()}: {error.strerror}."
             errors.append(
                 InputError(
-                    reason, remedy="Free some space, or name another folder by TMPDIR.", path=STDIN
+                    reason, remedy="Free some space, or set TMPDIR to another folder.", path=STDIN
                 )
             )
         if errors and errors[-1].path == str(STDIN):
@@ -74,7 +103,7 @@ def received(songs: list[Path | Url], errors: list[InputError]) -> Iterator[Path
 
 
 def with_received(tracks: list[Track], file: Path | None) -> list[Track]:
-    """The tracks, where that on stdin is in `file`."""
+    """Replace the track on stdin by one whose source is `file`."""
     place = STDIN.absolute()
     if file is None:
         return tracks
@@ -85,7 +114,7 @@ def with_received(tracks: list[Track], file: Path | None) -> list[Track]:
 
 
 def _model_of(track: Track, session: Session) -> str:
-    """Name of the model for a track; where its files cannot be read, as its analysis will say, that for any song."""
+    """Name of the model for a track; if its files cannot be read, which its analysis reports, the default model."""
     from allin1_core.errors import Allin1Error
 
     try:
@@ -95,7 +124,13 @@ def _model_of(track: Track, session: Session) -> str:
 
 
 def renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
-    """Name results by a pattern."""
+    """Name the results by a pattern.
+
+    Raises
+    ------
+    click.BadParameter
+        The pattern is invalid, or gives several songs the same name.
+    """
     from allin1_core.io.names import portable_name
 
     if pattern == "{name}":
@@ -109,10 +144,12 @@ def renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
         ]
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise click.BadParameter(
-            "wanted a text with {name} and {model}", param_hint="--name"
+            "the only placeholders are {name} and {model}", param_hint="--name"
         ) from error
     if len(set(names)) < len({track.name for track in tracks}):
-        raise click.BadParameter("several songs would have one name", param_hint="--name")
+        raise click.BadParameter(
+            "several songs would have the same name; include {name}", param_hint="--name"
+        )
     return [
         replace(track, name=name, model=model or None)
         for track, name, model in zip(tracks, names, models, strict=True)
@@ -133,12 +170,12 @@ def tracks_of(
     Parameters
     ----------
     is_any
-        Whether songs were named that turned out to be none, so that there being none is no error of its own.
+        Whether arguments without a song were reported already, so that an empty list is not an error.
 
     Raises
     ------
     click.UsageError
-        They do not go together, or there are none.
+        Songs and stems do not match, or there are none.
     """
     from allin1_core.io.stems import StemFiles
     from allin1_core.runtime.track import make_tracks
@@ -148,7 +185,7 @@ def tracks_of(
     if given:
         missing = [f"--stems-{name}" for name in STEM_OPTIONS if name not in given]
         if missing:
-            raise click.UsageError(f"All four stems are needed; missing: {', '.join(missing)}")
+            raise click.UsageError(f"All four stems are needed; missing: {', '.join(missing)}.")
         if stems_dirs:
             raise click.UsageError("Give either --stems-dir or the four stems.")
         files = StemFiles(**given)
@@ -162,7 +199,7 @@ def tracks_of(
 
     if files is not None or not paths or len(stems_dirs) > 1:
         raise click.UsageError(
-            "--stems-pattern goes with songs, and at most one --stems-dir, where their stems are."
+            "--stems-pattern requires songs, and accepts at most one --stems-dir, which holds their stems."
         )
     folder = stems_dirs[0] if stems_dirs else None
     return [

@@ -24,25 +24,25 @@ from allin1_core.cli.parameters import (
 
 STEM_OPTIONS = ("bass", "drums", "other", "vocals")
 
-#: What ``--overwrite`` may name, as upstream's does; ``spec`` is that of the cache here.
+#: Values of ``--overwrite``, as in all-in-one; ``spec`` is accepted and has no effect, as spectrograms are not kept.
 OVERWRITABLE = ("all", "demix", "spec", "json", "viz", "sonify", "export")
 
 
 class AnalyzeCommand(GroupedCommand):
-    """A command whose ``--overwrite`` may stand alone, for all, also in front of a song."""
+    """A command whose ``--overwrite`` may be given without a value, which means all, even before a song."""
 
     COMMON: ClassVar[Mapping[str, str]] = {
-        "out_dir": "Where results are written: ./struct unless given.",
-        "model": "What analyses; without it, the best that can run here.",
+        "out_dir": "Folder for the results (default ./struct).",
+        "model": "Model; by default, the best that can run here.",
         "device": "cpu, cuda, cuda:1, mps …; cuda:0,1; cuda:all.",
-        "jobs": "Processes that share the songs.",
+        "jobs": "Number of processes.",
         "stems_dirs": "Ready-made bass, drums, other and vocals.",
-        "only": "Find nothing else; faster.",
+        "only": "Detect nothing else; faster.",
         "activ": "Also write the activations.",
         "visualize": "Also draw each result, in ./viz.",
         "sonify": "Also write songs with clicks, in ./sonif.",
         "exports": "Also write it for other programs (allin1 export --list).",
-        "overwrite": "Make again what is up to date; replace what differs.",
+        "overwrite": "Recompute and replace existing output.",
         "as_json": "Print results, and write no files unless -o is given.",
         "quiet": "Print errors only.",
     }
@@ -99,7 +99,9 @@ def _overwrite_parts(
     parts = frozenset(value.split(",")) if value else frozenset[str]()
     unknown = parts - set(OVERWRITABLE)
     if unknown:
-        raise click.BadParameter(f"wanted any of {', '.join(OVERWRITABLE)}", ctx, param)
+        raise click.BadParameter(
+            f"{min(unknown)!r} is not one of {', '.join(OVERWRITABLE)}", ctx, param
+        )
     return frozenset(OVERWRITABLE) if "all" in parts else parts
 
 
@@ -121,11 +123,11 @@ class Metres(click.ParamType):  # type: ignore[type-arg]  # older versions of cl
 
 
 def stem_options(function: Any) -> Any:
-    """Give a command an option for each of the four stems."""
+    """Add an option for each of the four stems to a command."""
     for stem in reversed(STEM_OPTIONS):
         option = click.option(
             f"--stems-{stem}",
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),
             metavar="FILE",
             help=f"The {stem} stem; give all four.",
         )
@@ -134,27 +136,29 @@ def stem_options(function: Any) -> Any:
 
 
 _OPTIONS = (
-    # As text: of a URL, a Path would make something else.
-    click.argument("paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True)),
+    # Strings, as converting a URL to a Path would change it. Not checked here: an unreadable file must not end the batch.
+    click.argument(
+        "paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True, readable=False)
+    ),
     click.option(
         "-o",
         "--out-dir",
         type=click.Path(path_type=Path),
-        help="Where results are written.  [default: struct; with --json nowhere]",
+        help="Folder for the results.  [default: struct; none with --json]",
     ),
     click.option(
         "--from-list",
         "lists",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
-        help="Also analyse the songs that a text file or an M3U playlist names; may be repeated.",
+        help="Also analyse the songs in a text file or an M3U playlist, or - for a list on stdin; may be repeated.",
     ),
     click.option(
         "--include",
         multiple=True,
         metavar="PATTERN",
-        help="What to take from folders, such as '*.mp3', instead of all audio; may be repeated.",
+        help="Pattern of the files to analyse in folders, such as '*.mp3', instead of all audio; may be repeated.",
     ),
     click.option(
         "--name",
@@ -162,29 +166,29 @@ _OPTIONS = (
         default="{name}",
         show_default=True,
         metavar="PATTERN",
-        help="What results are called; {name} is the song's, {model} the model's.",
+        help="Name of each result; {name} is the name of the song, {model} that of the model.",
     ),
     model_option,
     click.option(
         "--stems-dir",
         "stems_dirs",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         metavar="FOLDER",
-        help="Ready-made stems: a folder with bass, drums, other and vocals. Without PATHS it may be repeated;"
-        " with several PATHS it holds a folder of stems for each, named like it.",
+        help="Ready-made stems: a folder with bass, drums, other and vocals. May be repeated if no PATHS are given;"
+        " with several PATHS, a folder with a subfolder of stems for each, named after the song.",
     ),
     stem_options,
     click.option(
         "--stems-pattern",
         metavar="PATTERN",
-        help="Name of the stems of a song, such as '{name}_({stem}).flac', in --stems-dir or else beside it.",
+        help="File name of the stems of a song, such as '{name}_({stem}).flac', in --stems-dir or beside the song.",
     ),
     click.option(
         "-d",
         "--device",
-        help="cpu, cuda, cuda:1, mps … for the stages that can run there; cuda:0,1 for a process on each,"
-        " cuda:all for one on each that there is.  [default: auto]",
+        help="Device for the stages that can run there: cpu, cuda, cuda:1, mps …; cuda:0,1 starts one process on each,"
+        " cuda:all one on every GPU.  [default: auto]",
     ),
     backend_option,
     plugin_option,
@@ -193,7 +197,7 @@ _OPTIONS = (
     ),
     parity_option,
     click.option(
-        "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
+        "--weights-dir", type=click.Path(path_type=Path), help="Folder to search for weights."
     ),
     click.option("-a", "--activ", is_flag=True, help="Also write the activations (.activ.npz)."),
     click.option("-e", "--embed", is_flag=True, help="Also write the embeddings (.embed.npy)."),
@@ -201,18 +205,18 @@ _OPTIONS = (
         "--array-dir",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="FOLDER",
-        help="Also put the arrays of -a and -e there.",
+        help="Also write the arrays of -a and -e to this folder.",
     ),
     click.option(
         "--only",
         type=click.Choice(["beats", "tempo", "sections"]),
-        help="Find these, and spend no time on the rest; tempo comes with beats.",
+        help="Detect only these, which is faster; tempo includes beats.",
     ),
     click.option(
         "--overwrite",
         callback=_overwrite_parts,
         metavar="[WHAT]",
-        help="Make again what is up to date, and replace what belongs to other inputs, models or options: all, or any of"
+        help="Recompute output that is up to date, and replace output of other inputs, models or options: all, or any of"
         " json, demix, viz, sonify, export, separated by commas.",
     ),
     click.option("-v", "--visualize", is_flag=True, help="Also draw each result."),
@@ -221,7 +225,7 @@ _OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         default=Path("viz"),
         show_default=True,
-        help="Folder of the pictures.",
+        help="Folder for the pictures.",
     ),
     click.option(
         "--viz-format",
@@ -238,14 +242,14 @@ _OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         default=Path("sonif"),
         show_default=True,
-        help="Folder of the songs with clicks.",
+        help="Folder for the songs with clicks.",
     ),
     click.option(
         "--sonif-format",
         type=SOUND_FORMAT,
         default="wav",
         show_default=True,
-        help="Format of the sound.",
+        help="Format of the audio files.",
     ),
     click.option(
         "--export",
@@ -258,9 +262,11 @@ _OPTIONS = (
         "--report",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Write a line of JSON for each song: input, output, status, seconds, error.",
+        help="Write one line of JSON per song: input, output, status, seconds, error.",
     ),
-    click.option("--cache/--no-cache", default=True, help="Keep and use logits of earlier runs."),
+    click.option(
+        "--cache/--no-cache", default=True, help="Store logits, and use those of earlier runs."
+    ),
     click.option(
         "--beats-per-bar",
         type=Metres(),
@@ -268,7 +274,9 @@ _OPTIONS = (
     ),
     click.option("--min-bpm", type=float, help="Slowest tempo.  [default: 55]"),
     click.option("--max-bpm", type=float, help="Fastest tempo.  [default: 215]"),
-    click.option("--num-tempi", type=int, help="Tempi to model; 0 for all.  [default: 60]"),
+    click.option(
+        "--num-tempi", type=int, help="Number of tempi to model; 0 for all.  [default: 60]"
+    ),
     click.option(
         "--transition-lambda", type=float, help="Steadiness of the tempo.  [default: the model's]"
     ),
@@ -278,14 +286,14 @@ _OPTIONS = (
     click.option(
         "--threshold",
         type=float,
-        help="Decode from the first frame that reaches this to the last; 0 for all.  [default: the model's]",
+        help="Decode from the first to the last frame whose activation reaches this; 0 for all.  [default: the model's]",
     ),
     tempo_prior_option,
     steady_phase_option,
     click.option(
         "--correct/--no-correct",
         default=True,
-        help="Move beats to the nearby peaks.  [default: on]",
+        help="Move beats to nearby peaks.  [default: on]",
     ),
     click.option(
         "--demucs-model", help="Model that separates songs without stems.  [default: htdemucs]"
@@ -293,42 +301,46 @@ _OPTIONS = (
     click.option(
         "--demucs-weights",
         metavar="FOLDER",
-        help="Folder with its files; random:SEED for seeded random weights, to test with.",
+        help="Folder with its weights; random:SEED for seeded random weights, for tests.",
     ),
     click.option(
         "--trust-demucs-weights",
         is_flag=True,
         default=None,
-        help="Also load weights that can run any code, as you, when they are loaded: pickles of more than tensors, and classes"
-        " that are not Demucs' own. Only for files whose author you trust.",
+        help="Also load weights that can execute arbitrary code with your permissions: pickles of more than tensors, and"
+        " classes that are not part of Demucs. Only for files whose author you trust.",
     ),
     click.option(
-        "--demucs-shifts", type=int, help="Mean of so many shifted separations.  [default: 1]"
+        "--demucs-shifts",
+        type=int,
+        help="Shifted separations to average.  [default: 1]",
     ),
     click.option("--demucs-overlap", type=float, help="Overlap of segments.  [default: 0.25]"),
     click.option(
-        "--demucs-segment", type=float, help="Seconds in a segment.  [default: the model's]"
+        "--demucs-segment",
+        type=float,
+        help="Seconds per segment.  [default: the model's]",
     ),
     click.option("--demix-seed", type=int, help="Seed of the random shifts.  [default: 0]"),
     click.option(
         "--demix-precision",
         type=click.Choice(["auto", "float32", "tf32", "float16"]),
-        help="Least exact arithmetic that separation may use.  [default: auto]",
+        help="Lowest precision that separation may use.  [default: auto]",
     ),
-    click.option("--demix-batch-size", type=int, help="Segments to separate at once."),
+    click.option("--demix-batch-size", type=int, help="Number of segments to separate at once."),
     click.option(
         "-k",
         "--keep-stems",
         "--keep-byproducts",
         "keep_stems",
         is_flag=True,
-        help="Keep the stems of separated songs as WAV files, and use them again.",
+        help="Keep separated stems as WAV files, and reuse them.",
     ),
     click.option(
         "--demix-dir",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="FOLDER",
-        help="Folder of kept stems; those of the same song and parameters are used again, with or without -k."
+        help="Folder for kept stems; those of the same song and parameters are reused, with or without -k."
         "  [default with -k: demix]",
     ),
     click.option(
@@ -336,26 +348,26 @@ _OPTIONS = (
         "--jobs",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Processes that share the songs, and the threads of the CPU.  [default: one a device]",
+        help="Number of processes, which share the songs and the threads of the CPU.  [default: one per device]",
     ),
     click.option(
         "--executor",
         metavar="NAME",
-        help="Who runs the songs; 'allin1 plugins' lists executors.  [default: local]",
+        help="Executor that runs the batch; 'allin1 plugins' lists them.  [default: local]",
     ),
-    click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU."),
+    click.option("--threads", type=click.IntRange(min=1), help="Number of CPU threads."),
     click.option(
         "--guard",
         is_flag=True,
         help="Check each backend against the reference on 10 s of the first track, and replace one that"
-        " breaks its promise.",
+        " differs more than it declares.",
     ),
     calibrate_option,
     click.option(
         "--timings-path",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Append a line of JSON for each stage that has run.",
+        help="Append one line of JSON per stage that has run.",
     ),
     click.option(
         "--timings-viz-path",
@@ -364,20 +376,20 @@ _OPTIONS = (
         help="Draw the stages of each track over time: PDF, PNG or SVG.",
     ),
     click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object a track on stdout."
+        "--json", "as_json", is_flag=True, help="Print one JSON object per track on stdout."
     ),
     click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
     click.option(
         "--verbose",
         is_flag=True,
-        help="Say what happens, without a terminal too: a line every half minute.",
+        help="Log what happens, and without a terminal, print the progress every half minute.",
     ),
     family_options,
 )
 
 
 def analyze_options(function: Any) -> Any:
-    """Give a command all of them, in this order."""
+    """Add all options to a command, in this order."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

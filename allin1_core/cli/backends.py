@@ -22,7 +22,9 @@ from allin1_core.contracts.route import USUAL_AUDIO_S
     show_default=True,
     help="Length of audio to choose for.",
 )
-@click.option("--all", "everything", is_flag=True, help="List what cannot run here, too, and why.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also list backends that cannot run here, and why."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
@@ -33,7 +35,10 @@ def command(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """List the backends of each stage: which auto would take, which others could run, and by --all why the rest cannot."""
+    """List the backends of each stage: those that auto would choose, and others that could run.
+
+    With --all, also those that cannot run here, with the reason.
+    """
     from allin1_core.contracts.stages import STAGES
     from allin1_core.errors import SelectionError
     from allin1_core.runtime.session import Session
@@ -53,6 +58,8 @@ def command(
         say_json(content, indent=2)
         return
     say("\n".join(candidates_lines(candidates, chosen, everything=everything)))
-    say(f"\n* what would run for {seconds:g} s of audio; why: allin1 explain; --all lists the rest")
+    say(
+        f"\n* would run for {seconds:g} s of audio ('allin1 explain' says why); --all lists the rest"
+    )
     if trouble:
         say(f"allin1: {trouble}", err=True)

@@ -32,7 +32,7 @@ class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of c
         except ValueError:
             self.fail(f"{value!r} is not of the form 4,16", param, ctx)
         if not 0 < short < long < 86400:
-            self.fail(f"{value!r} is no shorter and longer length of audio", param, ctx)
+            self.fail(f"{value!r} is not a shorter and a longer length, within a day", param, ctx)
         return short, long
 
 
@@ -48,35 +48,37 @@ class Lengths(click.ParamType):  # type: ignore[type-arg]  # older versions of c
     type=Lengths(),
     default="4,16",
     show_default=True,
-    help="Two lengths of audio, so that set-up and rate come apart.",
+    help="Two lengths of audio, to tell set-up time and rate apart.",
 )
-@click.option("--save", is_flag=True, help="Keep the result, for auto to use on this machine.")
+@click.option("--save", is_flag=True, help="Save the result, for auto to use on this machine.")
 @model_option
-@click.option("-d", "--device", help="Leave out what runs elsewhere.  [default: auto]")
+@click.option("-d", "--device", help="Leave out what runs on other devices.  [default: auto]")
 @plugin_option
-@click.option("--threads", type=click.IntRange(min=1), help="Threads on a CPU.")
+@click.option("--threads", type=click.IntRange(min=1), help="Number of CPU threads.")
 @click.option(
-    "--weights-dir", type=click.Path(path_type=Path), help="Folder to look for weights in."
+    "--weights-dir", type=click.Path(path_type=Path), help="Folder to search for weights."
 )
 @click.option(
     "--demix-error",
     is_flag=False,
     flag_value="",
     metavar="[FILE]",
-    help="Measure instead what each precision of separation loses, in decibels under each stem, on the middle"
-    " two minutes of FILE or on generated audio; with --save, auto leaves out float16 where that loses too much.",
+    help="Instead, measure the error of each precision of separation, in decibels below each stem, on the middle"
+    " two minutes of FILE or on generated audio; with --save, auto avoids float16 if its error is too large.",
 )
 @click.option(
     "--report",
     is_flag=False,
     flag_value="",
     metavar="[FILE]",
-    help="Measure instead, in about two minutes, what this machine does from start-up to result, and print it beside other"
-    " machines; or write it to FILE, .md or .json.",
+    help="Instead, measure this machine from start-up to result, in about two minutes, and print the figures beside those"
+    " of other machines; or write them to FILE, .md or .json.",
 )
 @click.option("--demucs-model", help="Model that separates.  [default: htdemucs]")
 @click.option(
-    "--demucs-weights", metavar="FOLDER", help="Folder with its files; random:SEED for random ones."
+    "--demucs-weights",
+    metavar="FOLDER",
+    help="Folder with its weights; random:SEED for random ones.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -96,9 +98,10 @@ def command(
     demucs_weights: str | None,
     as_json: bool,
 ) -> None:
-    """Measure every backend that can run here on generated audio, check it against the reference, and measure moves of arrays.
+    """Measure every backend that can run here, and the bridges that move arrays.
 
-    With --stage demix it separates, for which weights may be fetched. Exit status 1 if a backend fails, or differs more than it promises.
+    Backends run on generated audio and are compared with the reference. With --stage demix, separators are measured, and
+    weights may be downloaded. Exit status 1 if a backend fails, or differs more than it declares.
     """
     import dataclasses
 
@@ -111,13 +114,15 @@ def command(
 
     unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
-        raise click.UsageError(f"There is no stage {unknown[0]}. Stages are {', '.join(STAGES)}.")
+        raise click.UsageError(
+            f"There is no stage {unknown[0]}. The stages are {', '.join(STAGES)}."
+        )
     if stages and demix_error is not None:
-        raise click.UsageError("--demix-error is of separation alone; leave --stage out.")
+        raise click.UsageError("--demix-error measures separation only; leave out --stage.")
     if report is not None:
         from allin1_core.cli.bench_report import report_machine
 
-        refuse_what_a_report_leaves_out(ctx)
+        refuse_options_without_effect(ctx)
         report_machine(load_plugins(ctx), report, device=device, threads=threads, as_json=as_json)
         return
     given = {"model": demucs_model, "weights": demucs_weights}
@@ -169,17 +174,15 @@ def command(
         ctx.exit(1)
 
 
-def refuse_what_a_report_leaves_out(ctx: click.Context) -> None:
-    """Raise where an option was given that says nothing of a report."""
+def refuse_options_without_effect(ctx: click.Context) -> None:
+    """Raise a usage error if an option was given that has no effect on a report."""
     from click.core import ParameterSource
 
     allowed = {"report", "device", "threads", "as_json"}
     for parameter in ctx.command.params:
         name = parameter.name or ""
         if name not in allowed and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"--report is of all stages alone; leave {parameter.opts[-1]} out."
-            )
+            raise click.UsageError(f"{parameter.opts[-1]} has no effect on --report; leave it out.")
 
 
 _HEAD = (
@@ -224,7 +227,7 @@ def _line(row: BackendRow) -> str:
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: a difference without bound is a text."""
+    """Replace an infinite difference, which JSON cannot represent, by a string."""
     if row["difference"] == float("inf"):
         row["difference"] = "infinite"
     return row

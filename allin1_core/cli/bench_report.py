@@ -1,4 +1,4 @@
-"""``allin1 bench --report``: what this machine does, beside others."""
+"""``allin1 bench --report``: the figures of this machine beside those of others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from allin1_core.cli.printing import say, say_json
 if TYPE_CHECKING:
     from allin1_core.plugins.loading import Plugins
 
-#: How the figures were made.
+#: The command that produced the figures.
 SOURCE = "allin1 bench --report"
 
 
@@ -28,11 +28,11 @@ def report_machine(
     plugins
         Loaded plugins.
     file
-        Where to write it; empty to print it.
+        File to write; empty to print the report.
     device, threads
-        As for every route.
+        Device and number of CPU threads, as in a session.
     as_json
-        Whether JSON is printed, where nothing is written.
+        Whether to print JSON, if no file is written.
 
     Raises
     ------
@@ -55,7 +55,8 @@ def report_machine(
 
     todo = suite.tasks(plugins, device=device, threads=threads)
     say(
-        f"This takes about two minutes on an idle machine; after {suite.BUDGET_S / 60:g} no other figure is begun.",
+        "This takes about two minutes on an idle machine; no measurement is started after"
+        f" {suite.BUDGET_S / 60:g} minutes.",
         err=True,
     )
 
@@ -79,18 +80,20 @@ def report_machine(
 
     is_json = path.suffix.lower() == ".json"
     with atomic_path(path) as temporary:
-        content = json.dumps(values, indent=1) + "\n" if is_json else text
+        content = json.dumps(values, indent=1, allow_nan=False) + "\n" if is_json else text
         temporary.write_text(content, encoding="utf-8")
     say(f"Written to {path}", err=True)
 
 
 def _check(path: Path, *, as_json: bool) -> None:
-    """Refuse a name before minutes are spent on what it shall hold."""
+    """Check the file name before spending minutes on the measurements."""
     from allin1_core.errors import OutputError
 
     if path.suffix.lower() not in (".md", ".json"):
-        raise click.UsageError(f"A report is written as .md or .json; {path} is neither.")
+        raise click.UsageError(f"{path} ends in neither .md nor .json. Choose one of these.")
     if as_json:
-        raise click.UsageError("--json prints; a report that is written as JSON ends in .json.")
+        raise click.UsageError(
+            "--json prints the report. Leave it out; a FILE that ends in .json is written as JSON."
+        )
     if path.exists():
         raise OutputError("exists already.", path=path, remedy="Choose another name, or remove it.")

@@ -1,4 +1,4 @@
-"""``allin1 cache``: what is kept of earlier analyses, and removing it."""
+"""``allin1 cache``: show and clear the cache of earlier analyses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from allin1_core.cli.printing import say, say_json
 
 @click.group("cache")
 def command() -> None:
-    """Look at the cache of earlier analyses, or clear it."""
+    """Show or clear the cache of earlier analyses."""
 
 
 @command.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(as_json: bool) -> None:
-    """Print where the cache is, and how much it holds."""
+    """Print the location and size of the cache."""
     from allin1_core.io.cache import ArrayCache
 
     found = ArrayCache().info()
@@ -38,7 +38,7 @@ def info(as_json: bool) -> None:
 
 @command.command()
 def clear() -> None:
-    """Remove all entries of the cache, and no other file."""
+    """Remove all entries of the cache; other files in its folder are kept."""
     from allin1_core.io.cache import ArrayCache
 
     cache = ArrayCache()

@@ -11,7 +11,7 @@ from allin1_core.cli.parameters import result_files
 from allin1_core.cli.printing import say, say_json
 from allin1_core.cli.scoring import check_files, scoring_options, write_files
 
-_RESULTS = click.Path(exists=True, path_type=Path)
+_RESULTS = click.Path(exists=True, path_type=Path, readable=False)
 
 
 @click.command()
@@ -26,28 +26,33 @@ def command(
     picture: Path | None,
     overwrite: bool,
 ) -> None:
-    """Tell how well results B agree with results A, as of two models or versions.
+    """Measure how well results B agree with results A, for example of two models or versions.
 
-    A and B are folders of results, which are matched by name, or two results. A counts as the reference.
+    A and B are folders of results, which are matched by name, or two results. A is the reference.
     """
     from allin1_core.errors import InputError
     from allin1_core.evaluation.dataset import compare, lowest, table, to_json
     from allin1_core.evaluation.scoring import MEASURES
     from allin1_core.io.results import load_result
 
-    check_files(table_file, picture, overwrite=overwrite)
     if first.is_dir() != second.is_dir():
         raise click.UsageError("Give two folders, or two results.")
-    # Some systems encode accents in names otherwise than others.
+    # Systems differ in how they encode accents in file names.
     sides = [
         {unicodedata.normalize("NFC", path.stem): path for path in result_files((side,))}
         for side in (first, second)
     ]
     if not first.is_dir():
         sides[1] = dict.fromkeys(sides[0], second)
+    inputs = [path for side in sides for path in side.values()]
+    check_files(table_file, picture, inputs=inputs, overwrite=overwrite)
     names = [name for name in sides[0] if name in sides[1]]
     if not names:
-        raise InputError(f"No result has the name of one in {first}.", path=second)
+        raise InputError(
+            f"No result has the same name as one in {first}.",
+            remedy="Results are matched by their file names.",
+            path=second,
+        )
     songs = [
         compare(
             name,

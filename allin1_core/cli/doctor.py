@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from allin1_core.cli.main import COMMANDS, leave_problems_to_the_table, load_plugins
+from allin1_core.cli.main import COMMANDS, load_plugins, silence_plugin_problems
 from allin1_core.cli.parameters import model_option
 from allin1_core.cli.printing import say, say_json
 from allin1_core.contracts.model import AUTO_MODEL, AUTO_MODELS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Check:
-    """One line: what was looked at, how it is, and what to do."""
+    """One line of output: what was checked, the outcome, and what to do."""
 
     name: str
     state: str  # "ok", "note", "wrong"
@@ -39,11 +39,11 @@ class _Check:
 def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_json: bool) -> None:
     """Check this installation: plugins, backends, weights, audio. Exit status 1 if nothing can be analysed."""
     checks = [
-        *_surviving("machine", _machine),
-        *_surviving("plugin", lambda: _plugins(ctx)),
-        *_surviving("route", lambda: _routes(ctx, model, weights_dir)),
-        *_surviving("weights", lambda: _weights(model, weights_dir, ctx)),
-        *_surviving("audio", _audio),
+        *_checked("machine", _machine),
+        *_checked("plugin", lambda: _plugins(ctx)),
+        *_checked("route", lambda: _routes(ctx, model, weights_dir)),
+        *_checked("weights", lambda: _weights(model, weights_dir, ctx)),
+        *_checked("audio", _audio),
     ]
     if as_json:
         say_json([asdict(check) for check in checks], indent=2)
@@ -57,18 +57,18 @@ def command(ctx: click.Context, model: str | None, weights_dir: str | None, as_j
         ctx.exit(1)
 
 
-def _surviving(name: str, look: Callable[[], list[_Check]]) -> list[_Check]:
-    """What `look` finds; that it failed, where it does, so that the other checks are still made."""
+def _checked(name: str, look: Callable[[], list[_Check]]) -> list[_Check]:
+    """The checks of `look`, or one that reports its failure, so that the other checks still run."""
     from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, in_full
 
     try:
         return look()
     except Allin1Error:
-        raise  # Strict mode makes errors of problems.
+        raise  # strict mode turns problems into errors
     except PLUGIN_FAILURES as error:
         logging.getLogger(__name__).debug("the check %s failed", name, exc_info=True)
         remedy = "See 'allin1 doctor --traceback', and report it."
-        return [_Check(name, "wrong", f"This could not be checked: {in_full(error)}", remedy)]
+        return [_Check(name, "wrong", f"This check failed: {in_full(error)}", remedy)]
 
 
 def _machine() -> list[_Check]:
@@ -87,7 +87,7 @@ def _machine() -> list[_Check]:
 def _plugins(ctx: click.Context) -> list[_Check]:
     from allin1_core.plugins.collecting import collect_commands, collect_offers
 
-    leave_problems_to_the_table(ctx)
+    silence_plugin_problems(ctx)
     plugins = load_plugins(ctx)
     checks = []
     for record in plugins.records:
@@ -123,13 +123,13 @@ def _routes(ctx: click.Context, model: str | None, weights_dir: str | None) -> l
 
     ways = [_way(session, "from stems", Stems), _way(session, "from a mix", Mix)]
     if any(way.state != "wrong" for way in ways):
-        # One way in is enough; some models read only mixes.
+        # One input is enough; some models read only mixes.
         ways = [replace(way, state="note") if way.state == "wrong" else way for way in ways]
     return checks + ways
 
 
 def _way(session: Session, name: str, kind: type[object]) -> _Check:
-    """Whether there is a way from such a start, by which model, and what would be better."""
+    """Check whether such an input can be analysed: by which model and route, and what would be better."""
     from allin1_core.errors import Allin1Error
     from allin1_core.runtime.model_choice import find_obstacles
     from allin1_core.weights.store import can_fetch, find_folders
@@ -149,7 +149,7 @@ def _way(session: Session, name: str, kind: type[object]) -> _Check:
     if not can_fetch(choice.card, find_folders(choice.engine.backends.weights_dir)):
         return _Check(name, "note", text, "They cannot be downloaded.")
     fetch = f"allin1 weights fetch {' '.join(missing)}"
-    return _Check(name, "note", text, f"They are fetched on first use; or now: {fetch}")
+    return _Check(name, "note", text, f"They are downloaded on first use; to download now: {fetch}")
 
 
 def _weights(model: str | None, weights_dir: str | None, ctx: click.Context) -> list[_Check]:
@@ -178,20 +178,20 @@ def _weights_of(card: ModelCard, weights_dir: str | None, *, is_named: bool) -> 
 
     licence = _Check("licence", "note", f"{card.name}: {card.licence}")
     if not card.files:
-        return [_Check("weights", "ok", f"{card.name}: they come with its plugin"), licence]
+        return [_Check("weights", "ok", f"{card.name}: included in its plugin"), licence]
     folders = find_folders(weights_dir)
-    # What should have come with a package is no download: reading the model tells of it.
+    # Files that belong to a package are not downloads: loading the model reports those that are missing.
     missing = [f.name for f in card.files if f.package is None and locate(f, folders) is None]
     if missing:
         text = f"{card.name}: {len(missing)} of {len(card.files)} files are not here."
         if not can_fetch(card, folders):
-            where = (
-                "They cannot be downloaded; name the folder that has them by ALLIN1_WEIGHTS_DIR."
-            )
+            where = "They cannot be downloaded; set ALLIN1_WEIGHTS_DIR to the folder that has them."
             return [_Check("weights", "wrong" if is_named else "note", text, where)]
         fetch = f"allin1 weights fetch {card.name}"
-        where = f"They are fetched into {cache_folder()} on first use; or now: {fetch}"
-        return [_Check("weights", "note", text, where if is_named else f"To have them: {fetch}")]
+        where = f"They are downloaded to {cache_folder()} on first use; to download now: {fetch}"
+        return [
+            _Check("weights", "note", text, where if is_named else f"To download them: {fetch}")
+        ]
     load_model(card, weights_dir=weights_dir, download=False)
     text = f"{card.name}: {len(card.files)} files, digests as in the catalogue"
     return [_Check("weights", "ok", text), licence]
@@ -202,7 +202,8 @@ def _audio() -> list[_Check]:
 
     import soundfile
 
-    text = f"{soundfile.__libsndfile_version__} (WAV, FLAC, OGG, MP3), soxr {version('soxr')}"
+    libsndfile, soxr = soundfile.__libsndfile_version__, version("soxr")
+    text = f"libsndfile {libsndfile} (WAV, FLAC, OGG, MP3), soxr {soxr}"
     return [_Check("audio", "ok", text), _pyav()]
 
 
@@ -221,8 +222,8 @@ def _pyav() -> _Check:
     try:
         import av
 
-        av.open  # noqa: B018 - a folder called av that hides it has none
-    except Exception as error:  # such as a library that it was built against and is not here
+        av.open  # noqa: B018 - fails if a folder called av hides the package
+    except Exception as error:  # for example because a shared library is missing
         reason = f"PyAV {installed} cannot be imported ({brief(error)})."
         command = install_command("allin1-core", "av", options="--force-reinstall")
         remedy = f"Reinstall it: {command}"

@@ -18,7 +18,7 @@ from allin1_core.cli.scoring import check_files, scoring_options, write_files
     "references",
     multiple=True,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(exists=True, path_type=Path, readable=False),
     metavar="FILE|FOLDER",
     help="Annotations: JAMS, .beats, .lab, text, CSV or TSV. May be repeated.",
 )
@@ -31,11 +31,11 @@ def command(
     picture: Path | None,
     overwrite: bool,
 ) -> None:
-    """Score RESULTs against annotations, by mir_eval.
+    """Score RESULTs against annotations, with mir_eval.
 
     RESULT is the JSON that an analysis wrote, or a folder of them. A file of annotations belongs to the result of the
-    same name (song.json: song.jams, song.beats.txt); several of one song are taken together, as beats in one and
-    sections in another. A single result may have annotations of any name.
+    same name (song.json: song.jams, song.beats.txt); several files of one song are combined, for example beats in one
+    and sections in another. For a single result, the annotations may have any name.
     """
     from allin1_core.errors import InputError
     from allin1_core.evaluation.dataset import annotated, evaluate, table, to_json
@@ -43,9 +43,10 @@ def command(
     from allin1_core.evaluation.readers import read_references
     from allin1_core.io.results import load_result
 
-    check_files(table_file, picture, overwrite=overwrite)
     paths = result_files(results)
     found = find_references(references)
+    inputs = [*paths, *(file for files in found.values() for file in files)]
+    check_files(table_file, picture, inputs=inputs, overwrite=overwrite)
     if len(paths) == 1 and len(found) == 1:
         found = {song_name(paths[0]): next(iter(found.values()))}
     songs, without = [], []
@@ -58,8 +59,8 @@ def command(
             songs.append(evaluate(name, result, read_references(files)))
     if not songs:
         raise InputError(
-            f"No result is called like a file of annotations; those are of {', '.join(sorted(found)[:5])}.",
-            remedy="Give them the names of the songs: song.jams for song.json.",
+            f"No result has the name of an annotated song; the annotations are of {', '.join(sorted(found)[:5])}.",
+            remedy="Name the annotations after the results: song.jams for song.json.",
         )
     unused = sorted(set(found) - {song_name(path) for path in paths})
     write_files(songs, table_file, picture)
@@ -73,7 +74,10 @@ def command(
     say(table(songs))
     counts = ", ".join(f"{part} of {count}" for part, count in annotated(songs).items())
     say(f"\nannotated: {counts}")
-    for text, names in (("result without annotations", without), ("annotations alone", unused)):
+    for text, names in (
+        ("result without annotations", without),
+        ("annotations without result", unused),
+    ):
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             say(f"{text}: {', '.join(names[:5])}{more}", err=True)

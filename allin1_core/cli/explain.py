@@ -40,7 +40,7 @@ from allin1_core.cli.printing import say, say_json
     "--all",
     "everything",
     is_flag=True,
-    help="Show what cannot run here, too, and why, and what moves of arrays cost.",
+    help="Also show backends that cannot run here, with the reason, and the cost of moving arrays.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -58,17 +58,18 @@ def command(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Tell which model and backends would analyse SONG, its stems, or so many seconds of audio, and why.
+    """Explain which model and backends would analyse SONG, its stems, or audio of a given length.
 
-    Prints the model, the route, and each candidate with its cost and what that rests on; with --all, or where there is no
-    route, also for each that is refused the gate, the reason and the remedy. Nothing is run, but for what --calibrate measures.
+    Prints the model, the route, and each candidate with its cost and the origin of that figure. With --all, or if there is
+    no route, also each rejected candidate with the check it failed, the reason and the remedy. Nothing is analysed;
+    --calibrate runs measurements.
     """
     from allin1_core.runtime.session import Session
     from allin1_core.runtime.track import make_tracks
     from allin1_core.selection.no_route import NoRouteError
 
     if seconds is not None and (song is not None or stems_dir is not None):
-        raise click.UsageError("Give a song or its stems, or --seconds.")
+        raise click.UsageError("Give either a song or its stems, or --seconds.")
     show_calibration()
     session = Session(
         model,

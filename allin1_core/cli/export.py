@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,8 @@ import click
 
 from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import Number, overwrite_option, result_files
-from allin1_core.cli.printing import say
+from allin1_core.cli.printing import say, say_error, status_of_errors
+from allin1_core.errors import Allin1Error
 
 if TYPE_CHECKING:
     from allin1_core.contracts.export import Exporter, Song
@@ -18,9 +21,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument(
-    "results", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="RESULT..."
+    "results",
+    nargs=-1,
+    type=click.Path(exists=True, path_type=Path, readable=False),
+    metavar="RESULT...",
 )
-@click.option("--to", "formats", multiple=True, metavar="FORMAT", help="May be repeated.")
+@click.option(
+    "--to", "formats", multiple=True, metavar="FORMAT", help="Format to write; may be repeated."
+)
 @click.option(
     "-o",
     "--out-dir",
@@ -33,14 +41,14 @@ if TYPE_CHECKING:
     type=Number(-1e7, 1e7),
     default=0.0,
     metavar="MS",
-    help="Milliseconds to add to every time, for programs that count MP3s from another sample.",
+    help="Milliseconds to add to every time, for programs that start MP3 files at another sample.",
 )
 @click.option(
     "--collection",
     default="allin1",
     show_default=True,
     metavar="NAME",
-    help="File name of formats that hold several songs.",
+    help="File name for formats that hold several songs in one file.",
 )
 @overwrite_option
 @click.option("--list", "as_list", is_flag=True, help="List the formats and exit.")
@@ -57,7 +65,8 @@ def command(
 ) -> None:
     """Write RESULTs in the formats of other programs.
 
-    RESULT is the JSON that an analysis wrote, or a folder of them. Prints the path of each file.
+    RESULT is the JSON that an analysis wrote, or a folder of them. Prints the path of each file. If a result
+    fails, the error is printed, and the others are written.
     """
     from allin1_core.io.results import load_result
     from allin1_core.plugins.collecting import collect_offers
@@ -76,24 +85,41 @@ def command(
         _print_formats(offers)
         return
     if not (results and formats):
-        raise click.UsageError("Give at least one RESULT, and a format by --to (see --list).")
+        raise click.UsageError("Give at least one RESULT, and a format with --to (see --list).")
     if collection in ("", ".", "..") or any(c in collection for c in "/\\\0"):
-        raise click.BadParameter("wanted a file name without a folder", param_hint="--collection")
+        raise click.BadParameter(
+            f"{collection!r} is not a file name without a folder", param_hint="--collection"
+        )
     chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
-    inputs = list(dict.fromkeys(result_files(results)))
-    songs = [
-        (path.parent, song_of(load_result(path), path.stem, offset_s=offset_ms / 1000))
-        for path in inputs
-    ]
+    codes: set[int] = set()
+
+    def report(error: Allin1Error) -> None:
+        if ctx.find_root().obj["traceback"]:
+            raise error
+        say_error(error)
+        codes.add(error.exit_code)
+
+    inputs = list(dict.fromkeys(result_files(results, report)))
+
+    @contextmanager
+    def reporting() -> Iterator[None]:
+        """Print an error and continue; with ``--traceback``, raise it."""
+        try:
+            yield
+        except Allin1Error as error:
+            report(error)
+
+    songs: list[tuple[Path, Song]] = []
+    for path in inputs:
+        with reporting():
+            song = song_of(load_result(path), path.stem, offset_s=offset_ms / 1000)
+            songs.append((path.parent, song))
     exports: list[tuple[Offered[Exporter], list[Song], Path]] = []
-    for offered in chosen:
+    for offered in chosen if songs else ():
         if offered.item.collects:
             exports.append((offered, [song for _, song in songs], out_dir or songs[0][0]))
-            continue
-        groups: dict[Path, list[Song]] = {}
-        for parent, song in songs:
-            groups.setdefault(out_dir or parent, []).append(song)
-        exports += [(offered, group, folder) for folder, group in groups.items()]
+        else:
+            exports += [(offered, [song], out_dir or folder) for folder, song in songs]
     files = [
         file
         for offered, group, folder in exports
@@ -101,10 +127,12 @@ def command(
     ]
     check_files(files, inputs, overwrite=overwrite)
     for offered, group, folder in exports:
-        for path in export_songs(
-            offered, group, folder, collection=collection, overwrite=overwrite
-        ):
-            say(path)
+        with reporting():
+            (file,) = export_songs(
+                offered, group, folder, collection=collection, overwrite=overwrite
+            )
+            say(file)
+    ctx.exit(status_of_errors(codes))
 
 
 def _print_formats(offers: Offers) -> None:

@@ -1,4 +1,4 @@
-"""Flags of the original's forks that have another name here, or no use."""
+"""Flags of the forks of all-in-one that have another name, or no effect, here."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import click
 
 from allin1_core.cli.printing import say
 
-#: Flags that are understood and need nothing here, with what to say.
+#: Flags that are accepted and have no effect, with the message to print.
 NOT_NEEDED = {
-    "compile_model": "--compile-model is not needed: auto takes a compiled backend where one is"
+    "compile_model": "--compile-model is not needed: auto chooses a compiled backend if one is"
     " installed (allin1 backends).",
-    "spec_dir": "--spec-dir is not needed: spectrograms are not kept in files, as making one takes no"
+    "spec_dir": "--spec-dir is not needed: spectrograms are not kept in files, as computing one takes no"
     " longer than reading it.",
 }
 
 
 def family_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags; :func:`translate` turns what they give into options of this project."""
+    """Add the flags; :func:`translate` converts their values into options of this project."""
     options = (
         click.option(
-            "--no-multiprocess", is_flag=True, hidden=True, help="One process alone: -j 1."
+            "--no-multiprocess", is_flag=True, hidden=True, help="A single process: -j 1."
         ),
         click.option("--demucs-fp16", is_flag=True, hidden=True, help="--demix-precision float16."),
         click.option("--spec-check", is_flag=True, hidden=True, help="--guard."),
@@ -48,12 +48,12 @@ def family_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def translate(options: dict[str, Any], *, quiet: bool) -> None:
-    """Replace the flags in `options` by those of this project.
+    """Replace the flags in `options` by the options of this project.
 
     Raises
     ------
     click.UsageError
-        One contradicts an option of this project.
+        A flag contradicts an option of this project.
     """
     for name, text in NOT_NEEDED.items():
         if options.pop(name) and not quiet:
@@ -67,18 +67,22 @@ def translate(options: dict[str, Any], *, quiet: bool) -> None:
 
 
 def refuse_unknown(arguments: list[str]) -> None:
-    """Say what replaces flags of the forks that take other values than anything here."""
+    """Reject flags of the forks that have no equivalent, and name what replaces them."""
     for argument in arguments:
         if argument == "--":
             return
         if argument.startswith("--spec-fast-guard-"):
             flag = argument.partition("=")[0]
-            raise click.UsageError(f"{flag} has no counterpart; --guard checks every backend.")
+            raise click.UsageError(
+                f"{flag} is not supported. Use --guard, which checks every backend."
+            )
 
 
 def _give(options: dict[str, Any], name: str, value: Any, flag: str, own: str) -> None:
     if options.get(name) not in (None, value):
-        raise click.UsageError(f"{flag} and {own} {options[name]} contradict each other.")
+        raise click.UsageError(
+            f"{flag} and {own} {options[name]} contradict each other. Leave one out."
+        )
     options[name] = value
 
 

@@ -1,4 +1,4 @@
-"""Help of a command with many options: the common ones on one screen, all of them in groups."""
+"""Help for a command with many options: the common ones on one screen, and all of them in groups."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import click
 
 from allin1_core.cli.printing import say
 
-#: Columns of the help, and the most for the names of options.
+#: Width of the help, and the maximum width of the column of names.
 _WIDTH, _NAMES = 80, 26
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows the :attr:`COMMON` options in a line each, and by ``--help-all`` all, in :attr:`GROUPS`."""
+    """A command whose ``--help`` shows the :attr:`COMMON` options, and ``--help-all`` all of them, in :attr:`GROUPS`."""
 
-    #: By name of a parameter, what it does, in few words.
+    #: Parameters by name, with a short description.
     COMMON: ClassVar[Mapping[str, str]] = {}
 
-    #: By title, names of parameters. Whichever is in none is not shown.
+    #: Titles with names of parameters. A parameter in no group is not shown.
     GROUPS: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -36,7 +36,7 @@ class GroupedCommand(click.Command):
         )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the common options, in a line each."""
+        """Write the common options, one per line."""
         by_name = {param.name: param for param in self.get_params(ctx)}
         texts = {**self.COMMON, "help_all": "Show all options, and exit."}
         records = [(_record(by_name[name], ctx)[0], text) for name, text in texts.items()]
@@ -50,7 +50,7 @@ class GroupedCommand(click.Command):
         ctx.exit()
 
     def groups(self, ctx: click.Context) -> list[str]:
-        """Write each group of options as a text of its own."""
+        """Return the text of each group of options."""
         by_name = {param.name: param for param in self.get_params(ctx)}
         texts = []
         for title, names in self.GROUPS.items():
@@ -64,7 +64,7 @@ class GroupedCommand(click.Command):
 
 
 def _shortened(names: str) -> str:
-    """The names without the list of choices, where that is long."""
+    """The names, without the list of choices if that is long."""
     return names if len(names) <= _NAMES else f"{names.partition('[')[0]}WHAT"
 
 

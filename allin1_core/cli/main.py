@@ -1,8 +1,9 @@
 """The command ``allin1``: finds the subcommand, prints errors for people, and sets the exit status.
 
-Exit status: 0 done; 1 something failed, or some tracks of a batch; 2 wrong use of the command line, or settings that cannot be understood; 3 input that
-cannot be analysed; 4 weights missing or damaged; 5 no backend can do it; 6 a result, or standard output, cannot be written;
-129, 130 and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the output has gone.
+Exit status: 0 success; 1 something failed, or tracks of a batch failed in different ways; 2 incorrect command line or
+invalid settings; 3 input that cannot be analysed or read; 4 weights missing or damaged; 5 no backend can run; 6 a result, or
+standard output, cannot be written; 129, 130 and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the
+output has exited.
 """
 
 from __future__ import annotations
@@ -35,42 +36,42 @@ if TYPE_CHECKING:
 
     from allin1_core.cli.plugin_commands import PluginCommands
 
-#: Name of each command, the module that holds it as ``command``, and one line of help.
+#: Name of each command, the module that defines it as ``command``, and one line of help.
 COMMANDS = {
     "analyze": ("allin1_core.cli.analyze", "Analyse songs: tempo, beats, downbeats, sections."),
     "backends": ("allin1_core.cli.backends", "List the backends, and which of them would run."),
     "bench": ("allin1_core.cli.bench", "Measure the backends on this machine, for auto to use."),
-    "cache": ("allin1_core.cli.cache", "Show or clear what is kept of earlier analyses."),
-    "compare": ("allin1_core.cli.compare", "Tell how well the results of two models agree."),
-    "demo": ("allin1_core.cli.demo", "Make a song with stems by synthesis, to try things on."),
-    "doctor": ("allin1_core.cli.doctor", "Check this installation, and say what to mend."),
+    "cache": ("allin1_core.cli.cache", "Show or clear the cache of earlier analyses."),
+    "compare": ("allin1_core.cli.compare", "Measure how well two sets of results agree."),
+    "demo": ("allin1_core.cli.demo", "Write a synthetic song with stems, to try things with."),
+    "doctor": ("allin1_core.cli.doctor", "Check this installation, and suggest remedies."),
     "evaluate": ("allin1_core.cli.evaluate", "Score results against annotations."),
-    "explain": ("allin1_core.cli.explain", "Tell which backends would run, at what cost, and why."),
+    "explain": ("allin1_core.cli.explain", "Explain which backends would run, and at what cost."),
     "export": ("allin1_core.cli.export", "Write results in the formats of other programs."),
     "plugin": ("allin1_core.cli.plugin", "Write a new plugin, or check one."),
-    "plugins": ("allin1_core.cli.plugins", "List the plugins, and what became of each."),
+    "plugins": ("allin1_core.cli.plugins", "List the plugins, and whether each was loaded."),
     "sonify": ("allin1_core.cli.sonify", "Write songs with clicks on their beats."),
-    "view": ("allin1_core.cli.view", "Look at results in a browser, and correct them."),
+    "view": ("allin1_core.cli.view", "Show results in a browser, and correct them."),
     "visualize": ("allin1_core.cli.visualize", "Draw results as pictures."),
     "weights": ("allin1_core.cli.weights", "List, fetch and verify trained models."),
 }
 
-#: Variable in which a shell asks for completions.
+#: Environment variable by which a shell requests completions.
 COMPLETION = "_ALLIN1_COMPLETE"
 
-#: What upstream's command does without being named.
+#: The command that runs if none is named, as in all-in-one.
 DEFAULT_COMMAND = "analyze"
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for, and asks plugins for what it does not know."""
+    """A group that imports commands on demand, and looks up unknown ones in plugins."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._of_plugins: PluginCommands | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the core's commands in the order of the table; finding those of plugins would load the plugins."""
+        """List the core's commands in the order of the table; those of plugins would require loading the plugins."""
         return list(COMMANDS)
 
     @property
@@ -93,7 +94,7 @@ class LazyGroup(click.Group):
                     return None
                 raise
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
-        command.name = name  # click's own is that of the function
+        command.name = name  # by default, click uses the name of the function
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -105,7 +106,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl(lines)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what one of a plugin raises is that plugin's failure."""
+        """Run the command; exceptions of a plugin's command become an error that names the plugin."""
         from allin1_core.errors import PLUGIN_FAILURES
 
         try:
@@ -120,7 +121,7 @@ class LazyGroup(click.Group):
             raise failure from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a command or, as the default command takes it, the path of a file."""
+        """Complete a command or, for the default command, the path of a file."""
         from click.shell_completion import CompletionItem
 
         found = super().shell_complete(ctx, incomplete)
@@ -133,9 +134,9 @@ class LazyGroup(click.Group):
         return found or [CompletionItem(incomplete, type="file")]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command in front of what names none: ``allin1 song.wav``."""
+        """Insert the default command if none is named: ``allin1 song.wav``."""
         if _wants_traceback(args):
-            # It is understood behind every command too.
+            # It is accepted after every command, too.
             args = [
                 "--traceback",
                 *(a for i, a in enumerate(args) if i != args.index("--traceback")),
@@ -160,7 +161,7 @@ class LazyGroup(click.Group):
         self._of_plugins = PluginCommands(COMMANDS, blocked)
         asks_for_help = any(a in ("--help", "--version") for a in args[:index])
         if args[index : index + 1] == ["--"]:
-            # Songs follow, whatever they are called: ``allin1 -- -dash.mp3``.
+            # All that follows are songs: ``allin1 -- -dash.mp3``.
             args = [*args[:index], DEFAULT_COMMAND, *args[index:]]
         elif index < len(args) and not asks_for_help and not self._knows(args[index]):
             if not ctx.resilient_parsing:
@@ -172,11 +173,11 @@ class LazyGroup(click.Group):
         return word in COMMANDS or self._plugins.check(word)
 
     def _refuse_misspelling(self, word: str) -> None:
-        """Stop at ``allin1 backend``, which else would be taken for a song of that name."""
+        """Reject ``allin1 backend``, which otherwise would be treated as the name of a song."""
         if os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
             return
         if meant := did_you_mean(word, [*COMMANDS, *self._plugins.found]).rstrip():
-            raise click.UsageError(f"No command and no file is called {word}. {meant}")
+            raise click.UsageError(f"There is no command and no file called {word}. {meant}")
 
 
 def _wants_traceback(arguments: list[str]) -> bool:
@@ -197,9 +198,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     no_args_is_help=True,
 )
 @click.option(
-    "--block", multiple=True, metavar="PLUGIN", help="Leave a plugin out; may be repeated."
+    "--block", multiple=True, metavar="PLUGIN", help="Do not load a plugin; may be repeated."
 )
-@click.option("--strict", is_flag=True, help="A plugin that cannot be loaded is an error.")
+@click.option("--strict", is_flag=True, help="Treat a plugin that cannot be loaded as an error.")
 @click.option("--traceback", is_flag=True, help="Show tracebacks and debug messages.")
 @click.option(
     "--version",
@@ -211,7 +212,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 )
 @click.pass_context
 def cli(ctx: click.Context, block: tuple[str, ...], strict: bool, traceback: bool) -> None:
-    """Tempo, beats, downbeats, sections and their labels of a song.
+    """Detect tempo, beats, downbeats, and labelled sections of songs.
 
     'allin1 song.wav' is short for 'allin1 analyze song.wav'.
     """
@@ -222,14 +223,14 @@ def cli(ctx: click.Context, block: tuple[str, ...], strict: bool, traceback: boo
 
 
 class _ToStderr(logging.Handler):
-    """Prints our own messages on what is stderr at that moment."""
+    """Prints log messages of this project on the current stderr."""
 
     def __init__(self) -> None:
         super().__init__()
         self.addFilter(lambda record: record.name.startswith("allin1"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print `record`; the message in one line, and a traceback in as many as it has."""
+        """Print `record`: the message in one line, and a traceback on the lines after it."""
         text = shown(record.getMessage())
         if record.exc_info:
             text += "\n" + logging.Formatter().formatException(record.exc_info)
@@ -237,24 +238,28 @@ class _ToStderr(logging.Handler):
 
 
 def load_plugins(ctx: click.Context) -> Any:
-    """Load the plugins as the options of the group say; what they print from now on goes to stderr."""
+    """Load the plugins according to the group's options; what they print from now on goes to stderr."""
+    from allin1_core.paths import staying
     from allin1_core.plugins.loading import load_plugins
 
     reserve_stdout(ctx)
     options = ctx.find_root().obj or {}
-    return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
+    with staying():
+        return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
 
 def read_audio_with(plugins: Any) -> None:
-    """Let audio be read by the loaders of `plugins` too."""
+    """Also read audio with the loaders of `plugins`."""
+    from allin1_core.paths import staying
     from allin1_core.plugins.collecting import collect_loaders
     from allin1_core.runtime.audio_loaders import use_audio_loaders
 
-    use_audio_loaders(collect_loaders(plugins, []))
+    with staying():
+        use_audio_loaders(collect_loaders(plugins, []))
 
 
-def leave_problems_to_the_table(ctx: click.Context) -> None:
-    """Log no problems of plugins, for a command that prints them; their tracebacks still where asked for."""
+def silence_plugin_problems(ctx: click.Context) -> None:
+    """Do not log problems of plugins, for a command that prints them, unless tracebacks are requested."""
     if not (ctx.find_root().obj or {}).get("traceback"):
         log = logging.getLogger("allin1_core.plugins")
         ctx.find_root().call_on_close(partial(log.setLevel, log.level))
@@ -276,16 +281,19 @@ def run(arguments: list[str]) -> int:
     with tolerant_streams() as out, interrupting_signals() as interrupts:
         try:
             status = _run(arguments)
+            interrupts.settle()
+            if status:
+                _hint_at_dash(arguments)
         except (KeyboardInterrupt, click.exceptions.Abort):
             say("allin1: interrupted", err=True)
             status = interrupts.status
-        # It may have been swallowed on its way.
+        # Other code may have caught the exception of the interrupt.
         return status_of(out, interrupts.status if interrupts.received else status)
 
 
 def _run(arguments: list[str]) -> int:
     try:
-        # Out of standalone mode click gives the status of ctx.exit(), or what the command returned.
+        # Without standalone mode, click returns the status of ctx.exit(), or the command's return value.
         status = cli.main(args=arguments, prog_name="allin1", standalone_mode=False)
     except (Allin1Error, SystemExit) as error:
         if _wants_traceback(arguments):
@@ -293,7 +301,7 @@ def _run(arguments: list[str]) -> int:
 
             traceback.print_exc()
         if isinstance(error, SystemExit):
-            # Nothing here does that: code of a plugin did where nobody looked, and would end the program in silence.
+            # The core never raises it: a plugin did, outside a hook, and would end the program silently.
             say_error(f"A plugin called sys.exit({error.code!r}).")
             return 1
         say_error(error)
@@ -304,6 +312,23 @@ def _run(arguments: list[str]) -> int:
         say(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     return status if isinstance(status, int) else 0
+
+
+def _hint_at_dash(arguments: list[str]) -> None:
+    """After an error, explain how to pass a file whose name begins with a dash, if an argument looks like one."""
+    for argument in itertools.takewhile(lambda argument: argument != "--", arguments):
+        if not argument.startswith("-") or argument == "-":
+            continue
+        suffix = os.path.splitext(argument)[1]  # noqa: PTH122 - pathlib costs start-up time
+        # The value of an option may be a file: --stems-bass=bass.wav.
+        is_like_a_file = suffix[1:2].isalpha() and "=" not in argument
+        if is_like_a_file or os.path.lexists(argument):
+            say(
+                f"allin1: {shown(argument)} was read as an option. If it is a file, write"
+                f" {shown(f'./{argument}')}, or put -- before the files.",
+                err=True,
+            )
+            return
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,9 +14,10 @@ from allin1_core.presentation.formats import PICTURES, SOUNDS
 
 if TYPE_CHECKING:
     from allin1_core.contracts.metre import TempoPrior
+    from allin1_core.errors import Allin1Error
 
 
-#: Types of options that name a format, which is a suffix without its dot.
+#: Types of options for a file format, given as a suffix without its dot.
 PICTURE_FORMAT = click.Choice([suffix[1:] for suffix in PICTURES])
 SOUND_FORMAT = click.Choice([suffix[1:] for suffix in SOUNDS])
 
@@ -29,20 +30,20 @@ T = TypeVar("T", bound=_Parameters)
 
 
 def show_calibration(is_shown: bool = True) -> None:
-    """Let the measurements of a run be told of on stderr as they are made, or not."""
+    """Log the measurements of a run on stderr while they are made, or do not."""
     level = logging.INFO if is_shown else logging.NOTSET
     logging.getLogger("allin1_core.measuring.on_demand").setLevel(level)
 
 
 def validated(parameters: T, options: Mapping[str, str]) -> T:
-    """Validate parameters that options were given for; a value out of range is wrong use of the command line.
+    """Validate parameters; a value out of range is a usage error that names the option.
 
     Parameters
     ----------
     parameters
-        What the options make.
+        Parameters made from the options.
     options
-        Option for each field that is called otherwise.
+        Name of the option for each field whose name differs.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def validated(parameters: T, options: Mapping[str, str]) -> T:
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]
-    """A finite number within bounds, which count as good; click's own ranges let NaN pass."""
+    """A finite number within inclusive bounds; the ranges of click accept NaN."""
 
     name = "float"
 
@@ -72,13 +73,13 @@ class Number(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Take a number."""
+        """Parse a number."""
         try:
             number = float(value)
         except ValueError:
-            self.fail(f"{value!r} is no number", param, ctx)
+            self.fail(f"{value!r} is not a number", param, ctx)
         if not self._low <= number <= self._high:
-            self.fail(f"{value} is not within {self._low:g} and {self._high:g}", param, ctx)
+            self.fail(f"{value} is not between {self._low:g} and {self._high:g}", param, ctx)
         return number
 
 
@@ -131,15 +132,14 @@ class Prior(click.ParamType):  # type: ignore[type-arg]
 tempo_prior_option = click.option(
     "--tempo-prior",
     type=Prior(),
-    help="Prefer tempi near BPM, by a normal distribution of the tempo's logarithm with a deviation of so many OCTAVES;"
-    " STRENGTH is 0.05 unless given. none switches the prior of a model off.  [default: the model's]",
+    help="Prefer tempi near BPM, by a log-normal distribution with a standard deviation of OCTAVES; STRENGTH defaults to"
+    " 0.05. none disables the prior of a model.  [default: the model's]",
 )
 
 steady_phase_option = click.option(
     "--steady-phase/--no-steady-phase",
     default=None,
-    help="In a song of one tempo, move passages whose beats were found half a beat beside those of the rest onto the line of"
-    " the rest.  [default: the model's]",
+    help="In a song of constant tempo, correct passages whose beats were detected half a beat off.  [default: the model's]",
 )
 
 
@@ -151,7 +151,7 @@ class PluginOption(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str, str]:
-        """Split at the first equals sign, and at the last point before it."""
+        """Split at the first equals sign, and at the last dot before it."""
         if isinstance(value, tuple):
             return value
         name, equals, text = str(value).partition("=")
@@ -162,7 +162,7 @@ class PluginOption(click.ParamType):  # type: ignore[type-arg]
 
 
 def by_plugin(options: Iterable[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
-    """Values by plugin and name; of two for one option the last."""
+    """Values by plugin and option; if an option is repeated, the last value counts."""
     values: dict[str, dict[str, str]] = {}
     for plugin, option, value in options:
         values.setdefault(plugin, {})[option] = value
@@ -180,8 +180,8 @@ plugin_option = click.option(
 model_option = click.option(
     "-m",
     "--model",
-    help="Name of the model; 'allin1 weights list' lists them. auto takes harmonix-all where its weights are here, and"
-    f" stems are given or songs can be separated, else builtin.  [default: {AUTO_MODEL}]",
+    help="Name of the model; 'allin1 weights list' lists them. auto chooses harmonix-all if its weights are installed and"
+    f" stems are given or songs can be separated, otherwise builtin.  [default: {AUTO_MODEL}]",
 )
 backend_option = click.option(
     "-b",
@@ -190,40 +190,66 @@ backend_option = click.option(
     multiple=True,
     type=StageAndName(),
     help="Use this backend or plugin for a stage, such as nn=torch-cpu; may be repeated."
-    " NAME auto undoes what the environment or the configuration says.",
+    " NAME auto overrides the environment and the configuration file.",
 )
 calibrate_option = click.option(
     "--calibrate/--no-calibrate",
     default=None,
-    help="First measure the backends that could do it, where nothing that holds was measured before, keep that,"
-    " and choose by it.",
+    help="Before choosing, measure the backends that have no valid measurement yet, and save the measurements.",
 )
 parity_option = click.option(
     "--parity",
     type=click.Choice(["identical", "close", "lossy"]),
-    help="Weakest promise of closeness to the reference to accept.  [default: close]",
+    help="Weakest guarantee of parity with the reference to accept.  [default: close]",
 )
 results_argument = click.argument(
     "results",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(exists=True, path_type=Path, readable=False),
     metavar="RESULT...",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 
-def result_files(paths: tuple[Path, ...]) -> list[Path]:
-    """List the results that `paths` name: files, and those in folders, by name.
+def result_files(
+    paths: tuple[Path, ...], report: Callable[[Allin1Error], None] | None = None
+) -> list[Path]:
+    """List the results that `paths` name: files, and the JSON files in folders, sorted by name.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    report
+        Called with the error of each folder that cannot be read; None raises it.
 
     Raises
     ------
     click.UsageError
         There are none.
+    InputError
+        A folder cannot be read, and there is no `report`.
     """
+    from allin1_core.errors import InputError
+
     found: list[Path] = []
+    is_reported = False
     for path in paths:
-        found += sorted(path.glob("*.json")) if path.is_dir() else [path]
-    if paths and not found:
-        raise click.UsageError("The folder holds no results: no file ends in .json.")
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            found += sorted(file for file in path.iterdir() if file.suffix == ".json")
+        except OSError as error:
+            reason = f"The folder cannot be read: {error.strerror}."
+            unreadable = InputError(reason, remedy="Check its permissions.", path=path)
+            if report is None:
+                raise unreadable from error
+            report(unreadable)
+            is_reported = True
+    if paths and not found and not is_reported:
+        raise click.UsageError(
+            f"There are no results in {', '.join(map(str, paths))}: no file ends in .json."
+        )
     return found

@@ -1,4 +1,4 @@
-"""``allin1 plugin``: makes a new plugin, and checks one that is installed."""
+"""``allin1 plugin``: writes a new plugin, and checks an installed one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from allin1_core.cli.main import COMMANDS, leave_problems_to_the_table, load_plugins
+from allin1_core.cli.main import COMMANDS, load_plugins, silence_plugin_problems
 from allin1_core.cli.parameters import overwrite_option
 from allin1_core.cli.printing import say, say_json
 from allin1_core.scaffold.kinds import KINDS, OTHER_KINDS, STAGE_KINDS
@@ -46,23 +46,23 @@ def command() -> None:
 def new(
     name: str, stage: str | None, kind: str | None, folder: Path | None, overwrite: bool
 ) -> None:
-    """Write a plugin called NAME: a complete distribution, which works, to put your own code into.
+    """Write a plugin called NAME: a complete, working distribution to put your own code into.
 
-    It has the entry point, the hooks, an implementation to replace, tests, a README and a workflow for
-    GitHub. Prints the path of each file.
+    It contains the entry point, the hooks, an implementation to replace, tests, a README and a workflow
+    for GitHub. Prints the path of each file.
     """
     from allin1_core.scaffold.writing import distribution_name, write_plugin
 
     chosen = stage or kind
     if chosen is None or (stage and kind):
-        raise click.UsageError("Say what it shall be, by --stage or by --kind.")
+        raise click.UsageError("Give either --stage or --kind.")
     if kind == "command" and name in COMMANDS:
-        raise click.UsageError(f"The core has a command {name}: choose another name.")
+        raise click.UsageError(f"The core has a command {name}. Choose another name.")
     if folder is None:
         folder = Path(distribution_name(name))
     for path in write_plugin(name, KINDS[chosen], folder, overwrite=overwrite):
         say(path)
-    say(f"Now install it, and test it: cd {folder}; pip install -e '.[test]'; pytest", err=True)
+    say(f"To install and test it: cd {folder}; pip install -e '.[test]'; pytest", err=True)
 
 
 @command.command()
@@ -71,10 +71,10 @@ def new(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def check(ctx: click.Context, name: str, no_timing: bool, as_json: bool) -> None:
-    """Check what the plugin NAME promises: a verdict for each promise. Exit status 1 if one is broken.
+    """Check whether the plugin NAME keeps its promises, and print a verdict for each.
 
-    Runs the standard tests on all that it brings (they need the extra 'testing'), times its import, and
-    times its backends.
+    Runs the standard tests on everything that it provides (they need the extra 'testing'), times its
+    import, and times its backends. Exit status 1 if a promise is broken.
     """
     from allin1_core.installing import install_command
 
@@ -85,7 +85,7 @@ def check(ctx: click.Context, name: str, no_timing: bool, as_json: bool) -> None
         raise click.UsageError(f"The standard tests need pytest. Install it: {wanted}") from error
     from allin1_core.testing.plugin_check import check_installed
 
-    leave_problems_to_the_table(ctx)
+    silence_plugin_problems(ctx)
     found = check_installed(name, load_plugins(ctx), taken=COMMANDS, measure=not no_timing)
     verdicts = _as_json(found) if as_json else _as_table(found)
     broken = sum(verdict.state == "broken" for verdict in verdicts)
@@ -100,7 +100,7 @@ _MARKS = {"kept": "kept", "broken": "BROKEN", "not checked": "-"}
 
 
 def _as_table(found: Iterable[PromiseVerdict]) -> list[PromiseVerdict]:
-    """Print each verdict as it comes."""
+    """Print each verdict as soon as it is available."""
     verdicts = []
     subject = ""
     for verdict in found:

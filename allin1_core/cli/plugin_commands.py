@@ -1,4 +1,7 @@
-"""Commands that plugins add. Listing them loads the plugins' modules of hooks; the code of a command, only running it."""
+"""Commands that plugins add.
+
+Listing them imports the plugins' hook modules; the code of a command is imported only when it runs.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class PluginCommands:
-    """The commands of the plugins that are installed.
+    """The commands of the installed plugins.
 
     Parameters
     ----------
     taken
         Names of the core's own commands.
     block
-        Plugins to leave out.
+        Plugins that are not loaded.
     """
 
     def __init__(self, taken: Collection[str], block: Iterable[str] = ()) -> None:
@@ -38,7 +41,7 @@ class PluginCommands:
 
     @property
     def found(self) -> dict[str, Offered[Command]]:
-        """The commands by name, collected at the first question. What is wrong with a plugin is not logged."""
+        """The commands by name, collected on first access. Problems of plugins are not logged."""
         if self._found is None and not _are_installed():
             self._found = {}
         if self._found is None:
@@ -47,7 +50,7 @@ class PluginCommands:
 
             log = logging.getLogger("allin1_core.plugins")
             level = log.level
-            log.setLevel(logging.CRITICAL)  # whatever runs then loads them again, and tells of it
+            log.setLevel(logging.CRITICAL)  # the command loads them again, and logs problems
             try:
                 plugins = load_plugins(block=self._block, strict=False, with_core=False)
                 self._found, self._problems = collect_commands(plugins, self._taken)
@@ -59,12 +62,12 @@ class PluginCommands:
         return self._found
 
     def check(self, name: str) -> bool:
-        """Whether `name` is a command.
+        """Whether `name` is a command of a plugin.
 
         Raises
         ------
         click.UsageError
-            A plugin offers it, and it was left out.
+            A plugin provides it, but it was left out because of a problem.
         """
         if not is_name(name):
             return False
@@ -77,7 +80,7 @@ class PluginCommands:
         return False
 
     def lines(self) -> list[tuple[str, str]]:
-        """Name and summary of each, for help; what was left out is said on stderr."""
+        """Name and summary of each command, for the help; problems are printed on stderr."""
         lines = [(name, offered.item.summary) for name, offered in sorted(self.found.items())]
         for problem in (*self._left_out, *self._problems):
             say(f"WARNING: {problem}", err=True)
@@ -89,7 +92,7 @@ class PluginCommands:
         Raises
         ------
         PluginError
-            What it needs is not installed, it cannot be imported, or it is no command.
+            A requirement is not installed, the command cannot be imported, or it is not a click command.
         """
         from allin1_core.selection.probing import check_needs, load_target
 
@@ -107,18 +110,18 @@ class PluginCommands:
             raise PluginError(
                 f"The command {name} of plugin {record.name} cannot be loaded: importing {target} raised"
                 f" {in_full(error)}",
-                remedy=f"Reinstall {record.distribution}, or tell its author.",
+                remedy=f"Reinstall {record.distribution}, or report it to its author.",
             ) from error
         if not isinstance(command, click.Command):
             raise PluginError(
                 f"The command {name} of plugin {record.name} cannot be loaded: {target} is a"
-                f" {type(command).__name__}; wanted a click command.",
-                remedy="Tell its author.",
+                f" {type(command).__name__}, not a click command.",
+                remedy="Report it to its author.",
             )
         return command
 
     def failure(self, name: str, error: BaseException) -> BaseException:
-        """What a command that raised `error` ends with."""
+        """The exception to raise for a command that raised `error`."""
         if isinstance(error, (click.ClickException, Allin1Error)):
             return error
         if isinstance(error, (click.exceptions.Exit, click.exceptions.Abort)):
@@ -127,17 +130,17 @@ class PluginCommands:
             return click.exceptions.Exit(error.code or 0)
         return PluginError(
             f"The command {name} of plugin {self.found[name].plugin.name} failed: {in_full(error)}",
-            remedy="--traceback shows where.",
+            remedy="Use --traceback to see where.",
         )
 
 
 def _are_installed() -> bool:
-    """Whether there may be plugins besides the core's own. To ask costs less than to load them."""
+    """Whether there may be plugins besides the core's own. This is cheaper than loading them."""
     from importlib.metadata import entry_points
 
     from allin1_core.markers import PROJECT
 
     try:
         return bool(entry_points(group=PROJECT))
-    except Exception:  # of damaged metadata, of which the loader tells
+    except Exception:  # damaged metadata, which the loader reports
         return True

@@ -6,28 +6,28 @@ from itertools import zip_longest
 
 import click
 
-from allin1_core.cli.main import leave_problems_to_the_table, load_plugins
+from allin1_core.cli.main import load_plugins, silence_plugin_problems
 from allin1_core.cli.printing import say, say_json
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-v", "--verbose", is_flag=True, help="Show each hook, and what came of it.")
+@click.option("-v", "--verbose", is_flag=True, help="Show each hook, and its outcome.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, verbose: bool) -> None:
-    """List the plugins that were found, and what became of each."""
+    """List the plugins that were found, and whether each was loaded."""
     import dataclasses
 
     from allin1_core.cli.main import COMMANDS
-    from allin1_core.plugins.collecting import collect_commands, collect_offers, tell_of
+    from allin1_core.plugins.collecting import collect_commands, collect_offers, report_problems
     from allin1_core.plugins.hook_outcomes import hook_outcomes
     from allin1_core.plugins.options import declared_options
 
-    leave_problems_to_the_table(ctx)
+    silence_plugin_problems(ctx)
     plugins = load_plugins(ctx)
     offers = collect_offers(plugins)
     commands, of_commands = collect_commands(plugins, COMMANDS)
-    tell_of(of_commands, plugins)
+    report_problems(of_commands, plugins)
     problems = (*offers.problems, *of_commands)
     outcomes = hook_outcomes(plugins, offers, commands, problems)
     if as_json:

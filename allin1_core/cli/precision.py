@@ -11,25 +11,30 @@ if TYPE_CHECKING:
     from allin1_core.measuring.precision import SeparatorRow
     from allin1_core.runtime.engine import Engine
 
-#: Seconds of a file that are separated, from its middle.
+#: Length of the excerpt of a file that is separated, from its middle, in seconds.
 _MOST_S = 120.0
 
 
 def report_precision(
     engine: Engine, file: str, seconds: float, *, save: bool, as_json: bool
 ) -> bool:
-    """Measure and print, and save where asked to; tell whether all went well.
+    """Measure the error of each precision of separation, print it, and save it if requested.
 
     Parameters
     ----------
     engine
-        Says which separation, and on which device.
+        The engine whose separators and device are used.
     file
-        A song; empty for one made by synthesis.
+        A song; empty for generated audio.
     seconds
-        Length of that.
+        Length of the generated audio.
     save, as_json
-        Whether to keep what was measured, and to print JSON.
+        Whether to save the measurements, and whether to print JSON.
+
+    Returns
+    -------
+    bool
+        Whether there was a separator, and none failed.
     """
     from allin1_core.calibration.precision import save_errors
     from allin1_core.contracts.audio import STEMS

@@ -1,14 +1,15 @@
-"""What the commands print, in a way that ends no run.
+"""Printing of the commands, which never ends a run.
 
-A terminal that cannot show a character, a full disk behind ``>``, or a reader that has gone (``| head``) costs the rest of
-the output, and not the analysis: that goes on, and the exit status tells at the end.
+A terminal that cannot show a character, a full disk behind ``>``, or a reader that has exited (``| head``) loses only the
+rest of the output: the analysis continues, and the exit status reports the failure at the end.
 
-stdout belongs to results: once plugins are loaded, whatever else is printed there goes to stderr, from C too.
+stdout is reserved for results: once plugins are loaded, everything else printed there goes to stderr, also from C code.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -19,28 +20,28 @@ import click
 
 from allin1_core.text import shown
 
-#: Exit status where the reader of the output has gone, as of a program that SIGPIPE ends.
+#: Exit status if the reader of the output has exited, as for a program that SIGPIPE ends.
 READER_GONE = 141
 
 
 class Tolerant:
-    """A standard stream that takes everything; once it has failed, what it takes is lost.
+    """A standard stream that never raises an error; after a failure, further output is discarded.
 
     Attributes
     ----------
     failure
-        Why it failed; None where it did not.
+        The error that occurred, or None.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.failure: OSError | None = None
-        # Whatever its encoding lacks is escaped.
+        # Characters that the encoding lacks are escaped.
         with suppress(AttributeError, OSError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
 
     def write(self, text: str) -> int:
-        """Write, if that is still possible."""
+        """Write `text`, unless the stream has failed."""
         if self.failure is None:
             try:
                 return self._stream.write(text)
@@ -49,7 +50,7 @@ class Tolerant:
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what was written, if that is still possible."""
+        """Flush the stream, unless it has failed."""
         if self.failure is None:
             try:
                 self._stream.flush()
@@ -57,13 +58,13 @@ class Tolerant:
                 self._fail(error)
 
     def move_to(self, stream: TextIO) -> None:
-        """Go on with another stream."""
+        """Write to another stream from now on."""
         self.flush()
         self._stream = stream
 
     def _fail(self, error: OSError) -> None:
         self.failure = error
-        # What is still in its buffer would fail again when the program ends.
+        # Otherwise, flushing the rest of its buffer at exit would fail again.
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             try:
@@ -75,26 +76,26 @@ class Tolerant:
         return getattr(self._stream, name)
 
 
-#: Where results are printed; None where stdout is still what it was.
+#: The stream for results; None as long as stdout is unchanged.
 _results: TextIO | None = None
 
-#: Writes on the terminal where something is drawn there; None where nothing is.
+#: Function that writes above a progress bar on the terminal; None if there is none.
 _through: Callable[[str], None] | None = None
 
 _owns_process = False
 
 
 def own_process() -> None:
-    """Say that this process is the command's alone, so that its file descriptors may be changed."""
+    """Declare that this process runs only the command, so its file descriptors may be changed."""
     global _owns_process
     _owns_process = True
 
 
 def reserve_stdout(ctx: click.Context) -> None:
-    """Leave stdout to :func:`say` and :func:`say_json` from now on; what else is printed there goes to stderr.
+    """Reserve stdout for :func:`say` and :func:`say_json`; everything else printed there goes to stderr.
 
-    In a process of its own this holds for the file descriptor, up to the end. Elsewhere, as in tests, for
-    ``sys.stdout``, up to the end of the command.
+    In a process that runs only the command, this redirects the file descriptor until exit. Elsewhere, as in
+    tests, it replaces ``sys.stdout`` until the end of the command.
     """
     global _results
     own = sys.stdout
@@ -124,9 +125,9 @@ def _is_descriptor_1(stream: Any) -> bool:
 
 @contextmanager
 def tolerant_streams() -> Iterator[Tolerant | None]:
-    """Put tolerant streams in the place of stdout and stderr; gives that of stdout, if there is one."""
+    """Replace stdout and stderr by tolerant streams; yields that of stdout, or None if there is none."""
     streams = sys.stdout, sys.stderr
-    # A program may be started without them.
+    # A program may be started without these streams.
     out, err = (None if stream is None else Tolerant(stream) for stream in streams)
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
@@ -139,7 +140,7 @@ def tolerant_streams() -> Iterator[Tolerant | None]:
 
 
 def status_of(out: Tolerant | None, status: int) -> int:
-    """Give the exit status of a run that would have ended with `status`, and tell where its output was lost."""
+    """Return the exit status of a run that ended with `status`, and report whether output was lost."""
     if out is None:
         return status
     out.flush()
@@ -158,8 +159,8 @@ def status_of(out: Tolerant | None, status: int) -> int:
 def say(message: object = "", *, err: bool = False) -> None:
     """Print a message and a newline on stdout or stderr.
 
-    Control characters but newlines are escaped (:func:`~allin1_core.text.shown`), and newlines too where
-    `message` is a path: put names into texts by ``shown``.
+    Control characters except newlines and tabs are escaped (:func:`~allin1_core.text.shown`); if `message`
+    is a path, these are escaped, too. Use ``shown`` for names within messages.
     """
     stream = sys.stderr if err else _results or sys.stdout
     if stream is None:
@@ -173,8 +174,8 @@ def say(message: object = "", *, err: bool = False) -> None:
 
 
 @contextmanager
-def saying_through(write: Callable[[str], None]) -> Iterator[None]:
-    """Let what is said on the terminal be written by `write` in the block, which keeps something drawn there."""
+def printing_through(write: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, print on the terminal through `write`, which keeps a progress bar intact."""
     global _through
     _through = write
     try:
@@ -191,20 +192,30 @@ def _is_terminal(stream: TextIO) -> bool:
 
 
 def status_of_errors(codes: Collection[int]) -> int:
-    """0 without errors; the exit status of the errors where they are of one kind, else 1."""
+    """0 without errors; the exit status of the errors if they are all of one kind, otherwise 1."""
     return min(codes) if len(codes) == 1 else int(bool(codes))
 
 
 def say_error(error: object) -> None:
-    """Print an error on stderr, in one line."""
+    """Print an error on stderr, on one line."""
     say(f"allin1: error: {shown(error)}", err=True)
 
 
 def say_json(content: object, *, indent: int | None = None) -> None:
-    """Print a JSON document on stdout, in ASCII."""
+    """Print a JSON document on stdout, in ASCII; numbers that are not finite, which JSON lacks, become null."""
     import json
 
     stream = _results or sys.stdout
     if stream is not None:
-        stream.write(json.dumps(content, indent=indent).replace("\x7f", "\\u007f") + "\n")
+        text = json.dumps(_finite(content), indent=indent, allow_nan=False)
+        stream.write(text.replace("\x7f", "\\u007f") + "\n")
         stream.flush()
+
+
+def _finite(content: Any) -> Any:
+    """A copy of a JSON document in which None replaces numbers that are not finite."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -1,4 +1,4 @@
-"""How far a batch is, and how long it still takes: a bar on stderr, or lines where that is no terminal."""
+"""Progress of a batch and the time remaining: a bar on stderr, or lines if it is not a terminal."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from allin1_core.cli.printing import say, saying_through
+from allin1_core.cli.printing import printing_through, say
 from allin1_core.text import shown
 
 if TYPE_CHECKING:
     from allin1_core.runtime.track import Track
 
-#: Seconds between two lines where there is no terminal.
+#: Interval in seconds between two lines without a terminal.
 EVERY_S = 30.0
 
-#: What is known so early is no estimate: seconds, and part of a song.
+#: Elapsed seconds and fraction of a song before which there is no estimate.
 _EARLY_S, _EARLY_PART = 3.0, 0.02
 
 
 class Progress:
-    """Progress of a batch: call it with what :func:`~allin1_core.runtime.batch.run_batch` reports.
+    """Progress of a batch: the callback of :func:`~allin1_core.runtime.batch.run_batch`.
 
     Parameters
     ----------
     tracks
         The batch.
     clock
-        Gives seconds.
+        Returns the current time in seconds.
 
     Attributes
     ----------
     stage, name
-        What was told of last.
+        Stage and name of the song that was reported last.
     fraction
-        How far that song is.
+        Progress of that song, from 0 to 1.
     number
-        Its place in the batch, from 1.
+        Its position in the batch, from 1; 0 before the first report.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Progress:
         self.number = 0
 
     def __call__(self, index: int, stage: str, fraction: float) -> None:
-        """Take note of how far a song is."""
+        """Record the progress of a song."""
         if not self.number:
             self._began = self._clock()
         self._told = self._clock()
@@ -66,12 +66,12 @@ class Progress:
             self._computed += max(0.0, fraction - before)
         self.stage, self.fraction, self.number = stage, fraction, index + 1
         self.name = shown(self._tracks[index].name)
-        # The end of one song may be told after the beginning of the next.
+        # The end of a song may be reported after the start of the next one.
         self._furthest = max(self._furthest, index + fraction)
         self.show()
 
     def next_is_given(self) -> None:
-        """Take note that the next song is done, or was up to date."""
+        """Record that the next song is finished, or was up to date."""
         if self._given in self._active:
             self._told = self._clock()
             self._computed += 1 - self._active.pop(self._given)
@@ -80,21 +80,21 @@ class Progress:
         self.show()
 
     def show(self) -> None:
-        """Show it, where there is something to show it on."""
+        """Show the progress; does nothing unless a subclass overrides it."""
 
     @property
     def done(self) -> float:
-        """Songs that are behind the furthest place."""
+        """Number of songs, with fractions, up to the furthest position reached."""
         return self._furthest
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the rest is going to take, if nothing of it is up to date; None as long as nobody can tell."""
+        """Estimated seconds for the rest, if none of it is up to date; None if it is too early to estimate."""
         elapsed = self._told - self._began
         if self._computed < _EARLY_PART or elapsed < _EARLY_S:
             return None
         left = len(self._tracks) - self._given - sum(self._active.values())
-        # Between two reports time goes on.
+        # Count down between two reports.
         return max(0.0, left * elapsed / self._computed - (self._clock() - self._told))
 
 
@@ -102,13 +102,13 @@ class Progress:
 def show_progress(
     tracks: Sequence[Track], *, enabled: bool, verbose: bool = False
 ) -> Iterator[Progress]:
-    """Show one bar for a batch; it is gone at the end, and what is said meanwhile stands above it.
+    """Show a bar for a batch, which is removed at the end; messages are printed above it.
 
-    Where stderr is no terminal, nothing is shown, or where `verbose` a line every half minute.
+    If stderr is not a terminal, nothing is shown, or if `verbose`, a line every half minute.
     """
     import sys
 
-    # Where nothing is drawn, what draws need not be imported.
+    # Do not import rich unless a bar is drawn.
     console = None
     if enabled and sys.stderr is not None and sys.stderr.isatty():
         from rich.console import Console
@@ -153,12 +153,12 @@ def show_progress(
 
     progress = OnBar(tracks)
     task = bar.add_task("", total=len(tracks), stage="")
-    with bar, saying_through(lambda text: console.print(Text(text), soft_wrap=True)):
+    with bar, printing_through(lambda text: console.print(Text(text), soft_wrap=True)):
         yield progress
 
 
 def duration(seconds: float) -> str:
-    """Give a length of time as people say it.
+    """Format a duration for people.
 
     >>> duration(8.4), duration(100), duration(3700)
     ('8 s', '2 min', '1 h 02 min')
@@ -171,7 +171,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def _lines(tracks: Sequence[Track]) -> Iterator[Progress]:
-    """Print how far the batch is, every half minute, whether it is told of progress or not."""
+    """Print the progress of the batch every half minute, even if nothing new was reported."""
     progress, ended = Progress(tracks), threading.Event()
 
     def line() -> str:

@@ -1,14 +1,17 @@
-"""What a batch prints: a line for each track, its errors, a summary, and a report as JSON lines."""
+"""Output of a batch: a line for each track, errors, a summary, and a report as JSON lines."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from allin1_core.cli.printing import say, say_error, say_json, status_of_errors
 from allin1_core.errors import Allin1Error, InputError, OutputError
+from allin1_core.paths import Anchors
 from allin1_core.text import shown
 
 if TYPE_CHECKING:
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
-#: Tracks up to which each that is up to date has a line of its own.
+#: Keys of each line of a report.
+REPORT_KEYS = ("input", "output", "status", "seconds", "error")
+
+#: Largest batch in which each track that is up to date gets its own line.
 _FEW = 10
 
 
@@ -26,20 +32,24 @@ class Reporter:
     Parameters
     ----------
     count
-        Tracks in the batch.
+        Number of tracks in the batch.
     as_json
-        Print one JSON object a track on stdout instead of lines for people.
+        Print one JSON object per track on stdout instead of lines for people.
     quiet
         Print errors only.
     traceback
         Print the traceback of each error.
     report
-        File for a line of JSON for each track; it is emptied first.
+        File to write one line of JSON per track to; an earlier report is replaced, any other file is kept.
+    anchors
+        How the user wrote the folders; paths in them are printed in the same way.
 
     Raises
     ------
     OutputError
         The report cannot be written.
+    SettingsError
+        The report has the name of a song.
     """
 
     def __init__(
@@ -50,7 +60,9 @@ class Reporter:
         quiet: bool = False,
         traceback: bool = False,
         report: Path | None = None,
+        anchors: Anchors | None = None,
     ) -> None:
+        self._anchors = anchors or Anchors()
         self._count = count
         self._as_json = as_json
         self._quiet = quiet
@@ -62,6 +74,7 @@ class Reporter:
         self._models_told: set[str] = set()
         self._first_of: dict[str, Track] = {}
         if report is not None:
+            check_report(report)
             try:
                 report.parent.mkdir(parents=True, exist_ok=True)
                 self._report = report.open("w", encoding="utf-8", errors="backslashreplace")
@@ -70,12 +83,16 @@ class Reporter:
 
     @property
     def exit_status(self) -> int:
-        """0 if nothing failed; the status of the failures where they are of one kind, else 1."""
+        """0 if nothing failed; the status of the failures if they are all of one kind, otherwise 1."""
         return status_of_errors(self._codes)
 
     def add(self, outcome: Outcome) -> None:
-        """Report what became of a track."""
+        """Report the outcome of a track."""
+        if outcome.written is not None:
+            outcome = replace(outcome, written=self._anchors.as_given(outcome.written))
         self._statuses[outcome.status] += 1
+        if outcome.error is not None:
+            self._name_as_given(outcome.error, outcome.track)
         self._write(outcome)
         if outcome.error is not None:
             self.add_error(outcome.error, outcome.track)
@@ -83,7 +100,7 @@ class Reporter:
             self._print(outcome)
 
     def add_input(self, error: InputError) -> None:
-        """Report that what should name songs names none."""
+        """Report an argument without a song."""
         self._statuses["failed"] += 1
         self._write_line(
             {
@@ -102,7 +119,8 @@ class Reporter:
     def add_error(self, error: Allin1Error, track: Track) -> None:
         """Report an error that concerns a track."""
         self._count_error(error)
-        # The same backend fails for every track in the same way: that is read once.
+        self._name_as_given(error, track)
+        # A backend that fails in the same way for every track is explained only once.
         first = track if error.path else self._first_of.setdefault(str(error), track)
         if first is track:
             say_error(_named(error, track))
@@ -110,6 +128,10 @@ class Reporter:
             say_error(f"{shown(track.path)}: failed as {shown(first.path)} did")
         if self._as_json:
             say_json({"path": str(track.path), "error": str(error)})
+
+    def _name_as_given(self, error: Allin1Error, track: Track) -> None:
+        if error.path is not None and error.path != str(track.source):
+            error.path = os.fspath(self._anchors.as_given(Path(error.path)))
 
     def finish(self) -> None:
         """Print a summary of a batch, and close the report."""
@@ -121,14 +143,14 @@ class Reporter:
         words = {
             "done": "analysed",
             "skipped": "up to date",
-            "kept": "left alone",
+            "kept": "not replaced",
             "failed": "failed",
         }
         parts = [f"{self._statuses[k]} {word}" for k, word in words.items() if self._statuses[k]]
         if self._count > 1:
             say(f"allin1: {', '.join(parts)}", err=True)
         if skipped:
-            say("allin1: --overwrite analyses again what is up to date", err=True)
+            say("allin1: use --overwrite to analyse up-to-date songs again", err=True)
 
     def _print(self, outcome: Outcome) -> None:
         result, track = outcome.result, outcome.track
@@ -147,8 +169,7 @@ class Reporter:
             return
         elif outcome.status == "kept":
             say(
-                f"{shown(outcome.written)}: left alone, as it does not say what it is a result of;"
-                " --overwrite replaces it"
+                f"{shown(outcome.written)}: not replaced, as it does not state its input; use --overwrite to replace it"
             )
         elif outcome.status == "skipped":
             if self._count <= _FEW:
@@ -162,7 +183,7 @@ class Reporter:
             )
 
     def _tell_model(self, result: AnalysisResult) -> None:
-        """Say once which model was chosen where none was named, and how to get the other."""
+        """Print once which model was chosen automatically, and how to get the other."""
         provenance = result.provenance
         if provenance is not None and provenance.model_reason not in ("", *self._models_told):
             self._models_told.add(provenance.model_reason)
@@ -190,7 +211,7 @@ class Reporter:
         if self._report is None or self._path is None:
             return
         try:
-            self._report.write(json.dumps(line) + "\n")
+            self._report.write(json.dumps(line, allow_nan=False) + "\n")
             self._report.flush()
         except OSError as error:
             say_error(OutputError(f"cannot be written: {error.strerror}.", path=self._path))
@@ -198,8 +219,15 @@ class Reporter:
             self._report = None
 
 
+def check_report(path: Path) -> None:
+    """Check that a report may be written to `path`; errors are those of :class:`Reporter`."""
+    from allin1_core.io.side_files import check_json_lines
+
+    check_json_lines(path, REPORT_KEYS, "report")
+
+
 def _named(error: Allin1Error, track: Track) -> str:
-    """Give the error with the track in front, unless it names a file of it already."""
+    """The message of the error, prefixed with the track unless it already names it."""
     text = str(error)
     source = shown(track.path)
     return text if source in text else f"{source}: {text}"

@@ -1,4 +1,4 @@
-"""Commands that make a file of each of several results."""
+"""Commands that write one file per result."""
 
 from __future__ import annotations
 
@@ -20,41 +20,46 @@ def make_files(
     *,
     overwrite: bool,
 ) -> None:
-    """Make a file of each result and print its path; one that fails is told of, and the others are made.
+    """Write one file per result and print its path; failures are reported, and the others are still written.
 
-    Ends the command, with the status of the errors. ``--traceback`` raises the first instead.
+    Ends the command with the exit status of the errors. With ``--traceback``, the first error is raised instead.
 
     Parameters
     ----------
     ctx
-        Of the command.
+        Context of the command.
     results
-        Results, and folders of them.
+        Paths of results, and of folders with results.
     file_of
-        Which file is made of a result. No two may be the same, and none a result.
+        Returns the file to write for a result. They must be distinct, and none may be a result.
     write
-        Makes it: of this result, this file.
+        Writes the file: called with the path of a result and that of its file.
     overwrite
-        Whether files that exist are replaced.
+        Whether existing files are replaced.
     """
     from allin1_core.io.atomic import refuse_to_replace
     from allin1_core.runtime.exporting import check_files
 
-    paths = list(dict.fromkeys(result_files(results)))
-    # What exists is an error of its result alone.
+    is_traced = ctx.find_root().obj["traceback"]
+    codes: set[int] = set()
+
+    def report(error: Allin1Error) -> None:
+        if is_traced:
+            raise error
+        say_error(error)
+        codes.add(error.exit_code)
+
+    paths = list(dict.fromkeys(result_files(results, report)))
+    # Existing files are reported below, each for its own result.
     check_files([file_of(path) for path in paths], paths, overwrite=True)
 
-    def status(path: Path) -> int:
+    for path in paths:
         file = file_of(path)
         try:
             refuse_to_replace(file, overwrite=overwrite)
             write(path, file)
         except Allin1Error as error:
-            if ctx.find_root().obj["traceback"]:
-                raise
-            say_error(error)
-            return error.exit_code
-        say(file)
-        return 0
-
-    ctx.exit(status_of_errors({status(path) for path in paths} - {0}))
+            report(error)
+        else:
+            say(file)
+    ctx.exit(status_of_errors(codes))

@@ -1,4 +1,4 @@
-"""What the commands that score results share: their options, and how scores are given."""
+"""Options and output that the commands which score results share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def scoring_options(command: F) -> F:
         click.option(
             "--picture",
             type=_FILE,
-            help="Also draw a dot for each song, and the means: PDF, PNG or SVG by the suffix.",
+            help="Also draw the scores of each song, and the means; PDF, PNG or SVG by the suffix.",
         ),
         click.option("--csv", "table_file", type=_FILE, help="Also write the scores as CSV."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
@@ -34,17 +34,23 @@ def scoring_options(command: F) -> F:
     return command
 
 
-def check_files(*files: Path | None, overwrite: bool) -> None:
-    """Refuse to replace `files`, before anything is computed."""
+def check_files(
+    table_file: Path | None, picture: Path | None, *, inputs: Sequence[Path], overwrite: bool
+) -> None:
+    """Raise an error if one of the files exists, is one of `inputs`, or has a suffix of audio."""
     from allin1_core.io.atomic import refuse_to_replace
+    from allin1_core.io.side_files import refuse_audio_name, refuse_inputs, refuse_same_file
 
-    for file in files:
+    refuse_same_file(table_file, picture, ("--csv", "--picture"))
+    for file in (table_file, picture):
         if file is not None:
+            refuse_audio_name(file, "scores")
+            refuse_inputs(file, inputs, "scores")
             refuse_to_replace(file, overwrite=overwrite)
 
 
 def write_files(songs: Sequence[SongScores], table_file: Path | None, picture: Path | None) -> None:
-    """Write the scores into the files that were asked for."""
+    """Write the scores to the requested files."""
     from allin1_core.evaluation.dataset import measures_of, to_csv
     from allin1_core.evaluation.scoring import MEASURES
     from allin1_core.io.atomic import atomic_path

@@ -7,11 +7,7 @@ from pathlib import Path
 import click
 
 from allin1_core.cli.main import load_plugins, read_audio_with
-from allin1_core.cli.parameters import (
-    SOUND_FORMAT,
-    overwrite_option,
-    results_argument,
-)
+from allin1_core.cli.parameters import SOUND_FORMAT, overwrite_option, results_argument
 from allin1_core.cli.results import make_files
 
 
@@ -47,8 +43,8 @@ def command(
 ) -> None:
     """Write the song of each RESULT with clicks on its beats, and a riser into each change of section.
 
-    RESULT is the JSON that an analysis wrote, or a folder of them. The audio has to be at the path that the result
-    names. Prints the path of each file.
+    RESULT is the JSON that an analysis wrote, or a folder of them. The audio must be at the path that the result
+    states. Prints the path of each file.
     """
     from allin1_core.io.own_files import sonification_name
     from allin1_core.io.results import load_result

@@ -13,13 +13,15 @@ from allin1_core.errors import InputError
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "results", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path, readable=False)
+)
 @click.option(
     "-o",
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.html",
-    help="Write one page that opens from the disk, instead of serving it.",
+    help="Write a single HTML file instead of starting a server.",
 )
 @click.option(
     "--embed-limit",
@@ -27,9 +29,14 @@ from allin1_core.errors import InputError
     default=50.0,
     show_default=True,
     metavar="MB",
-    help="Audio up to this size is part of the page; more is linked.",
+    help="Embed audio up to this size in the file; larger audio is linked.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the server.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port of the server.  [default: any free port]",
+)
 @click.option("--open/--no-open", "is_opened", default=True, help="Open the browser.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE.html if it exists.")
 @click.pass_context
@@ -42,16 +49,17 @@ def command(
     is_opened: bool,
     overwrite: bool,
 ) -> None:
-    """Look at RESULTS in a browser, listen to them, and correct their sections.
+    """Show RESULTS in a browser, to listen to them and correct their sections.
 
-    RESULTS are files that an analysis wrote, or folders of them. Results of one name, such as a/song.json and
-    b/song.json, are shown one below the other. A server on this machine alone shows them until Ctrl-C; --out writes a page
-    of one song, which needs no server.
+    RESULTS are files that an analysis wrote, or folders of them. Results of the same name, such as a/song.json and
+    b/song.json, are shown one below the other. A server, which only this machine can reach, runs until Ctrl-C; --out
+    writes a page of one song that needs no server.
     """
     import webbrowser
 
     from allin1_core.cli.parameters import result_files
     from allin1_core.io.atomic import refuse_to_replace
+    from allin1_core.io.side_files import refuse_audio_name, refuse_inputs
     from allin1_core.page.assemble import write_page
     from allin1_core.page.server import Entry, PageServer
 
@@ -62,19 +70,24 @@ def command(
     entries = [Entry(name, tuple(paths)) for name, paths in by_name.items()]
     if out is not None:
         if len(entries) > 1:
-            raise click.UsageError("--out writes the page of one song; name one.")
+            raise click.UsageError(
+                "--out writes the page of a single song. Give results of one song only."
+            )
+        refuse_audio_name(out, "page")
+        refuse_inputs(out, by_name[entries[0].name], "page")
         refuse_to_replace(out, overwrite=overwrite)
         limit = round(embed_limit * 1e6)
         write_page(out, entries[0].name, entries[0].versions(), embed_limit=limit)
         say(out)
         return
     for entry in entries:
-        entry.versions()  # what cannot be read is told now, not in the browser
+        entry.versions()  # report unreadable files now, not in the browser
     try:
         server = PageServer(entries, port)
     except OSError as error:
         raise InputError(
-            f"Port {port} cannot be used: {error.strerror}.", remedy="Leave --port out."
+            f"Port {port} cannot be used: {error.strerror}.",
+            remedy="Leave out --port to use any free port.",
         ) from error
     with server:
         say(f"{server.url}  (Ctrl-C ends the server)")
@@ -83,4 +96,4 @@ def command(
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            say("allin1: the server has ended", err=True)
+            say("allin1: the server has stopped", err=True)

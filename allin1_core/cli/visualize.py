@@ -7,11 +7,7 @@ from pathlib import Path
 import click
 
 from allin1_core.cli.main import load_plugins, read_audio_with
-from allin1_core.cli.parameters import (
-    PICTURE_FORMAT,
-    overwrite_option,
-    results_argument,
-)
+from allin1_core.cli.parameters import PICTURE_FORMAT, overwrite_option, results_argument
 from allin1_core.cli.results import make_files
 
 
@@ -39,10 +35,10 @@ from allin1_core.cli.results import make_files
 def command(
     ctx: click.Context, results: tuple[Path, ...], out_dir: Path, suffix: str, overwrite: bool
 ) -> None:
-    """Draw RESULTs: waveform, beats, sections, activations, and the tempo where it changes.
+    """Draw RESULTs: waveform, beats, sections, activations, and the tempo if it changes.
 
-    RESULT is the JSON that an analysis wrote, or a folder of them. The waveform is drawn where the audio is still at
-    the path that the result names. Prints the path of each picture.
+    RESULT is the JSON that an analysis wrote, or a folder of them. The waveform is drawn if the audio is still at
+    the path that the result states. Prints the path of each picture.
     """
     from allin1_core.io.results import load_result
     from allin1_core.presentation.picture import write_picture

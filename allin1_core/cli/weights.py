@@ -1,4 +1,4 @@
-"""``allin1 weights``: which trained models there are, where their files lie, and fetching them."""
+"""``allin1 weights``: lists trained models and the location of their files, downloads and verifies them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from allin1_core.contracts.model import ModelCard, SeparatorCard, WeightsFile
     from allin1_core.weights.store import Folders, Progress
 
-#: What is fetched and verified where nothing is named.
+#: The model that is fetched and verified if none is named.
 DEFAULT_MODEL = AUTO_MODELS[0]
 
 _weights_dir = click.option(
     "--weights-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to look in before that of ALLIN1_WEIGHTS_DIR and the cache.",
+    help="Folder to search before that of ALLIN1_WEIGHTS_DIR and the cache.",
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _models = click.argument("models", metavar="[MODEL]...", nargs=-1)
 
 
 @click.group("weights")
 def command() -> None:
-    """Trained models: list, fetch and verify them."""
+    """List, fetch and verify trained models."""
 
 
 @command.command("list")
@@ -40,10 +40,10 @@ def command() -> None:
 @_as_json
 @click.pass_context
 def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> None:
-    """List the models, where their files lie, and what is known of their licence.
+    """List the models, the location of their files, and their licences as far as known.
 
-    builtin comes with the package. Models that separate songs, such as htdemucs, are among them where a plugin
-    brings them.
+    builtin is included in the package. Models that separate songs, such as htdemucs, are listed if a plugin
+    provides them.
     """
     from allin1_core.weights.store import find_folders, locate
 
@@ -74,18 +74,18 @@ def list_models(ctx: click.Context, weights_dir: Path | None, as_json: bool) -> 
 @click.option(
     "--weights-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to put the files into, instead of the cache.",
+    help="Folder to download to, instead of the cache.",
 )
 @click.pass_context
 def fetch(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) -> None:
-    """Download what is not here of MODEL (harmonix-all if none is named), and print the paths.
+    """Download the missing files of MODEL (harmonix-all if none is named), and print the paths.
 
-    'allin1 weights fetch harmonix-all htdemucs' fetches all that All-In-One needs for songs without stems, where
-    allin1-torch[demucs] is installed. builtin comes with the package: there is nothing to fetch.
+    'allin1 weights fetch harmonix-all htdemucs' fetches everything that All-In-One needs for songs without stems, if
+    allin1-torch[demucs] is installed. builtin is included in the package: there is nothing to fetch.
 
-    Files that are here are verified. Damaged ones are downloaded again in the cache and in the folder
-    of --weights-dir; in that of ALLIN1_WEIGHTS_DIR they are an error. Files that come with a package
-    stay where they are.
+    Existing files are verified. Damaged ones are downloaded again in the cache and in the folder of
+    --weights-dir; in that of ALLIN1_WEIGHTS_DIR, they are an error. Files that belong to a package are
+    not copied.
     """
     from allin1_core.weights.store import Folders, find_folders, read_weights
 
@@ -125,7 +125,7 @@ def verify(
         raise WeightsError(
             f"Damaged or missing: {', '.join(bad)}.",
             remedy="`allin1 weights fetch` fetches what is missing, and what is damaged in the cache;"
-            " replace damaged files of your own folders, and install again what came with a package.",
+            " replace damaged files in other folders yourself, and reinstall packages with damaged files.",
         )
 
 
@@ -134,7 +134,7 @@ def verify(
 @_weights_dir
 @click.pass_context
 def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) -> None:
-    """Print the folder that is looked in first, or the paths of the files of MODEL, one a line."""
+    """Print the folder that is searched first, or the paths of the files of MODEL, one per line."""
     from allin1_core.weights.store import find_folders, locate
 
     folders = find_folders(weights_dir)
@@ -146,9 +146,11 @@ def path(ctx: click.Context, models: tuple[str, ...], weights_dir: Path | None) 
             if found is None:
                 remedy = f"`allin1 weights fetch {card.name}` downloads it."
                 if file.package is not None:
-                    remedy = f"It comes with {file.package}: install that again."
+                    remedy = f"It belongs to {file.package}: reinstall that."
                 elif not file.urls:
-                    remedy = "It cannot be downloaded; name the folder that has it by ALLIN1_WEIGHTS_DIR."
+                    remedy = (
+                        "It cannot be downloaded; set ALLIN1_WEIGHTS_DIR to the folder that has it."
+                    )
                 raise WeightsError(f"{file.name} is not on this machine.", remedy=remedy)
             say(found)
 

@@ -1,4 +1,4 @@
-"""Checks on arrays of any library, by shape, by name of dtype, and by value where that costs nothing."""
+"""Checks of arrays of any library: shape, name of the dtype, and values where that is cheap."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from allin1_core.errors import ContractError
 
-#: An array of NumPy, PyTorch, MLX …: whatever has ``shape`` and ``dtype``. Which one is said by its Space.
+#: An array of NumPy, PyTorch, MLX …: any object with ``shape`` and ``dtype``. Its Space names the library.
 Array = Any
 
 D = TypeVar("D")
 
-#: By which a probability, or a sum of some, may be off 0 or 1: a backend may compute with half precision inside.
+#: Tolerance for probabilities, and sums of them, outside 0 to 1: a backend may use half precision internally.
 PROBABILITY_ROUNDING = 1e-3
 
 
@@ -30,7 +30,7 @@ def check_array(
     Parameters
     ----------
     name
-        What the array is, for the message: ``"stems.samples"``.
+        Name of the array in messages: ``"stems.samples"``.
     array
         An array of any library.
     shape
@@ -38,11 +38,11 @@ def check_array(
     dtypes
         Accepted names of dtypes, without the library's prefix (``"float32"``, not ``torch.float32``).
     finite
-        Also refuse NaN and infinities. Looked at only in NumPy arrays: on a device it would force a wait.
+        Also reject NaN and infinities. Only NumPy arrays are checked: on a device, this would force a synchronisation.
     """
     actual = getattr(array, "shape", None)
     if actual is None or getattr(array, "dtype", None) is None:
-        raise ContractError(f"{name} is no array but {type(array).__name__}.")
+        raise ContractError(f"{name} is not an array but {type(array).__name__}.")
     actual = tuple(int(n) for n in actual)
     fits = len(actual) == len(shape) and all(
         n > 0 if want is None else n == want for n, want in zip(actual, shape, strict=True)
@@ -60,7 +60,7 @@ def check_array(
 
 
 def check_probabilities(name: str, array: Array) -> None:
-    """Raise :class:`ContractError` unless a NumPy array holds numbers from 0 to 1, up to :data:`PROBABILITY_ROUNDING`."""
+    """Raise :class:`ContractError` unless a NumPy array holds numbers from 0 to 1, except for rounding."""
     bad = first_not_finite(array)
     if bad is not None:
         raise ContractError(f"{name} holds {bad[1]} at index {list(bad[0])}.")
@@ -72,11 +72,11 @@ def check_probabilities(name: str, array: Array) -> None:
 
 
 def first_not_finite(array: Array) -> tuple[tuple[int, ...], str] | None:
-    """Index and text of the first NaN or infinity of a NumPy array in C order, or None."""
+    """Index and text of the first NaN or infinity of a NumPy array in C order; None if there is none."""
     import numpy as np
 
-    # A sum is finite unless a value is not (or it overflows, which the full look then clears up);
-    # it needs no array of booleans as large as the data.
+    # The sum is finite unless a value is not, or it overflows, which the full check clarifies; unlike that check, it
+    # needs no array of Booleans as large as the data.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(array)):
             return None
@@ -88,9 +88,9 @@ def first_not_finite(array: Array) -> tuple[tuple[int, ...], str] | None:
 
 
 def move_arrays(data: D, convert: Callable[[Array], Array]) -> D:
-    """The same record with every array passed through `convert`.
+    """Return the same record with every array passed through `convert`.
 
-    A record names its array fields in ``ARRAYS``; those that are None stay None.
+    A record lists its array fields in ``ARRAYS``; those that are None remain None.
 
     >>> from allin1_core.contracts.logits import Activations
     >>> import numpy as np
@@ -105,7 +105,7 @@ def move_arrays(data: D, convert: Callable[[Array], Array]) -> D:
 
 
 def length_of(data: object) -> int:
-    """Samples or frames of a record, along its axis of time.
+    """Number of samples or frames of a record along its time axis.
 
     >>> from allin1_core.contracts.logits import Activations
     >>> import numpy as np
@@ -118,9 +118,9 @@ def length_of(data: object) -> int:
 
 
 def part_of(data: D, first: int, last: int) -> D:
-    """The samples or frames from `first` up to `last` of a record whose arrays can be sliced; they are views.
+    """Return the samples or frames from `first` up to `last` of a record whose arrays can be sliced, as views.
 
-    A record names the axis of time of each of its arrays in ``TIME_AXES``.
+    A record states the time axis of each of its arrays in ``TIME_AXES``.
 
     >>> from allin1_core.contracts.logits import Activations
     >>> import numpy as np

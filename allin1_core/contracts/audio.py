@@ -1,7 +1,7 @@
-"""Audio: the mix, and the four stems that a separator makes of it.
+"""Audio: the mix, and the four stems into which a separator splits it.
 
-Conventions: float32, 44 100 Hz, full scale ±1, channels first. Stems are ordered bass, drums, other,
-vocals, which is the order that the network was trained on (Demucs gives drums, bass, other, vocals).
+Conventions: float32, 44 100 Hz, full scale ±1, channels first. Stems are ordered bass, drums, other, vocals, which is
+the order that the network was trained on (Demucs returns drums, bass, other, vocals).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import ClassVar
 from allin1_core.contracts.arrays import Array, check_array, length_of
 from allin1_core.errors import ContractError
 
-#: Samples per second of everything behind the border of audio files.
+#: Sample rate in Hz of all audio after decoding.
 SAMPLE_RATE = 44_100
 
 #: Order of the first axis of stems and spectrograms.

@@ -1,4 +1,4 @@
-"""Audio loaders: readers of audio formats that plugins add."""
+"""Audio loaders: readers of audio formats that plugins provide."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AudioLoader:
-    """A reader of an audio format, declared. Its code is imported once a file may be for it.
+    """Declares a reader of an audio format. Its code is only imported when a file may be in this format.
 
-    A file is for it if its name ends in one of `suffixes`, or if `probe` says so. One of the two must be given.
+    A file may be in the format if its name ends in one of `suffixes`, or if `probe` returns True. At least one of the
+    two must be given.
 
     Attributes
     ----------
@@ -28,14 +29,14 @@ class AudioLoader:
     target
         ``"package.module:function"``, a :class:`LoadAudio`.
     suffixes
-        Suffixes of file names, such as ``(".mogg",)``; case does not matter. Folders are searched for them too.
+        Suffixes of file names, such as ``(".mogg",)``; case is ignored. They are also used for searching folders.
     probe
-        ``"package.module:function"``, which takes the first 4096 bytes of a file and returns whether the loader can read
-        it. It is called for every file that comes to this loader's turn, whatever its name.
+        ``"package.module:function"``, which takes the first 4096 bytes of a file and returns whether the loader can
+        read it. It is called for every file that is passed to this loader, whatever its name.
     needs
         What must be installed.
     before_core
-        Whether it is asked before the core's own readers. Otherwise only for files that these cannot read.
+        Whether it takes precedence over the core's own readers, rather than only reading files that these cannot.
     """
 
     name: Name
@@ -53,18 +54,18 @@ class LoadedAudio:
     Attributes
     ----------
     blocks
-        Consecutive blocks of samples, float32 ``[n, channels]``, where full scale is 1. A generator keeps the memory
-        small for long files; it is closed when reading ends early. The core resamples.
+        Consecutive blocks of samples, float32 ``[n, channels]``, with full scale 1. A generator keeps memory usage low
+        for long files; it is closed when reading ends early. The core resamples.
     rate
-        Samples a second, 4,000 to 768,000.
+        Sample rate in Hz, 4,000 to 768,000.
     channels
-        1 to 64.
+        Number of channels, 1 to 64.
     frames
-        Samples for each channel, if that is known before reading; the core then warns if the file ends early.
+        Number of samples per channel, if known before reading; the core then warns if the file ends early.
     format
         Name of the format, for the result's provenance.
     warnings
-        What is wrong with the file but not fatal, one sentence each.
+        Problems of the file that are not fatal, one sentence each.
     """
 
     blocks: Iterable[NDArray[np.float32]]
@@ -84,14 +85,15 @@ class LoadAudio(Protocol):
         Parameters
         ----------
         file
-            The open file, at its beginning. The core closes it once the last block was read. The same file may be
-            opened several times.
+            The open file, positioned at its beginning. The core closes it after the last block was read. The same file
+            may be opened more than once.
         path
             Its path, for libraries that open files themselves.
 
         Raises
         ------
         AudioError
-            The file is damaged: the user reads the message. What else is raised is reported as a failure of the plugin.
+            The file is damaged; the message is shown to the user. Other exceptions are reported as failures of the
+            plugin.
         """
         ...

@@ -1,4 +1,4 @@
-"""A backend, declared. Reading the record imports nothing heavy; its target is imported once chosen."""
+"""The declaration of a backend. Reading it imports nothing heavy; its target is only imported once chosen."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from allin1_core.contracts.speed import Speed
 from allin1_core.contracts.stages import Stage
 from allin1_core.markers import FIRST_LEVEL
 
-#: The stage's Protocol, for the reader and the type checker; see :mod:`allin1_core.contracts.stages`.
+#: The Protocol of the stage, for readers and type checkers; see :mod:`allin1_core.contracts.stages`.
 P = TypeVar("P", covariant=True)
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What must be installed, checked from metadata without importing anything.
+    """Requirements, which are checked using only metadata, without importing anything.
 
     Attributes
     ----------
     requires
-        Requirements as pip reads them: ``("torch>=2.4",)``.
+        Requirements in pip's syntax: ``("torch>=2.4",)``.
     platforms
         Prefixes of ``sys.platform``; empty for all.
     remedy
-        What to do where they are not met, as a sentence.
+        What to do if they are not met, as a sentence.
     """
 
     requires: tuple[Requirement, ...] = ()
@@ -39,13 +39,13 @@ class Needs:
 
 @dataclass(frozen=True)
 class Backend(Generic[P]):
-    """One implementation of a stage, or of several consecutive ones.
+    """Declares an implementation of one stage, or of several consecutive stages.
 
     Attributes
     ----------
     name
-        Letters and digits, in groups joined by single hyphens; not ``auto``. Unique among the backends of its plugin and
-        stage. Where two plugins use one name, each backend is called ``plugin/name``.
+        Letters and digits, in groups joined by single hyphens; not ``auto``. Unique among the backends of its plugin
+        and stage. If two plugins use the same name, each backend is called ``plugin/name``.
     stage
         The stage that it runs, or the first of those it spans.
     target
@@ -54,50 +54,50 @@ class Backend(Generic[P]):
     summary
         One line for a table.
     consumes, produces
-        Spaces of the arrays that it takes and gives.
+        Spaces of the arrays that it takes and returns.
     needs
         What must be installed.
     probe
         ``"package.module:check"``, a function without arguments that returns a
-        :data:`~allin1_core.contracts.verdict.Verdict`; it may import heavy modules. None if whatever
-        `needs` asks for is enough.
+        :data:`~allin1_core.contracts.verdict.Verdict`; it may import heavy modules. None if meeting `needs` is
+        sufficient.
     quick_probe
-        The same for a function that imports nothing heavy, and looks at files and drivers instead. Routes are chosen by
-        its verdict, and `probe` is asked only once the backend is to be set up; if it finds the backend not ready after
-        all, another route is chosen. Where both find it ready, device and detail are the same. It returns None where it
-        cannot tell, and then `probe` is asked at once.
+        Like `probe`, but the function imports nothing heavy, and examines files and drivers instead. Routes are chosen
+        by its verdict, and `probe` is only called before the backend is set up; if that does not find it ready, another
+        route is chosen. If both find it ready, they must report the same device and detail. The function returns None
+        if it cannot decide, in which case `probe` is called immediately.
     parity
-        How close to the reference it promises to be; None where no reference exists, as for a separator or a model of the
-        plugin's own. Such a backend is eligible whatever parity was asked for.
+        How close to the reference it promises to be; None if there is no reference, as for a separator or a model of
+        the plugin's own. Such a backend is eligible whatever parity is requested.
     speed
-        Shipped priors, one for each class of device that it was measured on.
+        Priors of its cost, one for each class of device on which it was measured.
     models
-        Patterns (as in :mod:`fnmatch`) of the architectures that it can run, where that matters.
+        Patterns (as in :mod:`fnmatch`) of the architectures that it can run, if relevant.
     spans
-        The consecutive stages that it covers, where that is more than `stage`. Those that end in ``metrical_prep``,
-        ``metrical_dbn``, ``functional`` mean a backend that gives beats and sections at once, as
+        The consecutive stages that it covers, if there are more than `stage`. If they end in ``metrical_prep``,
+        ``metrical_dbn``, ``functional``, the backend returns beats and sections together, as
         :class:`~allin1_core.contracts.findings.Findings`.
     features
-        What it can do beyond what every backend of its stage can, where a run may ask for it: ``tempo_prior`` of a
-        metre decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`); ``labels`` of a backend of the
-        stage ``functional`` that takes the labels from ``Setup.labels``, needed for models with other labels than
-        :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`.
+        Capabilities beyond those of every backend of its stage, which a run may require: ``tempo_prior`` of a metre
+        decoder (:attr:`~allin1_core.contracts.metre.MetreParameters.tempo_prior`); ``labels`` of a backend of the stage
+        ``functional`` that takes the labels from ``Setup.labels``, which models with labels other than
+        :data:`~allin1_core.contracts.logits.HARMONIX_LABELS` require.
     streams
-        Whether what a backend of the stage ``demix`` gives is a
-        :class:`~allin1_core.contracts.stages.StreamingDemix`, which separates a long song block by block.
+        Whether a backend of the stage ``demix`` returns a :class:`~allin1_core.contracts.stages.StreamingDemix`, which
+        separates a long song block by block.
     separators
-        Names of the separation models (hook ``allin1_separators``) whose files it reads by
-        ``Setup.separator_files``; empty for a backend that needs none.
+        Names of the separation models (hook ``allin1_separators``) whose files it reads with ``Setup.separator_files``;
+        empty for a backend that needs none.
     opt_in
-        Chosen only when a user names it, never by ``auto``.
+        Whether it is chosen only if the user names it, never by ``auto``.
     takes
-        For a backend whose first stage is ``spectrogram``: what it transforms. ``mix`` means that it is called with a
-        :class:`~allin1_core.contracts.audio.Mix` and gives the mix's four views; it runs for models that take the mix,
-        and for no others.
+        For a backend whose first stage is ``spectrogram``: its input. With ``mix``, it is called with a
+        :class:`~allin1_core.contracts.audio.Mix` and returns the four views of the mix; it is then used for models that
+        take the mix, and for no others.
     api
-        Level of the contract that it was written for; see :data:`allin1_core.markers.SUPPORTED_LEVELS`.
+        Level of the contract for which it was written; see :data:`allin1_core.markers.SUPPORTED_LEVELS`.
     options
-        Options that a user may set, besides what every :class:`~allin1_core.contracts.stages.Setup` holds.
+        Options that the user may set, in addition to what every :class:`~allin1_core.contracts.stages.Setup` contains.
     """
 
     name: Name
@@ -123,12 +123,12 @@ class Backend(Generic[P]):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Every stage that it covers, in order."""
+        """All stages that it covers, in order."""
         return self.spans or (self.stage,)
 
     @property
     def device(self) -> str:
-        """Kind of device that it computes on: the accelerator, where it takes or gives arrays there."""
+        """Kind of device that it computes on: the accelerator, if it takes or returns arrays there."""
         if self.consumes.device != "cpu":
             return self.consumes.device
         return self.produces.device

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from allin1_core.contracts.logits import HARMONIX_LABELS
 
-#: Paul Tol's light qualitative scheme, told apart by colour-blind people, and black text is legible on each.
+#: Paul Tol's light qualitative scheme, which is distinguishable with colour blindness; black text is legible on each.
 _COLOURS = (
     "#DDDDDD",
     "#DDDDDD",
@@ -22,7 +22,7 @@ _COLOURS = (
 
 
 def colours_of(labels: Iterable[str]) -> dict[str, str]:
-    """Give each label its colour as ``#RRGGBB``; unknown ones get one each as long as there are any."""
+    """Return a colour ``#RRGGBB`` for each label; unknown labels get different ones as long as there are enough."""
     known = dict(zip(HARMONIX_LABELS, _COLOURS, strict=True))
     others = dict.fromkeys(label for label in labels if label not in known)
     spare = _COLOURS[2:]

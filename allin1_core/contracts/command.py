@@ -10,13 +10,13 @@ from allin1_core.contracts.rules import Line, Name, Target
 
 @dataclass(frozen=True)
 class Command:
-    """A command of ``allin1``, declared. Its code is imported only when it runs.
+    """Declares a command of ``allin1``. Its code is only imported when it runs.
 
     Attributes
     ----------
     name
-        What users type: ``allin1 NAME``. Letters and digits, in groups joined by single hyphens. Not the name of a
-        command of the core.
+        Name of the command: ``allin1 NAME``. Letters and digits, in groups joined by single hyphens. It must not be the
+        name of a command of the core.
     target
         ``"package.module:command"``, a :class:`click.Command` or :class:`click.Group`.
     summary

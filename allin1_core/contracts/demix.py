@@ -1,4 +1,4 @@
-"""What a separator is asked for: the model, how a song is cut into segments, and how exactly to compute."""
+"""Parameters of the separation: the model, how a song is split into segments, and the precision."""
 
 from __future__ import annotations
 
@@ -10,40 +10,39 @@ from allin1_core.errors import ContractError
 
 Precision = Literal["auto", "float32", "tf32", "float16"]
 
-#: What names seeded random weights instead of a folder: ``random:1234``.
+#: Prefix of `weights` for seeded random weights instead of a folder: ``random:1234``.
 RANDOM_PREFIX = "random:"
 
 
 @dataclass(frozen=True)
 class DemixParameters:
-    """Parameters of the separation, as ``demucs.api.Separator`` names them where it has them.
+    """Parameters of the separation, with the names of ``demucs.api.Separator`` where it has them.
 
     Attributes
     ----------
     model
         Name of a Demucs model or bag of models.
     weights
-        Folder with the model's files; None for those of the model's card, which are fetched if need be.
-        ``random:SEED`` (SEED a whole number from 0 on) builds the model with seeded random weights instead: for tests
-        of everything around it.
+        Folder with the model's files; None for those of the model's card, which are downloaded if necessary.
+        ``random:SEED`` (SEED is a whole number, 0 or more) creates the model with seeded random weights instead, for
+        tests.
     shifts
-        Separate so many times, each shifted by a random time up to half a second, and take the mean; 0
-        separates once, unshifted.
+        Number of separations, each shifted by a random time of up to half a second, of which the mean is returned; 0
+        separates once, without a shift.
     overlap
-        How much of a segment overlaps with the next, 0 to 0.99.
+        Overlap of consecutive segments, as a fraction from 0 to 0.99.
     seed
-        Of the random shifts: the same seed gives the same stems.
+        Seed of the random shifts: the same seed results in the same stems.
     segment_s
-        Length of a segment in seconds; None for the model's own, which is also the most that transformer
-        models can do.
+        Length of a segment in seconds; None for the model's own, which is also the maximum for transformer models.
     precision
-        Least exact arithmetic that is allowed. Where the hardware gains nothing from it, the computation is
-        more exact: on a CPU it is always float32. ``auto`` leaves it to the backend.
+        Lowest precision that is allowed. A higher one is used where the hardware gains nothing from it: on a CPU, it is
+        always float32. ``auto`` lets the backend decide.
     batch_size
-        Most segments to separate at once; None leaves it to the backend.
+        Maximum number of segments to separate at once; None lets the backend decide.
     trust_weights
-        Also load files that can run any code when they are loaded, because they are pickles of more than tensors and
-        numbers, or name classes that are not the separator's own. Only for files whose author is trusted.
+        Also load files that can execute arbitrary code when they are loaded, because they are pickles that contain more
+        than tensors and numbers, or name classes other than the separator's own. Only for files from authors you trust.
     """
 
     model: str = "htdemucs"
@@ -58,7 +57,7 @@ class DemixParameters:
 
     @property
     def random_seed(self) -> int | None:
-        """Seed of the weights where they are random, else None."""
+        """Seed of random weights; None if the weights are not random."""
         if self.weights is None or not self.weights.startswith(RANDOM_PREFIX):
             return None
         return int(self.weights.removeprefix(RANDOM_PREFIX))

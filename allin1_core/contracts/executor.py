@@ -1,4 +1,4 @@
-"""Executors, declared: who runs a batch of songs."""
+"""The declaration of executors, which run a batch of songs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ from allin1_core.contracts.rules import Line, Name, Target
 
 @dataclass(frozen=True)
 class Executor:
-    """One way to run a batch: in this process, in others, on other machines.
+    """Declares a way to run a batch: in this process, in others, or on other machines.
+
+    It yields the outcome of each track as soon as it is available, in any order. The core returns exactly one outcome for
+    each track, in the order of the tracks: early ones are held back, duplicates and outcomes of unknown tracks are dropped
+    with a warning, and a track without an outcome is reported as failed.
 
     Attributes
     ----------
     name
-        What users name it by (``--executor``); letters, digits, ``-``.
+        Name for the option ``--executor``; letters, digits, ``-``.
     summary
         One line for a table.
     target
-        ``"package.module:function"``, an :class:`~allin1_core.runtime.executors.ExecutorTarget`. Imported only once
+        ``"package.module:function"``, an :class:`~allin1_core.runtime.executors.ExecutorTarget`. Only imported once
         chosen.
     needs
         What must be installed.
     options
-        Options that a user may set; the target finds their values in
+        Options that the user may set; the target finds their values in
         :attr:`~allin1_core.runtime.executors.ExecutorSetup.options`.
     """
 

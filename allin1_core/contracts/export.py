@@ -14,23 +14,23 @@ from allin1_core.contracts.rules import ExportSuffix, Line, Name, Target
 
 @dataclass(frozen=True)
 class Exporter:
-    """One format that results can be written in.
+    """Declares a format in which results can be written.
 
     Attributes
     ----------
     name
-        What users name it by, such as ``jams``; letters, digits, ``-``.
+        Name for users, such as ``jams``; letters, digits, ``-``.
     suffix
-        Suffix of the files, such as ``.jams``. It may have several parts: ``.beats.csv``, and is not
-        one of a result's own files: ``.json``, ``.activ.npz``, ``.embed.npy``.
+        Suffix of the files, such as ``.jams``. It may have several parts (``.beats.csv``), and must not be one of a
+        result's own files: ``.json``, ``.activ.npz``, ``.embed.npy``.
     summary
         One line for a table.
     target
-        ``"package.module:function"``, an :class:`ExportTarget`. Imported only once chosen.
+        ``"package.module:function"``, an :class:`ExportTarget`. Only imported once chosen.
     needs
         What must be installed.
     collects
-        Whether one file holds any number of songs. Otherwise the target is called once a song.
+        Whether a single file contains any number of songs. Otherwise the target is called once per song.
     """
 
     name: Name
@@ -43,20 +43,20 @@ class Exporter:
 
 @dataclass(frozen=True, eq=False)
 class Song:
-    """A result, and what an exporter needs to know of its audio.
+    """A result, and what an exporter needs to know about its audio.
 
     Attributes
     ----------
     result
-        The result. Its times already include the offset that the user asked for.
+        The result. Its times already include the offset that the user requested.
     name
         Name of the song, for titles.
     source
-        The audio file as an absolute path. It may be missing on this machine.
+        Absolute path of the audio file, which may not exist on this machine.
     duration_s
-        Length in seconds: that of the audio where it can be read, else the last event of the result.
+        Length in seconds: that of the audio if it can be read, otherwise the time of the last event of the result.
     sample_rate
-        Rate of the audio file in hertz, or 44100 where it cannot be read.
+        Sample rate of the audio file in Hz, or 44100 if it cannot be read.
     """
 
     result: AnalysisResult
@@ -72,6 +72,6 @@ class ExportTarget(Protocol):
     def __call__(self, songs: Sequence[Song], file: BinaryIO, /) -> None:
         """Write `songs` to the open `file`: exactly one, unless the exporter collects.
 
-        Raise :class:`~allin1_core.errors.OutputError` where a result cannot be expressed in the format.
+        Raise :class:`~allin1_core.errors.OutputError` if the format cannot represent a result.
         """
         ...

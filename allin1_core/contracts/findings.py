@@ -1,4 +1,4 @@
-"""Beats and sections at once: what a backend gives that covers all stages up to both."""
+"""Beats and sections together: the output of a backend that covers both branches."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from allin1_core.contracts.sections import Sections
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """The end of both branches.
+    """The outputs of both branches.
 
     Attributes
     ----------
     metre
-        Beats.
+        The beats.
     sections
-        Sections.
+        The sections.
     logits
-        Where the backend has any: for activations and embeddings, if a user asks for them.
+        The logits, if the backend computes any: for activations and embeddings on request.
     """
 
     metre: Metre
@@ -29,5 +29,5 @@ class Findings:
 
     @property
     def parts(self) -> tuple[Metre | Sections | Logits, ...]:
-        """The records in it."""
+        """The records that it contains."""
         return tuple(p for p in (self.metre, self.sections, self.logits) if p is not None)

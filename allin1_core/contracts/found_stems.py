@@ -1,4 +1,4 @@
-"""Stems that a plugin has of a song."""
+"""Stems of a song that a plugin provides."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from allin1_core.errors import ContractError
 
 @dataclass(frozen=True, eq=False)
 class FoundStems:
-    """Where the stems of a song are, or what gives them. Exactly one of the two must be given.
+    """The stems of a song, as files or as a function that loads them. Exactly one of the two must be given.
 
     Attributes
     ----------
     files
         Path of an audio file for each of :data:`~allin1_core.contracts.audio.STEMS`.
     read
-        Called without arguments when the stems are needed; returns them as NumPy arrays at 44,100 Hz, as long as the
-        song. It is not called if the result of an earlier run is up to date.
+        Called without arguments when the stems are needed; returns them in NumPy arrays at 44,100 Hz, with the length
+        of the song. It is not called if the result of an earlier run is up to date.
     version
-        For `read`: a text that changes whenever the stems do. Results depend on it and on the song's content.
+        For `read`: a text that changes whenever the stems do. Results depend on it and on the content of the song.
     """
 
     files: Mapping[str, Path] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What the network says of each frame, and what the metre decoder is given of it."""
+"""The outputs of the network for each frame, and the input of the metre decoder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HARMONIX_LABELS = (
     "chorus",
 )
 
-#: Length of a frame's embedding of one stem.
+#: Length of the embedding of one stem in one frame.
 EMBEDDING_SIZE = 24
 
 
@@ -43,11 +43,11 @@ class Logits:
     beat, downbeat, section
         float32 ``[T]``, 100 frames per second.
     function
-        float32 ``[labels, T]``, in the order of the labels of the model (:attr:`ModelCard.labels`): for the models
-        shipped here ``[10, T]``, in the order of :data:`HARMONIX_LABELS`.
+        float32 ``[labels, T]``, in the order of the labels of the model (:attr:`ModelCard.labels`): for the models of
+        this package ``[10, T]``, in the order of :data:`HARMONIX_LABELS`.
     embeddings
         float32 ``[any, T, any]``, or ``[any, T, any, members]`` for an ensemble; ``[4, T, 24]`` for the architecture
-        ``all-in-one``. None unless asked for.
+        ``all-in-one``. None unless requested.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("beat", "downbeat", "section", "function", "embeddings")
@@ -86,14 +86,14 @@ class Logits:
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Probability of a beat that is no downbeat, and of a downbeat, at each frame.
+    """Probability of a beat that is not a downbeat, and of a downbeat, for each frame.
 
     Attributes
     ----------
     values
-        float32 or float64 ``[T, 2]``; a row sums to at most 1, the rest being "no beat".
+        float32 or float64 ``[T, 2]``; each row sums to at most 1, and the rest is the probability of "no beat".
     frames_per_second
-        Rate of the rows. The pipeline's own is 100.
+        Frame rate in Hz; the pipeline uses 100.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("values",)
@@ -110,8 +110,8 @@ class Activations:
     def validate(self) -> Activations:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`.
 
-        Values are not looked at: the decoder has defined answers for zeros, NaN and infinities. Those that a backend
-        gives are: :meth:`check_values`.
+        Values are not checked: decoders have defined results for zeros, NaN and infinities. :meth:`check_values` checks
+        the output of backends.
         """
         check_array("activations.values", self.values, (None, 2), ("float32", "float64"))
         if not self.frames_per_second > 0:
@@ -121,7 +121,7 @@ class Activations:
         return self
 
     def check_values(self) -> None:
-        """Raise :class:`~allin1_core.errors.ContractError` unless NumPy values are probabilities, up to rounding."""
+        """Raise :class:`~allin1_core.errors.ContractError` unless the values, in NumPy, are probabilities."""
         check_probabilities("activations.values", self.values)
         sums = self.values[:, 0] + self.values[:, 1]
         frame = int(sums.argmax())

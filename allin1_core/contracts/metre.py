@@ -1,4 +1,4 @@
-"""Beats, their place in the bar, and the parameters of the decoder that finds them."""
+"""Beats, their positions in the bar, and the parameters of the metre decoder."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any, ClassVar
 from allin1_core.contracts.arrays import Array, check_array
 from allin1_core.errors import ContractError
 
-#: What backends that span the metre decoder and the stage before it declare in ``Backend.features`` if they obey
+#: Entry in ``Backend.features`` of backends that span the metre decoder and the stage before it, if they implement
 #: :attr:`MetreParameters.steady_phase`.
 STEADY_PHASE = "steady_phase"
 
-#: Threshold of the decoder for the models shipped here.
+#: Threshold of the decoder for the models of this package.
 DEFAULT_THRESHOLD = 0.24
 
 
 @dataclass(frozen=True)
 class TempoPrior:
-    """How probable tempi are before a song is heard: normally distributed in octaves around one of them.
+    """Prior probability of tempi: a normal distribution in octaves around one tempo.
 
     In each frame, a path whose beat lasts I frames gains ``strength`` times the logarithm of the normal density of
-    ``log2(60 * frames_per_second / I / bpm)`` with mean 0 and standard deviation ``octaves``. So of two tempi that
-    fit the activations about equally well, such as one and its double, the more usual one is found.
+    ``log2(60 * frames_per_second / I / bpm)`` with mean 0 and standard deviation ``octaves``. Of two tempi that fit the
+    activations about equally well, such as one and its double, the more usual one is therefore found.
 
     Attributes
     ----------
     bpm
-        The most probable tempo, beats per minute.
+        The most probable tempo in beats per minute.
     octaves
-        Standard deviation; 1 is from a tempo to its double.
+        Standard deviation in octaves; 1 is the distance from a tempo to its double.
     strength
-        Weight against the activations; 0 switches the prior off.
+        Weight relative to the activations; 0 disables the prior.
     """
 
     bpm: float
@@ -51,7 +51,7 @@ class TempoPrior:
         return self
 
 
-#: No prior over tempo, whatever the model's card says.
+#: Disables the prior over tempo, regardless of the model's card.
 NO_TEMPO_PRIOR = TempoPrior(bpm=120.0, octaves=1.0, strength=0.0)
 
 
@@ -61,33 +61,33 @@ DEFAULT_TRANSITION_LAMBDA = 100.0
 
 @dataclass(frozen=True)
 class MetreParameters:
-    """Parameters of the bar-pointer model, as madmom's ``DBNDownBeatTrackingProcessor`` names them.
+    """Parameters of the bar-pointer model, with the names of madmom's ``DBNDownBeatTrackingProcessor``.
 
     Attributes
     ----------
     beats_per_bar
-        Metres to choose from; the most probable one is taken for the whole song.
+        Metres to choose from; the most probable one is used for the whole song.
     min_bpm, max_bpm
-        Range of tempi, in beats per minute.
+        Range of tempi in beats per minute.
     num_tempi
-        Tempi to model, spaced logarithmically; None for one per frame of interval.
+        Number of tempi in the model, spaced logarithmically; None for one per interval in frames.
     transition_lambda
-        Aversion to changes of tempo: higher keeps it steadier. None in a run means "the model's own" until the
-        session has filled it in, and elsewhere :data:`DEFAULT_TRANSITION_LAMBDA`; see `steadiness`.
+        Resistance to changes of tempo: a higher value keeps it steadier. In a run, None means the model's own value,
+        which the session fills in; elsewhere, :data:`DEFAULT_TRANSITION_LAMBDA`; see `steadiness`.
     observation_lambda
         A beat takes the first 1/observation_lambda of its interval.
     threshold
-        Only the frames between the first and the last that reach this are decoded; 0 or None for all.
-        None in a run means "the model's own" until the session has filled it in.
+        Only frames between the first and the last that reach this value are decoded; 0 or None for all. In a run, None
+        means the model's own value, which the session fills in.
     correct
-        Move each beat to the nearby peak of the activations.
+        Whether to move each beat to the nearby peak of the activations.
     tempo_prior
-        Which tempi are how probable beforehand; None for all equally. None in a run means "the model's own" until
-        the session has filled it in; :data:`NO_TEMPO_PRIOR` is none in any case.
+        Prior probability of tempi; None for a uniform prior. In a run, None means the model's own prior, which the
+        session fills in; :data:`NO_TEMPO_PRIOR` disables it in any case.
     steady_phase
-        In a song of one tempo, put passages whose beats were found half a beat beside those of the rest onto the line of
-        the rest: :mod:`allin1_core.reference.steady_grid`. The run does this around any decoder that is a step of its own. None in a
-        run means "the model's own" until the session has filled it in, and elsewhere no.
+        Whether, in a song with a steady tempo, beats of passages that are half a beat off the rest are moved onto the
+        grid of the rest: :mod:`allin1_core.reference.steady_grid`. The pipeline does this around any decoder that is a
+        separate step. In a run, None means the model's own value, which the session fills in; elsewhere, False.
     """
 
     beats_per_bar: tuple[int, ...] = (3, 4)
@@ -101,17 +101,21 @@ class MetreParameters:
     tempo_prior: TempoPrior | None = None
     steady_phase: bool | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.beats_per_bar, list):
+            object.__setattr__(self, "beats_per_bar", tuple(self.beats_per_bar))
+
     def madmom_arguments(self, frames_per_second: float) -> dict[str, Any]:
         """Keyword arguments of madmom's ``DBNDownBeatTrackingProcessor`` for these parameters.
 
         Raises
         ------
         ContractError
-            With a prior over tempo, which madmom does not know.
+            There is a prior over tempo, which madmom does not support.
         """
         if self.has_tempo_prior:
             raise ContractError(
-                "madmom's decoder knows no prior over tempo.",
+                "madmom's decoder does not support a prior over tempo.",
                 remedy="Decode without one: --tempo-prior none",
             )
         names = ("min_bpm", "max_bpm", "num_tempi", "observation_lambda")
@@ -124,14 +128,14 @@ class MetreParameters:
 
     @property
     def steadiness(self) -> float:
-        """`transition_lambda`, or what stands for None."""
+        """`transition_lambda`, or its default if it is None."""
         if self.transition_lambda is None:
             return DEFAULT_TRANSITION_LAMBDA
         return self.transition_lambda
 
     @property
     def has_tempo_prior(self) -> bool:
-        """Whether there is a prior over tempo that changes anything."""
+        """Whether there is a prior over tempo that has an effect."""
         return self.tempo_prior is not None and self.tempo_prior.strength > 0
 
     def validate(self) -> MetreParameters:
@@ -160,24 +164,24 @@ class MetreParameters:
 
 @dataclass(frozen=True)
 class TempoAlternative:
-    """Another tempo that the same music may be heard in, and where its beats are.
+    """Another tempo in which the same music may be heard, and the positions of its beats.
 
-    With the beats numbered from 0, those of the alternative are at ``first``, ``first + step``,
-    ``first + 2 * step`` and so on, where a fraction lies in proportion between two beats.
+    With the beats numbered from 0, those of the alternative are at ``first``, ``first + step``, ``first + 2 * step``
+    and so on, where fractions are interpolated between two beats.
 
     Attributes
     ----------
     relation
-        ``half``, ``double``, ``3:2`` (three beats where there are two) or ``2:3``.
+        ``half``, ``double``, ``3:2`` (three beats instead of two) or ``2:3``.
     bpm
-        Tempo, beats per minute.
+        Tempo in beats per minute.
     confidence
-        0 to 1; of all alternatives of a song and the tempo that was decided on, it is 1 in all. See
+        0 to 1; the confidences of all alternatives of a song and of its decoded tempo sum to 1. See
         :func:`~allin1_core.reference.tempo_alternatives.tempo_alternatives`.
     first
-        Number of the first beat, from 0, or a fraction.
+        Number of its first beat, from 0; may be a fraction.
     step
-        From one beat to the next.
+        Distance between its beats, in beats.
     """
 
     relation: str
@@ -196,24 +200,24 @@ class Metre:
     beat_times_s
         float64 ``[N]``, seconds.
     beat_positions
-        int64 ``[N]``, place in the bar; downbeats are the beats at 1.
+        int64 ``[N]``, positions in the bar from 1; downbeats are the beats at 1.
     warnings
-        What a person should know of the decoding, one sentence each.
+        Sentences about the decoding for the user.
     beat_confidences
-        float64 ``[N]``, 0 to 1: ``1 - exp(next - best)``, where *best* is the log probability of the decoded
-        path up to the beginning of the next beat, and *next* that of the most probable path which goes on
-        from there in the same way, but whose last beat until then is not observed at this beat's frame. (The
-        last beat: up to the last frame, and a path that ends in another beat of the bar counts too.) 0 is a
-        tie; 1 means that there is no other path. None where the decoder has none.
+        float64 ``[N]``, 0 to 1: ``1 - exp(next - best)``, where *best* is the log probability of the decoded path up to
+        the beginning of the next beat, and *next* that of the most probable path that continues from there in the same
+        way, but whose previous beat is not observed at the frame of this beat. (For the last beat: up to the last
+        frame, and paths that end in another beat of the bar count as well.) 0 is a tie; 1 means that there is no other
+        path. None if the decoder provides none.
     metre_log_probabilities
-        For each metre that was tried, in the order of the parameters: beats per bar, and the log
-        probability of its best path together with the activations, with what it gains from a prior over tempo;
-        minus infinity where no path was possible. Empty where nothing was decoded.
+        For each metre that was tried, in the order of the parameters: beats per bar, and the log probability of its
+        best path together with the activations, including the gain from a prior over tempo; minus infinity if no path
+        was possible. Empty if nothing was decoded.
     metre_confidence
-        0 to 1: one minus the probability ratio of the next metre's best path to the chosen one's. None
-        where there was no choice, or no path.
+        0 to 1: one minus the ratio of the probability of the next metre's best path to that of the chosen one. None if
+        there was no choice, or no path.
     alternatives
-        Other tempi within the range of the parameters, the most probable first; empty where the decoder gives none.
+        Other tempi within the range of the parameters, the most probable first; empty if the decoder provides none.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("beat_times_s", "beat_positions", "beat_confidences")
@@ -228,7 +232,7 @@ class Metre:
 
     @property
     def downbeat_times_s(self) -> Array:
-        """Times of the beats at position 1, seconds."""
+        """Times in seconds of the beats at position 1."""
         return self.beat_times_s[self.beat_positions == 1]
 
     def validate(self) -> Metre:
@@ -240,7 +244,7 @@ class Metre:
             )
         check_array("metre.beat_positions", self.beat_positions, (count,), ("int64",))
         if count > 1 and not (self.beat_times_s[1:] > self.beat_times_s[:-1]).all():
-            raise ContractError("metre.beat_times_s does not rise.")
+            raise ContractError("metre.beat_times_s is not increasing.")
         if count and not (self.beat_positions >= 1).all():
             raise ContractError("metre.beat_positions holds values below 1.")
         if self.beat_confidences is not None:

@@ -1,4 +1,4 @@
-"""Trained models: what they are called, where their parameters are, and the parameters."""
+"""Trained models: their names, their files, and their parameters."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: What a model's spectrogram is made from: the four stems of a song, or its mix.
+#: Input of a model's spectrogram: the four stems of a song, or its mix.
 Takes = Literal["stems", "mix"]
 
-#: What names no model, and leaves it to :mod:`allin1_core.runtime.model_choice`.
+#: Name that leaves the choice of the model to :mod:`allin1_core.runtime.model_choice`.
 AUTO_MODEL = "auto"
 
-#: The models that ``auto`` may choose: the one that is better where it can run, and the one that always can.
+#: The models that ``auto`` may choose: the better one, if it can run, and the one that always can.
 AUTO_MODELS = ("harmonix-all", "builtin")
 
 
@@ -44,21 +44,21 @@ class WeightsFile:
     Attributes
     ----------
     name
-        File name, the same wherever it lies.
+        File name, the same in every location.
     sha256
-        Hexadecimal digest of the whole file; empty where none is published. Then that of the first copy read is kept,
-        and every later copy must have it.
+        Hexadecimal digest of the whole file; empty if none is published. In that case, the digest of the first copy
+        that is read is stored, and all later copies must match it.
     size
-        Bytes; 0 where not known.
+        Size in bytes; 0 if unknown.
     urls
-        Where it can be fetched, the first first. Addresses name a revision, where there are revisions.
+        URLs for the download, in order of preference. They name a revision, if the host has revisions.
     places
-        Patterns (as in :mod:`glob`) of paths where other programs keep this file. It is read there, never written.
+        Patterns (as in :mod:`glob`) of paths where other programs store this file. It is read there, but never written.
     alternatives
-        Other files of the same parameters, read where they are here and this one is not; never fetched.
+        Other files with the same parameters, which are read if they exist and this one does not; never downloaded.
     package
-        Import name of the package whose folder holds the file, where it is installed with a distribution; such a
-        file is looked for nowhere else, and never downloaded. None for all others.
+        Import name of the package whose folder contains the file, if it is installed with a distribution; such a file
+        is not looked up anywhere else, and never downloaded. None for all others.
     """
 
     name: FileName
@@ -79,7 +79,7 @@ class WeightsContent:
     name
         File name.
     content
-        All of its bytes. Whoever parses them does not open the file again, since it may have changed.
+        All bytes of the file. Parsers must not open the file again, because it may have changed.
     """
 
     name: str
@@ -88,16 +88,16 @@ class WeightsContent:
 
 @dataclass(frozen=True)
 class SeparatorCard:
-    """A model that separates mixes, whose files the core finds, fetches and checks.
+    """A separation model whose files the core locates, downloads and checks.
 
     Attributes
     ----------
     name
-        ``htdemucs``: what ``DemixParameters.model`` says.
+        Name of the model, as in ``DemixParameters.model``: ``htdemucs``.
     summary
         One line for a table.
     files
-        In the order in which backends get them.
+        Files in the order in which backends receive them.
     licence, source
         As for a :class:`ModelCard`.
     """
@@ -116,41 +116,41 @@ class ModelCard:
     Attributes
     ----------
     name
-        ``harmonix-all``.
+        Name of the model: ``harmonix-all``.
     summary
         One line for a table.
     architecture
-        Which network the parameters belong to; ``all-in-one`` for the models shipped here.
+        The network to which the parameters belong; ``all-in-one`` for the models of this package.
     files
-        One file for each member of the ensemble, in order; empty if the parameters come with a plugin.
+        One file for each member of the ensemble, in order; empty if the parameters are part of a plugin.
     downbeat_threshold
         Threshold on the activations for the metre decoder.
     licence
-        What is known of the licence, for people to read before they use it.
+        What is known about the licence, for users to read before they use the model.
     source
-        Where the parameters come from.
+        Origin of the parameters.
     outputs
-        What an analysis with it can give: ``beats``, ``sections``.
+        Outputs of an analysis with the model: ``beats``, ``sections``.
     context_frames
-        How far before and after a frame its logits depend on the spectrogram, so that long songs can be cut into
-        blocks; None where they depend on all of it.
+        Number of frames on either side on which the logits of a frame depend, so that long songs can be split into
+        blocks; None if they depend on the whole song.
     reader
-        ``"package.module:function"``, which makes the :data:`Parameters` of the checked bytes of one file, or whatever
-        else the backends of the model's architecture take; None for archives of NumPy arrays (.npz), which the core reads.
-        Imported once a model is loaded.
+        ``"package.module:function"``, which converts the checked bytes of one file to :data:`Parameters`, or to
+        whatever else the backends of the model's architecture take; None for archives of NumPy arrays (.npz), which the
+        core reads. Imported when a model is loaded.
     transition_lambda
-        Aversion of the metre decoder to changes of tempo, unless the user says otherwise.
+        Resistance of the metre decoder to changes of tempo, unless the user overrides it.
     tempo_prior
-        Prior over tempo of the metre decoder, unless the user says otherwise; None for none.
+        Prior over tempo of the metre decoder, unless the user overrides it; None for none.
     takes
-        What its spectrogram is made of: the four ``stems``, or the ``mix``. A model that takes the mix reads its four views
-        (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and runs without separation.
+        Input of its spectrogram: the four ``stems``, or the ``mix``. A model that takes the mix reads its four views
+        (:data:`~allin1_core.contracts.spectrogram.VIEWS`), and needs no separation.
     version
-        Version of the parameters, where the same name may stand for others in a later release; else empty.
+        Version of the parameters, if the same name may refer to others in a later release; otherwise empty.
     labels
         Labels of sections, in the order of the rows of ``Logits.function``.
     steady_phase
-        Whether beats are put onto one line where the tempo is steady, unless the user says otherwise; see
+        Whether beats are moved onto one grid if the tempo is steady, unless the user overrides it; see
         :class:`~allin1_core.contracts.metre.MetreParameters`.
     """
 
@@ -172,7 +172,7 @@ class ModelCard:
     steady_phase: bool = False
 
     def complete(self, metre: MetreParameters) -> MetreParameters:
-        """Fill in what `metre` leaves to the model: threshold, transition parameter, prior over tempo, and steady phase."""
+        """Fill in what `metre` leaves to the model: threshold, transition, prior over tempo, steady phase."""
         if metre.threshold is None:
             metre = replace(metre, threshold=self.downbeat_threshold)
         if metre.transition_lambda is None:
@@ -184,8 +184,8 @@ class ModelCard:
         return metre
 
 
-#: Parameters of one network, by their name in the original's state dict, as plain NumPy arrays.
-#: Convolution kernels are laid out output, height, width, input.
+#: Parameters of one network as NumPy arrays, by their names in the original's state dict. The axes of convolution
+#: kernels are output, height, width, input.
 Parameters = Mapping[str, "NDArray[np.float32]"]
 
 
@@ -196,9 +196,9 @@ class Model:
     Attributes
     ----------
     card
-        What it is.
+        The card of the model.
     members
-        For each member of the ensemble its :data:`Parameters`, or what :attr:`ModelCard.reader` made of its file.
+        For each member of the ensemble its :data:`Parameters`, or what :attr:`ModelCard.reader` returned for its file.
     """
 
     card: ModelCard

@@ -1,4 +1,4 @@
-"""A result as HTML, which notebooks show in place of its text: a head line and a picture of the song."""
+"""A result as HTML, which notebooks display instead of its text: a heading and a picture of the song."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from allin1_core.contracts.colours import colours_of
 from allin1_core.contracts.sections import Segment
 from allin1_core.text import shown
 
-#: Size of the picture in its own units; it takes the width of the page.
+#: Size of the picture in its own units; it is scaled to the width of the page.
 _WIDTH, _HEIGHT, _BAND = 1000.0, 92.0, 44.0
 
-#: Lines up to which beats or downbeats are drawn; more would be a grey area.
+#: Maximum number of beats or downbeats that are drawn; more would become a grey area.
 _MOST_LINES = 1000
 
-#: Seconds between the numbers below, and the most numbers.
+#: Possible steps of the time axis in seconds, and the maximum number of its labels.
 _STEPS, _MOST_NUMBERS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200), 14
 
 
@@ -32,13 +32,13 @@ def html_of(
     Parameters
     ----------
     title, summary
-        What the head line says.
+        Texts of the heading.
     segments
         In time order; may be empty.
     beats, downbeats
-        Seconds; may be empty.
+        Times in seconds; may be empty.
     warnings
-        Lines below.
+        Lines below the picture.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def _sections(segments: Sequence[Segment], length: float) -> list[str]:
     parts = []
     for one in segments:
         left, width = _x(one.start, length), _x(one.end - one.start, length)
-        # An inner picture cuts off a label that is longer than its section.
+        # The nested SVG element clips a label that is longer than its section.
         parts.append(
             f'<svg x="{left:.2f}" y="16" width="{width:.2f}" height="{_BAND:g}">'
             f"<title>{_text(one.label)}, {_clock(one.start)} to {_clock(one.end)}</title>"

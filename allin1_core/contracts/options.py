@@ -1,4 +1,4 @@
-"""Options that a plugin declares, and that a user may set."""
+"""Options that plugins declare, and that users may set."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _WANTED = {str: "text", int: "a whole number", float: "a finite number", bool: "
 
 @dataclass(frozen=True)
 class Option:
-    """An option that a backend declares.
+    """An option that a backend or an executor declares.
 
-    A user sets it by ``-O plugin.name=value``, by ``[plugins.plugin]`` in the configuration file, or by an argument of
-    a session. The factory of the backend finds its value in ``Setup.options``.
+    Users set it with ``-O plugin.name=value``, in the table ``[plugins.plugin]`` of the configuration file, or with
+    an argument of a session. The factory of the backend finds its value in ``Setup.options``.
 
     Attributes
     ----------
     name
-        A name as of a variable in Python. Backends of one plugin may share an option; then its type is the same.
+        A valid name of a Python variable. Backends of a plugin may share an option, which must then have a single type.
     type
         ``str``, ``int``, ``float`` or ``bool``.
     default
-        Value where the user sets none: of this type, or None.
+        Value if the user sets none: of this type, or None.
     help
         One line for a table.
     """
@@ -51,11 +51,11 @@ class Option:
 
     @property
     def value(self) -> OptionValue:
-        """The default, in the option's type."""
+        """The default, converted to the option's type."""
         return None if self.default is None else self.read(self.default)
 
     def read(self, value: object) -> OptionValue:
-        """Give `value` in the option's type; text is understood as on the command line.
+        """Convert `value` to the option's type; text is parsed as on the command line.
 
         >>> Option("batch", int).read("8")
         8
@@ -65,7 +65,7 @@ class Option:
         Raises
         ------
         ValueError
-            It is no such value. The message says what was wanted.
+            The value is invalid. The message states what was wanted.
         """
         found: OptionValue = None
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""How close a backend promises to be to the reference of its stage."""
+"""Parity: how close a backend promises to be to the reference of its stage."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from allin1_core.contracts.rules import Bound
 
 Level = Literal["identical", "close", "event", "lossy"]
 
-#: Strength of each level, 0 the strongest. A bound on values and a bound on the times of events are the same
-#: promise for different outputs.
+#: Rank of each level; 0 is the strongest. A bound on values and a bound on the times of events are the same promise for
+#: different outputs.
 RANKS: dict[Level, int] = {"identical": 0, "close": 1, "event": 1, "lossy": 2}
 
 
@@ -32,7 +32,7 @@ class Parity:
 
     @property
     def rank(self) -> int:
-        """0 for the strongest promise."""
+        """Rank of the level; 0 is the strongest."""
         return RANKS[self.level]
 
     def __str__(self) -> str:
@@ -44,17 +44,17 @@ class Parity:
 
 
 def rank_of(promise: Parity | None) -> int:
-    """Rank of a promise, or of none: that is as weak as one without a bound."""
+    """Rank of a promise; None ranks like a promise without a bound."""
     return RANKS["lossy"] if promise is None else promise.rank
 
 
 def promise_text(promise: Parity | None) -> str:
-    """Words for a promise, or for none."""
+    """Describe a promise, or that there is none."""
     return "no reference" if promise is None else str(promise)
 
 
 def is_weaker(promise: Parity | None, asked: Parity) -> bool:
-    """Whether `promise` does not do where `asked` is the weakest that is accepted; without a reference any does.
+    """Whether `promise` is too weak if `asked` is the weakest to accept; None, for no reference, never is.
 
     >>> (
     ...     is_weaker(close(1e-3), close(1e-6)),
@@ -74,10 +74,10 @@ LOSSY = Parity("lossy")
 
 
 def close(max_abs: float) -> Parity:
-    """No value differs from the reference by more than `max_abs`."""
+    """Promise that no value differs from the reference by more than `max_abs`."""
     return Parity("close", max_abs)
 
 
 def event(seconds: float) -> Parity:
-    """The same events as the reference, each within `seconds`."""
+    """Promise the same events as the reference, each within `seconds`."""
     return Parity("event", seconds)

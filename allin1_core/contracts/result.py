@@ -1,4 +1,4 @@
-"""What an analysis gives: the result and where it came from."""
+"""The result of an analysis, and its provenance."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Version of the JSON's own keys. Files without one are the original package's.
+#: Version of the keys of the JSON file. Files of the original package have none.
 SCHEMA = 1
 
-#: Raised whenever the same input, model and options would give another result.
+#: Increased whenever the same input, model and options lead to a different result.
 RESULT_VERSION = 1
 
 
@@ -33,11 +33,11 @@ class StageRecord:
     stages
         The stage, or those that a spanning backend covered.
     backend, plugin, version
-        Who ran it: the backend, its plugin, and the version of the plugin's distribution.
+        The backend, its plugin, and the version of the plugin's distribution.
     device
         Name of the device.
     seconds
-        Wall time of the call, waiting for the device included; set-up is not.
+        Wall time of the call, including the wait for the device, but not the set-up.
     copies
         Moves of its input between array libraries and devices, in order: ``numpy/cpu to torch/cuda``.
     """
@@ -53,24 +53,24 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides whether a result is still the one that would be found.
+    """What determines whether a result is still up to date.
 
-    Device, threads and backends do not belong to it: they keep their promises of parity.
+    Device, threads and backends are not part of it: backends keep their promises of parity.
 
     Attributes
     ----------
     audio
-        Digest of the bytes of the song, or of those of its stems.
+        Digest of the content of the song, or of its stems.
     model
         Name of the model.
     weights
         Digest of its parameters.
     parity
-        Weakest promise that was accepted: ``identical``, ``close`` or ``lossy``, and its tolerance, None for any.
+        Weakest promise that was accepted: ``identical``, ``close`` or ``lossy``, and its tolerance; None for any.
     options
-        Every option that changes what is found, as plain values.
+        All options that affect the result, as plain values.
     version
-        Of the way in which results are found; see :data:`RESULT_VERSION`.
+        Version of the computation; see :data:`RESULT_VERSION`.
     """
 
     audio: str
@@ -83,35 +83,35 @@ class Identity:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a result came from.
+    """The provenance of a result.
 
     Attributes
     ----------
     version
-        Of allin1-core.
+        Version of allin1-core.
     model
         Name of the model.
     input
-        What went in: ``kind`` (``stems``), the files with their format, sample rate and decoder.
+        Description of the input: ``kind`` (``stems``), the files with their format, sample rate and decoder.
     stages
         How each stage was run, in order.
     fallbacks
         One sentence for each backend that failed and was replaced.
     outputs
-        What was looked for: ``beats``, ``sections``. What is not among them is empty in the result.
+        Outputs that were computed: ``beats``, ``sections``. Others are empty in the result.
     model_version
         Version of the model's parameters; empty for a model without versions.
     postprocessors
         Plugins that changed the result after the last stage, in order.
     model_reason
-        Why this model was chosen, and how to get the other; empty where it was named.
+        Why this model was chosen, and how to use the other; empty if it was named.
     identity
-        What decides whether the result is up to date; None where the input was no file.
+        What determines whether the result is up to date; None if the input was not a file.
     labels
-        Labels that the model tells apart, in the order of the rows of the activation ``label``; empty for
+        Labels of the model, in the order of the rows of the activation ``label``; empty for
         :data:`~allin1_core.contracts.logits.HARMONIX_LABELS`.
     not_given
-        Arrays that were asked for and that the route does not give: ``activations``, ``embeddings``.
+        Arrays that were requested but not provided by the route: ``activations``, ``embeddings``.
     """
 
     version: str
@@ -130,7 +130,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class SegmentConfidence:
-    """How sure a segment is.
+    """Confidence in a segment.
 
     Attributes
     ----------
@@ -146,18 +146,18 @@ class SegmentConfidence:
 
 @dataclass(frozen=True)
 class Confidence:
-    """How sure the metre decoder is; see :class:`~allin1_core.contracts.metre.Metre` for the definitions.
+    """Confidence in beats, metre and segments; see :class:`~allin1_core.contracts.metre.Metre` for the definitions.
 
     Attributes
     ----------
     beats
-        0 to 1, one for each beat; empty where the decoder gives none.
+        0 to 1, one for each beat; empty if the decoder provides none.
     metre
-        0 to 1; None where only one metre was tried.
+        0 to 1; None if only one metre was tried.
     metre_log_probabilities
-        By beats per bar; minus infinity where no path was possible.
+        By beats per bar; minus infinity if no path was possible.
     segments
-        One for each segment; None where the backend gives none.
+        One for each segment; None if the backend provides none.
     """
 
     beats: list[float]
@@ -168,20 +168,20 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Tempo:
-    """The tempo as a line through the beats, for programs that mix.
+    """The tempo as a line fitted to the beats, for programs that mix songs.
 
     Attributes
     ----------
     bpm
-        Beats per minute, with decimals; over the whole song where it is not steady.
+        Beats per minute, with decimals; an average over the whole song if the tempo is not steady.
     first_beat
-        Where the line puts the first beat, in seconds.
+        Time of the first beat according to the line, in seconds.
     residual
         Median distance of the beats from the line, in seconds.
     is_steady
-        Whether nearly all beats lie close to the line: 95 % within 35 ms.
+        Whether nearly all beats are close to the line: 95 % within 35 ms.
     curve
-        Time in seconds and tempo at each beat, where the tempo is not steady; else None.
+        Time in seconds and tempo in beats per minute at each beat, if the tempo is not steady; otherwise None.
     """
 
     bpm: float
@@ -195,35 +195,35 @@ class Tempo:
 class AnalysisResult:
     """The structure of one song.
 
-    Field names and types of the first six are those of allin1 1.1.0.
+    Names and types of the first six fields are those of allin1 1.1.0.
 
     Attributes
     ----------
     path
-        The song, or the folder of its stems; a :class:`~allin1_core.urls.Url`, without passwords, where it was fetched.
+        The song, or the folder of its stems; a :class:`~allin1_core.urls.Url`, without passwords, if it was downloaded.
     bpm
-        Beats per minute, or None where there are fewer than two beats.
+        Beats per minute; None if there are fewer than two beats.
     beats, downbeats
-        Seconds.
+        Times in seconds.
     beat_positions
-        Place of each beat in its bar, from 1.
+        Position of each beat in its bar, from 1.
     segments
         In time order.
     activations
-        ``beat``, ``downbeat``, ``segment``: float32 ``[T]``; ``label``: float32 ``[10, T]``. None unless asked for.
+        ``beat``, ``downbeat``, ``segment``: float32 ``[T]``; ``label``: float32 ``[labels, T]``. None unless requested.
     embeddings
-        float32 ``[4, T, 24]`` or ``[4, T, 24, members]``. None unless asked for.
+        float32 ``[4, T, 24]`` or ``[4, T, 24, members]``. None unless requested.
     confidence
-        How sure the metre decoder is; None where it does not say, and in files of the original package.
+        Confidence in the result; None if the backends provide none, and in files of the original package.
     alternatives
-        Other tempi that the song may be heard in, the most probable first; empty where the metre decoder gives none.
+        Other tempi in which the song may be heard, the most probable first; empty if the metre decoder provides none.
     warnings
-        What a person should know of this result, one sentence each.
+        Sentences about the result for the user.
     provenance
-        Where it came from; None in files of the original package.
+        Its provenance; None in files of the original package.
     tempo
-        The tempo with decimals, as a line through the beats; None where there are fewer than two, and in files of the
-        original package.
+        The tempo with decimals, as a line fitted to the beats; None if there are fewer than two beats, and in files of
+        the original package.
     """
 
     path: Path | Url
@@ -241,7 +241,7 @@ class AnalysisResult:
     tempo: Tempo | None = None
 
     def _repr_html_(self) -> str:
-        """Show the result in a notebook."""
+        """Display the result in a notebook."""
         from allin1_core.contracts.notebook import html_of
 
         tempo = "no tempo" if self.bpm is None else f"{self.bpm} bpm"
@@ -261,7 +261,7 @@ class AnalysisResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what the JSON of the result holds: plain numbers, strings, lists and dicts, without the arrays.
+        """Return the content of the result's JSON: plain numbers, strings, lists and dicts, without the arrays.
 
         ``pandas.DataFrame(result.to_dict()["segments"])`` is a table of the segments.
         """
@@ -285,7 +285,7 @@ class AnalysisResult:
 
 
 def _plain(value: Any) -> Any:
-    """Dicts and lists in place of records and tuples."""
+    """Convert records and tuples to dicts and lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
@@ -294,7 +294,7 @@ def _plain(value: Any) -> Any:
 
 
 def _of_confidence(confidence: Confidence) -> dict[str, Any]:
-    # JSON knows no infinity: None stands for a metre of which no path was possible.
+    # JSON has no infinity: None represents a metre without a possible path.
     return {
         "beats": [float(value) for value in confidence.beats],
         "metre": None if confidence.metre is None else float(confidence.metre),

@@ -1,4 +1,4 @@
-"""A way through the stages, and what it is asked for."""
+"""A route through the stages, and the request for it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from allin1_core.contracts.parity import Parity, close
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.stages import Stage
 
-#: Whatever promises a bound on its values.
+#: Accepts every promise of a bound on values.
 ANY_CLOSE = close(float("inf"))
 
-#: Seconds of audio that a route is chosen for where nothing says how long it is.
+#: Seconds of audio for which a route is chosen if the length is unknown.
 USUAL_AUDIO_S = 180.0
 
 
@@ -29,7 +29,7 @@ class Choice:
     name
         Name of the backend or of the plugin.
     source
-        Where it was said: ``ALLIN1_BACKEND``, or the path of the configuration file; empty for an argument.
+        Source of the choice: ``ALLIN1_BACKEND``, or the path of the configuration file; empty for an argument.
     """
 
     stage: Stage
@@ -38,41 +38,41 @@ class Choice:
 
     @property
     def said_by(self) -> str:
-        """Words for where it came from, to stand behind it; none for an argument."""
-        return f" (said by {self.source})" if self.source else ""
+        """Description of the source, to be appended to the choice; empty for an argument."""
+        return f" (set by {self.source})" if self.source else ""
 
 
 @dataclass(frozen=True)
 class RouteRequest:
-    """What a route must do.
+    """The requirements for a route.
 
     Attributes
     ----------
     stages
-        Stages to be covered, in order.
+        Stages to cover, in order.
     audio_s
-        Seconds of audio in the request, all songs together.
+        Seconds of audio in the request, for all songs together.
     start
-        Space of the arrays that the run begins with.
+        Space of the arrays with which the run begins.
     architecture
-        The model's architecture; backends of the stage ``nn`` must know it.
+        Architecture of the model; backends of the stage ``nn`` must support it.
     parity
-        Weakest promise that is accepted.
+        Weakest promise to accept.
     device
-        Kind of device, or its name, that the user asked for; None for any.
+        Kind or name of the device that the user requested; None for any.
     choices
-        What the user named, at most one for each stage.
+        Choices of the user, at most one for each stage.
     members
-        How many networks the model has; None where that is not known.
+        Number of networks in the model; None if unknown.
     takes
-        What the model's spectrogram is made from; backends of the stage ``spectrogram`` must take the same.
+        Input of the model's spectrogram; backends of the stage ``spectrogram`` must take the same.
     features
-        What the backend of a stage has to be able to do: ``(stage, feature)``, as in ``Backend.features``.
+        Capabilities that the backend of a stage must have: ``(stage, feature)``, as in ``Backend.features``.
     in_blocks
-        Stages in which what is long goes through a backend of that stage alone block by block, with NumPy arrays on
-        either side. Separation does so only where the backend streams and a spectrogram of its own follows.
+        Stages in which a backend that covers only this stage processes long inputs in blocks, with NumPy arrays on
+        either side. For separation, this requires that the backend streams and a separate spectrogram follows.
     songs
-        How many songs these are.
+        Number of songs.
     """
 
     stages: tuple[Stage, ...]
@@ -89,24 +89,24 @@ class RouteRequest:
     songs: int = 1
 
     def choice(self, stage: Stage) -> Choice | None:
-        """What the user named for `stage`; None where that was left open."""
+        """The user's choice for `stage`; None if there is none."""
         return next((choice for choice in self.choices if choice.stage == stage), None)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One edge of a route: the bridges that bring the arrays, then the backend.
+    """One edge of a route: the bridges that move the input, then the backend.
 
     Attributes
     ----------
     backend
-        What runs.
+        The backend.
     plugin
         Name of the plugin that registered it.
     bridges
-        Moves of its input, in order.
+        Bridges over which its input is moved, in order.
     cost_s
-        Estimated seconds, bridges included.
+        Estimated seconds, including the bridges.
     """
 
     backend: Backend[Any]
@@ -124,7 +124,7 @@ class Route:
     steps
         In the order in which they run.
     cost_s
-        Estimated seconds, with the way back to NumPy at the end.
+        Estimated seconds, including the move back to NumPy at the end.
     """
 
     steps: tuple[Step, ...]

@@ -1,7 +1,7 @@
-"""What the fields of records may hold, and the check of a record against it.
+"""Rules for the fields of records, and the check of a record against them.
 
-Plugins hand over records that no type checker may have seen. The types that the fields of a record are annotated with
-are checked as they stand; where a type says too little, :data:`typing.Annotated` adds a :class:`Rule`::
+Plugins provide records that may never have been type-checked. Values are checked against the annotations of the fields;
+where a type is not specific enough, :data:`typing.Annotated` adds a :class:`Rule`::
 
     name: Name  # Annotated[str, Rule(...)]
 """
@@ -20,10 +20,10 @@ from typing import Annotated, Any, Literal, Union
 
 from allin1_core.errors import PLUGIN_FAILURES
 
-#: Names that mean something else where a name is expected.
+#: Words with a special meaning, which cannot be names.
 RESERVED = ("auto",)
 
-#: What the names of the files of a result end in; ``io.results`` writes them.
+#: Endings of the names of a result's files, which ``io.results`` writes.
 RESULT_SUFFIXES = (".json", ".activ.npz", ".embed.npy")
 
 _NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
@@ -33,14 +33,14 @@ _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "True or 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must fulfil besides its type.
+    """A condition on a value in addition to its type.
 
     Attributes
     ----------
     holds
-        Whether a value of the right type is accepted; one for which it raises is not.
+        Returns whether a value of the right type is accepted; an exception means that it is not.
     wanted
-        What is accepted, to stand after "wanted".
+        What is accepted, to be inserted after "wanted".
     """
 
     holds: Callable[[Any], object]
@@ -48,7 +48,7 @@ class Rule:
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` can name a record: ``torch-cpu``, but neither ``auto`` nor ``torch_cpu``."""
+    """Whether `text` is a valid name of a record: ``torch-cpu``, but neither ``auto`` nor ``torch_cpu``."""
     return _NAME.fullmatch(text) is not None and text not in RESERVED
 
 
@@ -84,15 +84,15 @@ Name = Annotated[
 ]
 ModelName = Annotated[
     str,
-    Rule(_is_model_name, "a name as of a backend, which may have a version behind it: name@1.0"),
+    Rule(_is_model_name, "a name like that of a backend, optionally with a version: name@1.0"),
 ]
 Text = Annotated[str, Rule(str.strip, "text that is not empty")]
 Line = Annotated[str, Rule(str.isprintable, "printable text on one line")]
 Word = Annotated[str, Rule(re.compile(r"[\w.:-]+").fullmatch, "a word")]
-Identifier = Annotated[str, Rule(str.isidentifier, "a name as of a variable in Python")]
+Identifier = Annotated[str, Rule(str.isidentifier, "a valid name of a Python variable")]
 Module = Annotated[str, Rule(_is_module, "the import name of a module or package")]
 Target = Annotated[str, Rule(_is_target, "'package.module:name'")]
-Requirement = Annotated[str, Rule(_is_requirement, "a requirement as pip reads it")]
+Requirement = Annotated[str, Rule(_is_requirement, "a requirement in pip's syntax")]
 Suffix = Annotated[
     str, Rule(re.compile(r"(\.[A-Za-z0-9]+)+").fullmatch, "a suffix of files such as '.beats.csv'")
 ]
@@ -115,7 +115,7 @@ Labels = Annotated[
     tuple[Line, ...],
     Rule(
         lambda labels: labels and all(map(str.strip, labels)) and len({*labels}) == len(labels),
-        "a tuple of labels, one or more, each once",
+        "a tuple of one or more different labels",
     ),
 ]
 Amount = Annotated[float, Rule(lambda number: 0 <= number < math.inf, "a finite number, 0 or more")]
@@ -134,13 +134,13 @@ Size = Annotated[int, Rule(lambda number: number >= 0, "a whole number, 0 or mor
 
 
 def find_fault(record: object, kind: type[Any]) -> str | None:
-    """Say which field of `record` is not what the dataclass `kind` declares, and what was wanted.
+    """Describe the first field of `record` that violates the declaration in the dataclass `kind`, and what was wanted.
 
     >>> from allin1_core.contracts.speed import Speed
     >>> find_fault(Speed("cpu", 0.1, -1.0, "a laptop"), Speed)
     'Speed: rate is -1.0; wanted a finite number, 0 or more.'
     >>> find_fault("fast", Speed)
-    "'fast' is no Speed."
+    "'fast' is not a Speed."
     >>> find_fault(Speed("cpu", 0.1, 0.2, "a laptop"), Speed)
 
     Returns
@@ -153,14 +153,15 @@ def find_fault(record: object, kind: type[Any]) -> str | None:
         return None
     path, value, wanted = fault
     if not path:
-        return f"{show(value)} is no {kind.__name__}."
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        return f"{show(value)} is not {article} {kind.__name__}."
     name = _get(record, "name") if "name" in _hints(kind) else None
     of = f" {name}" if isinstance(name, str) and name and name.isprintable() else ""
     return f"{kind.__name__}{of}: {path} is {show(value)}; wanted {wanted}."
 
 
 def show(value: object) -> str:
-    """Give a value as short text on one line, whatever its ``repr`` does.
+    """Convert a value to short text on one line, whatever its ``repr`` does.
 
     >>> show("x" * 100)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'"
@@ -182,7 +183,7 @@ _known_hints: dict[type[Any], dict[str, Any]] = {}
 
 
 def _hints(kind: type[Any]) -> dict[str, Any]:
-    """Fields of a dataclass and their annotations, worked out once."""
+    """Fields of a dataclass and their annotations, cached."""
     if kind not in _known_hints:
         hints = typing.get_type_hints(kind, include_extras=True)
         _known_hints[kind] = {f.name: hints[f.name] for f in dataclasses.fields(kind)}
@@ -190,7 +191,7 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
 
 
 def _faults(value: Any, hint: Any, path: str) -> Iterator[tuple[str, object, str]]:
-    """Where `value` is not as `hint` says: the path to it, what is there, and what was wanted."""
+    """Yield where `value` violates `hint`: the path, the value there, and what was wanted."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         faults = list(_faults(value, arguments[0], path))
@@ -201,7 +202,7 @@ def _faults(value: Any, hint: Any, path: str) -> Iterator[tuple[str, object, str
     elif origin in (Union, types.UnionType):
         each = [list(_faults(value, argument, path)) for argument in arguments]
         if all(each):
-            # What is wrong inside a value of the right type tells more than what types there could be.
+            # A fault inside a value of the right type is more informative than a list of possible types.
             deeper = [fault for faults in each for fault in faults if fault[0] != path]
             yield from deeper or [(path, value, _words(hint))]
     elif origin is tuple:
@@ -235,11 +236,11 @@ def _is_of(value: object, kind: type[Any]) -> bool:
     if kind is float:
         return isinstance(value, float) or _is_of(value, int)
     if kind is int:
-        # A larger one cannot be added to a float.
+        # Larger numbers cannot be added to a float.
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
     if kind is str:
         return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
-    # A record is plain data: what a subclass does instead of holding its fields cannot be judged.
+    # A record is plain data: the fields of a subclass could be computed in any way.
     return type(value) is kind if dataclasses.is_dataclass(kind) else isinstance(value, kind)
 
 

@@ -12,14 +12,14 @@ from allin1_core.errors import ContractError
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a song with one function.
+    """A part of a song with a single label.
 
     Attributes
     ----------
     start, end
-        Seconds.
+        Times in seconds.
     label
-        One of the labels of the model; :data:`~allin1_core.contracts.logits.HARMONIX_LABELS` for those shipped here.
+        One of the labels of the model; :data:`~allin1_core.contracts.logits.HARMONIX_LABELS` for those of this package.
     """
 
     start: float
@@ -29,20 +29,20 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sections:
-    """Segments in time order, each starting where the one before it ends.
+    """Segments in time order, each of which starts where the previous one ends.
 
-    Two are equal where their segments are.
+    Two objects are equal if their segments are.
 
     Attributes
     ----------
     segments
         The segments.
     boundary_strengths
-        Probability, 0 to 1, of a boundary at the start of each segment but the first; None where the backend
-        has none.
-    label_probabilities
-        Mean probability of each label over each segment, in the order of the labels of the model; None where the backend has
+        Probability, 0 to 1, of a boundary at the start of each segment except the first; None if the backend provides
         none.
+    label_probabilities
+        Mean probability of each label over each segment, in the order of the labels of the model; None if the backend
+        provides none.
     """
 
     ARRAYS: ClassVar[tuple[str, ...]] = ()

@@ -1,4 +1,4 @@
-"""Where an array lives: in which library, on which kind of device."""
+"""The space of an array: its library and its kind of device."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Bridge:
         ``"package.module:function"``; the function takes an array and the name of the destination's
         device (``"cuda:1"``) and returns the array there. Imported only when it is used.
     bytes_per_second
-        Shipped prior of the bandwidth; infinite where no byte is copied.
+        Prior of the bandwidth; infinite if nothing is copied.
     latency_s
-        Seconds for a transfer of nothing.
+        Seconds for an empty transfer.
     """
 
     source: Space

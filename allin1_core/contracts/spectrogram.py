@@ -21,15 +21,15 @@ FRAMES_PER_SECOND = SAMPLE_RATE // HOP_SAMPLES
 #: Triangular filters, 12 to the octave, from 30 Hz to 17 kHz.
 BANDS = 81
 
-#: What stands in place of the stems in the spectrogram of a mix, in the order of the first axis.
+#: Rows of the spectrogram of a mix, instead of the stems, in the order of the first axis.
 VIEWS = ("mid", "side", "percussive", "harmonic")
 
-#: Frames before and after a frame whose median is its harmonic part.
+#: Number of frames before and after a frame over which its harmonic part is the median.
 MEDIAN_REACH = 15
 
 
 def frame_count(samples: int) -> int:
-    """Frames of a signal: ``ceil(samples / 441)``."""
+    """Number of frames of a signal: ``ceil(samples / 441)``."""
     return -(-samples // HOP_SAMPLES)
 
 
@@ -37,9 +37,9 @@ def frame_count(samples: int) -> int:
 class LogSpectrogram:
     """``log10(1 + filtered magnitude)`` of the four stems, each mixed to mono, or of the four views of a mix.
 
-    The views are made of the filtered magnitudes of ``(left + right) / 2`` (mid) and ``(left - right) / 2`` (side).
-    The harmonic part of a band is its median over :data:`MEDIAN_REACH` frames on either side, where the signal is mirrored
-    at its ends, the last frame included; the percussive part is what mid has above it.
+    The views are computed from the filtered magnitudes of ``(left + right) / 2`` (mid) and ``(left - right) / 2``
+    (side). The harmonic part of a band is its median over :data:`MEDIAN_REACH` frames on either side, where the signal
+    is mirrored at its ends, including the last frame; the percussive part is the amount by which mid exceeds it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The stages of the pipeline: their names, what they take and give, and how a backend is called."""
+"""The stages of the pipeline: their names, inputs and outputs, and how backends are called."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TAKES: dict[Stage, type[Any]] = {
     "functional": Logits,
 }
 
-#: Record that each stage gives.
+#: Record that each stage returns.
 GIVES: dict[Stage, type[Any]] = {
     "demix": Stems,
     "spectrogram": LogSpectrogram,
@@ -48,18 +48,18 @@ GIVES: dict[Stage, type[Any]] = {
     "functional": Sections,
 }
 
-#: Stages of both branches behind the logits. A backend may cover all of them, and stages before them, in one call that gives
-#: :class:`~allin1_core.contracts.findings.Findings`.
+#: Stages of both branches after the logits. A backend may cover all of them, and stages before them, in one call that
+#: returns :class:`~allin1_core.contracts.findings.Findings`.
 BOTH_BRANCHES: tuple[Stage, ...] = ("metrical_prep", "metrical_dbn", "functional")
 
 
 def covers_both(stages: Sequence[Stage]) -> bool:
-    """Whether a backend of these stages gives beats and sections at once."""
+    """Whether a backend of these stages returns beats and sections together."""
     return tuple(stages[-3:]) == BOTH_BRANCHES
 
 
 def given_by(stages: Sequence[Stage]) -> type[Any]:
-    """The record that a backend of these consecutive stages gives.
+    """The record that a backend of these consecutive stages returns.
 
     >>> given_by(("spectrogram", "nn")).__name__
     'Logits'
@@ -68,24 +68,24 @@ def given_by(stages: Sequence[Stage]) -> type[Any]:
 
 
 def _silent(fraction: float) -> None:
-    """The progress of a caller who does not ask."""
+    """The default progress, which does nothing."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one call of a backend should do beyond its stage's ordinary work.
+    """Parameters of one call of a backend.
 
     Attributes
     ----------
     embeddings
-        The network shall also give its embeddings.
+        Whether the network also returns its embeddings.
     progress
-        To be called with the fraction done, from 0 to 1, a few times a second in a long stage.
-        It may raise, to cancel; let that through.
+        To be called with the fraction that is done, from 0 to 1, a few times per second in a long stage. It may raise
+        an exception to cancel the call, which must not be caught.
     track
-        Name of the track, for messages; empty where it has none.
+        Name of the track for messages; empty if it has none.
     audio_s
-        Length of the whole song in seconds, also where a call gets a part of it; None where that is not known.
+        Length of the whole song in seconds, even if a call receives only a part of it; None if unknown.
     """
 
     embeddings: bool = False
@@ -94,21 +94,21 @@ class Task:
     audio_s: float | None = None
 
 
-#: The decoder's parameters for the models shipped here.
+#: The decoder's parameters for the models of this package.
 DEFAULT_METRE = MetreParameters(threshold=DEFAULT_THRESHOLD)
 
-#: The separation as the original does it.
+#: Parameters of the original's separation.
 DEFAULT_DEMIX = DemixParameters()
 
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What a backend's factory may need to know; it takes what concerns it.
+    """Parameters for a backend's factory, which uses those that it needs.
 
     Attributes
     ----------
     device
-        Name of the device to run on, as the probe gave it: ``cpu``, ``cuda:0``.
+        Name of the device to run on, as returned by the probe: ``cpu``, ``cuda:0``.
     model
         The model with its parameters; None unless the backend covers the stage ``nn``.
     metre
@@ -116,16 +116,16 @@ class Setup:
     demix
         Parameters of the separation.
     threads
-        Threads to use on a CPU; None for the library's own choice.
+        Number of CPU threads; None lets the library decide.
     options
-        A value for each option that the backend declares: the user's, or the default.
+        Values of the options that the backend declares: the user's, or the defaults.
     separator_files
-        Gives the checked files of the separation model ``demix.model``, in the order of its card, and may fetch them
-        first; it raises :class:`~allin1_core.errors.WeightsError` where they cannot be had. None unless the
-        backend covers the stage ``demix``.
+        Returns the checked files of the separation model ``demix.model``, in the order of its card, and may download
+        them first; raises :class:`~allin1_core.errors.WeightsError` if they are not available. None unless the backend
+        covers the stage ``demix``.
     labels
-        Labels of the model's sections, in the order of the rows of ``Logits.function``. A backend of ``functional`` that
-        obeys them declares the feature ``labels``.
+        Labels of the model's sections, in the order of the rows of ``Logits.function``. A backend of ``functional``
+        that uses them declares the feature ``labels``.
     """
 
     device: str = "cpu"
@@ -138,15 +138,15 @@ class Setup:
     labels: tuple[str, ...] = HARMONIX_LABELS
 
 
-#: Record that a callable takes, and record that it gives.
+#: Record that a callable takes, and record that it returns.
 Taken = TypeVar("Taken", contravariant=True)
 Given = TypeVar("Given", covariant=True)
 
 
 class StageCall(Protocol[Taken, Given]):
-    """What runs one stage or several: takes the record of the first, and gives that of the last.
+    """Runs one stage or several: takes the record of the first, and returns that of the last.
 
-    It types backends that span stages: ``Backend[StageCall[Stems, Logits]]`` runs ``spectrogram`` and ``nn``.
+    It annotates backends that span stages: ``Backend[StageCall[Stems, Logits]]`` runs ``spectrogram`` and ``nn``.
     """
 
     def __call__(self, data: Taken, task: Task, /) -> Given:
@@ -154,16 +154,16 @@ class StageCall(Protocol[Taken, Given]):
         ...
 
 
-#: What may be given by a backend that begins with ``metrical_prep``: also beats and sections at once.
+#: Possible outputs of a backend that begins with ``metrical_prep``, including beats and sections together.
 ActivationsOrLater = Activations | Metre | Findings
 
-#: What may be given by a backend that ends with ``nn`` or a later stage.
+#: Possible outputs of a backend that ends with ``nn`` or a later stage.
 LogitsOrLater = Logits | ActivationsOrLater | Sections
 
-#: What may be given by a backend that ends with ``spectrogram`` or a later stage.
+#: Possible outputs of a backend that ends with ``spectrogram`` or a later stage.
 SpectrogramOrLater = LogSpectrogram | LogitsOrLater
 
-#: What may be given by a backend that ends with any stage.
+#: Possible outputs of a backend that ends with any stage.
 StemsOrLater = Stems | SpectrogramOrLater
 
 
@@ -176,9 +176,9 @@ class Demix(Protocol):
 
 
 class StreamingDemix(Demix, Protocol):
-    """A separator that can also do with a part of the song in memory at a time.
+    """A separator that can also process a song with only a part of it in memory at a time.
 
-    A backend that declares ``streams`` gives a callable with this method, which is used where a song is long.
+    A backend that declares ``streams`` returns a callable with this method, which is used for long songs.
     """
 
     def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:
@@ -187,24 +187,24 @@ class StreamingDemix(Demix, Protocol):
         Parameters
         ----------
         blocks
-            Begins to read the song, in consecutive blocks of any length; each call begins anew, and each
-            is the reading and decoding of a file. What it raises is to be let through.
+            Starts to read the song, in consecutive blocks of any length. Each call starts again, and reads and decodes
+            the file. Exceptions that it raises must not be caught.
         task
-            As for the call. Its fraction is that of the whole song.
+            As for the call; the fraction is that of the whole song.
 
         Returns
         -------
         iterator of Stems
-            Consecutive stems of any length, which put together are those of the whole song, to rounding.
-            What is kept between them does not grow with the song. It may be closed early.
+            Consecutive stems of any length, which together equal those of the whole song, except for rounding. The
+            state between them must not grow with the song. The iterator may be closed early.
         """
         ...
 
 
 class MeasuringDemix(Demix, Protocol):
-    """A separator that can say what its precisions lose.
+    """A separator that can measure the error of its precisions.
 
-    What has a method ``precision_errors`` is asked for it by ``allin1 bench --demix-error``.
+    If a callable has the method ``precision_errors``, ``allin1 bench --demix-error`` calls it.
     """
 
     def precision_errors(self, mix: Mix, task: Task, /) -> Mapping[str, Mapping[str, float]]:
@@ -213,15 +213,15 @@ class MeasuringDemix(Demix, Protocol):
         Returns
         -------
         mapping
-            For each precision that it has here besides float32, and each stem, the level of the stem over that of its
-            error, in decibels; infinite without error, minus infinity where the precision overflowed. Empty
-            where everything is computed in float32.
+            For each precision that is available here besides float32, and each stem, the level of the stem relative to
+            that of its error, in decibels; infinite without an error, minus infinity if the precision overflowed. Empty
+            if everything is computed in float32.
         """
         ...
 
 
 class Spectrogram(Protocol):
-    """Turns stems into a log-filterbank spectrogram."""
+    """Computes a log-filterbank spectrogram from stems."""
 
     def __call__(self, stems: Stems, task: Task, /) -> LogSpectrogram:
         """Transform `stems`."""
@@ -229,7 +229,7 @@ class Spectrogram(Protocol):
 
 
 class MixSpectrogram(Protocol):
-    """Turns a mix into the spectrogram of its four views: a backend of ``spectrogram`` that takes the mix."""
+    """Computes the spectrogram of the four views of a mix: a backend of ``spectrogram`` that takes the mix."""
 
     def __call__(self, mix: Mix, task: Task, /) -> LogSpectrogram:
         """Transform `mix`."""
@@ -245,7 +245,7 @@ class Nn(Protocol):
 
 
 class MetricalPrep(Protocol):
-    """Turns beat and downbeat logits into the decoder's activations."""
+    """Computes the decoder's activations from beat and downbeat logits."""
 
     def __call__(self, logits: Logits, task: Task, /) -> Activations:
         """Normalise `logits`."""
@@ -264,13 +264,13 @@ class Functional(Protocol):
     """Finds section boundaries and labels."""
 
     def __call__(self, logits: Logits, task: Task, /) -> Sections:
-        """Segment by `logits`."""
+        """Compute the segments from `logits`."""
         ...
 
 
 class BeatsAndSections(Protocol):
-    """Covers both branches, and what lies before them: a backend whose ``spans`` end in :data:`BOTH_BRANCHES`."""
+    """Covers both branches, and possibly earlier stages: a backend whose ``spans`` end in :data:`BOTH_BRANCHES`."""
 
     def __call__(self, data: Any, task: Task, /) -> Findings:
-        """Find beats and sections in what the first of its stages takes."""
+        """Find beats and sections in the input of its first stage."""
         ...

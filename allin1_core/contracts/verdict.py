@@ -1,4 +1,4 @@
-"""What a backend says of this machine. Unavailability is a reason, not a bool."""
+"""The verdict of a backend on this machine. Unavailability is a reason, not a bool."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from allin1_core.contracts.rules import Amount, Line, Text, Word
 
 @dataclass(frozen=True)
 class StartUp:
-    """Something that is started once for all backends that need it, such as a library that takes long to import.
+    """Something that is started once for all backends that need it, such as a library with a slow import.
 
     Attributes
     ----------
     name
-        The import name of a library, which takes no time where it is imported already, or another word. Backends that
-        name the same share it, whichever plugin they belong to.
+        Import name of a library, which takes no time if it is already imported, or another word. Backends that name the
+        same start-up share it, even across plugins.
     seconds
-        How long that takes, about.
+        Approximate duration.
     """
 
     name: Word
@@ -33,9 +33,10 @@ class Ready:
     device
         Name of the device it will use: ``cpu``, ``cuda:0``.
     detail
-        What a person might like to know: the name of the card, the version of the library.
+        Details for the user: the name of the graphics card, the version of the library.
     start_ups
-        What is started when it is set up, where a quick probe says so; a route pays for each once, and a session too.
+        What is started when it is set up, if a quick probe reports that; it is charged once per route, and once per
+        session.
     """
 
     device: Word
@@ -64,7 +65,7 @@ class Unavailable:
 
 @dataclass(frozen=True)
 class Broken:
-    """The backend should run here, and does not.
+    """The backend should run here, but does not.
 
     Attributes
     ----------
@@ -78,5 +79,5 @@ class Broken:
         return self.error
 
 
-#: What a probe found out.
+#: The result of a probe.
 Verdict = Ready | Unavailable | Broken

@@ -1,4 +1,4 @@
-"""References that people annotated, and how well a result agrees with them."""
+"""Annotations, and the agreement of results with them."""
 
 from allin1_core.evaluation.dataset import SongScores, compare, evaluate, means
 from allin1_core.evaluation.readers import read_reference

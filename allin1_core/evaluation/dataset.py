@@ -16,7 +16,7 @@ from allin1_core.evaluation.scoring import MEASURES, Scores, score
 
 @dataclass(frozen=True)
 class SongScores:
-    """How well a result of one song agrees with a reference, or with another result.
+    """Agreement of the result of one song with a reference, or with another result.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class SongScores:
     scores
         Scores by measure.
     annotated
-        What the reference has: ``beats``, ``downbeats``, ``segments``.
+        Parts that the reference contains: ``beats``, ``downbeats``, ``segments``.
     """
 
     name: str
@@ -34,23 +34,28 @@ class SongScores:
 
 
 def evaluate(name: str, result: AnalysisResult, reference: Reference) -> SongScores:
-    """Score a result; what was not looked for is not scored.
+    """Score a result, except for outputs that were not requested.
 
     Parameters
     ----------
     name
         Name of the song.
     result
-        What was found.
+        The result.
     reference
-        What a person heard.
+        Annotations of the song.
+
+    Raises
+    ------
+    PluginError
+        mir_eval is not installed.
     """
-    beats = _looked_for(result, "beats")
+    beats = _was_requested(result, "beats")
     scores = score(
         reference,
         result.beats if beats else None,
         result.downbeats if beats else None,
-        result.segments if _looked_for(result, "sections") else None,
+        result.segments if _was_requested(result, "sections") else None,
     )
     parts = ("beats", "downbeats", "segments")
     return SongScores(
@@ -59,17 +64,17 @@ def evaluate(name: str, result: AnalysisResult, reference: Reference) -> SongSco
 
 
 def compare(name: str, first: AnalysisResult, second: AnalysisResult) -> SongScores:
-    """Score how well two results of a song agree; the first counts as the reference.
+    """Score how well two results of a song agree; the first is the reference.
 
-    Where neither has beats, or one has no sections, there is nothing to compare.
+    Beats are compared if at least one result has any, sections if both have some.
     """
-    beats = all(_looked_for(one, "beats") for one in (first, second))
+    beats = all(_was_requested(one, "beats") for one in (first, second))
     beats = beats and bool(first.beats or second.beats)
     return evaluate(name, second, reference_of(first, beats=beats))
 
 
 def reference_of(result: AnalysisResult, *, beats: bool = True) -> Reference:
-    """Take a result for a reference, with its beats and downbeats or without."""
+    """Convert a result to a reference, with or without its beats and downbeats."""
     import numpy as np
 
     return Reference(
@@ -79,7 +84,7 @@ def reference_of(result: AnalysisResult, *, beats: bool = True) -> Reference:
     )
 
 
-def _looked_for(result: AnalysisResult, output: str) -> bool:
+def _was_requested(result: AnalysisResult, output: str) -> bool:
     return result.provenance is None or output in result.provenance.outputs
 
 
@@ -97,7 +102,7 @@ def means(songs: Sequence[SongScores]) -> Scores:
 
 
 def lowest(songs: Sequence[SongScores]) -> dict[str, SongScores]:
-    """Find the song that scores least by each measure."""
+    """Find the song with the lowest score of each measure."""
     return {
         name: min((s for s in songs if name in s.scores), key=lambda s: s.scores[name])
         for name in measures_of(songs)
@@ -113,7 +118,7 @@ def annotated(songs: Sequence[SongScores]) -> dict[str, int]:
 
 
 def table(songs: Sequence[SongScores]) -> str:
-    """Write the scores as text: a line for each song, then their means."""
+    """Return the scores as text: a line for each song, then their means."""
     measures = measures_of(songs)
     rows = [["song", *(MEASURES[name] for name in measures)]]
     rows += [[song.name, *_cells(song.scores, measures)] for song in songs]
@@ -131,7 +136,7 @@ def _cells(scores: Scores, measures: Sequence[str]) -> list[str]:
 
 
 def to_csv(songs: Sequence[SongScores]) -> str:
-    """Write the scores as CSV: a row for each song, at full precision; empty where there is none."""
+    """Return the scores as CSV: a row for each song, at full precision; missing scores are empty."""
     measures = measures_of(songs)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -141,5 +146,5 @@ def to_csv(songs: Sequence[SongScores]) -> str:
 
 
 def to_json(songs: Sequence[SongScores]) -> dict[str, Any]:
-    """Give the scores as plain values: those of each song, and the ``mean`` of each measure."""
+    """Return the scores as plain values: those of each song, and the ``mean`` of each measure."""
     return {"songs": [{"song": s.name, "scores": s.scores} for s in songs], "mean": means(songs)}

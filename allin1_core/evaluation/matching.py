@@ -1,4 +1,4 @@
-"""Which reference belongs to which result: by name."""
+"""Matches references with results by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from allin1_core.errors import InputError
 from allin1_core.evaluation.readers import SUFFIXES
 
-#: Parts of file names before the suffix that say what is inside: ``song.beats.txt``.
+#: Parts of file names before the suffix that state the content: ``song.beats.txt``.
 KINDS = (".beats", ".downbeats", ".segments", ".sections", ".labels")
 
 
@@ -38,20 +38,21 @@ def find_references(paths: Sequence[Path]) -> dict[str, list[Path]]:
         elif path.is_file():
             files = [path]
         else:
-            raise InputError("does not exist.", path=path)
+            raise InputError("does not exist.", remedy="Check its name.", path=path)
         for file in files:
             found.setdefault(song_name(file), []).append(file)
     if not found:
         raise InputError(
-            "holds no annotations.",
+            "contains no annotations.",
             path=paths[0] if paths else None,
-            remedy=f"Name files that end in {', '.join(SUFFIXES)}, or folders that hold them.",
+            remedy=f"Give files that end in {', '.join(SUFFIXES)}, folders with such files, or a file that ends"
+            " in .json.",
         )
     return found
 
 
 def song_name(path: Path) -> str:
-    """Give the name of the song that a file belongs to, the same however accents are encoded.
+    """Return the name of the song that a file belongs to, independent of the encoding of accents.
 
     >>> song_name(Path("annotations/song.beats.txt"))
     'song'
@@ -64,7 +65,7 @@ def song_name(path: Path) -> str:
 
 
 def display_names(paths: Sequence[Path]) -> list[str]:
-    """Name each path by its stem, with its folder where another has the same."""
+    """Name each path by its stem, with its folder if the stem is not unique."""
     stems = [path.stem for path in paths]
     return [
         path.stem if stems.count(path.stem) == 1 else f"{path.parent.name}/{path.stem}"

@@ -1,4 +1,4 @@
-"""Readers of annotations: JAMS, ``.beats``, tables of text, ``.lab`` and Harmonix' sections."""
+"""Readers of annotations: JAMS, ``.beats``, tables of text, ``.lab``, Harmonix' sections and results."""
 
 from __future__ import annotations
 
@@ -16,37 +16,42 @@ import numpy as np
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import InputError
 from allin1_core.evaluation.reference import Reference
+from allin1_core.io import documents
 
+#: Suffixes of files that are read from a folder. A JSON file may contain anything, so it is read only if it is named.
 SUFFIXES = (".jams", ".beats", ".lab", ".txt", ".csv", ".tsv")
 
 
 def read_reference(path: Path | str) -> Reference:
-    """Read the annotations in a file, or in all files of the name that differ only in their suffix.
+    """Read the annotations in a file, or in all files whose names differ only in their suffix.
 
     ========== ==============================================================================
     JAMS       namespaces ``beat``, ``beat_position``, ``segment_*`` and ``multi_segment`` (its
                coarsest level)
-    ``.beats`` a time and, where known, the place in the bar
+    ``.beats`` a time and, if known, the position in the bar
     ``.lab``   start, end, label
-    text, CSV, times alone or with the place in the bar are beats; a time and a label begin a
-    TSV        section, as Harmonix has it (a label ``end`` ends the last); start, end and
-               label are a section, or a beat where start and end are the same (Audacity). All
-               tables that ``allin1 export`` writes are understood
+    JSON       ``beats``, ``downbeats`` and ``segments``, as in results: the truth written by
+               ``allin1 demo``, or a corrected result
+    text, CSV, times, optionally with the position in the bar, are beats; a time and a label
+    TSV        start a section, as in Harmonix (a label ``end`` ends the last one); start, end
+               and label are a section, or a beat if start and end are equal (Audacity). All
+               tables that ``allin1 export`` writes can be read
     ========== ==============================================================================
 
     Parameters
     ----------
     path
-        A file; or a path without suffix, as ``song`` for ``song.beats`` and ``song.lab``.
+        A file; or a path without suffix, such as ``song`` for ``song.beats`` and ``song.lab``.
 
     Returns
     -------
     Reference
+        The annotations.
 
     Raises
     ------
     InputError
-        If there is no such file, or it cannot be understood.
+        There is no such file, or it is invalid.
     """
     path = Path(path)
     if path.is_file():
@@ -62,12 +67,12 @@ def read_reference(path: Path | str) -> Reference:
 
 
 def read_references(paths: Iterable[Path]) -> Reference:
-    """Read several files about one song; what two of them have is that of the first.
+    """Read several files about one song; for annotations of the same kind, the first file counts.
 
     Raises
     ------
     InputError
-        A file cannot be understood.
+        A file is invalid.
     """
     reference = Reference()
     for path in paths:
@@ -77,19 +82,46 @@ def read_references(paths: Iterable[Path]) -> Reference:
 
 def _read(path: Path) -> Reference:
     try:
+        if path.suffix.lower() == ".json":
+            return _from_result(documents.read_json(path))
         text = path.read_text(encoding="utf-8-sig")
-        return _from_jams(text) if path.suffix.lower() == ".jams" else from_table(text)
+        reference = _from_jams(text) if path.suffix.lower() == ".jams" else from_table(text)
+        if reference.is_empty:
+            raise ValueError("it contains neither beats nor sections")
+        return reference
     except (OSError, ValueError) as error:
         raise InputError(f"The annotations cannot be read: {error}.", path=path) from error
 
 
+def _from_result(content: Any) -> Reference:
+    parts = {
+        name: part
+        for name, part in documents.table(content, "the content").items()
+        if name in ("beats", "downbeats", "segments") and part
+    }
+    if not parts:
+        raise ValueError("it has neither beats, downbeats nor segments")
+    beats, downbeats = (
+        np.array(documents.items(parts[name], name, documents.number)) if name in parts else None
+        for name in ("beats", "downbeats")
+    )
+    for times in (beats, downbeats):
+        if times is not None and (np.diff(times) <= 0).any():
+            raise ValueError("beats do not rise")
+    if "segments" not in parts:
+        return Reference(beats, downbeats)
+    return Reference(
+        beats, downbeats, _ordered(documents.read_as(list[Segment], parts["segments"], "segments"))
+    )
+
+
 def from_table(text: str) -> Reference:
-    """Read rows of beats or of sections, separated by tabs, commas, semicolons or blanks.
+    """Read rows of beats or of sections, separated by tabs, commas, semicolons or spaces.
 
     Raises
     ------
     ValueError
-        If a row is neither.
+        A row is invalid.
     """
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -97,6 +129,10 @@ def from_table(text: str) -> Reference:
         if line and not line.startswith("#"):
             rows.append((number, _cells(line)))
     if rows and _number(rows[0][1][0]) is None:
+        if not rows[1:]:
+            _time(
+                rows[0][1][0], rows[0][0]
+            )  # raises: there is nothing but a header, or no table at all
         header, rows = [cell.lower() for cell in rows[0][1]], rows[1:]
         if {"type", "start", "end"} <= set(header):
             return _both(header, rows)
@@ -117,7 +153,7 @@ def _cells(line: str) -> list[str]:
     for separator in ("\t", ",", ";"):
         if separator in line:
             return [c.strip() for c in next(csv.reader([line], delimiter=separator))]
-    # Labels may hold blanks; times do not.
+    # Labels may contain spaces; times do not.
     match = re.match(r"(\S+)(?:\s+([-+\d.eE]+))?(?:\s+(.*))?$", line)
     return [c.strip() for c in match.groups() if c] if match else [line]
 
@@ -133,12 +169,12 @@ def _number(cell: str) -> float | None:
 def _time(cell: str, line: int) -> float:
     value = _number(cell)
     if value is None:
-        raise ValueError(f"line {line} has {cell!r} where a time in seconds is wanted")
+        raise ValueError(f"line {line} has {cell!r} instead of a time in seconds")
     return value
 
 
 def _both(header: list[str], rows: Sequence[tuple[int, list[str]]]) -> Reference:
-    """Read a table of beats and sections, whose column ``type`` tells them apart."""
+    """Read a table of beats and sections with a column ``type``."""
     # Empty cells at the end of a line may be missing.
     rows = [(line, [*cells, *[""] * (len(header) - len(cells))]) for line, cells in rows]
     reference = Reference()
@@ -160,10 +196,10 @@ def _both(header: list[str], rows: Sequence[tuple[int, list[str]]]) -> Reference
 def _beats(rows: Sequence[tuple[int, list[str]]]) -> Reference:
     times = np.array([_time(cells[0], line) for line, cells in rows])
     if (np.diff(times) <= 0).any():
-        raise ValueError("beats do not rise")
+        raise ValueError("the times of the beats do not increase")
     if any(len(cells) < 2 for _, cells in rows):
         return Reference(beats=times)
-    # Places may be written as bar.beat.
+    # Positions may be written as bar.beat.
     places = [
         cells[1].rpartition(".")[2] if cells[1].count(".") == 1 else cells[1] for _, cells in rows
     ]
@@ -188,20 +224,22 @@ def _sections(rows: Sequence[tuple[int, list[str]]]) -> Reference:
     starts = [(_time(cells[0], line), cells[1]) for line, cells in rows if _enough(cells, 2, line)]
     parts = [Segment(start, end, label) for (start, label), (end, _) in itertools.pairwise(starts)]
     if starts[-1][1] != "end":
-        raise ValueError('the last section has no end: a last line with the label "end" is wanted')
+        raise ValueError(
+            'the last section has no end: a final line with the label "end" is required'
+        )
     return Reference(segments=_ordered(parts))
 
 
 def _enough(cells: list[str], count: int, line: int) -> bool:
     if len(cells) < count:
-        raise ValueError(f"line {line} has {len(cells)} columns where {count} are wanted")
+        raise ValueError(f"line {line} has {len(cells)} columns instead of {count}")
     return True
 
 
 def _ordered(segments: Iterable[Segment]) -> tuple[Segment, ...]:
     ordered = tuple(s for s in sorted(segments, key=lambda s: s.start) if s.end > s.start)
     if not ordered:
-        raise ValueError("there is no section that lasts")
+        raise ValueError("all sections have zero length")
     return ordered
 
 
@@ -229,7 +267,7 @@ def _from_jams(text: str) -> Reference:
 
 
 def _observations(data: Any) -> list[dict[str, Any]]:
-    """Observations in time order; sparse ones are a list, dense ones a table of columns."""
+    """Observations in time order; sparse data is a list, dense data a table of columns."""
     if isinstance(data, dict):
         names = list(data)
         data = [dict(zip(names, row, strict=True)) for row in zip(*data.values(), strict=True)]

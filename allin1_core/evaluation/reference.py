@@ -1,4 +1,4 @@
-"""What a person heard in a song."""
+"""Annotations of a song."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from allin1_core.contracts.sections import Segment
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Annotations of one song; what was not annotated is None.
+    """Annotations of one song; parts that were not annotated are None.
 
     Attributes
     ----------
     beats
-        float64 ``[N]``, seconds, rising.
+        float64 ``[N]``, seconds, increasing.
     downbeats
-        The same of the beats that begin a bar.
+        float64 ``[M]``, seconds, increasing: the beats that start a bar.
     segments
         Labelled sections in time order. Their labels are those of the file.
     """
@@ -28,8 +28,13 @@ class Reference:
     downbeats: NDArray[np.float64] | None = None
     segments: tuple[Segment, ...] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was annotated."""
+        return self.beats is None and self.downbeats is None and self.segments is None
+
     def merged(self, other: Reference) -> Reference:
-        """Fill in from `other` what is missing here; songs often have a file for beats and one for sections."""
+        """Fill in missing parts from `other`; songs often have separate files for beats and sections."""
         return Reference(
             other.beats if self.beats is None else self.beats,
             other.downbeats if self.downbeats is None else self.downbeats,

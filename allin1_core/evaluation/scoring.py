@@ -1,7 +1,8 @@
-"""Agreement of beats, downbeats and sections with a reference, by mir_eval."""
+"""Agreement of beats, downbeats and sections with a reference, computed with mir_eval."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from allin1_core.contracts.sections import Segment
 from allin1_core.errors import PluginError
 from allin1_core.evaluation.reference import Reference
+from allin1_core.installing import install_command
 
-#: Scores by name, from 0 to 1; those that a reference does not allow are absent.
+#: Scores by name, from 0 to 1; those that need missing annotations are absent.
 Scores = dict[str, float]
 
-#: What each score is called in tables, in the order of their columns.
+#: Titles of the scores in tables, in the order of the columns.
 MEASURES = {
     "beat_f": "beats, F",
     "beat_cmlt": "beats, CMLt",
@@ -36,29 +38,31 @@ def score(
     downbeats: ArrayLike | None = None,
     segments: Sequence[Segment] | None = None,
 ) -> Scores:
-    """Score what was found in a song.
+    """Score the result of a song.
 
     Parameters
     ----------
     reference
+        Annotations of the song.
     beats, downbeats
-        Seconds.
+        Times in seconds, increasing; None to leave them out.
     segments
-        Sections in time order.
+        Sections in time order; None to leave them out.
 
     Returns
     -------
     Scores
-        ``beat_f`` and ``downbeat_f`` (within 70 ms), ``beat_cmlt`` and ``beat_amlt`` (the longest
-        correct parts, at the annotated tempo or also at half, double and the off-beat),
+        ``beat_f`` and ``downbeat_f`` (F within 70 ms), ``beat_cmlt`` and ``beat_amlt`` (total length of
+        correct parts, at the annotated tempo or also at half and double tempo and off-beat),
         ``boundary_hr_05`` and ``boundary_hr_3`` (F within 0.5 and 3 seconds), ``pairwise_f`` (F of pairs
-        of frames that have one label, whatever it is called), ``label_accuracy`` (part of the annotated
-        time that has the same label, see :func:`plain_label`).
+        of frames that have the same label, whatever its name), ``label_accuracy`` (part of the annotated
+        time that has the same label, see :func:`plain_label`). A score that is not defined, for example
+        because the song is too short, is absent.
 
     Raises
     ------
     PluginError
-        If mir_eval is not installed.
+        mir_eval is not installed.
     """
     found: Scores = {}
     if reference.beats is not None and beats is not None:
@@ -68,11 +72,12 @@ def score(
             found["downbeat_f"] = _f(m, reference.downbeats, np.asarray(downbeats, np.float64))
     if reference.segments and segments:
         found |= segment_scores(reference.segments, segments)
-    return found
+    # mir_eval gives NaN where a measure is not defined, such as of pairs of frames in a song of a single frame.
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def beat_scores(reference: NDArray[np.float64], beats: NDArray[np.float64]) -> Scores:
-    """F-measure and continuity of beats in seconds; unlike mir_eval by itself, from the first second on."""
+    """F-measure and continuity of beats in seconds; unlike in mir_eval, the first five seconds count, too."""
     with _mir_eval() as m:
         cmlt, amlt = (
             m.beat.continuity(reference, beats)[1::2]
@@ -87,7 +92,7 @@ def beat_scores(reference: NDArray[np.float64], beats: NDArray[np.float64]) -> S
 
 
 def segment_scores(reference: Sequence[Segment], segments: Sequence[Segment]) -> Scores:
-    """Boundaries and labels of sections."""
+    """Scores of boundaries and labels of sections."""
     with _mir_eval() as m:
         theirs, their_labels = _adjusted(m, reference, None)
         mine, my_labels = _adjusted(m, segments, float(theirs.max()))
@@ -100,7 +105,7 @@ def segment_scores(reference: Sequence[Segment], segments: Sequence[Segment]) ->
 
 
 def label_accuracy(reference: Sequence[Segment], segments: Sequence[Segment]) -> float:
-    """Part of the reference's time in which both have the same label."""
+    """Fraction of the annotated time in which both have the same label."""
     same = sum(
         max(0.0, min(a.end, b.end) - max(a.start, b.start))
         for a in reference
@@ -111,7 +116,7 @@ def label_accuracy(reference: Sequence[Segment], segments: Sequence[Segment]) ->
 
 
 def plain_label(label: str) -> str:
-    """Make labels of several annotators comparable: no capitals, no numbers behind.
+    """Normalise a label: lower case, without a number at its end.
 
     >>> plain_label("Verse 2")
     'verse'
@@ -126,7 +131,7 @@ def _f(m: Any, reference: NDArray[np.float64], times: NDArray[np.float64]) -> fl
 def _adjusted(
     m: Any, segments: Sequence[Segment], end: float | None
 ) -> tuple[NDArray[np.float64], list[str]]:
-    """Intervals from 0 on, and until `end` where it is given."""
+    """Intervals from 0 on, and up to `end` unless it is None."""
     intervals = np.array([(s.start, s.end) for s in segments])
     labels = [plain_label(s.label) for s in segments]
     intervals, labels = m.util.adjust_intervals(intervals, labels, t_min=0.0, t_max=end)
@@ -135,12 +140,13 @@ def _adjusted(
 
 @contextmanager
 def _mir_eval() -> Iterator[Any]:
-    """Import mir_eval; what it warns of (no beats, say) the scores themselves say."""
+    """Import mir_eval, and suppress its warnings, for example about missing beats, which the scores show."""
     try:
         import mir_eval
     except ImportError as error:
         raise PluginError(
-            "Scoring needs the library mir_eval.", remedy="Run: pip install 'allin1-core[evaluate]'"
+            "Scoring needs the library mir_eval.",
+            remedy=f"Install it: {install_command('allin1-core', 'evaluate')}",
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,7 +9,7 @@ from allin1_core.contracts.export import Song
 from allin1_core.errors import OutputError
 from allin1_core.exports.text import one_line, write_lines
 
-#: Cue sheets count in frames of 1/75 s, and in two digits.
+#: Cue sheets count in frames of 1/75 s, and number tracks with two digits.
 _FRAMES_PER_SECOND = 75
 _MOST_TRACKS = 99
 
@@ -21,7 +21,7 @@ def write(songs: Sequence[Song], file: BinaryIO) -> None:
     (song,) = songs
     if len(song.result.segments) > _MOST_TRACKS:
         raise OutputError(
-            f"{song.name} has {len(song.result.segments)} segments; a cue sheet holds {_MOST_TRACKS}.",
+            f"{song.name} has {len(song.result.segments)} segments; a cue sheet can hold {_MOST_TRACKS}.",
             remedy="Choose another format.",
         )
     write_lines(file, _lines(song))
@@ -40,5 +40,5 @@ def _lines(song: Song) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    # The format has no way to write a quotation mark inside quotation marks.
+    # The format cannot represent a quotation mark within quotation marks.
     return one_line(text).replace('"', "'")

@@ -1,4 +1,4 @@
-"""Beats as a tempo map: constant tempo between anchors, which are as few as a tolerance allows."""
+"""Beats as a tempo map: constant tempo between anchors, with as few anchors as a tolerance allows."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 from allin1_core.contracts.export import Song
 
-#: The largest error of a grid at any beat, in seconds. Beats lie on frames of 10 ms: a grid that followed them more closely would
-#: change the tempo of a steady song at every other beat.
+#: The largest error of a grid at any beat, in seconds. Beats have a resolution of 10 ms: a grid that followed them more
+#: closely would change the tempo of a steady song at every other beat.
 TOLERANCE_S = 0.012
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """A beat from which on the tempo is constant, until the next anchor.
+    """A beat from which the tempo is constant, up to the next anchor.
 
     Attributes
     ----------
     time_s
-        Seconds.
+        Time in seconds.
     bpm
-        Beats per minute, rounded as the format wants it.
+        Beats per minute, rounded as the format requires.
     beat
-        Number of the beat in the song, from 0.
+        Index of the beat in the song, from 0.
     position
-        Its place in the bar, from 1.
+        Its position in the bar, from 1.
     """
 
     time_s: float
@@ -38,8 +38,8 @@ class Anchor:
 def anchors_of(song: Song, *, tolerance_s: float, decimals: int) -> list[Anchor]:
     """Describe the beats of `song` by as few anchors as keep each beat within a tolerance.
 
-    Greedy: from an anchor, the grid goes on as far as some tempo predicts every beat within the tolerance. The first
-    anchor is the first downbeat, and the others are downbeats where that is possible. Beats before the first downbeat
+    Greedy: from an anchor, the grid continues as long as some tempo predicts every beat within the tolerance. The first
+    anchor is the first downbeat, and the others are downbeats if possible. Beats before the first downbeat
     have no anchor of their own: a reader extrapolates them.
 
     Parameters
@@ -64,7 +64,7 @@ def anchors_of(song: Song, *, tolerance_s: float, decimals: int) -> list[Anchor]
     while first < last:
         stop, bpm = _reach(times, first, tolerance_s, decimals)
         if stop < last:
-            # What predicts every beat up to `stop` predicts those up to an earlier downbeat, too.
+            # A tempo that predicts every beat up to `stop` also predicts those up to an earlier downbeat.
             stop = max((i for i in range(first + 1, stop + 1) if places[i] == 1), default=stop)
         anchors.append(Anchor(times[first], bpm, first, places[first]))
         first = stop
@@ -72,7 +72,7 @@ def anchors_of(song: Song, *, tolerance_s: float, decimals: int) -> list[Anchor]
 
 
 def predicted(anchors: Sequence[Anchor], count: int) -> list[float]:
-    """Give the times in seconds of beats ``0 … count - 1`` on the grid of `anchors`."""
+    """Return the times in seconds of beats ``0 … count - 1`` on the grid of `anchors`."""
     times = []
     for beat in range(count):
         anchor = anchors[0]
@@ -87,7 +87,7 @@ def predicted(anchors: Sequence[Anchor], count: int) -> list[float]:
 def _reach(
     times: Sequence[float], first: int, tolerance_s: float, decimals: int
 ) -> tuple[int, float]:
-    """Find the last beat that a constant tempo from `first` on predicts, and that tempo.
+    """Find the last beat that a constant tempo from `first` predicts, and that tempo.
 
     The intervals of tempo that each beat allows are intersected, so one pass over the beats is enough.
     """
@@ -110,7 +110,7 @@ def _tempo(times: Sequence[float], first: int, stop: int, decimals: int) -> floa
 
 
 def metre_at(song: Song, beat: int) -> int:
-    """Count the beats of the bar that holds `beat`, or of the song's longest bar where it is cut off."""
+    """Return the number of beats in the bar of `beat`, or in the song's longest bar if that bar is incomplete."""
     places = song.result.beat_positions
     longest = max(places, default=4)
     downbeats = [i for i, place in enumerate(places) if place == 1]

@@ -8,15 +8,15 @@ from allin1_core.contracts.backend import Needs
 from allin1_core.contracts.export import Exporter
 from allin1_core.markers import hookimpl
 
-_EXTRA = Needs(("jams>=0.3.4",), remedy="Install it: pip install jams.")
+_JAMS = Needs(("jams>=0.3.4",), remedy="Install it: pip install jams.")
 _MIDO = Needs(("mido>=1.3",), remedy="Install it: pip install mido.")
 
 
 @hookimpl
 def allin1_exporters() -> Iterable[Exporter]:
-    """Offer one exporter for each format that the core can write."""
+    """Provide an exporter for each format that the core can write."""
     here = "allin1_core.exports"
-    yield Exporter("jams", ".jams", "JAMS, for research", f"{here}.jams:write", _EXTRA)
+    yield Exporter("jams", ".jams", "JAMS, for research", f"{here}.jams:write", _JAMS)
     yield Exporter("csv", ".csv", "Beats and segments in one table", f"{here}.tables:write_csv")
     yield Exporter("csv-beats", ".beats.csv", "Beats", f"{here}.tables:write_csv_beats")
     yield Exporter("csv-segments", ".segments.csv", "Segments", f"{here}.tables:write_csv_segments")

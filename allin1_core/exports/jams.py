@@ -1,4 +1,4 @@
-"""JAMS, by its own library, validated before it is written."""
+"""JAMS, written with its own library, and validated first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(songs: Sequence[Song], file: BinaryIO) -> None:
     document.sandbox.path = os.fspath(song.result.path).encode("utf-8", "replace").decode()
     try:
         with warnings.catch_warnings():
-            # jams 0.3.5 calls jsonschema in a way that is deprecated there.
+            # jams 0.3.5 uses a deprecated function of jsonschema.
             warnings.simplefilter("ignore", DeprecationWarning)
             document.validate()
     except jams.SchemaError as error:
@@ -80,7 +80,7 @@ def _tempo(song: Song) -> Any:
     if song.result.bpm is None:
         return None
     annotation = _annotation(song, "tempo")
-    # The schema wants a confidence; there is one tempo only.
+    # The schema requires a confidence; there is only one tempo.
     annotation.append(
         time=0, duration=song.duration_s, value=float(song.result.bpm), confidence=1.0
     )

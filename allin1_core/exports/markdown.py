@@ -34,7 +34,7 @@ def _lines(song: Song) -> Iterator[str]:
 
 
 def clock(seconds: float) -> str:
-    """Write a time as minutes, seconds and tenths, rounded once so that it never reads ``0:60``."""
+    """Format a time as minutes, seconds and tenths, rounded once so that ``0:60`` cannot occur."""
     tenths = round(seconds * 10)
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 

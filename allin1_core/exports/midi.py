@@ -10,10 +10,10 @@ from allin1_core.errors import OutputError
 from allin1_core.exports.grid import metre_at
 from allin1_core.exports.text import one_line
 
-#: Ticks of a quarter note: one is less than a millisecond from 63 bpm on.
+#: Ticks per quarter note: a tick is less than a millisecond from 63 bpm.
 TICKS = 960
 
-#: A tempo is 24 bits of microseconds.
+#: Limit for a tempo, which is stored as 24 bits of microseconds per beat.
 _MOST_MICROSECONDS = 0xFF_FF_FF
 
 #: Clicks: side stick and high wood block of General MIDI's drum channel.
@@ -21,7 +21,7 @@ _DRUMS, _BEAT, _DOWNBEAT = 9, 37, 76
 
 
 def write(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write one tempo for each beat, so that no error adds up: each beat is within a microsecond of its time.
+    """Write one tempo per beat, so that errors do not accumulate: each beat is within a microsecond of its time.
 
     The song starts with a bar of one beat that lasts until the first beat. A silent note spans the whole song, without
     which Ableton Live ignores the tempo map.
@@ -31,7 +31,10 @@ def write(songs: Sequence[Song], file: BinaryIO) -> None:
     (song,) = songs
     times = [float(time) for time in song.result.beats]
     if len(times) < 2:
-        raise OutputError(f"{song.name} has fewer than two beats, which make no tempo map.")
+        raise OutputError(
+            f"{song.name} has fewer than two beats, which are needed for a tempo map.",
+            remedy="Choose another format.",
+        )
     tempi, starts = _tempi(song, times)
     end = _tick(song.duration_s, tempi, starts)
     document = mido.MidiFile(type=1, ticks_per_beat=TICKS, charset="utf-8")
@@ -41,23 +44,23 @@ def write(songs: Sequence[Song], file: BinaryIO) -> None:
 
 
 def _tempi(song: Song, times: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Microseconds of each quarter note of the map, and where each begins in seconds as it is played."""
+    """Length of each quarter note of the map in microseconds, and its start in seconds when played."""
     borders = [0.0, *times] if times[0] > 0 else list(times)
     tempi: list[int] = []
     starts = [0.0 if times[0] > 0 else times[0]]
     played = round(1e6 * starts[0])
     for following in borders[1:]:
-        # From what has been played so far, not from the last beat: rounding is made up for at once.
+        # Relative to the played time, not to the last beat, so that rounding is compensated immediately.
         microseconds = max(1, round(1e6 * following) - played)
         if microseconds > _MOST_MICROSECONDS:
             raise OutputError(
-                f"{song.name} has {microseconds / 1e6:.1f} s without a beat; a MIDI tempo is at most 16.7 s a beat.",
+                f"{song.name} has {microseconds / 1e6:.1f} s without a beat; MIDI allows at most 16.7 s per beat.",
                 remedy="Choose another format.",
             )
         tempi.append(microseconds)
         played += microseconds
         starts.append(played / 1e6)
-    tempi.append(tempi[-1])  # the last beat goes on as the one before it
+    tempi.append(tempi[-1])  # the last beat is as long as the one before it
     return tempi, starts
 
 

@@ -60,7 +60,7 @@ _KINDS = {".mp3": "MP3", ".flac": "FLAC", ".ogg": "VORBIS", ".opus": "VORBIS"}
 
 
 def _quoted(text: str) -> str:
-    """Quote by the first mark that does not occur in `text`."""
+    """Quote `text` with the first quotation mark that does not occur in it."""
     text = one_line(text)
     mark = next((mark for mark in "\"'`" if mark not in text), "`")
     return f"{mark}{text.replace('`', chr(39)) if mark == '`' else text}{mark}"

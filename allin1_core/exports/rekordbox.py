@@ -1,4 +1,4 @@
-"""Rekordbox's XML: a collection with beat grids and cue points, to be imported by its user."""
+"""Rekordbox XML: a collection with beat grids and cue points, to be imported by the user."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _HOT_CUES = 8
 def write(songs: Sequence[Song], file: BinaryIO) -> None:
     """Write a collection of `songs` and a playlist of them.
 
-    Beat grids are ``TEMPO`` entries, as many as keep each beat within 12 ms; the first eight segments are hot cues, and
-    all are memory cues.
+    Beat grids are ``TEMPO`` entries, as many as are needed to keep each beat within 12 ms. All segments are memory cues,
+    and the first eight are also hot cues.
     """
     root = ET.Element("DJ_PLAYLISTS", {"Version": "1.0.0"})
     ET.SubElement(root, "PRODUCT", {"Name": "allin1", "Version": "1", "Company": ""})
@@ -72,11 +72,11 @@ def _average(song: Song) -> float:
 
 
 def location_of(path: PurePath) -> str:
-    """Give a path as Rekordbox writes it: one slash behind ``localhost``, the rest percent-encoded UTF-8."""
+    """Return a path as Rekordbox writes it: one slash after ``localhost``, the rest as percent-encoded UTF-8."""
     raw = path.as_posix().encode("utf-8", "surrogateescape")
     return "file://localhost/" + quote(raw.lstrip(b"/"), safe="/:")
 
 
 def xml_text(text: str) -> str:
-    """Return `text` on one line, without characters that XML cannot hold."""
+    """Return `text` on one line, without characters that XML does not allow."""
     return "".join(c if c.isprintable() else "�" for c in one_line(text))

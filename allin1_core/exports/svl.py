@@ -13,14 +13,14 @@ _HEAD = b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE sonic-visualiser>\n'
 
 
 def write_beats(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write a layer of time instants, each labelled by its place in the bar."""
+    """Write a layer of time instants, each labelled with its position in the bar."""
     (song,) = songs
     points = [{"frame": _frame(song, time), "label": str(place)} for time, place in beats_of(song)]
     _write(file, song, "Beats", {"dimensions": "1"}, points, {"type": "timeinstants"})
 
 
 def write_segments(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write a layer of regions; segments of one label share a value, and so a colour."""
+    """Write a layer of regions; segments with the same label have the same value, and so the same colour."""
     (song,) = songs
     segments = song.result.segments
     values = {label: i for i, label in enumerate(dict.fromkeys(one.label for one in segments))}
@@ -47,7 +47,7 @@ def write_segments(songs: Sequence[Song], file: BinaryIO) -> None:
 
 
 def _frame(song: Song, time: float) -> str:
-    # Frames of the audio file, whose rate Sonic Visualiser requires to be the layer's.
+    # Frames of the audio file: Sonic Visualiser requires a layer to have its sample rate.
     return str(round(time * song.sample_rate))
 
 

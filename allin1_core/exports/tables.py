@@ -31,17 +31,17 @@ def write_csv_segments(songs: Sequence[Song], file: BinaryIO) -> None:
 
 
 def write_tsv(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write what :func:`write_csv` writes, separated by tabs."""
+    """Write the same as :func:`write_csv`, separated by tabs."""
     _write(file, "\t", _BOTH, _both(songs))
 
 
 def write_tsv_beats(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write what :func:`write_csv_beats` writes, separated by tabs."""
+    """Write the same as :func:`write_csv_beats`, separated by tabs."""
     _write(file, "\t", _BEATS, _beats(songs))
 
 
 def write_tsv_segments(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write what :func:`write_csv_segments` writes, separated by tabs."""
+    """Write the same as :func:`write_csv_segments`, separated by tabs."""
     _write(file, "\t", _SEGMENTS, _segments(songs))
 
 
@@ -61,7 +61,7 @@ def _both(songs: Sequence[Song]) -> Iterable[tuple[object, ...]]:
         (one.start, ("segment", one.start, one.end, one.label, "")) for one in song.result.segments
     ]
     rows += [(time, ("beat", time, time, "", place)) for time, place in beats_of(song)]
-    # The sort is stable: a segment comes before the beat that it begins with.
+    # The sort is stable: a segment comes before the beat at its start.
     return (row for _, row in sorted(rows, key=lambda row: row[0]))
 
 

@@ -1,4 +1,4 @@
-"""Plain text, one event a line: beats, segments, and Audacity's label tracks."""
+"""Plain text, one event per line: beats, segments, and label tracks for Audacity."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from allin1_core.contracts.export import Song
 
 
 def write_beats(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write ``time TAB place in the bar`` with full precision, as beat_this does."""
+    """Write ``time TAB position in the bar`` with full precision, as beat_this does."""
     (song,) = songs
     write_lines(file, (f"{time!r}\t{place}" for time, place in beats_of(song)))
 
 
 def write_madmom(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write ``time TAB place in the bar`` with milliseconds, as ``madmom.io.write_beats`` does."""
+    """Write ``time TAB position in the bar`` with milliseconds, as ``madmom.io.write_beats`` does."""
     (song,) = songs
     write_lines(file, (f"{time:.3f}\t{place}" for time, place in beats_of(song)))
 
@@ -28,7 +28,7 @@ def write_lab(songs: Sequence[Song], file: BinaryIO) -> None:
 
 
 def write_audacity_beats(songs: Sequence[Song], file: BinaryIO) -> None:
-    """Write a point label for each beat, named by its place in the bar."""
+    """Write a point label for each beat, with its position in the bar."""
     (song,) = songs
     write_lines(file, (f"{time:.6f}\t{time:.6f}\t{place}" for time, place in beats_of(song)))
 
@@ -41,17 +41,17 @@ def write_audacity_segments(songs: Sequence[Song], file: BinaryIO) -> None:
 
 
 def beats_of(song: Song) -> Iterable[tuple[float, int]]:
-    """Give time in seconds and place in the bar of each beat."""
+    """Return the time in seconds and the position in the bar of each beat."""
     result = song.result
     return zip(map(float, result.beats), result.beat_positions, strict=True)
 
 
 def one_line(text: str) -> str:
-    """Return `text` with every run of white space, tabs and line breaks included, as one space."""
+    """Return `text` with each run of white space, including tabs and line breaks, replaced by a space."""
     return " ".join(text.split())
 
 
 def write_lines(file: BinaryIO, lines: Iterable[str]) -> None:
-    """Write `lines` in UTF-8, each ended by a line feed."""
-    # A path that is not valid Unicode would otherwise end the export.
+    """Write `lines` in UTF-8, each followed by a line feed."""
+    # Otherwise, a path that is not valid Unicode would raise an error.
     file.writelines(f"{line}\n".encode("utf-8", "replace") for line in lines)

@@ -1,4 +1,4 @@
-"""Traktor's NML: a collection with beat grids and cue points, to be imported by its user."""
+"""Traktor NML: a collection with beat grids and cue points, to be imported by the user."""
 
 from __future__ import annotations
 

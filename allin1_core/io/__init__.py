@@ -1,1 +1,1 @@
-"""Audio and stems in, results out."""
+"""Reading of audio and stems, writing of results."""

@@ -1,4 +1,7 @@
-"""NumPy's files of floating-point numbers. Anybody may have written one: nothing is executed, and sizes are checked first."""
+"""Files of floating-point arrays in NumPy's formats.
+
+They may come from untrusted sources: no code is executed, and sizes are checked first.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from numpy.typing import NDArray
 
 from allin1_core.npy import read_elements, read_header
 
-#: Most bytes of an array in an archive, which may be compressed to a thousandth: labels of eighteen hours.
+#: Limit in bytes for an array in an archive, where data may be compressed to a thousandth: labels of 18 hours.
 MOST_IN_ARCHIVE = 256 * 2**20
 
 
 class ArrayError(ValueError):
-    """A file does not hold the arrays that it should; the text says why."""
+    """A file does not contain the expected arrays; the message says why."""
 
 
 def read_array(path: Path) -> NDArray[Any]:
@@ -29,9 +32,9 @@ def read_array(path: Path) -> NDArray[Any]:
     Raises
     ------
     OSError
-        It cannot be read.
+        The file cannot be read.
     ArrayError
-        It is no such file, or holds something else.
+        It is not a ``.npy`` file, or contains another type of data.
     """
     with _open(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -40,36 +43,36 @@ def read_array(path: Path) -> NDArray[Any]:
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read the arrays called `names` from a ``.npz`` file; as :func:`read_array`."""
+    """Read the arrays called `names` from a ``.npz`` file; raises the same errors as :func:`read_array`."""
     with _open(path) as file:
         arrays: dict[str, NDArray[Any]] = _guarded(_read_archive, file, names)
         return arrays
 
 
 def write_array(file: IO[bytes], array: NDArray[Any]) -> None:
-    """Write an array in the form of ``.npy``, with every error told.
+    """Write an array in the ``.npy`` format, and report every error.
 
-    Given a file itself, NumPy writes by a buffer of C's, and does not look whether that could be emptied.
+    Given a real file, NumPy writes through a C buffer, and does not check whether flushing it succeeded.
     """
     np.save(_Sink(file), array, allow_pickle=False)
 
 
 def unpack_arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """Read what :func:`pack_arrays` gave.
+    """Read the output of :func:`pack_arrays`.
 
     Raises
     ------
     ArrayError
-        It is something else.
+        `content` is damaged, or in another format.
     """
     arrays: dict[str, NDArray[Any]] = _guarded(_unpack, content)
     return arrays
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Give arrays in the form of ``.npz``.
+    """Return arrays in the ``.npz`` format.
 
-    Written to a file directly, an archive whose writing failed complains again when Python collects it.
+    They are not written to a file directly: an archive whose writing failed raises again when it is garbage-collected.
     """
     buffer = io.BytesIO()
     named: dict[str, Any] = dict(arrays)
@@ -78,7 +81,7 @@ def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 class _Sink:
-    """A file of which NumPy knows no more than that it can be written."""
+    """A file that only has a ``write`` method, so that NumPy uses that."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.write = file.write
@@ -86,15 +89,15 @@ class _Sink:
 
 def _open(path: Path) -> IO[bytes]:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ArrayError("it is no file")
+        raise ArrayError("it is not a regular file")
     return path.open("rb")
 
 
 def _guarded(read: Any, *arguments: Any) -> Any:
-    """Call what parses a hostile file.
+    """Call a parser on an untrusted file, and turn its exceptions into :class:`ArrayError`.
 
-    The parsers of zip archives and NumPy's headers raise a dozen exceptions (``struct.error``, ``zlib.error``,
-    ``tokenize.TokenError``, ``NotImplementedError`` …), and which ones changes with their versions.
+    The parsers of zip archives and NumPy headers raise a dozen exceptions (``struct.error``, ``zlib.error``,
+    ``tokenize.TokenError``, ``NotImplementedError`` …), which differ between versions.
     """
     try:
         return read(*arguments)
@@ -119,7 +122,7 @@ def _read_archive(file: IO[bytes], names: Sequence[str]) -> dict[str, NDArray[An
         members = {info.filename: info for info in archive.infolist()}
         wanted = {name: members.get(f"{name}.npy") for name in names}
         if None in wanted.values():
-            raise ArrayError(f"it does not hold {', '.join(names)}")
+            raise ArrayError(f"it does not contain {', '.join(names)}")
         arrays = {}
         for name, info in wanted.items():
             if info is None or info.file_size > MOST_IN_ARCHIVE:
@@ -135,10 +138,10 @@ def _read(file: IO[bytes], size: int) -> NDArray[Any]:
     _read_into(file, content)
     header = read_header(content)
     if header.dtype.kind != "f":
-        raise ArrayError("it holds no floating-point numbers")
+        raise ArrayError("it does not contain floating-point numbers")
     array = read_elements(content, header)
     if header.end != size or file.read(1):
-        raise ArrayError("it is longer than its header says")
+        raise ArrayError("it is longer than its header states")
     return array
 
 
@@ -147,6 +150,6 @@ def _read_into(file: IO[bytes], raw: bytearray) -> None:
     while left:
         block = file.read(min(len(left), 2**20))
         if not block:
-            raise ArrayError("it ends too early")
+            raise ArrayError("it is truncated")
         left[: len(block)] = block
         left = left[len(block) :]

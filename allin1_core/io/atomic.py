@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, and stay.
+"""Atomic and durable writes of files and folders.
 
-What is written lies on the disk before it takes its name, and so does the name when the block has ended:
-a power cut a moment later loses nothing. No order of errors loses what was there before, see :mod:`allin1_core.io.replacing`.
+Data is flushed to the disk before it gets its final name, and so is the name before the block ends: a power failure right
+after it loses nothing. No combination of errors loses the previous files, see :mod:`allin1_core.io.replacing`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if hasattr(errno, "EDQUOT"):
 
 @contextmanager
 def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary file to write, which takes its final name when the block ends well.
+    """Yield a temporary file to write, which gets its final name when the block succeeds.
 
-    It lies in the destination's folder, so that the renaming never crosses file systems, and has the
-    permissions of any newly made file. Parents are made. Whatever ends the block early, an interrupt
-    included, removes it, and the folders made for it, and leaves the destination as it was.
+    It is in the folder of the destination, so that renaming never crosses file systems, and has the permissions
+    of any new file. Parent folders are created. If the block fails or is interrupted, the file and the folders
+    created for it are removed, and the destination is unchanged.
 
     Parameters
     ----------
     destination
-        The final name; a file that is there is replaced.
+        The final name; an existing file is replaced.
 
     Yields
     ------
     Path
-        An empty file to write. Its name ends in ``.part``: tell a library that goes by the extension
-        which format is meant.
+        An empty file to write. Its name ends in ``.part``, so libraries that infer the format from the
+        extension must be given it explicitly.
 
     Raises
     ------
@@ -63,38 +63,38 @@ def atomic_path(destination: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_files(
     folder: str | os.PathLike[str], names: Sequence[str]
 ) -> Iterator[Callable[[str], Path]]:
-    """Replace the files called `names` in `folder` by those that are written in the block, together.
+    """Replace the files called `names` in `folder` together, by those that are written in the block.
 
-    Those that are not written there are removed: the earlier ones would not belong to the new ones. All else is as for
-    :func:`atomic_path`.
+    Existing files that are not written in the block are removed, as they would not belong to the new ones. Otherwise
+    like :func:`atomic_path`.
 
     Parameters
     ----------
     folder
-        Where they lie; made where it is missing.
+        Their folder; created if it is missing.
     names
         All files that belong together, the main one last. It must be written.
 
     Yields
     ------
     new
-        Takes one of the names, and gives a temporary file to write.
+        Function that takes one of the names, and returns a temporary file to write.
 
     Raises
     ------
     OutputError
-        As :func:`atomic_path` does; it names the main file.
+        As for :func:`atomic_path`; it names the main file.
     """
     folder = Path(folder)
     written: dict[str, Part] = {}
     made: list[Path] = []
     tidy(folder)
-    with telling(folder / names[-1]), ExitStack() as stack:
+    with output_errors(folder / names[-1]), ExitStack() as stack:
         stack.callback(remove_empty, made)
         make_folders(folder, made)
 
         def new(name: str) -> Path:
-            with telling(folder / name):
+            with output_errors(folder / name):
                 part = new_file(folder / name)
             stack.callback(part.discard)
             written[name] = part
@@ -112,7 +112,7 @@ def atomic_files(
 
 
 def make_folders(folder: Path, made: list[Path]) -> None:
-    """Make `folder` and its parents, and put those that were not there in front of `made`, the innermost first."""
+    """Create `folder` and its parents, and insert those that were missing at the front of `made`, innermost first."""
     missing = []
     while not folder.is_dir() and folder != folder.parent:
         missing.append(folder)
@@ -124,20 +124,20 @@ def make_folders(folder: Path, made: list[Path]) -> None:
 
 
 def remove_empty(made: Sequence[Path]) -> None:
-    """Take folders away again that :func:`make_folders` made, if nothing is in them. Never raises an OSError."""
+    """Remove those of the folders created by :func:`make_folders` that are empty. Never raises an OSError."""
     for one in made:
         with suppress(OSError):
             one.rmdir()
 
 
 def flush_made(made: Sequence[Path]) -> None:
-    """Bring the names of new folders to the disk."""
+    """Flush the names of new folders to the disk."""
     for folder in made:
         flush_folder(folder.parent)
 
 
 @contextmanager
-def telling(path: Path) -> Iterator[None]:
+def output_errors(path: Path) -> Iterator[None]:
     """Turn an OSError into an :class:`~allin1_core.errors.OutputError` about `path`."""
     try:
         yield
@@ -148,18 +148,18 @@ def telling(path: Path) -> Iterator[None]:
 def write_error(
     error: OSError, path: Path, what: str = "cannot be written", option: str = ""
 ) -> OutputError:
-    """Say that `path` cannot be written, why, and what to do.
+    """Create an error which says that `path` cannot be written, why, and what to do.
 
     Parameters
     ----------
     error
-        What the system raised.
+        The original error.
     path
         The destination.
     what
-        Beginning of the sentence.
+        Start of the sentence.
     option
-        Option of the command line that names another folder, if there is one.
+        Command-line option to choose another folder, if there is one.
     """
     other = f" ({option})" if option else ""
     remedy = f"Check the permissions of its folder, or name another folder{other}."
@@ -169,26 +169,28 @@ def write_error(
 
 
 def is_full(error: OutputError) -> bool:
-    """Whether something could not be written because there is no space left."""
+    """Whether a write failed because there is no space left."""
     return getattr(error.__cause__, "errno", None) in _FULL
 
 
 def reason_of(error: OSError) -> str:
-    """Why something cannot be written, as the end of a sentence; a full disk is said in those words."""
+    """The reason why something cannot be written, as the end of a sentence; a full disk is called that."""
     reason = str(error.strerror or error).rstrip(".")
     full = _FULL.get(error.errno or 0)
     return f"{full} ({reason})" if full else reason
 
 
 def free_bytes(path: Path) -> float:
-    """Free space on the disk that `path` would lie on; infinite where the system does not tell."""
+    """Free bytes on the disk of `path`, which need not exist; infinite if the system does not report it."""
     with suppress(OSError, ValueError):
-        return shutil.disk_usage(existing_folder(path)).free
+        found = shutil.disk_usage(existing_folder(path))
+        if found.total:  # 0 for some network file systems, and for /proc
+            return found.free
     return float("inf")
 
 
 def existing_folder(path: Path) -> Path:
-    """Give the innermost folder that exists of those that `path` would lie in."""
+    """Return the innermost existing folder above `path`."""
     for parent in path.absolute().parents:
         if os.path.lexists(parent):
             return parent
@@ -196,28 +198,28 @@ def existing_folder(path: Path) -> Path:
 
 
 def check_folder(folder: Path, space: int) -> None:
-    """Find out whether files could be written to `folder`, without making it.
+    """Check whether files can be written to `folder`, without creating it.
 
     Parameters
     ----------
     folder
-        There, or to be made.
+        The folder; it need not exist.
     space
-        Bytes that will be needed.
+        Number of bytes that will be needed.
 
     Raises
     ------
     OutputError
-        They could not.
+        They cannot.
     """
-    with telling(folder):
+    with output_errors(folder):
         inside = existing_folder(folder / "file")
         is_folder = inside.is_dir()
     reason = ""
     if not is_folder:
-        reason = f"cannot be made: {inside} is no folder"
+        reason = f"cannot be created: {inside} is not a folder"
         if inside == folder.absolute():
-            reason = "is no folder"
+            reason = "is not a folder"
     elif not os.access(inside, os.W_OK | os.X_OK):
         reason = "cannot be written to"
     if reason:
@@ -229,6 +231,8 @@ def check_folder(folder: Path, space: int) -> None:
             path=folder,
         )
     free = free_bytes(folder / "file")
+    if free == float("inf"):
+        _check_by_trying(inside, folder)
     if free < space:
         raise OutputError(
             f"cannot be written to: the disk is full ({free / 1e6:.1f} MB free, {space / 1e6:.1f} MB needed).",
@@ -237,13 +241,30 @@ def check_folder(folder: Path, space: int) -> None:
         )
 
 
-def refuse_to_replace(path: Path, *, overwrite: bool = False) -> None:
+def _check_by_trying(inside: Path, folder: Path) -> None:
+    """Raise unless a file can be created in `inside`, the future parent of `folder`: in /proc this fails for root, too."""
+    try:
+        new_file(inside / "allin1").discard()
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written to: no file can be created in {inside} ({reason_of(error)}).",
+            remedy="Name another folder.",
+            path=folder,
+        ) from error
+
+
+def refuse_to_replace(
+    path: Path,
+    *,
+    overwrite: bool = False,
+    remedy: str = "Allow overwriting (--overwrite; overwrite=True in Python), or name another folder.",
+) -> None:
     """Raise :class:`~allin1_core.errors.OutputError` if `path` exists and `overwrite` is not set."""
-    with telling(path):
+    with output_errors(path):
         is_taken = exists(path)
     if is_taken and not overwrite:
         raise OutputError(
             "exists already.",
-            remedy="Allow overwriting (--overwrite), or name another folder.",
+            remedy=remedy,
             path=path,
         )

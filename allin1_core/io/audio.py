@@ -1,15 +1,14 @@
-"""Audio files to float32 at 44 100 Hz, whole or in blocks.
+"""Reading of audio files as float32 at 44 100 Hz, whole or in blocks.
 
 Any sample rate from 4 to 768 kHz, any sample format, and up to 64 channels. WAV, FLAC, AIFF, OGG, Opus, MP3 and others are
-read by libsndfile (package soundfile); what it does not know, such as AAC in M4A, by FFmpeg's libraries
-where the package av is installed. Resampling is soxr's, quality VHQ.
+read by libsndfile (package soundfile); other formats, such as AAC in M4A, by the FFmpeg libraries if the package av is
+installed. Audio is resampled by soxr with quality VHQ.
 
-**Damage.** Behind a damaged place reading goes on. Silence takes the place of what is lost, so that times stay what they are, and a
-warning says where.
+**Damage.** Reading continues after a damaged place. Lost samples are replaced by silence, so that times are unaffected, and
+a warning says where.
 
-**Delay.** An MP3 encoder puts silence before the song and notes its length in the file's first frame
-(Xing, Info, LAME), by which it is cut off. A file without that note cannot be
-corrected by anyone, and starts about 25 ms late.
+**Delay.** MP3 encoders insert silence before the song, and record its length in the first frame of the file (Xing, Info,
+LAME), so that it can be removed. A file without this information cannot be corrected, and starts about 25 ms late.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ from allin1_core.io.decoding.source import Source
 from allin1_core.io.resampling import resampled
 
 __all__ = [
-    "AUDIO_EXTENSIONS",
     "AudioInfo",
     "AudioStream",
     "has_pyav",
@@ -44,35 +42,26 @@ __all__ = [
     "read_audio",
 ]
 
-#: Extensions of files that are taken for audio where a folder is searched.
-AUDIO_EXTENSIONS = frozenset(
-    (
-        *(".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
-        *(".flac", ".ogg", ".oga", ".opus", ".mp3"),
-        *(".m4a", ".mp4", ".aac", ".mka", ".webm", ".wma", ".ac3"),
-    )
-)
-
-#: A file may end this much before its header says without a word being said about it.
+#: A file may be this much shorter than its header states without a warning.
 _SHORTFALL_S = 0.05
 
-#: A song whose loudest sample is below these is silent, or so quiet that something went wrong with it.
+#: Peak below which a song is silent, or so quiet that it is probably damaged.
 _SILENT, _QUIET = 1e-4, 1e-2
 
-#: Bounds of the blocks that a whole file is read in.
+#: Shortest and longest block in which a whole file is read.
 _SHORTEST_BLOCK_S, _LONGEST_BLOCK_S = 10.0, 900.0
 
-#: So many damaged places are named; the others are counted.
+#: Number of damaged places that a warning lists; the others are counted.
 _NAMED_GAPS = 5
 
 
 def probe_audio(path: str | PathLike[str]) -> AudioInfo:
-    """Look at a file's header.
+    """Read a file's header.
 
     Raises
     ------
     AudioError
-        The file is missing, cannot be opened, or is no audio that can be read here.
+        The file is missing, cannot be opened, or is not in a supported format.
     """
     reader = open_reader(Source(Path(path)), with_av=has_pyav())
     reader.close()
@@ -98,17 +87,17 @@ def read_audio(
     samples
         float32 ``[channels, n]``, 44 100 Hz.
     info
-        About the file, with what was noticed while reading it.
+        Properties of the file, with warnings.
 
     Raises
     ------
     AudioError
-        As :func:`open_audio` and :meth:`AudioStream.blocks`.
+        As for :func:`open_audio` and :meth:`AudioStream.blocks`.
     """
     with open_audio(
         path, channels=channels, pcm16_full_scale=pcm16_full_scale, is_song=is_song
     ) as stream:
-        # A block as long as the song, if that is known: then nothing needs to be put together.
+        # A single block if the length is known, to avoid concatenation.
         seconds = min(stream.info.duration_s or 0.0, _LONGEST_BLOCK_S)
         blocks = list(stream.blocks(max(seconds, _SHORTEST_BLOCK_S)))
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1), stream.info
@@ -129,19 +118,19 @@ def open_audio(
     path
         The file.
     channels
-        2 for a mix, whatever the file has: mono is doubled, 5.1 folded down as ITU-R BS.775 says
-        (left + √½ centre + √½ left surround, and likewise right; no LFE; channels in WAV order), any other count
-        above two averaged into both. 1 for the average of those two.
+        2 for a stereo mix of whatever the file has: mono is duplicated, 5.1 is mixed down according to ITU-R BS.775
+        (left + √½ centre + √½ left surround, and likewise right; no LFE; channels in WAV order), any other number of
+        channels above two is averaged. 1 for the average of these two channels.
     pcm16_full_scale
-        What 16-bit samples are divided by: 32768 as everyone does, or 32767 for stems; see
+        Divisor of 16-bit samples: 32768, as usual, or 32767 for stems; see
         :func:`allin1_core.io.stems.read_stems`.
     is_song
-        Whether it is a warning that nothing can be heard; a stem may be silent.
+        Whether to warn if the file is silent; a stem may be.
 
     Raises
     ------
     AudioError
-        The file is missing, cannot be opened, or is no audio that can be read here.
+        The file is missing, cannot be opened, or is not in a supported format.
     """
     reader = open_reader(Source(Path(path)), pcm16_full_scale, with_av=has_pyav())
     try:
@@ -151,12 +140,12 @@ def open_audio(
 
 
 class AudioStream:
-    """An open audio file, to be read once from beginning to end. Made by :func:`open_audio`.
+    """An open audio file, to be read once from start to end. Created by :func:`open_audio`.
 
     Attributes
     ----------
     info
-        About the file; what it says of the whole is brought up to date when the end is reached.
+        Properties of the file; length, peak and warnings are updated at its end.
     """
 
     def __init__(self, reader: Reader, channels: Literal[1, 2], *, is_song: bool) -> None:
@@ -165,11 +154,12 @@ class AudioStream:
         self._channels = channels
         self._is_song = is_song
         self._damage: DecodingError | None = None
+        self._swing = 0.0
 
     def blocks(self, seconds: float = 10.0) -> Iterator[Samples]:
-        """Give the audio in consecutive blocks; put together, they are what :func:`read_audio` gives.
+        """Yield the audio in consecutive blocks; concatenated, they equal the output of :func:`read_audio`.
 
-        Memory is bounded by the length of a block.
+        The memory used is bounded by the length of a block.
 
         Parameters
         ----------
@@ -188,7 +178,7 @@ class AudioStream:
         """
         wanted = round(seconds * SAMPLE_RATE)
         if wanted < 1:
-            raise ValueError(f"A block of {seconds} s holds no sample.")
+            raise ValueError(f"A block of {seconds} s contains no samples.")
         total, held, peak = 0, 0, 0.0
         block = np.empty((self._channels, wanted), np.float32)
         for part in resampled(self._decoded(), self._channels):
@@ -204,19 +194,29 @@ class AudioStream:
                     yield block
                     block, held = np.empty_like(block), 0
         if not total:
-            raise AudioError("holds no samples.", path=self.info.path)
+            raise AudioError("contains no samples.", path=self.info.path)
+        if self._swing < _QUIET:  # a constant is as inaudible as silence
+            peak = min(peak, self._swing)
         warnings = self._warnings(peak)
         self.info = dataclasses.replace(self.info, warnings=warnings, peak=peak)
         if held:
             yield block[:, :held].copy()
 
     def _decoded(self) -> Iterator[Block]:
-        """Blocks as decoded, finite; afterwards `info` says how much there was."""
+        """Yield blocks as decoded, checked to be finite; afterwards update the length in `info`, and the swing."""
         path, reader = self.info.path, self._reader
+        low: Samples | None = None
+        high: Samples | None = None
         done_s, frames = 0.0, 0.0
         try:
             for block in reader.blocks():
                 _check_finite(block, done_s, path)
+                if self._swing < _QUIET:
+                    lowest, highest = block.samples.min(axis=0), block.samples.max(axis=0)
+                    if low is None or high is None or low.shape != lowest.shape:
+                        low, high = lowest, highest
+                    low, high = np.minimum(low, lowest), np.maximum(high, highest)
+                    self._swing = max(self._swing, float((high - low).max()) / 2)
                 done_s += len(block.samples) / block.rate
                 frames += len(block.samples) * (self.info.sample_rate / block.rate)
                 yield block
@@ -237,19 +237,19 @@ class AudioStream:
         return (*self.info.warnings, *(f"{self.info.path}: {note}" for note in notes if note))
 
     def _shortfall(self) -> str | None:
-        """A sentence on what is missing at the end, or None."""
+        """A sentence about missing audio at the end, or None."""
         found_s, promised_s = self.info.duration_s or 0.0, self._reader.promised_s
         if self._damage is not None:
-            return f"damaged after {found_s:.2f} s and read up to there ({self._damage})."
+            return f"is damaged after {found_s:.2f} s and was read up to there ({self._damage})."
         if promised_s is not None and promised_s - found_s > _SHORTFALL_S:
             return (
-                f"ends after {found_s:.2f} s where its header says {promised_s:.2f} s;"
-                " read up to there."
+                f"ends after {found_s:.2f} s, although its header states {promised_s:.2f} s;"
+                " it was read up to there."
             )
         if self.info.frames == self._reader.guessed_frames:
             return (
-                f"has no note of its length and was read up to {found_s:.2f} s, which is a guess from its"
-                f" first frame; the rest, if there is one, needs PyAV: {install_command('allin1-core', 'av')}"
+                f"does not state its length and was read up to {found_s:.2f} s, which is an estimate from its"
+                f" first frame; to read the rest, if there is any, install PyAV: {install_command('allin1-core', 'av')}"
             )
         return None
 
@@ -259,14 +259,14 @@ def _check_finite(block: Block, start_s: float, path: Path) -> None:
     if bad is not None:
         (frame, channel), value = bad
         raise AudioError(
-            f"holds {value} at {start_s + frame / block.rate:.6f} s in channel {channel + 1}.",
+            f"contains {value} at {start_s + frame / block.rate:.6f} s in channel {channel + 1}.",
             remedy="Export the audio again from its source.",
             path=path,
         )
 
 
 def _gaps(gaps: Iterable[tuple[float, float]]) -> str | None:
-    """A sentence on the places where silence stands for what could not be decoded, or None."""
+    """A sentence about the places where silence replaces audio that could not be decoded, or None."""
     joined: list[tuple[float, float]] = []
     for start_s, end_s in sorted(gaps):
         if joined and start_s <= joined[-1][1] + _SHORTFALL_S:
@@ -278,23 +278,23 @@ def _gaps(gaps: Iterable[tuple[float, float]]) -> str | None:
     places = ", ".join(f"{start_s:.2f}-{end_s:.2f} s" for start_s, end_s in joined[:_NAMED_GAPS])
     if (more := len(joined) - _NAMED_GAPS) > 0:
         places += f" and {more} more places"
-    return f"damaged at {places}; silence stands there."
+    return f"is damaged at {places}; silence was inserted there."
 
 
 def loudness_note(peak: float) -> str | None:
-    """Give a sentence on a song whose loudest sample is `peak` and that cannot be heard, else None."""
+    """Return a sentence if a song with this peak is silent or nearly so, otherwise None."""
     if peak < _SILENT:
-        return "is silent; what is found in it means nothing."
+        return "is silent; the result is meaningless."
     if peak < _QUIET:
         return (
-            f"is very quiet, its loudest sample being {20 * np.log10(peak):.0f} dB of full scale;"
-            " what is found in it may mean nothing."
+            f"is very quiet, with a peak of {20 * np.log10(peak):.0f} dB of full scale; the result may be"
+            " meaningless."
         )
     return None
 
 
 def has_pyav() -> bool:
-    """Whether PyAV is installed: its distribution, as any folder called av can be imported."""
+    """Whether the distribution of PyAV is installed; any folder called av could be imported."""
     try:
         version("av")
     except PackageNotFoundError:

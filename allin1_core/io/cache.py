@@ -1,8 +1,8 @@
-"""A cache of arrays in the user's cache folder, keyed by what they were computed from.
+"""A cache of arrays in the user's cache folder, keyed by everything that they were computed from.
 
-One file an entry, named by its key. An entry carries a digest of its content, is verified when it is read, and appears
-whole or not at all, so that several processes can share the cache. Where all entries together become larger than a limit,
-those that were used longest ago are removed.
+Each entry is a file named by its key. It contains a digest of its content, which is verified when it is read, and is
+written atomically, so several processes can share the cache. If the total size exceeds a limit, the least recently used
+entries are removed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from allin1_core.io.sizes import read_size
 
 log = logging.getLogger(__name__)
 
-#: Bytes that all entries may take, where ``ALLIN1_CACHE_LIMIT`` does not say otherwise.
+#: Limit in bytes for all entries, unless ``ALLIN1_CACHE_LIMIT`` is set.
 DEFAULT_LIMIT = 2_000_000_000
 
 _SUFFIX = ".a1cache"
@@ -35,15 +35,15 @@ _DIGEST_BYTES = 32
 
 
 def cache_key(kind: str, **parts: object) -> str:
-    """Name an entry by everything that it was computed from.
+    """Return the key of an entry, which depends on everything that it was computed from.
 
     Parameters
     ----------
     kind
-        What it holds, such as ``logits``.
+        Kind of its content, such as ``logits``.
     **parts
-        What it depends on; values whose ``repr`` is the same in every process: strings, numbers, tuples and frozen
-        dataclasses of them.
+        Everything that it depends on; values whose ``repr`` is the same in every process: strings, numbers, and tuples
+        and frozen dataclasses of these.
 
     >>> cache_key("logits", audio="ab12", model="builtin") == cache_key(
     ...     "logits", model="builtin", audio="ab12"
@@ -56,36 +56,36 @@ def cache_key(kind: str, **parts: object) -> str:
 
 
 def default_cache_folder() -> Path:
-    """Give the folder of the cache: below ``ALLIN1_CACHE_DIR``, or else the user's cache folder."""
+    """Return the folder of the cache: in ``ALLIN1_CACHE_DIR`` if set, otherwise in the user's cache folder."""
     named = os.environ.get("ALLIN1_CACHE_DIR")
     return (Path(named) if named else user_cache_path("allin1")) / "arrays"
 
 
 def default_limit() -> int:
-    """Give the limit in bytes: ``ALLIN1_CACHE_LIMIT``, such as ``500M`` or ``10G``, or else 2 GB.
+    """Return the limit in bytes: ``ALLIN1_CACHE_LIMIT``, such as ``500M`` or ``10G``, if set, otherwise 2 GB.
 
     Raises
     ------
     SettingsError
-        The variable cannot be understood.
+        The variable is not a valid size.
     """
     return read_size("ALLIN1_CACHE_LIMIT", DEFAULT_LIMIT)
 
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """What is in the cache.
+    """The content of the cache.
 
     Attributes
     ----------
     folder
-        Where it is.
+        Its location.
     entries, size
-        Number of entries, and bytes of all together.
+        Number of entries, and their total size in bytes.
     limit
-        Bytes that it may take.
+        Maximum size in bytes.
     kinds
-        Number of entries and bytes by kind.
+        Number of entries and size in bytes of each kind.
     """
 
     folder: Path
@@ -96,14 +96,14 @@ class CacheInfo:
 
 
 class ArrayCache:
-    """Arrays by key, bounded in size. What goes wrong costs a cache hit, never a result.
+    """Arrays by key, limited in size. Errors only cause cache misses and never a failure.
 
     Parameters
     ----------
     folder
-        Where entries lie; None for :func:`default_cache_folder`.
+        Folder of the entries; None for :func:`default_cache_folder`.
     limit
-        Bytes that all entries may take; None for :func:`default_limit`. 0 keeps nothing.
+        Maximum total size in bytes; None for :func:`default_limit`. 0 disables the cache.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class ArrayCache:
         Returns
         -------
         dict of str to ndarray or None
-            Its arrays; None where there is no such entry, or it is damaged. A damaged entry is removed.
+            Its arrays; None if there is no such entry, or it is damaged. A damaged entry is removed.
         """
-        path = self._path(key)
+        path = self.path_of(key)
         try:
             content = path.read_bytes()
         except OSError:
@@ -132,21 +132,25 @@ class ArrayCache:
                 path.unlink()
             return None
         with contextlib.suppress(OSError):
-            os.utime(path)  # used now
+            os.utime(path)  # mark as recently used
         return arrays
 
     def put(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Store `arrays` under `key`, and remove what was used longest ago where the cache is too large."""
+        """Store `arrays` under `key`, and remove the least recently used entries if the cache is too large."""
         content = _pack(arrays)
         if len(content) > self.limit:
             return
         try:
-            with atomic_path(self._path(key)) as temporary:
+            with atomic_path(self.path_of(key)) as temporary:
                 temporary.write_bytes(content)
         except Allin1Error as error:
             log.warning("The cache could not be written: %s", error)
             return
         self._evict()
+
+    def path_of(self, key: str) -> Path:
+        """Give the file of an entry, whether or not it is there."""
+        return self.folder / f"{key}{_SUFFIX}"
 
     def info(self) -> CacheInfo:
         """Count the entries."""
@@ -164,16 +168,13 @@ class ArrayCache:
         )
 
     def clear(self) -> int:
-        """Remove every entry, and no other file; tell how many bytes that freed."""
+        """Remove all entries, and no other files; returns the number of bytes freed."""
         freed = 0
         for path, status in self._entries():
             with contextlib.suppress(OSError):
                 path.unlink()
                 freed += status.st_size
         return freed
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{_SUFFIX}"
 
     def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
         try:

@@ -1,9 +1,9 @@
-"""Claims: who is making a file at the moment, so that no two processes make it.
+"""Claims on files that are being computed, so that no two processes compute the same one.
 
-A claim is an empty file beside the one that is to be made, with the name of a temporary file
-(:mod:`allin1_core.io.leftovers`), and a lock on it that the system releases with the process: what a killed
-process leaves keeps nobody out, and is removed by the next that looks. On a network file system the claim holds among
-machines where its locks do. Where there are none, and on Windows, nobody is kept out.
+A claim is an empty file next to the target, with the name of a temporary file (:mod:`allin1_core.io.leftovers`), and a
+lock on it, which the system releases when the process ends: the claim of a killed process has no effect, and is removed
+by the next process that checks. On a network file system, claims work across machines if its locks do. Without locks,
+every claim succeeds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from allin1_core.io.atomic import make_folders, remove_empty
 
@@ -21,16 +22,20 @@ try:
 except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
-#: A file may be removed while it is being locked: so often it is made again.
+msvcrt: Any = None
+with suppress(ImportError):  # not on Windows
+    import msvcrt
+
+#: Number of attempts, as a file may be removed while it is being locked.
 _TRIES = 100
 
-#: What this process has claimed. Its own threads do not keep each other out: one could wait for itself.
+#: Claims of this process. Its threads do not exclude each other, as a thread could wait for itself.
 _own: set[Path] = set()
 _one_at_a_time = threading.Lock()
 
 
 class Claim:
-    """The right to make a file, until it is released."""
+    """The exclusive right to compute a file, until it is released."""
 
     def __init__(
         self,
@@ -43,31 +48,35 @@ class Claim:
         self._made = made or []
 
     def release(self) -> None:
-        """Give it up. Never raises an OSError."""
+        """Release the claim. Never raises an OSError."""
         path, self._path = self._path, None
         if path is None or self._descriptor is None:
             return
         with _one_at_a_time:
             _own.discard(path)
+            if fcntl is not None:
+                with suppress(OSError):
+                    path.unlink()  # while locked, so that no other process has claimed it
             with suppress(OSError):
-                path.unlink()  # while it is locked, so that it is nobody else's
-            with suppress(OSError):
-                # Closing would not do where a fork has it open.
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                # Closing is not enough if a forked process has it open.
+                _unlock(self._descriptor)
             with suppress(OSError):
                 os.close(self._descriptor)
+            if fcntl is None:
+                with suppress(OSError):
+                    path.unlink()  # fails on Windows if another process has opened it
         remove_empty(self._made)
 
 
 def try_claim(target: Path) -> Claim | None:
-    """Claim that `target` is being made; None where another process has claimed it.
+    """Claim `target`; returns None if another process has claimed it.
 
     Parameters
     ----------
     target
-        The file. Its folder is made, and removed with the claim where nothing else came into it.
+        The file. Its folder is created, and removed with the claim if it is still empty.
     """
-    if fcntl is None:
+    if fcntl is None and msvcrt is None:
         return Claim()
     path = claim_path(target)
     made: list[Path] = []
@@ -97,23 +106,32 @@ def try_claim(target: Path) -> Claim | None:
 
 
 def claim_path(target: Path) -> Path:
-    """Give the file that stands for the claim of `target`: always the same one."""
+    """Return the file that represents a claim of `target`, always the same one."""
     digest = hashlib.blake2b(os.fsencode(target.name), digest_size=6).hexdigest()
     folder = Path(os.path.realpath(target.parent))
     return folder / f".{target.name[:30]}-{digest}.part"
 
 
 def _lock(path: Path, descriptor: int) -> str:
-    """Try to lock an open file, and say whose it is; ``gone`` where it was removed meanwhile."""
+    """Try to lock an open file, and return whose it is; ``gone`` if it was removed meanwhile."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "theirs"
-    except OSError:
-        return "never"
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        is_theirs = isinstance(error, BlockingIOError if fcntl is not None else PermissionError)
+        return "theirs" if is_theirs else "never"
     try:
         found, ours = path.stat(), os.fstat(descriptor)
     except OSError:
         return "gone"
     is_same = (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
     return "ours" if is_same else "gone"
+
+
+def _unlock(descriptor: int) -> None:
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    else:
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)

@@ -1,7 +1,7 @@
-"""JSON and TOML files that anybody may have written: read with limits, and refused in one way.
+"""JSON and TOML files from untrusted sources: read with limits, and rejected with a single exception.
 
-What the parsers do with a hostile file (infinite numbers, nesting without end, a pipe in the place of a
-file) is caught here, so that a reader has one exception to turn into its own.
+Problems of malicious files (infinite numbers, endless nesting, a pipe instead of a file) are handled here, so that
+readers only need to convert one exception into their own.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ else:
 
 T = TypeVar("T")
 
-#: Most bytes of a document; the longest result has a few hundred thousand.
+#: Limit in bytes for a document; the longest results have a few hundred thousand.
 MOST_BYTES = 64 * 2**20
 
-#: Most bytes of a configuration file. What parses them takes a time that grows as the square of a key's length.
+#: Limit in bytes for a configuration file. The time to parse one is quadratic in the length of a key.
 MOST_TOML_BYTES = 64 * 2**10
 
 #: Deepest nesting; results have six levels.
@@ -37,7 +37,7 @@ MOST_LEVELS = 50
 
 
 class DocumentError(ValueError):
-    """A document cannot be understood; the text says why, as the end of a sentence."""
+    """A document is invalid; the message says why, as the end of a sentence."""
 
 
 def read_json(path: Path) -> Any:
@@ -46,16 +46,15 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     OSError
-        It cannot be read.
+        The file cannot be read.
     DocumentError
-        It is not JSON in UTF-8, not one document, or holds what no reader here has a use for: numbers that are not
-        finite, more than 50 levels.
+        It is not a single JSON document in UTF-8, contains numbers that are not finite, or has more than 50 levels.
     """
     return _read(path, lambda text: json.loads(text, parse_constant=_refuse_constant), MOST_BYTES)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML document; as :func:`read_json`."""
+    """Read a TOML document; raises the same errors as :func:`read_json`."""
     content: dict[str, Any] = _read(path, tomllib.loads, MOST_TOML_BYTES)
     return content
 
@@ -63,7 +62,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _read(path: Path, parse: Callable[[str], Any], most: int) -> Any:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise DocumentError("it is no file")
+            raise DocumentError("it is not a regular file")
         with path.open("rb") as file:
             raw = file.read(most + 1)
         if len(raw) > most:
@@ -74,18 +73,18 @@ def _read(path: Path, parse: Callable[[str], Any], most: int) -> Any:
     except RecursionError as error:
         raise DocumentError("it is nested too deeply") from error
     except (ValueError, OverflowError, MemoryError) as error:
-        # Of several lines the first says what is wrong.
+        # The first line says what is wrong.
         raise DocumentError((str(error).splitlines() or ["it is damaged"])[0]) from error
     _check(content)
     return content
 
 
 def _refuse_constant(name: str) -> Any:
-    raise DocumentError(f"it holds {name}, which is not JSON")
+    raise DocumentError(f"it contains {name}, which is not valid JSON")
 
 
 def _check(content: Any) -> None:
-    """Refuse what would fail later, where nobody expects it."""
+    """Reject numbers and nesting that would fail later, in code that does not expect them."""
     level = [content]
     for _ in range(MOST_LEVELS):
         values: list[Any] = []
@@ -95,20 +94,20 @@ def _check(content: Any) -> None:
             elif isinstance(one, list):
                 values += one
             elif isinstance(one, float) and not math.isfinite(one):
-                raise DocumentError("it holds a number that is not finite")
+                raise DocumentError("it contains a number that is not finite")
         if not values:
             return
         level = values
     raise DocumentError("it is nested too deeply")
 
 
-# What a value must be. Each gives it, or raises DocumentError with the name it is called by.
+# Each of these functions checks the type of a value and returns it, or raises a DocumentError with its name.
 
 
 def text(value: Any, name: str) -> str:
     """Expect a string."""
     if not isinstance(value, str):
-        raise DocumentError(f"{name} is no text")
+        raise DocumentError(f"{name} is not a string")
     return value
 
 
@@ -118,16 +117,16 @@ def path(value: Any, name: str) -> Path:
     try:
         os.fsencode(found)
     except UnicodeEncodeError as error:
-        raise DocumentError(f"{name} holds half of a character") from error
+        raise DocumentError(f"{name} contains half of a surrogate pair") from error
     if "\0" in found:
-        raise DocumentError(f"{name} holds a NUL character")
+        raise DocumentError(f"{name} contains a NUL character")
     return Path(found)
 
 
 def number(value: Any, name: str) -> float:
-    """Expect a finite number; true and false are none."""
+    """Expect a finite number; true and false are rejected."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DocumentError(f"{name} is no number")
+        raise DocumentError(f"{name} is not a number")
     try:
         return float(value)
     except OverflowError as error:
@@ -135,30 +134,30 @@ def number(value: Any, name: str) -> float:
 
 
 def whole(value: Any, name: str) -> int:
-    """Expect a whole number that fits into 64 bits."""
+    """Expect an integer that fits into 64 bits."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DocumentError(f"{name} is no whole number")
+        raise DocumentError(f"{name} is not an integer")
     if not -(2**63) <= value < 2**63:
         raise DocumentError(f"{name} is out of range")
     return value
 
 
 def items(value: Any, name: str, convert: Callable[[Any, str], T]) -> list[T]:
-    """Expect a list of what `convert` expects."""
+    """Expect a list, and convert each element with `convert`."""
     if not isinstance(value, list):
-        raise DocumentError(f"{name} is no list")
+        raise DocumentError(f"{name} is not a list")
     return [convert(one, name) for one in value]
 
 
 def table(value: Any, name: str) -> dict[str, Any]:
     """Expect an object with named members."""
     if not isinstance(value, dict):
-        raise DocumentError(f"{name} is no object")
+        raise DocumentError(f"{name} is not an object")
     return value
 
 
 def member(value: Any, name: str) -> Any:
-    """Expect an object that has this member, and give that."""
+    """Expect an object with this member, and return the member."""
     found = table(value, "the content")
     if name not in found:
         raise DocumentError(f"it has no {name}")
@@ -183,17 +182,17 @@ _SCALARS: dict[Any, Callable[[Any, str], Any]] = {
 
 
 def read_as(kind: Any, value: Any, name: str) -> Any:
-    """Expect what a type hint says, and give that.
+    """Expect a value of the type `kind`, and return it.
 
     Parameters
     ----------
     kind
-        ``str``, ``float``, ``int``, ``bool`` or ``Path``; a dataclass, of whose fields those with a default may be missing;
-        lists, tuples and mappings of such; or one of them or None. What a dataclass does not know is passed over.
+        ``str``, ``float``, ``int``, ``bool`` or ``Path``; a dataclass, whose fields with a default may be missing;
+        lists, tuples and mappings of these; or one of them or None. Unknown fields of a dataclass are ignored.
     value
-        Of a document.
+        Value from a document.
     name
-        What it is called there.
+        Its name in the document, for errors.
 
     >>> read_as(list[tuple[float, str]], [[1, "a"]], "pairs")
     [(1.0, 'a')]
@@ -210,7 +209,7 @@ def read_as(kind: Any, value: Any, name: str) -> Any:
         return {key: read_as(arguments[1], one, key) for key, one in table(value, name).items()}
     if origin is tuple and arguments[-1] is not Ellipsis:
         if not isinstance(value, list) or len(value) != len(arguments):
-            raise DocumentError(f"{name} is no list of {len(arguments)}")
+            raise DocumentError(f"{name} is not a list of {len(arguments)} elements")
         return tuple(read_as(one, part, name) for one, part in zip(arguments, value, strict=True))
     return origin(items(value, name, functools.partial(read_as, arguments[0])))
 

@@ -1,4 +1,4 @@
-"""Songs at URLs, by fsspec: fetched into files for as long as they are needed, and found in folders."""
+"""Songs at URLs, read with fsspec: downloads to temporary files, and listing of folders."""
 
 from __future__ import annotations
 
@@ -17,43 +17,48 @@ from allin1_core.io.names import portable_name
 from allin1_core.io.sizes import read_size
 from allin1_core.urls import Url
 
-#: Bytes that one song may have, where ``ALLIN1_DOWNLOAD_LIMIT`` does not say otherwise: a stream may have no end.
+#: Limit in bytes for a song, unless ``ALLIN1_DOWNLOAD_LIMIT`` is set; a stream may never end.
 DEFAULT_LIMIT = 4_000_000_000
 
-#: Seconds after which a server that says nothing is given up.
+#: Timeouts in seconds for connecting and for reading.
 CONNECT_S, READ_S = 20.0, 60.0
 
 _BLOCK = 1 << 20
 
-#: Seconds between two looks at whether anybody still wants the file.
+#: Interval in seconds of checking whether the file is still wanted.
 _LOOK_S = 0.1
 
 
 @contextmanager
 def fetched(url: Url, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[Path]:
-    """Give a file with what is at `url`, which is gone afterwards.
+    """Download `url` to a temporary file, which is removed at the end of the block.
 
     Parameters
     ----------
     url
-        Of any kind that fsspec knows.
+        URL of any kind that fsspec supports.
     is_wanted
-        Asked ten times a second; False ends the download.
+        Called ten times per second; False cancels the download.
 
     Raises
     ------
     InputError
-        It cannot be read, or is larger than ``ALLIN1_DOWNLOAD_LIMIT``; or fsspec, or what it needs, is not installed.
+        It cannot be read, or is larger than ``ALLIN1_DOWNLOAD_LIMIT``; or fsspec, or a package that it needs, is not
+        installed.
     """
     shown = url.without_secrets
     limit = download_limit()
     try:
         folder = tempfile.mkdtemp(prefix="allin1-")
     except OSError as error:
-        raise InputError(f"No file can be made for it: {error.strerror}.", path=shown) from error
+        raise InputError(
+            f"A temporary file for it cannot be created in {tempfile.gettempdir()}: {error.strerror}.",
+            remedy="Set TMPDIR to another folder.",
+            path=shown,
+        ) from error
     try:
         file = Path(folder) / portable_name(url.name)
-        with _told_of(shown):
+        with _errors_about(shown):
             _in_thread(lambda wanted: _download(url, file, limit, wanted), is_wanted)
         yield file
     finally:
@@ -61,12 +66,12 @@ def fetched(url: Url, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[
 
 
 def download_limit() -> int:
-    """Give the most bytes that one song may have.
+    """Return the limit in bytes for one song.
 
     Raises
     ------
     SettingsError
-        ``ALLIN1_DOWNLOAD_LIMIT`` cannot be understood.
+        ``ALLIN1_DOWNLOAD_LIMIT`` is not a valid size.
     """
     return read_size("ALLIN1_DOWNLOAD_LIMIT", DEFAULT_LIMIT)
 
@@ -74,19 +79,19 @@ def download_limit() -> int:
 def list_songs(
     url: Url, is_song: Callable[[str], bool], suffixes: Sequence[str]
 ) -> list[Url] | None:
-    """List what a folder or a pattern means; None where `url` is that of one file.
+    """List the songs in a folder or of a pattern; None if `url` is that of a single file.
 
-    A URL with ``*`` or ``[`` is a pattern, one that ends in ``/`` a folder, and one without a suffix of `suffixes` is
-    asked for, but on the web, where a folder cannot be told from a file.
+    A URL with ``*`` or ``[`` is a pattern, and one that ends in ``/`` is a folder. For one without any of `suffixes`,
+    the file system is asked, except on the web, where folders cannot be told from files.
 
     Parameters
     ----------
     url
         The URL.
     is_song
-        Whether a file of this name is to be taken from a folder.
+        Whether a file of this name in a folder is a song.
     suffixes
-        What files end in.
+        File name extensions of songs.
 
     Raises
     ------
@@ -121,7 +126,7 @@ def list_songs(
             and not any(part.startswith(".") for part in name[len(root) :].split("/"))
         ]
 
-    with _told_of(shown):
+    with _errors_about(shown):
         found = _in_thread(look, lambda: True)
     if found is None:
         return None
@@ -140,7 +145,7 @@ def _is_hidden(name: str) -> bool:
 def _download(url: Url, file: Path, limit: int, is_wanted: Callable[[], bool]) -> None:
     shown = url.without_secrets
     files, path = _open(url)
-    # On the web in one go, and without asking for the size: not every server gives parts of files, or tells.
+    # On the web, in one request and without asking for the size: not every server supports ranges or sizes.
     options = {"block_size": 0, "size": 1} if "http" in files.protocol else {}
     length = 0
     with files.open(path, "rb", **options) as source, file.open("xb") as copy:
@@ -156,8 +161,8 @@ def _download(url: Url, file: Path, limit: int, is_wanted: Callable[[], bool]) -
                 copy.write(block)
             except OSError as error:
                 raise InputError(
-                    f"It cannot be kept in {tempfile.gettempdir()} while it is analysed: {error.strerror}.",
-                    remedy="Free some space, or name another folder by TMPDIR.",
+                    f"It cannot be written to {tempfile.gettempdir()}: {error.strerror}.",
+                    remedy="Free some space, or set TMPDIR to another folder.",
                     path=shown,
                 ) from error
         copy.flush()
@@ -179,13 +184,13 @@ def _open(url: Url) -> tuple[Any, str]:
         if str(url).lower().startswith(("http://", "https://")):
             import aiohttp
 
-            # Downloads may take long, as long as something comes.
+            # No limit on the total time, as long as data arrives.
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
             options["client_kwargs"] = {"timeout": timeout}
         files, path = url_to_fs(str(url), **options)
     except ImportError as error:
         raise InputError(
-            f"What reads such URLs is not installed: {error}.",
+            f"A package that reads such URLs is not installed: {error}.",
             remedy="Install it with pip.",
             path=shown,
         ) from error
@@ -193,19 +198,19 @@ def _open(url: Url) -> tuple[Any, str]:
 
 
 @contextmanager
-def _told_of(url: Url) -> Iterator[None]:
-    """Turn what fsspec raises, which may be anything, into errors about `url`."""
+def _errors_about(url: Url) -> Iterator[None]:
+    """Turn the exceptions of fsspec, which may be of any type, into errors about `url`."""
     try:
         yield
     except (InputError, SettingsError):
         raise
     except FileNotFoundError as error:
-        raise AudioError("is not there.", remedy="Check the URL.", path=url) from error
+        raise AudioError("does not exist.", remedy="Check the URL.", path=url) from error
     except Exception as error:
         if isinstance(error, ValueError) and "not known" in str(error):
             scheme = str(url).partition("://")[0]
             raise AudioError(
-                f"cannot be read: nothing knows URLs that begin with {scheme}://.",
+                f"cannot be read: URLs that begin with {scheme}:// are not supported.",
                 remedy="Check the URL.",
                 path=url,
             ) from error
@@ -222,7 +227,7 @@ def _told_of(url: Url) -> Iterator[None]:
 
 
 def _in_thread(work: Callable[[Callable[[], bool]], Any], is_wanted: Callable[[], bool]) -> Any:
-    """Do what may wait for a server in a thread of its own, so that Ctrl-C, or `is_wanted`, ends it at once."""
+    """Run `work`, which may wait for a server, in its own thread, so that Ctrl-C or `is_wanted` ends it immediately."""
     done: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
     is_over = threading.Event()
 
@@ -232,7 +237,7 @@ def _in_thread(work: Callable[[Callable[[], bool]], Any], is_wanted: Callable[[]
         except BaseException as error:
             done.put((None, error))
 
-    # It ends with the process, whatever it waits for.
+    # A daemon thread, so that it never delays the end of the process.
     threading.Thread(target=run, name="allin1-fetch", daemon=True).start()
     try:
         while is_wanted():
@@ -245,4 +250,4 @@ def _in_thread(work: Callable[[Callable[[], bool]], Any], is_wanted: Callable[[]
             return found
     finally:
         is_over.set()
-    raise InputError("The download was ended.")
+    raise InputError("The download was cancelled.")

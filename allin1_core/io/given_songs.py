@@ -1,7 +1,9 @@
-"""Songs that programs hold in memory or as open files, as files for as long as they are needed."""
+"""Temporary files for songs that are given as samples, as open files, or as URLs."""
 
 from __future__ import annotations
 
+import io
+import numbers
 import os
 import shutil
 import tempfile
@@ -14,15 +16,16 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from allin1_core.errors import InputError
+from allin1_core.io.decoding.reader import SAMPLE_RATES
 from allin1_core.urls import Url, is_url
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 #: A path, a URL, a binary file, or samples.
 GivenSong: TypeAlias = "str | PathLike[str] | IO[bytes] | ArrayLike"
 
-#: Most channels of samples; more are taken for samples whose axes are the wrong way round.
+#: Maximum number of channels; more indicate that the axes are swapped.
 _MOST_CHANNELS = 64
 
 
@@ -33,25 +36,25 @@ def is_path(song: object) -> bool:
 
 @contextmanager
 def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path | Url]]:
-    """Give a song as a file, and what it is to be called.
+    """Yield a song as a file, with the path or URL to state in its result.
 
     Parameters
     ----------
     song
-        A path; a URL; a file that is open for reading bytes, from where it stands; or samples ``[n]`` or ``[channels, n]``,
-        as floats or as integers that fill their type.
+        A path; a URL; a file that is open for reading bytes, read from its current position; or samples ``[n]`` or
+        ``[channels, n]``, as floats in -1 to 1 or as integers over the full range of their type.
     rate
-        Samples a second, where samples are given.
+        Sample rate in Hz, if samples are given.
 
     Yields
     ------
     file, name
-        The file, which is gone afterwards unless it was given; and what stands for it in a result.
+        The file, which is removed afterwards unless it is that of the user; and the path or URL for the result.
 
     Raises
     ------
     InputError
-        It is nothing of that kind, cannot be fetched, or samples have no rate.
+        `song` is none of these, cannot be downloaded, or is an array of samples without a rate.
     """
     if is_url(song):
         from allin1_core.io.fetching import fetched
@@ -65,6 +68,11 @@ def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path | U
         return
     with tempfile.TemporaryDirectory(prefix="allin1-") as folder:
         if hasattr(song, "read"):
+            if isinstance(song, io.TextIOBase):
+                raise InputError(
+                    "The song is a file that is open in text mode.",
+                    remedy='Open it in binary mode: "rb".',
+                )
             name = getattr(song, "name", None)
             named = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else Path("stream")
             file = Path(folder) / (named.name or "stream")
@@ -79,28 +87,54 @@ def as_file(song: Any, rate: int | None = None) -> Iterator[tuple[Path, Path | U
 def _copy(song: IO[bytes], copy: IO[bytes]) -> None:
     try:
         shutil.copyfileobj(song, copy)
-    except TypeError as error:
+    except (TypeError, ValueError, OSError) as error:
         raise InputError(
-            "A file that is open for reading text was given.", remedy='Open it as "rb".'
+            f"The song is a file that cannot be read: {error}.",
+            remedy='Open it in binary mode: "rb".',
         ) from error
 
 
 def _write(song: Any, rate: int | None, file: Path) -> None:
     import soundfile
 
+    samples = _samples(song)
     if rate is None:
-        raise InputError("Samples were given without a rate.", remedy="Give it: rate=44100")
-    try:
-        samples = np.atleast_2d(np.asarray(song))
-        if samples.dtype.kind in "iu":
-            limits = np.iinfo(samples.dtype)
-            middle = 0 if samples.dtype.kind == "i" else (limits.max + 1) // 2
-            samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
-        samples = samples.astype(np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Neither a song nor samples: {type(song).__name__}.") from error
+        raise InputError(
+            "Samples were given without a rate.",
+            remedy="Pass both to a session: Session().analyze(samples, rate=44100).",
+        )
+    if not _is_rate(rate):
+        raise InputError(
+            f"The sample rate is {rate!r}.",
+            remedy=f"Pass samples per second, a whole number from {SAMPLE_RATES[0]} to"
+            f" {SAMPLE_RATES[-1]}.",
+        )
     if samples.ndim != 2 or not 1 <= samples.shape[0] <= _MOST_CHANNELS:
         raise InputError(
-            f"Samples have the shape {np.shape(song)}.", remedy="Give [n] or [channels, n]."
+            f"Samples have the shape {np.shape(song)}.",
+            remedy="Pass an array of shape [n] or [channels, n].",
         )
-    soundfile.write(file, samples.T, rate, subtype="FLOAT", format="WAV")
+    soundfile.write(file, samples.T, int(rate), subtype="FLOAT", format="WAV")
+
+
+def _samples(song: Any) -> NDArray[np.float32]:
+    """Samples as floats, of any shape."""
+    try:
+        samples = np.asarray(song)
+        if samples.dtype.kind not in "iuf" or not samples.ndim:
+            raise TypeError(f"unsupported type {samples.dtype}")
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"A song of type {type(song).__name__} is not supported.",
+            remedy="Pass a path, a URL, a binary file, or an array of samples (real numbers).",
+        ) from error
+    if samples.dtype.kind in "iu":
+        limits = np.iinfo(samples.dtype)
+        middle = 0 if samples.dtype.kind == "i" else (limits.max + 1) // 2
+        samples = (samples.astype(np.float64) - middle) / (limits.max - middle + 1)
+    return np.atleast_2d(samples.astype(np.float32))
+
+
+def _is_rate(rate: Any) -> bool:
+    is_number = isinstance(rate, numbers.Real)
+    return is_number and bool(SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[-1] and rate == int(rate))

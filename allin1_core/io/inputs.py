@@ -1,4 +1,4 @@
-"""Which songs a command line means: files, URLs, folders, patterns, and lists of them."""
+"""The songs that arguments refer to: files, URLs, folders, patterns, and lists of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from allin1_core.io.own_files import SEPARATION_NOTE, SONIFICATION_END
 from allin1_core.paths import expanded
 from allin1_core.urls import Url, is_url
 
-#: Suffixes of what is taken for audio in a folder; files that are named are read whatever their suffix.
+#: Suffixes of the files in a folder that are considered audio; files named explicitly may have any suffix.
 AUDIO_SUFFIXES = frozenset(
     [
         ".aac",
@@ -41,6 +41,7 @@ AUDIO_SUFFIXES = frozenset(
         ".oga",
         ".ogg",
         ".opus",
+        ".rf64",
         ".snd",
         ".w64",
         ".wav",
@@ -51,20 +52,20 @@ AUDIO_SUFFIXES = frozenset(
     ]
 )
 
-#: A list longer than this is no list of songs.
+#: Limit in bytes for a list of songs.
 _MOST_LIST_BYTES = 256 * 2**20
 
 
 @dataclass
 class Songs:
-    """What arguments mean.
+    """The songs that arguments refer to.
 
     Attributes
     ----------
     songs
-        In their order, as often as each was named.
+        In the order of the arguments, with duplicates.
     errors
-        What is wrong with arguments that mean none; the others are not affected.
+        An error for each argument without a song; the others are not affected.
     """
 
     songs: list[Path | Url] = field(default_factory=list)
@@ -77,24 +78,24 @@ def find_songs(
     *,
     include: Sequence[str] = (),
 ) -> Songs:
-    """Find the songs that `arguments` mean, in their order, and then those that `lists` name.
+    """Find the songs that `arguments` refer to, in their order, followed by those in `lists`.
 
     Parameters
     ----------
     arguments
-        Files; URLs; folders, which are searched recursively for audio, by name, without what is hidden (macOS's ``._``
-        twins included), and without what this package has written: songs with clicks, kept stems; and patterns such as ``"albums/**/*.flac"`` where no file of that name exists. Folders that a
-        pattern matches are searched too.
+        Files; URLs; folders, which are searched recursively for audio in the order of names, except for hidden files (such
+        as ``._`` files of macOS) and files that this package wrote (songs with clicks, kept stems); and patterns such as
+        ``"albums/**/*.flac"``, unless a file of that name exists. Folders that match a pattern are searched, too.
     lists
-        Files that name such arguments; see :func:`read_list`.
+        Files with a list of such arguments; see :func:`read_list`.
     include
-        Patterns of file names to take from folders, instead of the suffixes of audio: ``"*.mp3"``.
+        Patterns of the file names to include from folders, such as ``"*.mp3"``, instead of all audio.
 
     Returns
     -------
     Songs
-        Files are not opened, and named files need not exist: reading them tells why not. What holds no song, or cannot
-        be read, is an error of its own.
+        Files are not opened, and named files need not exist: this is reported when they are read. A folder or pattern
+        without a song, or that cannot be read, causes an error of its own.
     """
     found = Songs()
     named: list[str | os.PathLike[str]] = [*arguments]
@@ -103,7 +104,7 @@ def find_songs(
             named += read_list(path)
     for argument in named:
         with _collecting(found.errors):
-            found.songs += _meant(os.fspath(argument), include, found.errors.append)
+            found.songs += _songs_of(os.fspath(argument), include, found.errors.append)
     return found
 
 
@@ -115,10 +116,10 @@ def _collecting(errors: list[InputError]) -> Iterator[None]:
         errors.append(error)
 
 
-def _meant(
-    argument: str, include: Sequence[str], tell: Callable[[InputError], None]
+def _songs_of(
+    argument: str, include: Sequence[str], report: Callable[[InputError], None]
 ) -> Iterable[Path | Url]:
-    """What one argument means; errors of parts of it are told to `tell`."""
+    """The songs that an argument refers to; errors in parts of it are passed to `report`."""
     if is_url(argument):
         local = _local(argument)
         if local is None:
@@ -129,18 +130,18 @@ def _meant(
     path = expanded(argument)
     if str(path) == "-":  # ./-, a file
         path = path.absolute()
-    if os.path.isdir(path):  # noqa: PTH112 - unlike Path's it raises for no name
-        return _in_folder(path, include, tell)
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, never raises
+        return _in_folder(path, include, report)
     if not glob.has_magic(str(path)) or os.path.lexists(path):
         return [path]
     songs: list[Path | Url] = []
-    for match in map(Path, sorted(glob.glob(str(path), recursive=True))):  # noqa: PTH207 - absolute, too
+    for match in map(Path, sorted(glob.glob(str(path), recursive=True))):  # noqa: PTH207 - also supports absolute patterns
         if not os.path.isdir(match):  # noqa: PTH112
             songs.append(match)
         elif "**" not in argument:
-            songs += _walk(match, include, tell)
+            songs += _walk(match, include, report)
     if not songs:
-        raise InputError("No file matches this pattern.", path=path)
+        raise InputError("No file matches this pattern.", remedy="Check its spelling.", path=path)
     return songs
 
 
@@ -150,7 +151,9 @@ def _local(url: str) -> str | None:
         return None
     found = urlsplit(url)
     if found.netloc not in ("", "localhost"):
-        raise InputError("This is a file of another computer.", path=url)
+        raise InputError(
+            "This is a file on another computer.", remedy="Give the path of a file.", path=url
+        )
     return url2pathname(found.path)
 
 
@@ -167,72 +170,80 @@ def _at_url(url: Url, include: Sequence[str]) -> list[Url]:
 
 
 def read_list(path: str | os.PathLike[str]) -> list[str]:
-    """Read a list of songs: one path or URL a line, or an M3U playlist.
+    """Read a list of songs: one path or URL per line, or an M3U playlist.
 
     Parameters
     ----------
     path
         The list. Relative paths in it are relative to its folder; empty lines and lines that begin with ``#`` are
-        passed over. UTF-8, with or without a byte order mark, or else Latin-1.
+        ignored. The encoding is UTF-8, with or without a byte order mark, or otherwise Latin-1.
 
     Returns
     -------
     list of str
-        What :func:`find_songs` takes.
+        Arguments for :func:`find_songs`.
 
     Raises
     ------
     InputError
-        The list cannot be read, or names no song.
+        The list cannot be read, or contains no songs.
     """
     path = Path(path)
     try:
         if path.stat().st_size > _MOST_LIST_BYTES:
-            raise InputError("This is no list of songs: it is too large.", path=path)
+            raise InputError("This is not a list of songs: it is too large.", path=path)
         content = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"The list cannot be read: {reason}.", path=path) from error
+    return parse_list(content, path, path.parent)
+
+
+def parse_list(content: bytes, path: Path, folder: Path) -> list[str]:
+    """Parse a list as :func:`read_list` does; errors name `path`, and relative paths are relative to `folder`."""
     if b"\0" in content:
-        raise InputError("This is no list of songs: it is binary.", path=path)
+        raise InputError("This is not a list of songs: it is a binary file.", path=path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     lines = (line.strip() for line in text.splitlines())
     songs = [
-        line if is_url(line) else str(path.parent / expanded(line))
+        # Joined as text, so that a file named - becomes ./-, which is not stdin.
+        line if is_url(line) else os.path.join(folder, expanded(line))  # noqa: PTH118
         for line in lines
         if line and not line.startswith("#")
     ]
     if not songs:
-        raise InputError("The list names no song.", path=path)
+        raise InputError(
+            "The list contains no songs.", remedy="Write one path or URL per line.", path=path
+        )
     return songs
 
 
 def _in_folder(
-    folder: Path, include: Sequence[str], tell: Callable[[InputError], None]
+    folder: Path, include: Sequence[str], report: Callable[[InputError], None]
 ) -> list[Path]:
     problems: list[InputError] = []
     songs = list(_walk(folder, include, problems.append))
     for problem in problems:
-        tell(problem)
+        report(problem)
     if not songs and not problems:
         wanted = " or ".join(include) or "audio"
         raise InputError(
-            f"The folder holds no {wanted}.",
-            remedy="Name files, or choose what to take from folders by --include.",
+            f"The folder contains no {wanted}.",
+            remedy="Name files, or choose which files to include with --include.",
             path=folder,
         )
     return songs
 
 
 def _walk(
-    folder: Path, include: Sequence[str], tell: Callable[[InputError], None]
+    folder: Path, include: Sequence[str], report: Callable[[InputError], None]
 ) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         reason = error.strerror or error
-        tell(InputError(f"The folder cannot be read: {reason}.", path=error.filename))
+        report(InputError(f"The folder cannot be read: {reason}.", path=error.filename))
 
     for root, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

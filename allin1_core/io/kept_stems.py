@@ -1,9 +1,9 @@
-"""Stems of separated songs, kept as files and used again where nothing has changed.
+"""Stems of separated songs, kept as files and reused if nothing has changed.
 
-``<folder>/<model>/<track>/{bass,drums,other,vocals}.wav``, as allin1 1.1.0 lays them out: stereo, 44 100 Hz, but 32-bit
-floats, not 16-bit integers, so that stems used again are those that were separated, to the bit, and do not clip. Beyond 4 GB, where
-WAV ends, they are RF64 under the same names. ``separation.json`` beside them says what they were made of and
-how; without it, or where it says anything else, they are never used again.
+The layout is that of allin1 1.1.0, ``<folder>/<model>/<track>/{bass,drums,other,vocals}.wav``: stereo, 44 100 Hz, but as
+32-bit floats instead of 16-bit integers, so that reused stems are bit-identical and never clipped. Files over 4 GB, the
+limit of WAV, are RF64 files of the same name. ``separation.json`` next to them states their input and parameters; stems
+without it, or with different ones, are never reused.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from allin1_core.io.atomic import (
     check_folder,
     flush_made,
     make_folders,
+    output_errors,
     remove_empty,
-    telling,
     write_error,
 )
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.leftovers import Part, exists, flush_file, new_folder
 from allin1_core.io.names import portable_name
 from allin1_core.io.own_files import SEPARATION_NOTE
@@ -44,10 +45,10 @@ from allin1_core.io.wav import StereoWriter
 from allin1_core.paths import expanded
 from allin1_core.text import shown
 
-#: Folder of stems where none is named.
+#: Default folder of kept stems.
 DEFAULT_FOLDER = Path("demix")
 
-#: File beside the stems that says where they came from.
+#: File next to the stems that states their origin.
 NOTE = SEPARATION_NOTE
 
 _SCHEMA = 2
@@ -55,16 +56,16 @@ _SCHEMA = 2
 _FRAME_BYTES = 2 * 4
 
 
-#: What a folder of kept stems holds. One that holds anything else is never replaced.
+#: Files in a folder of kept stems. A folder with any other file is never replaced.
 _OWN_FILES = frozenset((*(f"{name}.wav" for name in STEMS), NOTE))
 
-#: Room for the note and for what comes before the samples.
+#: Space in bytes for the note and the headers.
 _LEAST_SPACE = 2**20
 
 
 @dataclass
 class StemsToKeep:
-    """Where the stems of one song are kept, and what they are made of.
+    """The location, input and parameters of the kept stems of one song.
 
     Attributes
     ----------
@@ -73,13 +74,13 @@ class StemsToKeep:
     source
         The song.
     parameters
-        How it is separated.
+        Parameters of the separation.
     taken
-        The song's content before it was read; None where it cannot be read.
+        Fingerprint of the song before it was read; None if it cannot be read.
     options
-        For each plugin, what the user set of the options that it declares.
+        The user's values of the options that each plugin declares.
     problem
-        Why the stems could not be kept, once they have been written in vain.
+        Why the stems could not be kept, if writing them failed.
     """
 
     folder: Path
@@ -90,7 +91,7 @@ class StemsToKeep:
     problem: OutputError | None = field(default=None, init=False)
 
     def find(self, backend: str | None = None) -> StemFiles | None:
-        """Look for stems of this song as it is now, separated with these parameters; None where there are none.
+        """Find stems of this song, unchanged and separated with these parameters; None if there are none.
 
         Parameters
         ----------
@@ -116,7 +117,7 @@ class StemsToKeep:
         return files if sizes == note.sizes else None
 
     def _options_of(self, by: tuple[str, ...]) -> dict[str, OptionValue]:
-        """What was set for the plugin among backend, plugin and version."""
+        """The user's options of the plugin in `by`, which is backend, plugin and version."""
         return {
             name: value
             for plugin in by[1:2]
@@ -124,33 +125,33 @@ class StemsToKeep:
         }
 
     def check(self, *, overwrite: bool = False, seconds: float | None = None) -> None:
-        """Find out before a separation whether its stems can be written. Nothing is made.
+        """Check before a separation whether its stems can be written, without creating anything.
 
         Parameters
         ----------
         overwrite
             Whether stems of another song, or of unknown origin, may be replaced.
         seconds
-            Length of the song, if it is known: for so much there must be room on the disk.
+            Length of the song, if known, to check the free space.
 
         Raises
         ------
         OutputError
-            The folder holds something else, no folder can be made there, or the disk is full.
+            The folder contains something else, it cannot be created, or the disk is full.
         """
         tidy(self.folder.parent)
         restore(self.folder)
-        self._refuse_files_of_others()
+        self._refuse_foreign_files()
         note = _read_note(self.folder)
-        with telling(self.folder):
+        with output_errors(self.folder):
             is_taken = exists(self.folder) and (note is None or not self._is_of_this_song(note))
         if is_taken and not overwrite:
             whose = (
                 "files of unknown origin" if note is None else f"the stems of {shown(note.source)}"
             )
             raise OutputError(
-                f"holds {whose}, and those of {shown(self.source)} would take their place.",
-                remedy="Name another folder (--demix-dir), or allow overwriting (--overwrite).",
+                f"contains {whose}, which those of {shown(self.source)} would replace.",
+                remedy="Choose another folder (--demix-dir), or allow overwriting (--overwrite).",
                 path=self.folder,
             )
         frames = 0 if seconds is None else round(seconds * SAMPLE_RATE)
@@ -160,23 +161,22 @@ class StemsToKeep:
     def writing(
         self, samples: Callable[[], int | None], by: tuple[str, ...]
     ) -> Iterator[Callable[[Stems], None]]:
-        """Write stems as they come, under a temporary name; the folder takes its own when the block ends well.
+        """Write stems piece by piece to a temporary folder, which gets its final name when the block succeeds.
 
-        What was there is replaced then, and stays as it was when the block ends otherwise. Where they cannot be written,
-        or the song is not any more what it was, that ends no separation: what was written is removed, and
-        :attr:`problem` says why.
+        An existing folder is replaced then, and is unchanged if the block fails. If stems cannot be written, or the song
+        has changed, the separation continues: the written files are removed, and :attr:`problem` states the reason.
 
         Parameters
         ----------
         samples
-            Length of the song, asked for when the first stems come; None where it is not known.
+            Returns the length of the song, or None if unknown; called when the first stems are written.
         by
-            Backend, plugin and version that separate.
+            Backend, plugin and version of the separator.
 
         Yields
         ------
         write
-            Takes consecutive stems in NumPy arrays.
+            Function that takes consecutive stems in NumPy arrays.
         """
         self.problem = None
         writer = _Writer(self, samples)
@@ -186,15 +186,15 @@ class StemsToKeep:
         finally:
             writer.discard()
 
-    def _refuse_files_of_others(self) -> None:
-        """Raise where the place is taken by what this package never made."""
-        strange = _strange_file(self.folder)
-        if strange is not None:
+    def _refuse_foreign_files(self) -> None:
+        """Raise an error if the folder has files that this package did not write."""
+        foreign = _foreign_file(self.folder)
+        if foreign is not None:
             raise OutputError(
-                "is no folder, and stems would take its place."
-                if strange == self.folder
-                else f"holds {shown(strange.name)}, which is no kept stem; such a folder is never replaced.",
-                remedy="Move it away, or name another folder (--demix-dir).",
+                "is not a folder, and stems would replace it."
+                if foreign == self.folder
+                else f"contains {shown(foreign.name)}, which is not a kept stem; such a folder is never replaced.",
+                remedy="Move it away, or choose another folder (--demix-dir).",
                 path=self.folder,
             )
 
@@ -229,7 +229,7 @@ class _Writer:
                 file.write(channels)
 
     def finish(self, by: tuple[str, ...]) -> None:
-        """Put the folder in its place, if all went well."""
+        """Give the folder its final name, unless there was a problem."""
         kept, part = self._kept, self._part
         if part is None or kept.problem is not None:
             return
@@ -239,11 +239,11 @@ class _Writer:
             if kept.taken is None or not kept.taken.still_holds():
                 kept.problem = OutputError(
                     "The stems were not kept: the song changed while it was separated.",
-                    remedy="Separate it again when nothing writes to it.",
+                    remedy="Try again when it is complete.",
                     path=kept.source,
                 )
                 return
-            kept._refuse_files_of_others()
+            kept._refuse_foreign_files()
             note = _Note(
                 source=str(kept.source.absolute()),
                 content=kept.taken.content,
@@ -261,7 +261,7 @@ class _Writer:
             self._made.clear()
 
     def discard(self) -> None:
-        """Remove what has not taken its final name."""
+        """Remove files that did not get their final name."""
         for file in self._files:
             with suppress(OSError):
                 file.close()
@@ -280,13 +280,13 @@ class _Writer:
             what = "The stems cannot be written"
             kept.problem = write_error(error, kept.folder, what, option="--demix-dir")
         if kept.problem is not None:
-            # There may be room for the result at least.
+            # Free the space for the result.
             self.discard()
 
 
 @dataclass(frozen=True)
 class _Note:
-    """What stands in :data:`NOTE`."""
+    """The content of :data:`NOTE`."""
 
     source: str
     content: str
@@ -297,11 +297,13 @@ class _Note:
 
     def write(self, folder: Path) -> None:
         content = {"schema": _SCHEMA, **dataclasses.asdict(self)}
-        (folder / NOTE).write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+        (folder / NOTE).write_text(
+            json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="ascii"
+        )
 
 
 def _read_note(folder: Path) -> _Note | None:
-    """Read the note of kept stems; None where there is none, or it cannot be understood."""
+    """Read the note of kept stems; None if there is none, or it is invalid."""
     try:
         content = documents.read_json(folder / NOTE)
         if documents.member(content, "schema") != _SCHEMA:
@@ -312,9 +314,9 @@ def _read_note(folder: Path) -> _Note | None:
         return None
 
 
-def _strange_file(folder: Path) -> Path | None:
-    """Something in `folder` that is no file of kept stems; `folder` itself where it is none."""
-    with telling(folder):
+def _foreign_file(folder: Path) -> Path | None:
+    """A file in `folder` that does not belong to kept stems, or `folder` itself if it is not a folder; otherwise None."""
+    with output_errors(folder):
         if not exists(folder):
             return None
         if not stat.S_ISDIR(folder.lstat().st_mode):
@@ -332,15 +334,17 @@ def stems_to_keep(
     source: Path,
     parameters: DemixParameters,
     options: Mapping[str, Mapping[str, OptionValue]] | None = None,
+    known: KnownDigests | None = None,
 ) -> StemsToKeep:
-    """Say where the stems of a track are kept: ``<folder>/<model>/<track>``.
+    """Return where the stems of a track are kept: ``<folder>/<model>/<track>``.
 
-    Call it before the song is read: its content is noted here, and stems are kept only if it is the same at the end.
+    Call this before the song is read: it takes the fingerprint of the song, and stems are kept only if that is the same
+    at the end. `known` as for :func:`~allin1_core.io.fingerprint.fingerprint`.
     """
     root = DEFAULT_FOLDER if folder is None else folder
     try:
-        taken = fingerprint(source)
-    except AudioError:  # told by what reads the song
+        taken = fingerprint(source, known)
+    except AudioError:  # reported when the song is read
         taken = None
     path = expanded(root) / portable_name(parameters.model) / portable_name(track)
     return StemsToKeep(path, source, parameters, taken, options or {})

@@ -1,11 +1,11 @@
-"""Temporary names beside a destination, and what is done about those that a dead process left.
+"""Temporary files next to a destination, and cleanup of those that dead processes left behind.
 
 A file or folder that is being written is called ``.<name>-<12 hex digits>.part``. Its writer holds a lock on it, which
-the system releases with the process, whatever ends that. While files take their final names, what they replace is kept
-in a journal, ``.<name>~<16 hex digits>.old``; that happens under a lock on the folder (:mod:`allin1_core.io.replacing`).
+the system releases when the process ends for any reason. While files get their final names, the files that they replace
+are kept in a journal, ``.<name>~<16 hex digits>.old``, under a lock on the folder (:mod:`allin1_core.io.replacing`).
 
-So a ``.part`` that can be locked, and a journal that is there while the folder's lock is held, belong to
-nobody any more. Where the system or the file system has no such locks, age decides.
+So a ``.part`` that can be locked, and a journal that exists while one holds the folder's lock, belong to a dead process.
+If the system or the file system does not support locks, their age decides.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ except ImportError:  # on Windows
 _PART = re.compile(r"\..*-[0-9a-f]{12}\.part", re.DOTALL)
 _JOURNAL = re.compile(r"\..*~[0-9a-f]{16}\.old", re.DOTALL)
 
-#: Seconds after which what cannot be locked is taken for left over.
+#: Age in seconds after which a file counts as left behind if locks are not supported.
 _PART_AGE_S = 24 * 3600.0
 _JOURNAL_AGE_S = 3600.0
 
@@ -41,66 +41,65 @@ _one_at_a_time = threading.RLock()
 
 @dataclass
 class Part:
-    """A file or folder that is being written, and the lock that says so.
+    """A file or folder that is being written, with its lock.
 
     Attributes
     ----------
     path
         Its temporary name.
     descriptor
-        Open while it is being written.
+        File descriptor that holds the lock while it is being written.
     """
 
     path: Path
     descriptor: int | None
 
     def flush(self) -> None:
-        """Bring what was written to the disk; of a folder, the names in it."""
+        """Flush the content to the disk; for a folder, the names in it."""
         if self.descriptor is not None:
             os.fsync(self.descriptor)
         elif self.path.is_file():
             flush_file(self.path)
 
     def release(self) -> None:
-        """Give up the lock; the file or folder stays."""
+        """Release the lock; the file or folder is kept."""
         descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None:
             with suppress(OSError):
                 os.close(descriptor)
 
     def discard(self) -> None:
-        """Remove it, if it still has its temporary name, and give up the lock. Never raises an OSError."""
+        """Remove it, if it still has its temporary name, and release the lock. Never raises an OSError."""
         remove(self.path)
         self.release()
 
 
 def temporary_path(target: Path) -> Path:
-    """Give an unused temporary name beside `target`."""
-    # Part of the final name tells people what a file left by a power cut was; all of it could make a name that
-    # just fits too long.
+    """Return an unused temporary name next to `target`."""
+    # The start of the final name tells users what a file left by a power failure was; the whole name could be too long.
     return target.parent / f".{target.name[:30]}-{secrets.token_hex(6)}.part"
 
 
 def journal_path(target: Path) -> Path:
-    """Give the name of the journal for replacing `target`: always the same one."""
+    """Return the name of the journal for replacing `target`, always the same one."""
     digest = hashlib.blake2b(os.fsencode(target.name), digest_size=8).hexdigest()
     return target.parent / f".{target.name[:30]}~{digest}.old"
 
 
 def new_file(target: Path) -> Part:
-    """Make an empty file under a temporary name beside `target`, with the permissions of any new file."""
+    """Create an empty file with a temporary name next to `target`, with the permissions of any new file."""
     path = temporary_path(target)
     with folder_lock(target.parent):
         part = Part(path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
         if fcntl is None:
-            part.release()  # Windows renames no open file.
+            part.release()  # Windows cannot rename open files
         else:
             _claim(part)
     return part
 
 
 def new_folder(target: Path) -> Part:
-    """Make an empty folder under a temporary name beside `target`."""
+    """Create an empty folder with a temporary name next to `target`."""
     path = temporary_path(target)
     with folder_lock(target.parent):
         path.mkdir()
@@ -117,9 +116,9 @@ def new_folder(target: Path) -> Part:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[bool]:
-    """Keep other threads and processes out that replace files in `folder`; tell whether other processes are.
+    """Exclude other threads and processes that replace files in `folder`; yields whether processes are excluded.
 
-    It is held for milliseconds.
+    The lock is held for milliseconds.
     """
     with _one_at_a_time:
         descriptor = None
@@ -140,7 +139,7 @@ def folder_lock(folder: Path) -> Iterator[bool]:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is anything of this name. Unlike ``os.path.lexists`` it takes no error for absence."""
+    """Whether `path` exists, also as a broken link. Unlike ``os.path.lexists``, it raises other errors."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -152,14 +151,14 @@ def remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it, if there is one. Never raises an OSError."""
     with suppress(OSError):
         if stat.S_ISDIR(path.lstat().st_mode):
-            # It does not ignore all errors itself.
+            # Some errors are raised nevertheless, hence the outer suppress.
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()
 
 
 def flush_file(path: Path) -> None:
-    """Bring a file's content to the disk."""
+    """Flush a file's content to the disk."""
     descriptor = os.open(path, os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -168,7 +167,7 @@ def flush_file(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can."""
+    """Flush the names in a folder to the disk, if the system supports it."""
     if fcntl is None:
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -179,7 +178,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def find_leftovers(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List what dead processes left in `folder`: parts and journals. Call it under the folder's lock."""
+    """List the parts and journals that dead processes left in `folder`. Call it with the folder's lock held."""
     parts, journals = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -200,7 +199,7 @@ def first_time(folder: Path) -> bool:
 
 
 def is_old_journal(journal: Path) -> bool:
-    """Whether a journal is so old that its writer must be dead."""
+    """Whether a journal is so old that its writer must have ended."""
     return time.time() - journal.stat().st_mtime > _JOURNAL_AGE_S
 
 
@@ -212,7 +211,7 @@ def _is_abandoned(entry: os.DirEntry[str]) -> bool:
             descriptor = os.open(entry.path, os.O_RDONLY)
             try:
                 return _try_lock(descriptor)
-            except OSError:  # of a file system without locks
+            except OSError:  # the file system does not support locks
                 pass
             finally:
                 os.close(descriptor)
@@ -221,14 +220,14 @@ def _is_abandoned(entry: os.DirEntry[str]) -> bool:
 
 
 def _claim(part: Part) -> None:
-    """Show that somebody is writing `part`, where the file system has locks."""
+    """Lock `part` to mark it as being written, if the file system supports locks."""
     if part.descriptor is not None:
         with suppress(OSError):
             _try_lock(part.descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Lock an open file or folder; False where another holds the lock."""
+    """Lock an open file or folder; returns False if another process holds the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

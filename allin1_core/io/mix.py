@@ -1,4 +1,4 @@
-"""A song in a file, held unread: read whole where it is short, block by block where it is long."""
+"""A song in a file that is not read yet: short songs are read whole, long ones block by block."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ class MixFile:
 
     @cached_property
     def duration_s(self) -> float | None:
-        """Length in seconds by the header, looked at once; None where it does not say."""
+        """Length in seconds according to the header, which is read once; None if it does not state it."""
         return probe_audio(self.path).duration_s
 
     def read(self) -> tuple[Mix, AudioInfo]:
-        """Read all of it.
+        """Read the whole file.
 
         Raises
         ------
         AudioError
-            It cannot be read.
+            The file cannot be read.
         """
         samples, info = read_audio(self.path)
         return Mix(samples), info
 
 
 class MixReader:
-    """Reads a song block by block, as often as it is asked to.
+    """Reads a song block by block, any number of times.
 
     Attributes
     ----------
     samples
         Length of the song, once it has been read to its end.
     info
-        About the file, with what was noticed while reading it; None before its end was reached.
+        Properties of the file, with warnings; None before the end has been reached.
     """
 
     def __init__(self, file: MixFile, block_s: float) -> None:
@@ -53,12 +53,12 @@ class MixReader:
         self.info: AudioInfo | None = None
 
     def blocks(self) -> Iterator[Mix]:
-        """Give consecutive blocks, from the beginning.
+        """Yield consecutive blocks, from the start.
 
         Raises
         ------
         AudioError
-            The file cannot be read, or is not what it was the last time.
+            The file cannot be read, or its length has changed since it was last read.
         """
         count = 0
         with open_audio(self._file.path) as stream:
@@ -69,7 +69,7 @@ class MixReader:
             raise AudioError(
                 f"changed while it was read: it had {(self.samples or 0) / SAMPLE_RATE:.2f} s,"
                 f" then {count / SAMPLE_RATE:.2f} s.",
-                remedy="Analyse it when nothing writes to it.",
+                remedy="Try again when it is complete.",
                 path=self._file.path,
             )
         self.samples, self.info = count, stream.info

@@ -1,4 +1,4 @@
-"""What results are called: one name for each song, which every file system takes and keeps apart from the others."""
+"""Names of results: one for each song, valid and distinct on every file system."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-#: Most bytes of a name. File systems take 255, and extensions come behind it.
+#: Limit in bytes for a name. File systems allow 255, including the extension.
 MOST_BYTES = 220
 
 
 def portable_name(name: str, suffix: str = "") -> str:
-    """Make `name` one that a file or folder may have: not empty, ``.`` or ``..``, and not too long.
+    """Turn `name` into a valid name of a file or folder: not empty, ``.`` or ``..``, and not too long.
 
-    What is too long is cut, and a digest of the whole put behind it, so that it is the same every time and differs where
-    the rest does.
+    A name that is too long is truncated, and a digest of the full name is appended, so that the result is reproducible
+    and distinct.
 
     Parameters
     ----------
     name
-        What the song is called.
+        Name of the song.
     suffix
-        Put behind it, and never cut.
+        Appended to the name, and never truncated.
 
     >>> portable_name("Song"), portable_name(".."), portable_name("")
     ('Song', '__', '_')
@@ -45,7 +45,7 @@ def portable_name(name: str, suffix: str = "") -> str:
 
 
 def folded(name: str) -> str:
-    """Give what two names have in common that a file system may take for one.
+    """Return a form of `name` that is equal for names which a file system may treat as the same.
 
     >>> folded("Café") == folded("CAFE\N{COMBINING ACUTE ACCENT}")
     True
@@ -54,22 +54,27 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", plain).rstrip(". ")
 
 
-def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
-    """Name songs so that no two share a file, whatever the file system takes for the same name.
+def unique_names(
+    songs: Sequence[tuple[str, Path]], exists: Callable[[Path], bool] = lambda source: True
+) -> list[str]:
+    """Name songs so that no two share a file on any file system.
 
-    A song keeps its own name where no other has it. Songs of one name from different folders get as many of their
-    parents in front as tell them apart, and those of one folder their extension behind; what is
-    still the same then is numbered, in the order of the sources.
+    A song keeps its own name if it is unique. Songs of the same name in different folders are prefixed with as many
+    parent folders as needed, and those in the same folder get their extension as a suffix; names that are still the
+    same are numbered in the order of the sources.
 
     Parameters
     ----------
     songs
-        Name and absolute source of each. The same source may come again, and has the same name then.
+        Name and absolute source of each. A source may be repeated, and gets the same name.
+    exists
+        Whether a source exists. A missing source gets no result, so it does not change the name of another song. Called
+        only for songs with equal names.
 
     Returns
     -------
     list of str
-        For each song, made by :func:`portable_name`.
+        A name for each song, valid according to :func:`portable_name`.
 
     >>> unique_names([("song", Path("/a/song.wav")), ("song", Path("/b/song.wav"))])
     ['a_song', 'b_song']
@@ -79,22 +84,29 @@ def unique_names(songs: Sequence[tuple[str, Path]]) -> list[str]:
         groups[folded(portable_name(name))].setdefault(source, name)
     names: dict[tuple[str, Path], str] = {}
     wanted: list[tuple[Path, str, str]] = []
+    missing: list[tuple[Path, str, str]] = []
     taken = set()
     for key, group in groups.items():
+        if len(group) > 1:
+            absent = [source for source in group if not exists(source)]
+            if len(absent) < len(group):
+                missing += [(source, key, group.pop(source)) for source in absent]
         if len(group) == 1:
             ((source, name),) = group.items()
             names[key, source] = portable_name(name)
             taken.add(key)
         else:
-            wanted += [(source, key, name) for source, name in _told_apart(group).items()]
+            wanted += [(source, key, name) for source, name in _distinguished(group).items()]
     numbers: Counter[str] = Counter()
     for source, key, name in sorted(wanted, key=lambda one: os.fsencode(one[0])):
+        names[key, source] = _not_taken(name, taken, numbers)
+    for source, key, name in missing:
         names[key, source] = _not_taken(name, taken, numbers)
     return [names[folded(portable_name(name)), source] for name, source in songs]
 
 
 def _not_taken(name: str, taken: set[str], numbers: Counter[str]) -> str:
-    """Number a name that is taken already; it is taken afterwards."""
+    """Append a number to the name if it is taken, and mark the result as taken."""
     found = portable_name(name)
     first = folded(found)
     while folded(found) in taken:
@@ -104,8 +116,8 @@ def _not_taken(name: str, taken: set[str], numbers: Counter[str]) -> str:
     return found
 
 
-def _told_apart(group: dict[Path, str]) -> dict[Path, str]:
-    """Put parents in front of the names of different songs, and extensions behind."""
+def _distinguished(group: dict[Path, str]) -> dict[Path, str]:
+    """Add prefixes of parent folders, and extensions as suffixes, to names of different songs."""
     siblings: dict[Path, list[Path]] = defaultdict(list)
     for source in group:
         siblings[source.parent].append(source)
@@ -120,7 +132,7 @@ def _told_apart(group: dict[Path, str]) -> dict[Path, str]:
 
 
 def _distinct_tails(folders: Iterable[Path]) -> dict[Path, str]:
-    """Give as many trailing parts of each folder as no other one shares, joined by underscores, as a prefix."""
+    """The shortest unique tail of each folder's path, joined by underscores, as a prefix."""
     left = {folder: tuple(folded(part) for part in folder.parts) for folder in folders}
     if len(left) == 1:
         return dict.fromkeys(left, "")

@@ -1,14 +1,14 @@
-"""Names of files that this package writes beside songs, and that are audio or lie beside audio."""
+"""Names of audio files that this package writes, so that they are not mistaken for songs."""
 
 from __future__ import annotations
 
-#: Note beside kept stems: what they were made of.
+#: File next to kept stems that states their origin.
 SEPARATION_NOTE = "separation.json"
 
-#: End of the name of a song with clicks, in front of its suffix.
+#: End of the name of a song with clicks, before its suffix.
 SONIFICATION_END = ".sonif"
 
 
 def sonification_name(name: str, suffix: str) -> str:
-    """Name of the file with clicks of the song `name`; the suffix comes without a point."""
+    """File name for the song `name` with clicks; `suffix` is given without its dot."""
     return f"{name}{SONIFICATION_END}.{suffix}"

@@ -1,13 +1,14 @@
-"""Files and folders that take the place of earlier ones together: all of them, or none.
+"""Atomic replacement of several files and folders: all of them, or none.
 
-No system renames several files at once. So what is replaced is first put into a journal, a hidden folder beside it::
+No system renames several files at once. So the files to be replaced are first put into a journal, a hidden folder next
+to them::
 
     .song.json~0123456789abcdef.old/was/song.json          a link to the earlier file
     .song.json~0123456789abcdef.old/new/song.activ.npz     (empty) there was none
 
-The new files then take their names, and renaming the journal makes that final. Whatever happens before, an error or
-the end of the process, leaves the journal, and with it all that is needed to put the earlier state back: at
-once after an error, or when the next process looks (:func:`restore`, :func:`tidy`).
+The new files then get their final names, and renaming the journal commits the change. If an error occurs or the process
+ends before that, the journal contains everything that is needed to restore the previous state: immediately after an
+error, or when the next process checks (:func:`restore`, :func:`tidy`).
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ from allin1_core.io.leftovers import (
 
 
 def replace_together(parts: Sequence[tuple[Part, Path]], removed: Sequence[Path] = ()) -> None:
-    """Give each part its final name, the last one last, and remove files that are not to stay beside them.
+    """Give each part its final name, in this order, and remove earlier files that do not belong to them.
 
     Parameters
     ----------
     parts
         Files or folders, complete and flushed, with their final names in one folder.
     removed
-        Earlier files in that folder, there or not.
+        Earlier files in that folder, which need not exist.
 
     Raises
     ------
     OSError
-        It could not be done, and the earlier state is back. Where even that failed, it is put back at the next start.
+        It failed, and the previous state was restored. If that failed, too, it is restored at the next start.
     """
     main = parts[-1][1]
     folder, journal = main.parent, journal_path(main)
@@ -77,9 +78,9 @@ def replace_together(parts: Sequence[tuple[Part, Path]], removed: Sequence[Path]
 
 
 def restore(target: Path) -> None:
-    """Put back what a process that died while it replaced `target` had put aside. Never raises an OSError."""
+    """Restore `target` if a process died while it replaced it. Never raises an OSError."""
     journal = journal_path(target)
-    with suppress(OSError, ValueError):  # a NUL in the name
+    with suppress(OSError, ValueError):  # ValueError: a NUL in the name
         if exists(journal):
             with folder_lock(target.parent) as is_locked:
                 if is_locked or is_old_journal(journal):
@@ -87,9 +88,9 @@ def restore(target: Path) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Remove what dead processes left unfinished in `folder`, and put back what they had put aside.
+    """Remove unfinished files of dead processes in `folder`, and restore the files that they were replacing.
 
-    The folder is looked at once in a process. Never raises an OSError.
+    Each process checks a folder only once. Never raises an OSError.
     """
     with suppress(OSError):
         if not first_time(folder):
@@ -105,7 +106,7 @@ def tidy(folder: Path) -> None:
 
 
 def _check_kind(target: Path, *, is_folder: bool) -> None:
-    """Refuse to let a file take the place of a folder, or a folder that of a file, as ``rename`` does."""
+    """Refuse to replace a folder by a file, or a file by a folder, as ``rename`` does."""
     if exists(target) and _is_folder(target) != is_folder:
         number = errno.ENOTDIR if is_folder else errno.EISDIR
         raise OSError(number, os.strerror(number), str(target))
@@ -123,20 +124,21 @@ def _write_journal(journal: Path, targets: Sequence[Path]) -> None:
 
 
 def _set_aside(target: Path, aside: Path) -> None:
-    """Keep a file under a second name, so that its own never stops to exist; a folder moves."""
+    """Link a file to a second name, so that its own name always exists; a folder is moved."""
     if _is_folder(target):
         target.rename(aside)
         return
     try:
         os.link(target, aside, follow_symlinks=False)
-    except (OSError, NotImplementedError):  # of a file system without links
+    except (OSError, NotImplementedError):  # the file system does not support links
         shutil.copy2(target, aside, follow_symlinks=False)
 
 
 def _undo(journal: Path, *, is_own: bool = False) -> None:
-    """Make everything as it was before `journal` was begun; may be repeated whenever it was interrupted.
+    """Restore the state before `journal` was created; can be repeated after an interruption.
 
-    Of a dead process (not `is_own`) a new folder stays where there is one: it is whole, and may be anybody's by now.
+    If the journal is that of a dead process (not `is_own`), a new folder is kept: it is complete, and may have been
+    replaced meanwhile.
     """
     if not exists(journal):
         return
@@ -157,7 +159,7 @@ def _undo(journal: Path, *, is_own: bool = False) -> None:
             continue
         if exists(target) and os.path.samestat(aside.lstat(), target.lstat()):
             continue
-        # Not moved: the journal stays whole until all of it is put back.
+        # Not moved: the journal must stay complete until everything is restored.
         back = temporary_path(target)
         try:
             _set_aside(aside, back)
@@ -171,12 +173,12 @@ def _undo(journal: Path, *, is_own: bool = False) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether there is a folder of this name, and no link to one."""
+    """Whether `path` is a folder, and not a link to one."""
     return exists(path) and stat.S_ISDIR(path.lstat().st_mode)
 
 
 def _names(folder: Path) -> list[str]:
-    """What is in a folder of a journal; nothing where its writer did not come so far."""
+    """The names in a folder of a journal; none if its writer did not create it."""
     try:
         return sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Decoded audio to one or two channels at 44 100 Hz: channels folded, rates resampled by soxr, quality VHQ."""
+"""Conversion of decoded audio to one or two channels at 44 100 Hz, with soxr (quality VHQ)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SQRT_HALF = 0.5**0.5
 
 
 def resampled(blocks: Iterable[Block], channels: Literal[1, 2]) -> Iterator[Samples]:
-    """Give what `blocks` hold as ``[n, channels]`` at 44 100 Hz, none empty.
+    """Yield the samples of `blocks` as ``[n, channels]`` at 44 100 Hz; no block is empty.
 
-    Where rate or channels change on the way, each part is resampled on its own.
+    If the rate or the number of channels changes, each part is resampled separately.
     """
     folded = (Block(_fold(samples, channels), rate) for samples, rate in blocks)
     for (rate, width), part in groupby(folded, lambda block: (block.rate, block.samples.shape[1])):
@@ -30,7 +30,7 @@ def _converted(blocks: Iterable[Samples], rate: int, width: int) -> Iterator[Sam
     import soxr
 
     resampler = soxr.ResampleStream(rate, SAMPLE_RATE, width, dtype="float32", quality="VHQ")
-    # What comes out of low rates is longer than what goes in.
+    # The output of low rates is longer than the input.
     step = max(1, frames_at_once(width) * min(rate, SAMPLE_RATE) // SAMPLE_RATE)
     for block in blocks:
         for start in range(0, len(block), step):
@@ -42,7 +42,7 @@ def _converted(blocks: Iterable[Samples], rate: int, width: int) -> Iterator[Sam
 
 
 def _fold(block: Samples, channels: int) -> Samples:
-    """``[n, any]`` to ``[n, 1]`` for mono files and where one channel is wanted, else to ``[n, 2]``."""
+    """``[n, any]`` to ``[n, 1]`` for mono files or if one channel is requested, otherwise to ``[n, 2]``."""
     count = block.shape[1]
     if count == 6:
         left, right, centre, _, left_surround, right_surround = block.T

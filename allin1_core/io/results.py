@@ -1,7 +1,7 @@
-"""Results as files: JSON for people and programs, NumPy's formats for what a run was asked to keep.
+"""Files of results: JSON, and NumPy's formats for activations and embeddings.
 
-``<name>.json`` begins with the keys of allin1 1.1.0, in its order, and goes on with ``schema``,
-``tempo``, ``confidence``, ``alternatives``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` lie beside it.
+``<name>.json`` starts with the keys of allin1 1.1.0, in the same order, followed by ``schema``, ``tempo``, ``confidence``,
+``alternatives``, ``warnings`` and ``provenance``. ``<name>.activ.npz`` and ``<name>.embed.npy`` are next to it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allin1_core.contracts.consistency import find_inconsistency
 from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.result import (
     SCHEMA,
@@ -30,7 +31,7 @@ from allin1_core.contracts.result import (
     Tempo,
 )
 from allin1_core.contracts.sections import Segment
-from allin1_core.errors import OutputError
+from allin1_core.errors import OutputError, ResultError
 from allin1_core.io import documents
 from allin1_core.io.arrays import (
     ArrayError,
@@ -39,19 +40,19 @@ from allin1_core.io.arrays import (
     read_arrays,
     write_array,
 )
-from allin1_core.io.atomic import atomic_files, check_folder, is_full, telling
+from allin1_core.io.atomic import atomic_files, check_folder, is_full, output_errors
 from allin1_core.io.documents import DocumentError
 from allin1_core.io.replacing import restore, tidy
 from allin1_core.text import shown
 from allin1_core.urls import Url, is_url
 
-#: What stands for inputs that lie nowhere: on stdin, in an open file, in memory. The next of this name is another one.
+#: Names of inputs without a path: stdin, an open file, samples. Two inputs of such a name are never the same.
 NO_PLACES = ("-", "stream", "samples")
 
 #: Arrays in ``<name>.activ.npz``.
 ACTIVATIONS = ("beat", "downbeat", "segment", "label")
 
-#: Bytes that must be free: room for a JSON of a long song.
+#: Free space in bytes that is required: the size of the JSON of a long song.
 _LEAST_SPACE = 2**18
 
 _NUMBER_ARRAY = re.compile(r"\[\n\s+(-?\d[^\[\]{}\"]*?)\n\s+\]")
@@ -60,17 +61,17 @@ _NUMBER_ARRAY = re.compile(r"\[\n\s+(-?\d[^\[\]{}\"]*?)\n\s+\]")
 def save_result(
     result: AnalysisResult, out_dir: str | os.PathLike[str], name: str, *, overwrite: bool = False
 ) -> Path:
-    """Write ``<out_dir>/<name>.json``, and beside it the arrays that the result has.
+    """Write ``<out_dir>/<name>.json``, and next to it the arrays of the result.
 
-    They take the place of an earlier result of this name together, arrays that the new one does not have included, and
-    are on the disk when this returns; whatever goes wrong before leaves the earlier result.
+    An earlier result of this name is replaced atomically, including arrays that the new one does not have. The files are
+    on the disk when this returns; on any error, the earlier result is kept.
 
     Parameters
     ----------
     result
-        What to save.
+        The result to save.
     out_dir
-        Folder; made where it is missing.
+        The folder; created if it is missing.
     name
         File name without extension.
     overwrite
@@ -88,7 +89,7 @@ def save_result(
     """
     check_destination(out_dir, name, result.path, overwrite=overwrite)
     json_path = _paths(Path(out_dir) / f"{name}.json")[0]
-    with telling(json_path):
+    with output_errors(json_path):
         is_first = _mode(json_path) is None
     try:
         _save(result, json_path)
@@ -97,7 +98,7 @@ def save_result(
             result.activations or result.embeddings is not None
         ):
             raise
-        # Arrays take a hundred times the space of the rest, which took long to compute.
+        # Arrays take a hundred times the space of the rest, which is too expensive to lose.
         remark = "The activations and embeddings were not saved: the disk was full."
         bare = dataclasses.replace(
             result, activations=None, embeddings=None, warnings=[*result.warnings, remark]
@@ -114,8 +115,14 @@ def save_result(
 def _save(result: AnalysisResult, json_path: Path) -> None:
     """Replace a result and its arrays."""
     _, activ_path, embed_path = _paths(json_path)
-    # ASCII, as the original writes: it also carries file names that are no valid Unicode.
-    text = _one_line_arrays(json.dumps(to_json(result), indent=2)) + "\n"
+    # ASCII, as in all-in-one; it can also represent file names that are not valid Unicode.
+    try:
+        content = json.dumps(to_json(result), indent=2, allow_nan=False)
+    except ValueError as error:
+        raise OutputError(
+            "cannot be written: the result contains a number that is not finite.", path=json_path
+        ) from error
+    text = _one_line_arrays(content) + "\n"
     names = [activ_path.name, embed_path.name, json_path.name]
     with atomic_files(json_path.parent, names) as new:
         _write_arrays(result, new, activ_path.name, embed_path.name)
@@ -123,7 +130,7 @@ def _save(result: AnalysisResult, json_path: Path) -> None:
 
 
 def save_arrays(result: AnalysisResult, folder: str | os.PathLike[str], name: str) -> None:
-    """Write ``<name>.activ.npz`` and ``<name>.embed.npy`` alone, as far as the result has them, in place of earlier ones.
+    """Write only ``<name>.activ.npz`` and ``<name>.embed.npy``, if the result has them; existing files are replaced.
 
     Raises
     ------
@@ -140,7 +147,7 @@ def save_arrays(result: AnalysisResult, folder: str | os.PathLike[str], name: st
 
 
 def array_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
-    """Give the files of the activations and the embeddings of a result."""
+    """Return the paths of the activations and the embeddings of a result."""
     _, activ_path, embed_path = _paths(Path(folder) / f"{name}.json")
     return activ_path, embed_path
 
@@ -163,38 +170,39 @@ def check_destination(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Find out before an analysis whether its result can be written.
+    """Check before an analysis whether its result can be written.
 
     Parameters
     ----------
     out_dir, name, overwrite
         As for :func:`save_result`.
     source
-        The input that is to be analysed.
+        The input to be analysed.
 
     Raises
     ------
     OutputError
-        The folder cannot be made or written to, or the disk is full; or the name is taken by the result of another input
-        or by anything that is no result, readable or not, or arrays of this name lie there without a result, and
-        `overwrite` is not set.
+        The folder cannot be created or written to, or the disk is full; or, unless `overwrite` is set, there is a file of
+        this name that is the result of another input or not a valid result, or there are arrays of this name without a result.
     """
     json_path, *arrays = _paths(Path(out_dir) / f"{name}.json")
     if "\0" in str(json_path):
-        raise OutputError("holds a NUL character.", remedy="Name another folder.", path=json_path)
+        raise OutputError(
+            "contains a NUL character.", remedy="Choose another folder.", path=json_path
+        )
     check_folder(json_path.parent, _LEAST_SPACE)
     tidy(json_path.parent)
     restore(json_path)
     for path in (*arrays, json_path):
-        with telling(path):
+        with output_errors(path):
             mode = _mode(path)
         if mode is not None and stat.S_ISDIR(mode):
-            raise OutputError("is a folder.", remedy="Name another output folder.", path=path)
+            raise OutputError("is a folder.", remedy="Choose another output folder.", path=path)
     if overwrite:
         return
     if mode is None:
         for path in arrays:
-            with telling(path):
+            with output_errors(path):
                 is_there = _mode(path) is not None
             if is_there:
                 raise OutputError(
@@ -209,26 +217,30 @@ def check_destination(
     except OSError as error:
         reason = f"cannot be read ({error.strerror or error})"
     except DocumentError as error:
-        reason = f"is no result of an analysis ({error})"
+        reason = f"is not the result of an analysis ({error})"
     else:
         if _is_same_place(earlier, source):
+            try:
+                load_result(json_path, load_activations=False, load_embeddings=False)
+            except ResultError as error:  # corrections with a mistake are not to be lost
+                raise OutputError(error.message, remedy=error.remedy, path=json_path) from error
             return
         which = f", {shown(earlier)}" if str(earlier) != str(source) else ""
-        reason = f"holds the result of another input{which}"
+        reason = f"contains the result of another input{which}"
     raise OutputError(
-        f"{reason}, and that of {shown(source)} would take its place.",
+        f"{reason}, and that of {shown(source)} would replace it.",
         remedy="Choose another output folder (-o) or name (--name), or allow overwriting (--overwrite).",
         path=json_path,
     )
 
 
 def _is_same_place(one: Path | Url, other: str | os.PathLike[str]) -> bool:
-    """Whether two inputs lie, or lay, in the same place."""
+    """Whether two inputs are the same file or URL."""
     if isinstance(one, Url) or isinstance(other, Url):
         return str(one) == str(other)
     if os.fspath(one) in NO_PLACES:
         return False
-    # One input may have been named relatively once and absolutely the other time.
+    # One of the paths may be relative.
     return os.path.realpath(one) == os.path.realpath(other)
 
 
@@ -242,17 +254,18 @@ def load_result(
     path
         The JSON.
     load_activations, load_embeddings
-        Also read ``<name>.activ.npz`` and ``<name>.embed.npy`` where they lie beside it.
+        Also read ``<name>.activ.npz`` and ``<name>.embed.npy`` if they exist next to it.
 
     Returns
     -------
     AnalysisResult
-        Its floats are those that were saved, to the bit.
+        The result; its floats are bit-identical to those that were saved.
 
     Raises
     ------
-    OutputError
-        The file is missing, damaged, not a result, or written by a newer version.
+    ResultError
+        The file is missing, damaged, not a result, or written by a newer version; or its parts contradict each other, as in
+        a result that was edited by hand.
     """
     json_path, activ_path, embed_path = _paths(Path(path))
     restore(json_path)
@@ -267,16 +280,19 @@ def load_result(
             documents.table(content, "the content").get("schema", SCHEMA), "schema"
         )
         if schema > SCHEMA:
-            raise OutputError(
+            raise ResultError(
                 f"was written by a newer version (schema {schema}; this one reads {SCHEMA}).",
                 remedy="Upgrade allin1-core.",
                 path=json_path,
             )
-        return _result(content, activations, embeddings)
+        result = _result(content, activations, embeddings)
+        if fault := find_inconsistency(result):
+            raise DocumentError(f"it has {fault}")
+        return result
     except DocumentError as error:
-        raise OutputError(
-            f"is no result of an analysis ({error}).",
-            remedy="Analyse the song again.",
+        raise ResultError(
+            f"is not the result of an analysis ({error}).",
+            remedy="Correct it if it was edited, or analyse the song again with --overwrite.",
             path=json_path,
         ) from error
 
@@ -316,7 +332,7 @@ def _place(value: Any) -> Path | Url:
 
 
 def to_json(result: AnalysisResult) -> dict[str, Any]:
-    """Give what ``<name>.json`` holds: plain numbers, strings, lists and dicts, without the arrays."""
+    """Return the content of ``<name>.json``: numbers, strings, lists and dicts, without the arrays."""
     return result.to_dict()
 
 
@@ -343,12 +359,12 @@ def _confidence(content: Any) -> Confidence | None:
 
 def _digits(key: str) -> int:
     if not (key.isascii() and key.isdecimal() and len(key) < 10):
-        raise DocumentError("metre_log_probabilities has a key that is no number of beats")
+        raise DocumentError("metre_log_probabilities has a key that is not a number of beats")
     return int(key)
 
 
 def _paths(json_path: Path) -> tuple[Path, Path, Path]:
-    """Where a result and its activations and embeddings lie. The name may itself hold dots."""
+    """Paths of a result, its activations and its embeddings. The name may contain dots."""
     name = json_path.name.removesuffix(".json")
     return (
         json_path,
@@ -358,7 +374,7 @@ def _paths(json_path: Path) -> tuple[Path, Path, Path]:
 
 
 def _mode(path: Path) -> int | None:
-    """What kind of file there is, links not followed; None where there is none."""
+    """Mode of the file, without following links; None if there is none."""
     try:
         return path.lstat().st_mode
     except FileNotFoundError:
@@ -373,34 +389,34 @@ def _read_json(path: Path) -> Any:
     try:
         return documents.read_json(path)
     except OSError as error:
-        raise OutputError(
+        raise ResultError(
             f"cannot be read: {error.strerror or error}.",
             remedy="Give the path of a result's JSON.",
             path=path,
         ) from error
     except DocumentError as error:
-        raise OutputError(
-            f"is damaged or no JSON ({error}).", remedy="Analyse the song again.", path=path
+        raise ResultError(
+            f"is damaged or not JSON ({error}).", remedy="Analyse the song again.", path=path
         ) from error
 
 
 def _load_activations(path: Path) -> dict[str, NDArray[np.float32]]:
-    with _telling_of_damage(path):
+    with _damage_errors(path):
         return read_arrays(path, ACTIVATIONS)
 
 
 def _load_embeddings(path: Path) -> NDArray[np.float32]:
-    with _telling_of_damage(path):
+    with _damage_errors(path):
         return read_array(path)
 
 
 @contextmanager
-def _telling_of_damage(path: Path) -> Iterator[None]:
+def _damage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ArrayError) as error:
-        raise OutputError(
+        raise ResultError(
             f"is damaged ({error}).",
-            remedy="Remove it, or analyse the song again and ask for it.",
+            remedy="Remove it, or analyse the song again with the option that writes it (-a or -e).",
             path=path,
         ) from error

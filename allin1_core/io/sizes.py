@@ -1,4 +1,4 @@
-"""Sizes as people write them in the environment: ``500M``, ``10G``."""
+"""Sizes in environment variables, such as ``500M`` or ``10G``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def read_size(variable: str, default: int) -> int:
-    """Read a number of bytes from an environment variable; `default` where that is not set, or empty.
+    """Read a number of bytes from an environment variable; returns `default` if it is not set, or empty.
 
     Raises
     ------
     SettingsError
-        The variable cannot be understood.
+        The variable is not a valid size.
     """
     text = os.environ.get(variable, "").strip()
     if not text:
@@ -29,6 +29,7 @@ def read_size(variable: str, default: int) -> int:
             raise ValueError(text)
     except ValueError:
         raise SettingsError(
-            f"{variable} is {text!r}.", remedy="Wanted a size such as 500M or 10G, or 0."
+            f"{variable} is {text!r}, which is not a size.",
+            remedy="Use 500M, 10G or 0, for example.",
         ) from None
     return int(size)

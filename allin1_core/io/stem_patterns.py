@@ -1,4 +1,4 @@
-"""Stems beside a song, by a pattern of their names, as separators write them."""
+"""Finds the stems of a song by a pattern of their names, as separators write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from allin1_core.contracts.audio import STEMS
 from allin1_core.errors import InputError
 from allin1_core.io.stems import PARTS_OF_OTHER, StemFiles
 
-#: Patterns by name, for what well-known programs write: Ultimate Vocal Remover, Spleeter and Demucs.
+#: Named patterns for the output of well-known programs: Ultimate Vocal Remover, Spleeter and Demucs.
 KNOWN = {
     "uvr": "{name}_({stem}).wav",
     "spleeter": "{name}/{stem}.wav",
@@ -22,23 +22,23 @@ def stems_by_pattern(song: Path, pattern: str, folder: Path | None = None) -> St
     Parameters
     ----------
     song
-        The song; ``{name}`` in the pattern is its name without extension, and nothing else, so that ``song`` never gets
-        the stems of ``song2``.
+        The song; ``{name}`` in the pattern matches exactly its name without extension, so ``song`` never gets the stems
+        of ``song2``.
     pattern
-        Such as ``{name}_({stem}).flac``, or the name of a known one. ``{stem}`` is ``bass``, ``drums``, ``other`` and
-        ``vocals``, also as ``Bass`` or ``BASS``; guitar and piano are taken where they are there.
+        A pattern such as ``{name}_({stem}).flac``, or the name of a known one. ``{stem}`` matches ``bass``, ``drums``,
+        ``other`` and ``vocals``, also as ``Bass`` or ``BASS``; guitar and piano are optional.
     folder
-        Where to look; None for the folder of the song.
+        Folder to search; None for that of the song.
 
     Returns
     -------
     StemFiles
-        Of a stem that is not there, the path where it should be, so that reading it says so.
+        The files. If a stem is missing, its expected path, so that reading it raises an error.
 
     Raises
     ------
     InputError
-        The pattern has no ``{stem}``, or something else in braces.
+        The pattern has no ``{stem}``, or other placeholders.
 
     >>> stems_by_pattern(Path("album/song.mp3"), "{name}_{stem}.wav").bass.as_posix()
     'album/song_bass.wav'
@@ -47,7 +47,7 @@ def stems_by_pattern(song: Path, pattern: str, folder: Path | None = None) -> St
     if "{stem}" not in pattern:
         raise InputError(
             f"The pattern {pattern} has no {{stem}}.",
-            remedy=f'Such as "{{name}}_({{stem}}).flac", or {", ".join(KNOWN)}.',
+            remedy=f'Use, for example, "{{name}}_({{stem}}).flac", or one of {", ".join(KNOWN)}.',
         )
     folder = song.parent if folder is None else folder
 
@@ -56,8 +56,8 @@ def stems_by_pattern(song: Path, pattern: str, folder: Path | None = None) -> St
             return folder / pattern.format(name=song.stem, stem=stem)
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise InputError(
-                f"The pattern {pattern} is not understood.",
-                remedy="It may hold {name} and {stem}; braces are written twice.",
+                f"The pattern {pattern} is invalid.",
+                remedy="The only placeholders are {name} and {stem}; double other braces.",
             ) from error
 
     def find(stem: str) -> Path | None:

@@ -1,9 +1,8 @@
-"""Ready-made stems: four files that belong together, or six of which guitar and piano are added to ``other``.
+"""Ready-made stems: four files, or six, of which guitar and piano are added to ``other``.
 
-**Scale of 16-bit files.** Demucs writes its 16-bit stems by multiplying with 32767, and allin1 1.1.0 (through
-madmom) divides them by 32767 again; libsndfile's own conversion divides by 32768, which moves the
-log spectrogram by up to 1.3e-5. So 16-bit PCM stems are divided by 32767 here. All other sample formats
-are converted by libsndfile, as a mix is.
+**Scale of 16-bit files.** Demucs multiplies by 32767 when it writes 16-bit stems, and allin1 1.1.0 (through madmom)
+divides by 32767 again; the conversion of libsndfile divides by 32768, which changes the log spectrogram by up to 1.3e-5.
+So 16-bit PCM stems are divided by 32767 here. All other sample formats are converted by libsndfile, as for a mix.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Stems
 from allin1_core.contracts.spectrogram import HOP_SAMPLES
 from allin1_core.errors import StemsError
 from allin1_core.io.audio import (
-    AUDIO_EXTENSIONS,
     AudioInfo,
     loudness_note,
     open_audio,
@@ -31,11 +29,12 @@ from allin1_core.io.audio import (
     read_audio,
 )
 from allin1_core.io.decoding.loaders import loader_suffixes
+from allin1_core.io.inputs import AUDIO_SUFFIXES
 
-#: Stems may differ in length by this much, as encoders pad; the shorter are filled with silence.
+#: Tolerance for the lengths of stems, as encoders pad; the shorter ones are filled with silence.
 LENGTH_TOLERANCE_S = 0.05
 
-#: Sources of separators that have no stem of their own here: ``htdemucs_6s`` takes them out of ``other``.
+#: Sources of separators that have no stem of their own here: ``htdemucs_6s`` separates them from ``other``.
 PARTS_OF_OTHER = ("guitar", "piano")
 
 _PCM16_FULL_SCALE = 32_767
@@ -48,9 +47,9 @@ class StemFiles:
     Attributes
     ----------
     bass, drums, other, vocals
-        One each.
+        One file each.
     guitar, piano
-        To be added to `other`, where there are any.
+        Optional files, which are added to `other`.
     """
 
     bass: Path
@@ -73,13 +72,13 @@ class StemFiles:
 
     @cached_property
     def duration_s(self) -> float | None:
-        """Seconds of the longest by the headers, looked at once; None where none of them says."""
+        """Length in seconds of the longest according to the headers, which are read once; None if no header states it."""
         lengths = [probe_audio(path).duration_s for path in self.paths]
         return max((s for s in lengths if s is not None), default=None)
 
     @property
     def source(self) -> Path:
-        """The folder that holds them all."""
+        """The innermost folder that contains all files."""
         return Path(os.path.commonpath([path.absolute().parent for path in self.paths]))
 
     @property
@@ -87,21 +86,21 @@ class StemFiles:
         """Name of that folder."""
         try:
             return self.source.resolve().name
-        # A loop of links, or a name that no file can have; reading will say so.
+        # A loop of links, or an invalid name, which is reported when the files are read.
         except (OSError, RuntimeError, ValueError):
             return self.source.name
 
 
 def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
-    """Find bass, drums, other and vocals in a folder, by these names alone.
+    """Find bass, drums, other and vocals in a folder, by exactly these names.
 
-    Upper and lower case are the same, and any extension of audio will do: ``Bass.FLAC`` is the bass, ``song2_bass.wav``
-    is not. What is called ``guitar`` or ``piano`` is part of ``other``.
+    Case is ignored, and any audio extension is accepted: ``Bass.FLAC`` is the bass, ``song2_bass.wav`` is not. Files
+    called ``guitar`` or ``piano`` are part of ``other``.
 
     Raises
     ------
     StemsError
-        There is no such folder, a stem is missing, or two files could be the same stem.
+        There is no such folder, a stem is missing, or two files match the same stem.
     """
     folder = Path(folder)
     try:
@@ -116,9 +115,9 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
         raise StemsError(f"cannot be read: {error.strerror or error}.", path=folder) from error
     except ValueError as error:
         raise StemsError(
-            "is not a name that a folder can have.", remedy="Check its name.", path=folder
+            "is not a valid name of a folder.", remedy="Check its name.", path=folder
         ) from error
-    known = AUDIO_EXTENSIONS | loader_suffixes()
+    known = AUDIO_SUFFIXES | loader_suffixes()
     audio = [entry for entry in entries if entry.suffix.lower() in known]
     candidates = {
         name: [file for file in audio if file.stem.lower() == name]
@@ -135,7 +134,7 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
     if missing:
         raise StemsError(
             f"has no {' and no '.join(missing)}. Its audio files are: {_names(audio) or 'none'}.",
-            remedy="Name the files bass, drums, other and vocals, with any extension of audio,"
+            remedy="Rename the files to bass, drums, other and vocals, with any audio extension,"
             " or name the four files one by one.",
             path=folder,
         )
@@ -143,22 +142,22 @@ def find_stems(folder: str | os.PathLike[str]) -> StemFiles:
 
 
 def read_stems(files: StemFiles) -> tuple[Stems, list[AudioInfo], list[str]]:
-    """Read the stems whole.
+    """Read the stems completely.
 
     Parameters
     ----------
     files
-        Where they are. Each may have its own sample rate, format and number of channels.
+        The files. Each may have its own sample rate, format and number of channels.
 
     Returns
     -------
     stems
-        float32 ``[4, channels, n]``, 44 100 Hz; one channel if all files are mono, else two.
-        16-bit PCM is divided by 32767, not 32768: see the head of this module.
+        float32 ``[4, channels, n]``, 44 100 Hz; one channel if all files are mono, otherwise two.
+        16-bit PCM is divided by 32767, not 32768: see the docstring of this module.
     infos
-        About each file, in order.
+        Properties of each file, in order.
     warnings
-        What was wrong with the files but not fatal, one sentence each.
+        Non-fatal problems of the files, one sentence each.
 
     Raises
     ------
@@ -179,7 +178,7 @@ def read_stems(files: StemFiles) -> tuple[Stems, list[AudioInfo], list[str]]:
     warnings = _warnings(files, infos, lengths)
     samples = np.zeros((len(STEMS), channels, max(lengths)), np.float32)
     for name, length in zip(reversed(files.by_name), lengths[::-1], strict=True):
-        # Each array is let go as soon as it is copied: hours of audio need not lie in memory twice.
+        # Each array is released as soon as it is copied, so that long audio is not in memory twice.
         samples[_place(name), :, :length] += arrays.pop()
     return Stems(samples), infos, warnings
 
@@ -189,13 +188,13 @@ def stem_blocks(
 ) -> Generator[NDArray[np.float32], None, tuple[list[AudioInfo], list[str]]]:
     """Read the stems block by block, in bounded memory.
 
-    Put together, the blocks are what :func:`read_stems` gives. What else that returns, infos and warnings, is
-    known at the end, and is the generator's value: ``infos, warnings = yield from stem_blocks(...)``.
+    Concatenated, the blocks equal the output of :func:`read_stems`. The infos and warnings that it returns are known at
+    the end, and are the generator's return value: ``infos, warnings = yield from stem_blocks(...)``.
 
     Parameters
     ----------
     files
-        Where they are.
+        The files.
     frames_per_block
         Length of a block in spectrogram frames of 441 samples; the last may be shorter.
 
@@ -207,7 +206,7 @@ def stem_blocks(
     Raises
     ------
     StemsError
-        Their lengths differ by more than 50 ms. Where the headers tell, before the first block.
+        Their lengths differ by more than 50 ms. Raised before the first block if the headers state the lengths.
     AudioError
         A file cannot be read.
     """
@@ -247,7 +246,7 @@ def _place(name: str) -> int:
 
 
 def _common_channels(files: StemFiles) -> Literal[1, 2]:
-    """Channels that all stems shall have; raises where the headers already show unequal lengths."""
+    """Number of channels to read all stems with; raises if the headers already show unequal lengths."""
     infos = [probe_audio(path) for path in files.paths]
     lengths = [
         None if info.frames is None else round(info.frames * SAMPLE_RATE / info.sample_rate)
@@ -263,7 +262,7 @@ def _check_lengths(files: StemFiles, lengths: Sequence[int | None]) -> None:
         raise StemsError(
             "The stems differ in length by more than"
             f" {LENGTH_TOLERANCE_S * 1000:.0f} ms: {_seconds(files, lengths)}.",
-            remedy="Check that they are of the same song, and export them again with one length.",
+            remedy="Check that they are of the same song, and export them again with the same length.",
             path=files.source,
         )
 

@@ -1,7 +1,7 @@
-"""WAV files of 32-bit floats, written so that every error is told.
+"""Writing of WAV files with 32-bit floats that reports every error.
 
-libsndfile says nothing where it cannot complete a header when it closes a file, and of a full disk only that there was a
-"system error".
+libsndfile ignores errors when it completes the header on closing a file, and reports a full disk only as a "system
+error".
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 _FRAME_BYTES = 2 * 4
 
-#: What a header has in the place of a number that does not fit into 32 bits.
+#: Placeholder in a header for a number that does not fit into 32 bits.
 _SEE_DS64 = 2**32 - 1
 
-#: Frames that a plain WAV file has room for, with some for what comes before them.
+#: Limit in frames for a plain WAV file, with a margin for the header.
 MOST_FRAMES = (2**32 - 2**16) // _FRAME_BYTES
 
 
@@ -29,14 +29,14 @@ class StereoWriter:
     path
         The file.
     sample_rate
-        In Hz.
+        Sample rate in Hz.
     frames
-        How many there will be, if that is known. Where they could be more than a WAV file has room for, the file is RF64.
+        Number of frames that will be written, if known. If they may exceed the limit of WAV, the file is RF64.
 
     Raises
     ------
     OSError
-        It cannot be written; so do the methods.
+        The file cannot be written; the methods raise this, too.
     """
 
     def __init__(self, path: Path, sample_rate: int, frames: int | None) -> None:
@@ -44,7 +44,7 @@ class StereoWriter:
         self._rate = sample_rate
         self._promised = frames or 0
         self._written = 0
-        # Unbuffered: what is written comes in large blocks, and an error in the place where it belongs.
+        # Unbuffered, as blocks are large, and so that errors are raised where they occur.
         self._file = path.open("wb", buffering=0)
         try:
             self._put(self._header(self._promised))

@@ -1,1 +1,1 @@
-"""Measuring what backends, bridges and precisions cost on this machine, by generated inputs."""
+"""Measuring the cost of backends, bridges and precisions on this machine, with generated inputs."""

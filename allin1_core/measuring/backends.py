@@ -39,27 +39,27 @@ from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import estimate
 from allin1_core.weights.load import load_model
 
-#: Lengths of audio in seconds, so that set-up and rate come apart.
+#: Lengths of audio in seconds; two lengths are needed to separate set-up and rate.
 LENGTHS = (4.0, 16.0)
 
-#: Stages that are measured unless they are named: separation could fetch a model of its own.
+#: Stages that are measured unless others are named: separation could download a model.
 USUAL_STAGES: tuple[Stage, ...] = STAGES[1:]
 
 
 @dataclass(frozen=True)
 class BackendRow:
-    """What became of a backend.
+    """The measurement of a backend.
 
     Attributes
     ----------
     stage, backend, plugin, device, promise
-        Which, on what device, and the parity that it promises.
+        The backend, its device, and the parity that it promises.
     measurement
-        What it costs; None where it could not be measured, or broke its promise.
+        Its cost; None if it could not be measured, or broke its promise.
     difference
-        From the reference; None where there is none to compare with, or it failed.
+        Difference from the reference; None if there is no reference, or it failed.
     prior_s, measured_s
-        Seconds for three minutes of audio by the shipped prior (None without one) and as measured.
+        Seconds for three minutes of audio according to the prior (None without one) and as measured.
     trouble
         A sentence, if it failed or broke its promise.
     """
@@ -81,29 +81,30 @@ def measure_backends(
     stages: Sequence[Stage] = USUAL_STAGES,
     seconds: tuple[float, float] = LENGTHS,
 ) -> Iterator[BackendRow]:
-    """Measure the backends that may run, one after another, and check each against the reference.
+    """Measure the backends that may run, one after another, and compare each with the reference.
 
-    The network is run with the session's model where its weights are on this machine, else with
-    random ones of the same shape: nothing is downloaded. What the session was told to use is left aside; backends that run
-    only when asked for by name are not measured.
+    The network uses the session's model if its weights are on this machine, otherwise random weights of the same shape:
+    nothing is downloaded. Choices of the session are ignored; backends that run only when named are not measured.
 
     Parameters
     ----------
     engine
-        Says which model, device and threads.
+        Determines model, device and threads.
     stages
-        Whose backends. One that spans stages is measured with its first.
+        Stages whose backends are measured. A backend that spans stages is measured with its first stage.
     seconds
-        Lengths of audio, the shorter first.
+        Lengths of audio in seconds, the shorter first.
 
     Raises
     ------
     InputError
-        If the lengths are not in order.
+        The lengths are not in order.
     """
     short_s, long_s = seconds
     if not 0 < short_s < long_s < math.inf:
-        raise InputError(f"The lengths are {short_s:g} and {long_s:g} s; wanted a shorter first.")
+        raise InputError(
+            f"The lengths are {short_s:g} and {long_s:g} s; wanted the shorter first, above 0."
+        )
     engine.chooser.be_thorough()
     model = model_to_measure(engine) if "nn" in stages else None
     for stage in stages:
@@ -119,7 +120,7 @@ def measure_backend(
     model: Model | None,
     seconds: tuple[float, float] = LENGTHS,
 ) -> BackendRow:
-    """Measure one backend and check it against the reference; for the network, with `model`."""
+    """Measure one backend, and compare it with the reference; for the network, with `model`."""
     backend, device = candidate.backend, engine.devices.of(candidate)
     prior_s, _ = estimate(backend, USUAL_AUDIO_S, members=len(engine.card.files) or None)
     row = BackendRow(
@@ -132,7 +133,7 @@ def measure_backend(
     )
     try:
         times, difference = _run(engine, candidate, model, seconds)
-    except PLUGIN_FAILURES as error:  # of a library: this backend is told of, the others go on
+    except PLUGIN_FAILURES as error:  # reported in the row; the others are still measured
         return replace(row, trouble=f"It failed: {in_full(error)}")
     row = replace(row, difference=difference)
     if difference is not None and not keeps_promise(backend.parity, difference):
@@ -157,7 +158,7 @@ def measure_backend(
 def _run(
     engine: Engine, candidate: Candidate, model: Model | None, seconds: tuple[float, float]
 ) -> tuple[tuple[float, float, float], float | None]:
-    """Set-up, rate and cost of a new length, and the difference from the reference on the shorter input."""
+    """Set-up, rate and cost of a new length, and the difference from the reference for the shorter input."""
     backend, device = candidate.backend, engine.devices.of(candidate)
     network = BridgeNetwork(engine.offers.bridges)
     setup = engine.backends.setup_of(candidate, model)
@@ -169,7 +170,7 @@ def _run(
         output = call(data, Task())
         wait_for(call)
         if home and not hasattr(call, "synchronize"):
-            # Nothing else can tell when a device has finished.
+            # Only an array in NumPy shows that the device has finished.
             cross(output, home, "cpu")
 
     difference = None
@@ -179,7 +180,7 @@ def _run(
             output = run_alone(backend, call, network, device, inputs[0])
         finally:
             close_backend(call, f"{backend.stage}={backend.name}")
-        # Where the reference itself fails, its own row tells of it.
+        # If the reference itself fails, its own row reports that.
         with suppress(ReferenceFailedError):
             difference = difference_from_reference(engine.offers, backend, setup, inputs[0], output)
     there = network.between(HOST, backend.consumes) or ()
@@ -191,10 +192,10 @@ def _run(
 def generate(
     stage: Stage, seconds: float, takes: Takes = "stems", labels: int = len(HARMONIX_LABELS)
 ) -> Any:
-    """Make an input for `stage`, `seconds` long, in NumPy arrays; logits of so many labels."""
+    """Generate an input of `seconds` seconds for `stage` in NumPy arrays; logits have `labels` labels."""
     frames = max(1, round(seconds * FRAMES_PER_SECOND))
     if stage == "spectrogram" and takes == "mix":
-        # With a side, which would be left out otherwise.
+        # With different channels, because backends may skip a silent side.
         return signals.music_mix(seconds, late_samples=300)
     if stage in ("demix", "spectrogram"):
         mono = signals.music_stems(seconds).samples
@@ -210,12 +211,12 @@ def generate(
 
 
 def model_to_measure(engine: Engine) -> Model | None:
-    """Load the model from what is on this machine; random weights of its size where it is not.
+    """Load the model if its weights are on this machine, or create random weights of its size.
 
     Raises
     ------
     WeightsError
-        The weights are not here, and the architecture is another than All-In-One's.
+        The weights are missing, and the architecture is not All-In-One.
     """
     if not engine.card.files:
         return None

@@ -18,20 +18,20 @@ from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.moving import cross
 from allin1_core.selection.bridge_network import BridgeNetwork
 
-#: Bytes that are moved: so few that only the latency counts, and as many as three minutes of spectrogram.
+#: Bytes to move: so few that only the latency counts, and as many as three minutes of spectrogram.
 SIZES = (4_096, 1 << 25)
 
 
 @dataclass(frozen=True)
 class BridgeRow:
-    """What became of a bridge.
+    """The measurement of a bridge.
 
     Attributes
     ----------
     bridge
-        As its plugin declares it.
+        The bridge as its plugin declares it.
     measurement
-        What it costs; None where it could not be measured.
+        Its cost; None if it could not be measured.
     trouble
         A sentence, if it failed.
     """
@@ -42,7 +42,7 @@ class BridgeRow:
 
 
 def measure_bridges(engine: Engine) -> Iterator[BridgeRow]:
-    """Measure the bridges between devices that backends are ready on, one after another."""
+    """Measure the bridges between devices on which backends are ready, one after another."""
     engine.chooser.be_thorough()
     for offered in engine.offers.offered_bridges:
         conditions = engine.prices.conditions_of_bridge(offered)
@@ -53,11 +53,11 @@ def measure_bridges(engine: Engine) -> Iterator[BridgeRow]:
 def measure_bridge(
     engine: Engine, offered: Offered[Bridge], conditions: dict[str, str]
 ) -> BridgeRow:
-    """Measure one bridge, under `conditions`."""
+    """Measure one bridge under `conditions`."""
     row = BridgeRow(offered.item)
     try:
         (few, short_s), (many, long_s) = ((n, _seconds(engine, offered.item, n)) for n in SIZES)
-    except PLUGIN_FAILURES as error:  # of a library: this bridge is told of, the others go on
+    except PLUGIN_FAILURES as error:  # reported in the row; the others are still measured
         reason = error.message if isinstance(error, BackendError) else brief(error)
         return replace(row, trouble=f"It failed: {reason}")
     seconds_per_byte = max(0.0, (long_s - short_s) / (many - few))
@@ -76,8 +76,8 @@ def measure_bridge(
 def _seconds(engine: Engine, bridge: Bridge, size: int) -> float:
     """Seconds to move `size` bytes over `bridge`.
 
-    Nothing but an array in NumPy tells that a device has finished: a move onto one is timed with the way home,
-    whose own time is taken off again.
+    Only an array in NumPy shows that a device has finished: a move to a device is timed together with the move to
+    NumPy, whose own time is then subtracted.
     """
     network = BridgeNetwork(engine.offers.bridges)
     there, home = network.way(HOST, bridge.source), network.way(bridge.destination, HOST)
@@ -88,7 +88,7 @@ def _seconds(engine: Engine, bridge: Bridge, size: int) -> float:
     assert source is not None, bridge
     assert destination is not None, bridge
     values = np.random.default_rng(0).random(size // 4, dtype=np.float32)
-    # Any record with an array will do.
+    # Any record with an array is suitable.
     data = cross(Activations(values), there, source.device)
     moved = cross(data, (bridge,), destination.device)
     cross(moved, home, "cpu")

@@ -1,4 +1,4 @@
-"""Figures of machines: those of this one beside those that come with the package, and the table that they make."""
+"""Figures of machines: this one, those that are part of the package, and a table of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from allin1_core.io.documents import DocumentError, member, read_as
 #: The separator that is measured.
 DEMUCS_MODEL = "htdemucs"
 
-#: What each figure is, in the order of the table. All are seconds, so less is better.
+#: Description of each figure, in the order of the table. All are seconds, so less is better.
 FIGURES: dict[str, str] = {
     "start": "`allin1 --help`",
     "first-song": "a process that analyses three minutes of WAV by `builtin`",
@@ -44,11 +44,11 @@ class Figure:
     Attributes
     ----------
     name
-        Which; see :data:`FIGURES`.
+        Name of the figure; see :data:`FIGURES`.
     seconds
-        For three minutes of audio, where audio matters; None where it could not be measured.
+        Seconds, for three minutes of audio where audio matters; None if it could not be measured.
     backend
-        What was measured, and on which device, where there was a choice.
+        The backend that was measured, and its device, if there was a choice.
     trouble
         Why it could not be measured.
     """
@@ -61,7 +61,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine, and what it does.
+    """A machine and its figures.
 
     Attributes
     ----------
@@ -70,13 +70,13 @@ class Machine:
     system
         Operating system and Python.
     versions
-        Of what took part.
+        Versions of the packages involved.
     date
-        Day, as ``2026-11-28``.
+        Date of the measurement, as ``2026-11-28``.
     source
-        How the figures were made.
+        How the figures were measured.
     figures
-        What was measured.
+        The figures.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Machine:
     figures: tuple[Figure, ...] = field(default=())
 
     def seconds(self, name: str) -> float | None:
-        """The figure of this name; None where it was not measured."""
+        """The figure of this name; None if it was not measured."""
         return next((f.seconds for f in self.figures if f.name == name), None)
 
 
@@ -104,18 +104,18 @@ def this_system() -> str:
 
 
 def load_references() -> tuple[Machine, ...]:
-    """Read the machines that come with the package."""
+    """Read the machines that are part of the package."""
     text = (resources.files("allin1_core.measuring") / "machines.json").read_text(encoding="utf-8")
     return from_json(json.loads(text))
 
 
 def from_json(content: Any) -> tuple[Machine, ...]:
-    """Read machines from what :func:`to_json` gives.
+    """Parse machines from the output of :func:`to_json`.
 
     Raises
     ------
     DocumentError
-        It is something else.
+        The content has another form.
     """
     if member(content, "schema") != _SCHEMA:
         raise DocumentError("it was written by another version")
@@ -124,19 +124,19 @@ def from_json(content: Any) -> tuple[Machine, ...]:
 
 
 def to_json(machines: Iterable[Machine]) -> dict[str, Any]:
-    """Give machines as values that JSON has."""
+    """Convert machines to values that can be written as JSON."""
     return {"schema": _SCHEMA, "machines": [asdict(machine) for machine in machines]}
 
 
 def table(machines: Sequence[Machine], *, with_ratios: bool = False) -> str:
-    """Write machines as a table in Markdown, and what they are below it.
+    """Format machines as a table in Markdown, followed by their descriptions.
 
     Parameters
     ----------
     machines
-        A column each.
+        The machines, one per column.
     with_ratios
-        Tell how many times as fast the first is as each of the others.
+        Whether to state how many times as fast the first machine is as each of the others.
     """
     heads = ["seconds", *(f"[{number}]" for number in range(1, len(machines) + 1))]
     lines = [_row(heads), _row(["---", *["---:"] * len(machines)])]
@@ -156,7 +156,7 @@ def table(machines: Sequence[Machine], *, with_ratios: bool = False) -> str:
 
 
 def report(own: Machine, references: Sequence[Machine]) -> str:
-    """Write what a machine does as Markdown, beside others."""
+    """Describe a machine in Markdown, next to others."""
     lines = [
         "# What this machine does",
         "",
@@ -176,7 +176,7 @@ def report(own: Machine, references: Sequence[Machine]) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Give seconds with three digits that count.
+    """Format seconds with three significant digits.
 
     >>> [seconds_text(value) for value in (123.456, 1.23456, 0.00123456, 0.0)]
     ['123', '1.23', '0.00123', '0']

@@ -1,4 +1,4 @@
-"""Measuring what a decision lacks, where the user asked for that, and keeping it."""
+"""Measuring what decisions depend on, on request, and storing the measurements."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ log = logging.getLogger(__name__)
 
 
 class MeasureOnDemand:
-    """Measures the candidates of decisions, and the bridges between them, of which no valid measurement is known.
+    """Measures the candidates of decisions, and the bridges between them, that have no valid measurement.
 
-    Stages that one backend alone can run are left out: there is nothing to choose. Each result is saved at once, and
-    counts in this session from then on. A backend that fails or breaks its promise is left out of this
-    session, with a warning, unless the user named it; none is tried twice. What is done is logged at the level INFO.
+    Stages that only one backend can run are skipped: there is nothing to choose. Each measurement is saved immediately,
+    and used in this session from then on. A backend that fails or breaks its promise is excluded from this session with
+    a warning, unless the user named it; none is measured twice. Progress is logged at the level INFO.
     """
 
     def __init__(self) -> None:
         self._tried: set[tuple[Stage, str]] = set()
 
     def __call__(self, engine: Engine, decision: Decision) -> bool:
-        """Measure, and tell whether anything was, so that the decision is to be made again."""
+        """Measure, and return whether anything was measured, so that the decision must be made again."""
         backends = self._to_measure(engine, decision)
         model: Model | None = None
         if any("nn" in candidate.backend.stages for candidate in backends):
@@ -111,4 +111,4 @@ def _keep(engine: Engine, new: Calibration) -> None:
     try:
         save_calibration(new)
     except OutputError as error:
-        log.warning("What was measured holds for this run alone: %s", error)
+        log.warning("The measurements can only be used in this run: %s", error)

@@ -1,4 +1,4 @@
-"""Measuring what each precision of the separators loses, on this machine and with the weights that a user has."""
+"""Measuring the error of each precision of the separators, on this machine and with the user's weights."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from allin1_core.selection.candidate import Candidate
 
 @dataclass(frozen=True)
 class SeparatorRow:
-    """What became of a separator.
+    """The measurement of a separator.
 
     Attributes
     ----------
     backend, device
-        Which, and on what.
+        The separator, and its device.
     errors
-        One for each precision that it has besides float32.
+        One for each precision that it provides besides float32.
     remark
-        A sentence where there is nothing to compare.
+        A sentence, if there is nothing to compare.
     trouble
         A sentence, if it failed.
     """
@@ -47,9 +47,9 @@ def measure_precision(engine: Engine, mix: Mix) -> Iterator[SeparatorRow]:
     Parameters
     ----------
     engine
-        Says which separation, and on which device.
+        Determines the separation and the device.
     mix
-        What to separate, in NumPy arrays.
+        The mix to separate, in NumPy arrays.
     """
     engine.chooser.be_thorough()
     request = engine.chooser.request(("demix",), mix.duration_s)
@@ -64,17 +64,15 @@ def _measure(engine: Engine, candidate: Candidate, mix: Mix) -> SeparatorRow:
         call = create(backend, engine.backends.setup_of(candidate))
         try:
             if not hasattr(call, "precision_errors"):
-                return SeparatorRow(backend.name, device, remark="It cannot tell.")
+                return SeparatorRow(backend.name, device, remark="It does not measure this.")
             bridges = BridgeNetwork(engine.offers.bridges).way(HOST, backend.consumes)
             found = call.precision_errors(cross(mix, bridges, device), Task())
         finally:
             close_backend(call, f"{backend.stage}={backend.name}")
-    except PLUGIN_FAILURES as error:  # of a library: this backend is told of, the others go on
+    except PLUGIN_FAILURES as error:  # reported in the row; the others are still measured
         return SeparatorRow(backend.name, device, trouble=f"It failed: {in_full(error)}")
     if not found:
-        return SeparatorRow(
-            backend.name, device, remark="It computes in float32 whatever is asked."
-        )
+        return SeparatorRow(backend.name, device, remark="It always computes in float32.")
     conditions = demix_conditions(engine.prices.conditions_of(candidate), engine.backends.demix)
     today = datetime.date.today().isoformat()
     errors = tuple(

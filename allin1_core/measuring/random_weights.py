@@ -1,4 +1,4 @@
-"""Parameters by seed: the network with no training, where there are no trained weights to test or time with."""
+"""Random parameters from a seed: the untrained network, for tests and timing without trained weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from allin1_core.reference.network_parameters import parameter_shapes
 
 
 def random_parameters(seed: int, scale: float = 1.0) -> dict[str, NDArray[np.float32]]:
-    """Parameters of the All-In-One network under their right names and in their right shapes.
+    """Generate parameters of the All-In-One network with the right names and shapes.
 
-    All of them matter: they are about as large as trained ones, so that attention is neither even nor stuck to
-    one key, and the gains of the LayerNorms differ from 1 and from each other.
+    All of them have an effect: they are about as large as trained ones, so that attention is neither uniform nor
+    concentrated on one key, and the gains of the LayerNorms differ from 1 and from each other.
 
     Parameters
     ----------
     seed
-        The same seed gives the same parameters.
+        Seed; the same seed results in the same parameters.
     scale
-        Factor on everything but the gains. Larger ones make attention sharper.
+        Factor for everything except the gains. Larger values make attention sharper.
     """
     rng = np.random.default_rng(seed)
     return {
@@ -33,7 +33,7 @@ def random_parameters(seed: int, scale: float = 1.0) -> dict[str, NDArray[np.flo
 
 
 def random_model(seed: int, members: int = 1) -> Model:
-    """A model of so many sets of :func:`random_parameters`, each of its own seed."""
+    """Create a model of `members` sets of :func:`random_parameters`, each with its own seed."""
     card = ModelCard(
         name=f"random-{seed}",
         summary="Untrained parameters, for tests and timing",
@@ -58,6 +58,6 @@ def _draw(
     if len(shape) == 1:  # a LayerNorm's gain
         gains: NDArray[np.float64] = np.exp(0.3 * values)
         return gains
-    # Trained weights are about so large. Queries and keys are smaller, or attention would see one key only.
+    # Trained weights are about as large. Queries and keys are smaller, or attention would select a single key.
     size = 1.5 if ".query." in name or ".key." in name else 3.0
     return size * scale / math.sqrt(math.prod(shape[1:])) * values

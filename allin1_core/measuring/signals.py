@@ -1,4 +1,4 @@
-"""Generated inputs for every stage but separation. The same seed gives the same arrays on every machine."""
+"""Generated inputs for every stage. The same seed results in the same arrays on every machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from allin1_core.contracts.spectrogram import BANDS, FRAMES_PER_SECOND, LogSpect
 
 
 def music_stems(seconds: float, *, bpm: float = 120.0, seed: int = 0) -> Stems:
-    """Something with beats: decaying clicks, a bass, a chord and a swelling tone, in mono."""
+    """Generate stems with beats, in mono: decaying clicks, a bass, a chord and a swelling tone."""
     rng = np.random.default_rng(seed)
     count = round(seconds * SAMPLE_RATE)
     time = np.arange(count) / SAMPLE_RATE
@@ -26,14 +26,14 @@ def music_stems(seconds: float, *, bpm: float = 120.0, seed: int = 0) -> Stems:
 
 
 def music_mix(seconds: float, *, late_samples: int = 0, seed: int = 0) -> Mix:
-    """The sum of :func:`music_stems`, in mono, or with the right side so many samples late."""
+    """Generate the sum of :func:`music_stems` in two channels, the right one delayed by `late_samples`."""
     left = music_stems(seconds, seed=seed).samples.sum(axis=(0, 1))
     right = np.concatenate([np.zeros(late_samples, np.float32), left[: len(left) - late_samples]])
     return Mix(np.stack([left, right]))
 
 
 def random_spectrogram(frames: int, *, seed: int = 0) -> LogSpectrogram:
-    """Absolute values of normal noise, in the range of log-magnitudes of loud music."""
+    """Generate absolute values of normal noise, in the range of log-magnitudes of loud music."""
     values = np.random.default_rng(seed).standard_normal((len(STEMS), frames, BANDS))
     return LogSpectrogram((0.5 * np.abs(values)).astype(np.float32))
 
@@ -41,7 +41,7 @@ def random_spectrogram(frames: int, *, seed: int = 0) -> LogSpectrogram:
 def song_logits(
     frames: int, *, bpm: float = 120.0, beats_per_bar: int = 4, seed: int = 0
 ) -> Logits:
-    """Logits such as a song gives: beats that rise from a noisy floor, a section every eight bars."""
+    """Generate logits like those of a song: beats above a noisy floor, and a section every eight bars."""
     rng = np.random.default_rng(seed)
     beat = -7 + rng.standard_normal(frames)
     downbeat = -8.5 + rng.standard_normal(frames)
@@ -67,7 +67,7 @@ def song_logits(
 def song_activations(
     frames: int, *, bpm: float = 120.0, beats_per_bar: int = 4, seed: int = 0
 ) -> Activations:
-    """The activations that belong to :func:`song_logits`, by their formula in float64, as float32."""
+    """Generate the activations for :func:`song_logits`, computed in float64 and rounded to float32."""
     logits = song_logits(frames, bpm=bpm, beats_per_bar=beats_per_bar, seed=seed)
 
     def sigmoid(x: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Timing a backend so that what it costs once and what it costs per second of audio come apart."""
+"""Timing of backends, which separates set-up from the cost per second of audio."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from allin1_core.runtime.backends import close_backend
 
-#: Calls of each length are repeated up to so many times,
+#: Maximum number of calls for each length.
 REPEATS = 5
 
-#: but not begun again once so many seconds have gone by.
+#: Seconds after which no further call is started.
 BUDGET_S = 3.0
 
 
@@ -23,13 +23,13 @@ class Times:
     Attributes
     ----------
     create_s
-        Making the callable.
+        Creation of the callable.
     first_s
-        Its first call, on the short input: compiling and warming up are in it.
+        Its first call, on the short input, including compilation and warm-up.
     short_s, long_s
         The best later call on the short and on the long input.
     first_long_s
-        The first call on the long input, after others on the short one: compiling for another length is in it.
+        The first call on the long input, after those on the short one, including compilation for another length.
     """
 
     create_s: float
@@ -51,13 +51,13 @@ def time_backend(
     Parameters
     ----------
     create
-        Makes the callable.
+        Creates the callable.
     short, long
-        The inputs, where the backend takes them.
+        The inputs, in the space of the backend.
     run
-        Calls it on an input, and returns when the work is done, on a device too.
+        Calls it on an input, and returns when the work is done, also on a device.
     clock
-        Gives seconds.
+        Returns seconds.
     """
     began = clock()
     call = create()
@@ -78,17 +78,16 @@ def time_backend(
         close_backend(call, "that is being timed")
 
 
-#: The first call on another length is slower by noise and cold caches, too: what is less than this part of a usual call is
-#: no cost of the length.
+#: The first call on another length is also slower because of noise and cold caches: less than this fraction of a usual
+#: call does not count as a cost of the length.
 LEAST_SHAPE_COST = 0.5
 
 
 def separate(times: Times, short_audio_s: float, long_audio_s: float) -> tuple[float, float, float]:
-    """Set-up in seconds, seconds per second of audio, and seconds for each new length; none is ever negative.
+    """Return set-up in seconds, seconds per second of audio, and seconds for each new length; none is negative.
 
-    Noise adds to times and never takes away from them, which is why the best are compared. Where the long
-    call was still no slower than the short one, the work hardly depends on the length: the rate is then
-    bounded from above by the long call alone.
+    Noise only ever adds to times, so the best ones are compared. If the long call was no slower than the short one, the
+    work hardly depends on the length: the rate is then bounded from above by the long call alone.
 
     >>> separate(Times(0.5, 0.4, 0.3, 1.2, 1.2), 10.0, 40.0)
     (0.6, 0.03, 0.0)
@@ -108,14 +107,14 @@ def separate(times: Times, short_audio_s: float, long_audio_s: float) -> tuple[f
 
 
 def best_time(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Time a call a few times, and give the least."""
+    """Time a call several times, and return the shortest time."""
     return min(call_times(call, clock))
 
 
 def call_times(
     call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Time a call a few times, and give the times in order."""
+    """Time a call several times, and return the times in order."""
     times = []
     started = clock()
     for _ in range(REPEATS):

@@ -1,4 +1,4 @@
-"""The page as one HTML file: template, style and modules put together, without a build step."""
+"""Assembles the page as a single HTML file from template, style and modules, without a build step."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from allin1_core.page.content import (
     stem_paths,
 )
 
-#: Modules of the page. ``main`` is run; the others are what it imports.
+#: Modules of the page. ``main`` is executed, and imports the others.
 MODULES = ("clock", "document", "keyboard", "main", "timeline", "transport")
 
-#: Bytes of audio that a page holds itself, where nothing else is said.
+#: Default limit in bytes for embedded audio.
 EMBED_LIMIT = 50_000_000
 
 
@@ -39,12 +39,11 @@ def write_page(
     Parameters
     ----------
     path
-        The HTML file; it appears whole or not at all.
+        The HTML file; it is written atomically.
     name, versions
         As for :func:`~allin1_core.page.content.describe_song`.
     embed_limit
-        Bytes of audio up to which the song is part of the page; a larger one is linked. Stems are part of it where they
-        fit as well.
+        Limit in bytes for embedded audio; a larger song is linked. Stems are embedded if they fit into the rest.
 
     Raises
     ------
@@ -58,7 +57,7 @@ def write_page(
 
 
 def page_of(content: dict[str, Any]) -> str:
-    """Put the page of a song together; `content` is what the script finds as its data."""
+    """Assemble the page of a song; `content` is the data for its script."""
     scripts = {f"allin1/{name}": _module_url(name) for name in MODULES}
     data = json.dumps(content, allow_nan=False).replace("<", "\\u003c")
     return (
@@ -71,7 +70,7 @@ def page_of(content: dict[str, Any]) -> str:
 
 
 def asset(name: str) -> str:
-    """Read a file that comes with the package."""
+    """Read an asset of the package."""
     return (resources.files("allin1_core.page") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -93,7 +92,7 @@ def _audio(page: Path, version: Version, limit: int) -> dict[str, Any]:
 
 
 def _source(page: Path, file: Path, left: int) -> tuple[str, int]:
-    """URL of an audio file, and how many bytes may still be embedded."""
+    """URL of an audio file, and the number of bytes that may still be embedded."""
     size = file.stat().st_size
     if size <= left:
         return embedded(file), left - size

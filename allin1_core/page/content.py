@@ -1,4 +1,4 @@
-"""What a page shows, as plain values for JSON: results, peaks, a spectrogram, and where the audio is."""
+"""The data of a page, as plain values for JSON: results, peaks, and a spectrogram."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from allin1_core.reference.filterbank import filterbank, window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Seconds of audio up to which peaks and spectrogram are as fine as they get.
+#: Length in seconds up to which peaks and spectrogram have their full resolution.
 _FINE_S = 900.0
 
-#: Value of ``log10(1 + x)`` that is drawn brightest.
+#: Value of ``log10(1 + x)`` that is drawn with the maximum brightness.
 _BRIGHTEST = 1.5
 
 _TYPES = {
@@ -43,12 +43,12 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Version:
-    """One result of a song, with the name that it has on the page.
+    """One result of a song, with its name on the page.
 
     Attributes
     ----------
     name
-        What tells it apart: its folder or its model.
+        A distinguishing name, such as that of its folder or model.
     result
         The result.
     """
@@ -59,7 +59,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What is drawn of the audio.
+    """Drawings of the audio.
 
     Attributes
     ----------
@@ -81,16 +81,16 @@ def describe_song(
     versions: Sequence[Version],
     pictures: Callable[[AnalysisResult, float], Pictures] | None = None,
 ) -> dict[str, Any]:
-    """Give what a page shows of a song, without its audio.
+    """Return the data that a page shows of a song, without its audio.
 
     Parameters
     ----------
     name
         Title.
     versions
-        Results of the same song; the first is shown first, and its audio is read from where it was.
+        Results of the same song; the first one is shown first, and its audio is read from its original path.
     pictures
-        What gives the pictures of a result's audio, as :func:`draw_audio` does; that is the default.
+        Function that draws the audio of a result; None for :func:`draw_audio`.
     """
     first = versions[0].result
     lengths = [
@@ -107,24 +107,24 @@ def describe_song(
 
 
 def audio_type(path: Path) -> str:
-    """Name the media type of an audio file by its suffix."""
+    """Return the media type of an audio file according to its suffix."""
     suffix = path.suffix.lower()
     return _TYPES.get(suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
 def audio_files(result: AnalysisResult) -> tuple[Path | None, StemFiles | None]:
-    """Find the song and its stems, as far as they are still there."""
+    """Find the song and its stems, if they still exist."""
     path = Path(result.path)
     return (path if path.is_file() else None), stems_of(result)
 
 
 def stem_paths(stems: StemFiles) -> dict[str, Path]:
-    """Give the file of each stem by its name."""
+    """Return the file of each stem by its name."""
     return {name: getattr(stems, name) for name in STEMS}
 
 
 def embedded(path: str | PathLike[str]) -> str:
-    """Give a file as a ``data:`` URL."""
+    """Return a file as a ``data:`` URL."""
     path = Path(path)
     return f"data:{audio_type(path)};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
@@ -144,7 +144,7 @@ def _describe(version: Version) -> dict[str, Any]:
 
 
 def draw_audio(result: AnalysisResult, length_s: float) -> Pictures:
-    """Read the audio of a result, and give its pictures: coarser ones where the song, of `length_s` seconds, is long."""
+    """Read the audio of a result, and draw it; at a lower resolution if the song, of `length_s` seconds, is long."""
     per_second = FRAMES_PER_SECOND if length_s <= _FINE_S else 50
     bands_per_second = 20 if length_s <= _FINE_S else 5
     spectrogram = _Spectrogram(bands_per_second)
@@ -167,7 +167,7 @@ def draw_audio(result: AnalysisResult, length_s: float) -> Pictures:
 
 
 class _Spectrogram:
-    """Collects a coarse spectrogram of audio that passes by in blocks."""
+    """Computes a coarse spectrogram of audio while its blocks are passed through."""
 
     def __init__(self, per_second: int) -> None:
         self._per_second = per_second
@@ -180,7 +180,7 @@ class _Spectrogram:
     def watch(
         self, blocks: Iterator[NDArray[np.float32]], *, add: bool = False
     ) -> Iterator[NDArray[np.float32]]:
-        """Pass on `blocks`, and look at their mean, or their sum where they are stems."""
+        """Yield `blocks` unchanged, and analyse the mean of their channels, or the sum if they are stems."""
         for block in blocks:
             self._feed(block.sum(axis=0) if add else block.mean(axis=0))
             yield block
@@ -198,7 +198,7 @@ class _Spectrogram:
         self._left = samples[count * self._hop :]
 
     def content(self) -> dict[str, Any]:
-        """Give what has been seen, column after column, from low to high."""
+        """Return the spectrogram so far, column by column, from low to high frequencies."""
         columns = np.concatenate(self._columns) if self._columns else np.zeros((0, BANDS), np.uint8)
         data = base64.b64encode(columns.tobytes()).decode()
         return {"perSecond": self._per_second, "bands": BANDS, "data": data}

@@ -1,4 +1,4 @@
-"""How well results of the same song agree."""
+"""Agreement of results of the same song."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def score_versions(versions: Sequence[Version]) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        ``names`` of the results and ``rows``, each a measure with a value for each result but the first, empty where it
-        cannot be compared; None with one result, or without mir_eval.
+        ``names`` of the results and ``rows``, each a measure with a value for each result except the first, empty if it
+        cannot be compared; None if there is only one result, or mir_eval is not installed.
     """
     if len(versions) < 2:
         return None

@@ -1,4 +1,4 @@
-"""A server on this machine alone for the pages of a folder of results, which can save corrections."""
+"""A local server for the pages of a folder of results, which can save corrections."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from allin1_core.page.content import (
 )
 from allin1_core.page.scores import score_versions
 
-#: What is added to the warnings of a result whose sections a person has changed.
+#: Warning that is added to a result whose sections were changed by the user.
 CORRECTED = "The sections were corrected by hand."
 
 _MOST_BODY_BYTES = 50_000_000
@@ -49,7 +49,7 @@ class Entry:
     name
         Title.
     paths
-        JSON of each result, the first one to be shown first.
+        JSON of each result; the first one is shown first.
     """
 
     name: str
@@ -79,18 +79,18 @@ class PageServer(ThreadingHTTPServer):
     def __init__(self, entries: Sequence[Entry], port: int = 0) -> None:
         self.entries = list(entries)
         self.token = secrets.token_urlsafe(16)
-        self.pictures = _KeptPictures()
+        self.pictures = _PictureCache()
         super().__init__(("127.0.0.1", port), _Handler)
 
     @property
     def url(self) -> str:
-        """Address of the first page: that of the song, where there is one alone."""
+        """Address of the start page, which is that of the song if there is only one."""
         path = "song/0" if len(self.entries) == 1 else ""
         return f"http://127.0.0.1:{self.server_port}/{path}"
 
 
-class _KeptPictures:
-    """Pictures of the songs looked at last: an hour of audio takes seconds to read."""
+class _PictureCache:
+    """A cache of the pictures of recently viewed songs, as reading an hour of audio takes seconds."""
 
     most = 8
 
@@ -99,13 +99,13 @@ class _KeptPictures:
         self._lock = threading.Lock()
 
     def __call__(self, result: AnalysisResult, length_s: float) -> Pictures:
-        """As :func:`~allin1_core.page.content.draw_audio`."""
+        """Like :func:`~allin1_core.page.content.draw_audio`."""
         song, stems = audio_files(result)
         files = [song] if song else []
         files += stem_paths(stems).values() if stems else ()
         states = (path.stat() for path in files)
         key = (length_s, *files, *((s.st_size, s.st_mtime_ns) for s in states))
-        # One at a time: a page that is loaded twice at once is drawn once.
+        # One at a time, so that a page which is loaded twice at once is drawn once.
         with self._lock:
             drawn = self._kept.pop(key, None) or draw_audio(result, length_s)
             self._kept[key] = drawn
@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep stderr for errors."""
+        """Log nothing: stderr is for errors."""
 
     def do_GET(self) -> None:
         """Answer with the list, a page, or audio."""
@@ -131,9 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, method: Any) -> None:
         try:
-            # A page of another site could have its name point here; the browser then sends that name.
+            # Prevents DNS rebinding: the host name of another site could resolve to this server.
             if self.headers.get("Host", "") not in self._hosts():
-                self._send(HTTPStatus.FORBIDDEN, "This server answers on 127.0.0.1 alone.")
+                self._send(HTTPStatus.FORBIDDEN, "This server only answers requests to 127.0.0.1.")
                 return
             method()
         except (BrokenPipeError, ConnectionResetError):
@@ -193,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
             song, stems = audio_files(load_result(entry.paths[0], False, False))
             path = song if name == "mix" else stem_paths(stems)[name] if stems else None
         if path is None:
-            self._send(HTTPStatus.NOT_FOUND, "The audio is not there.")
+            self._send(HTTPStatus.NOT_FOUND, "The audio does not exist.")
             return
         try:
             file = path.open("rb")
@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(file, path.stat().st_size, audio_type(path))
 
     def _send_file(self, file: BinaryIO, size: int, kind: str) -> None:
-        """Send a file or, as seeking in a browser needs, the range of it that is asked for."""
+        """Send a file or, to support seeking in a browser, the requested range of it."""
         first, last, status = 0, size - 1, HTTPStatus.OK
         asked = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", self.headers.get("Range", ""))
         if asked and (asked[1] or asked[2]):
@@ -248,7 +248,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         given = self.headers.get("X-Allin1-Token", "")
         if not secrets.compare_digest(given.encode(), self.server.token.encode()):
-            self._send(HTTPStatus.FORBIDDEN, "Load the page again to save.")
+            self._send(HTTPStatus.FORBIDDEN, "Reload the page to save.")
             return
         path = entry.paths[int(version)]
         save_correction(path, body)
@@ -265,19 +265,19 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def save_correction(path: Path, body: bytes) -> None:
-    """Replace the sections of a result by corrected ones; the result as it was is kept beside it, once.
+    """Replace the sections of a result by corrected ones; the original result is kept next to it.
 
     Parameters
     ----------
     path
         The result's JSON.
     body
-        JSON with ``segments``; nothing else of it is taken over.
+        JSON with ``segments``; everything else in it is ignored.
 
     Raises
     ------
     InputError
-        The sections are not what sections are.
+        The sections are invalid.
     OutputError
         The result cannot be read or written.
     """
@@ -296,11 +296,11 @@ def _checked(body: bytes) -> list[Segment]:
         given = json.loads(body)["segments"]
         segments = [Segment(float(s["start"]), float(s["end"]), s["label"]) for s in given]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"These are no sections ({type(error).__name__}).") from error
+        raise InputError(f"The sections are invalid ({type(error).__name__}).") from error
     last = -math.inf
     for one in segments:
         in_order = 0 <= one.start < one.end < math.inf and one.start >= last - 1e-6
         if not (in_order and isinstance(one.label, str) and one.label.isprintable()):
-            raise InputError(f"These are no sections: {one.start} to {one.end}.")
+            raise InputError(f"The section from {one.start} to {one.end} is invalid.")
         last = one.end
     return segments

@@ -1,1 +1,1 @@
-"""Finding plugins, loading each alone, and collecting what they offer."""
+"""Finding plugins, loading them in isolation, and collecting what they provide."""

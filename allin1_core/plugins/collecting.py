@@ -1,4 +1,4 @@
-"""What the loaded plugins offer, collected hook by hook and plugin by plugin."""
+"""What the loaded plugins provide, collected hook by hook and plugin by plugin."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ R = TypeVar("R", Backend[Any], ModelCard, SeparatorCard, Exporter, Executor, Aud
 #: Records that declare options.
 D = TypeVar("D", Backend[Any], Executor)
 
-#: Names of the core's own records, which no other plugin can use: ``reference`` is what all others are measured by.
+#: A name that no other plugin may use: all backends are compared with the ``reference``.
 CORE_NAME = "reference"
 
 
 @dataclass(frozen=True)
 class Offered(Generic[T]):
-    """A record and the plugin that offers it.
+    """A record, and the plugin that provides it.
 
-    A record whose name another plugin uses too has its plugin's name in front of its own: ``plugin/name``.
+    If several plugins use the name of a record, it is prefixed with the name of its plugin: ``plugin/name``.
     """
 
     item: T
@@ -46,20 +46,20 @@ class Offered(Generic[T]):
 
 @dataclass(frozen=True)
 class Offers:
-    """Everything that the loaded plugins offer.
+    """Everything that the loaded plugins provide.
 
     Attributes
     ----------
     backends
-        In the order of stages, then by plugin; a spanning backend once, at its first stage.
+        In the order of stages, then by plugin; a spanning backend is listed once, at its first stage.
     offered_bridges, models, separators
         By plugin.
     problems
-        What was left out, and why.
+        What was left out, with the reason.
     exporters, executors
         By name.
     loaders
-        By plugin, those that are asked before the core's readers first.
+        By plugin; those that take precedence over the core's readers come first.
     """
 
     backends: tuple[Offered[Backend[Any]], ...]
@@ -73,7 +73,7 @@ class Offers:
 
     @property
     def bridges(self) -> tuple[Bridge, ...]:
-        """The bridges alone."""
+        """The bridges without their plugins."""
         return tuple(offered.item for offered in self.offered_bridges)
 
     def covering(self, stage: Stage) -> list[Offered[Backend[Any]]]:
@@ -82,7 +82,7 @@ class Offers:
 
 
 def full_name(offered: Offered[Backend[Any]]) -> str:
-    """Name that means this backend and no other of its stage: ``plugin/name``."""
+    """Name that identifies this backend among all of its stage: ``plugin/name``."""
     return f"{offered.plugin.name}/{plain_name(offered)}"
 
 
@@ -92,20 +92,20 @@ def plain_name(offered: Offered[Backend[Any]]) -> str:
 
 
 def is_meant(offered: Offered[Backend[Any]], name: str) -> bool:
-    """Whether `name` asks for this backend: its own name, ``plugin/name``, or its plugin's for whatever that offers."""
+    """Whether `name` refers to this backend: its own name, ``plugin/name``, or the name of its plugin."""
     return name in (offered.item.name, full_name(offered), offered.plugin.name)
 
 
 def collect_offers(plugins: Plugins) -> Offers:
-    """Ask every plugin for its backends, bridges and models.
+    """Collect the backends, bridges, models and other records of all plugins.
 
-    A hook that raises, or a record that is wrong, costs that hook or record alone. Records of several plugins that
-    share a name all stay, as ``plugin/name``.
+    If a hook raises an exception, or a record is invalid, only that hook or record is left out. Records of several
+    plugins that have the same name are all kept, as ``plugin/name``.
 
     Raises
     ------
     PluginError
-        When `plugins` are strict, for the first problem.
+        `plugins` are strict; raised for the first problem.
     """
     problems: list[Problem] = []
     backends: list[Offered[Backend[Any]]] = []
@@ -116,25 +116,25 @@ def collect_offers(plugins: Plugins) -> Offers:
             return _wrong_with_backend(backend, stage)
 
         collected = collect_records(plugins, hook, Backend, check, problems)
-        backends += _tell_apart(without_repeated(collected, hook, problems))
+        backends += _disambiguate(without_repeated(collected, hook, problems))
     option_types: dict[tuple[str, str], type[Any]] = {}
     backends = _without_contradicting_options(backends, option_types, problems)
     bridges = collect_records(plugins, "allin1_bridges", Bridge, _no_check, problems)
     hook = "allin1_models"
     cards = collect_records(plugins, hook, ModelCard, _no_check, problems)
-    models = _tell_apart(without_repeated(cards, hook, problems))
+    models = _disambiguate(without_repeated(cards, hook, problems))
     hook = "allin1_separators"
     separator_cards = collect_records(plugins, hook, SeparatorCard, _no_check, problems)
-    separators = _tell_apart(without_repeated(separator_cards, hook, problems))
+    separators = _disambiguate(without_repeated(separator_cards, hook, problems))
     hook = "allin1_exporters"
     formats = collect_records(plugins, hook, Exporter, _no_check, problems)
-    exporters = _tell_apart(without_repeated(formats, hook, problems))
+    exporters = _disambiguate(without_repeated(formats, hook, problems))
     hook = "allin1_executors"
     runners = collect_records(plugins, hook, Executor, _wrong_with_options, problems)
     runners = _without_contradicting_options(runners, option_types, problems)
-    executors = _tell_apart(without_repeated(runners, hook, problems))
+    executors = _disambiguate(without_repeated(runners, hook, problems))
     loaders = collect_loaders(plugins, problems)
-    tell_of(problems, plugins)
+    report_problems(problems, plugins)
     return Offers(
         tuple(backends),
         tuple(bridges),
@@ -148,17 +148,17 @@ def collect_offers(plugins: Plugins) -> Offers:
 
 
 def collect_loaders(plugins: Plugins, problems: list[Problem]) -> tuple[Offered[AudioLoader], ...]:
-    """Ask every plugin for its audio loaders alone, those to be asked first in front; `problems` gets what was left out."""
+    """Collect the audio loaders of all plugins, those with precedence first; problems are appended to `problems`."""
     hook = "allin1_audio_loaders"
     readers = collect_records(plugins, hook, AudioLoader, _wrong_with_loader, problems)
-    loaders = _tell_apart(without_repeated(readers, hook, problems))
+    loaders = _disambiguate(without_repeated(readers, hook, problems))
     return tuple(sorted(loaders, key=lambda offered: not offered.item.before_core))
 
 
 def collect_commands(
     plugins: Plugins, taken: Collection[str]
 ) -> tuple[dict[str, Offered[Command]], tuple[Problem, ...]]:
-    """Ask every plugin for its commands.
+    """Collect the commands of all plugins.
 
     Parameters
     ----------
@@ -170,10 +170,10 @@ def collect_commands(
     Returns
     -------
     commands
-        By name. None has a name that another plugin, or the core, uses too: which one came first depends on what
-        happens to be installed.
+        Commands by name. A name that another plugin, or the core, also uses is left out, because which one came first
+        depends on what happens to be installed.
     problems
-        What was left out, and why.
+        What was left out, with the reason.
     """
     problems: list[Problem] = []
     hook = "allin1_commands"
@@ -202,13 +202,13 @@ def collect_commands(
     return commands, tuple(problems)
 
 
-def tell_of(problems: Iterable[Problem], plugins: Plugins) -> None:
-    """Log problems.
+def report_problems(problems: Iterable[Problem], plugins: Plugins) -> None:
+    """Log problems, or raise an error if plugins are strict.
 
     Raises
     ------
     PluginError
-        When `plugins` are strict, for the first.
+        `plugins` are strict; raised for the first problem.
     """
     for problem in problems:
         if plugins.strict:
@@ -223,7 +223,7 @@ def collect_records(
     check: Callable[[T], str | None],
     problems: list[Problem],
 ) -> list[Offered[T]]:
-    """Call `hook` of each plugin alone, and judge every record that it gives."""
+    """Call `hook` of each plugin separately, and check every record that it returns."""
     collected: list[Offered[T]] = []
     record_of = {record.name: record for record in plugins.records if record.status == "loaded"}
     for name, plugin in plugins.manager.list_name_plugin():
@@ -233,11 +233,11 @@ def collect_records(
         try:
             for answer in plugins.hook_of(name, hook)():
                 if isinstance(answer, Iterable) and not isinstance(answer, str):
-                    # Hooks may be generators, whose body runs only now.
+                    # Hooks may be generators, whose body is only executed here.
                     items.extend(answer)
                 else:
                     wanted = f"wanted an iterable of {kind.__name__}: yield each, or return a list"
-                    problems.append(Problem(name, hook, f"It gave {show(answer)}; {wanted}."))
+                    problems.append(Problem(name, hook, f"It returned {show(answer)}; {wanted}."))
         except PLUGIN_FAILURES as error:
             log.debug("hook %s of plugin %s raised", hook, name, exc_info=True)
             problems.append(Problem(name, hook, f"It raised {in_full(error)}"))
@@ -257,12 +257,12 @@ def _no_check(_: object) -> None:
 
 def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
     if backend.stage != stage:
-        return f"Backend {backend.name} says it is for stage {backend.stage}."
+        return f"Backend {backend.name} declares stage {backend.stage}."
     stages = backend.stages
     if stages[0] != stage:
         return f"Backend {backend.name} spans {stages}, which does not begin at {stage}."
     if backend.takes == "mix" and stage != "spectrogram":
-        return f"Backend {backend.name} takes the mix in place of stems, but begins at {stage}."
+        return f"Backend {backend.name} takes the mix instead of stems, but begins at {stage}."
     if covers_both(stages):
         if stages == BOTH_BRANCHES or stages[-4] == "nn":
             stages = stages[:-3]  # both branches begin at the logits
@@ -270,7 +270,7 @@ def _wrong_with_backend(backend: Backend[Any], stage: Stage) -> str | None:
             return f"Backend {backend.name} spans {stages}, which lacks the stage nn."
     for one, following in itertools.pairwise(stages):
         if GIVES[one] is not TAKES[following]:
-            return f"Backend {backend.name} spans {one} and {following}, which do not follow."
+            return f"Backend {backend.name} spans {one} and {following}, which are not consecutive."
     return _wrong_with_options(backend)
 
 
@@ -278,7 +278,7 @@ def _wrong_with_options(record: Backend[Any] | Executor) -> str | None:
     for index, option in enumerate(record.options):
         where = f"{type(record).__name__} {record.name}: options[{index}]"
         if option.name in (other.name for other in record.options[:index]):
-            return f"{where}.name is {option.name!r}, as that of one before it."
+            return f"{where}.name is {option.name!r}, which an earlier option already has."
         if not option.has_valid_default:
             return f"{where}.default is {show(option.default)}; wanted a {option.type.__name__}."
     return None
@@ -293,9 +293,9 @@ def _wrong_with_loader(loader: AudioLoader) -> str | None:
 def _without_contradicting_options(
     collected: list[Offered[D]], types: dict[tuple[str, str], type[Any]], problems: list[Problem]
 ) -> list[Offered[D]]:
-    """Leave out a record that declares an option of its plugin with another type than one before it.
+    """Leave out records that declare an option with another type than an earlier record of the same plugin.
 
-    `types` has those before it by plugin and name of the option, and is added to.
+    `types` contains the types so far, by name of the plugin and of the option, and is extended.
     """
     kept = []
     for offered in collected:
@@ -305,7 +305,7 @@ def _without_contradicting_options(
             name = contradicting[0].name
             kind = type(record).__name__
             other = f"another {kind.lower()}" if isinstance(record, Backend) else "a backend"
-            reason = f"{kind} {record.name}: option {name} is of another type in {other}."
+            reason = f"{kind} {record.name}: option {name} has another type in {other}."
             hook = f"allin1_{record.stage}" if isinstance(record, Backend) else "allin1_executors"
             problems.append(Problem(plugin, hook, reason))
             continue
@@ -317,7 +317,7 @@ def _without_contradicting_options(
 def without_repeated(
     collected: list[Offered[R]], hook: str, problems: list[Problem]
 ) -> list[Offered[R]]:
-    """Leave out what a plugin offers again under the same name, and what has a name of the core's."""
+    """Leave out repeated names of a plugin, and names that are reserved for the core."""
     core = {o.item.name for o in collected if o.plugin.name in BUILT_IN} | {CORE_NAME}
     kept: list[Offered[R]] = []
     seen: set[tuple[str, str]] = set()
@@ -325,9 +325,11 @@ def without_repeated(
         plugin, name = offered.plugin.name, offered.item.name
         kind = type(offered.item).__name__
         if name in core and plugin not in BUILT_IN:
-            problems.append(Problem(plugin, hook, f"{kind} {name}: the name is the core's."))
+            problems.append(
+                Problem(plugin, hook, f"{kind} {name}: the name is reserved for the core.")
+            )
         elif (plugin, name) in seen:
-            reason = f"{kind} {name}: the plugin offers another of this name; the first is taken."
+            reason = f"{kind} {name}: the plugin provides another of this name; the first is used."
             problems.append(Problem(plugin, hook, reason))
         else:
             seen.add((plugin, name))
@@ -335,8 +337,8 @@ def without_repeated(
     return kept
 
 
-def _tell_apart(collected: list[Offered[R]]) -> list[Offered[R]]:
-    """Put the plugin's name in front of each name that several plugins use.
+def _disambiguate(collected: list[Offered[R]]) -> list[Offered[R]]:
+    """Prefix each name that several plugins use with the name of the plugin.
 
     Which one came first depends on what happens to be installed, so none may have the plain name.
     """

@@ -1,4 +1,4 @@
-"""What came of each hook of each plugin, for people."""
+"""The outcome of each hook of each plugin, to be displayed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from allin1_core.plugins.record import Problem
 
 @dataclass(frozen=True)
 class HookOutcome:
-    """What came of a hook that a plugin implements.
+    """The outcome of a hook that a plugin implements.
 
     Attributes
     ----------
     plugin, hook
-        Which.
+        Names of the plugin and of the hook.
     status
-        ``offers``: its records are used; ``nothing``: it gave none; ``called``: it is called during runs; ``ignored``: this core
-        does not know it, and the plugin says that it is optional.
+        ``offers``: its records are used; ``nothing``: it returned none; ``called``: it is called during runs;
+        ``ignored``: this core does not know it, and the plugin declares it optional.
     text
         Names of the records, or what the hook is for.
     problems
@@ -42,16 +42,16 @@ def hook_outcomes(
     commands: Mapping[str, Offered[Command]],
     problems: Iterable[Problem],
 ) -> list[HookOutcome]:
-    """Tell what came of every hook of the loaded plugins.
+    """Return the outcome of every hook of the loaded plugins.
 
     Parameters
     ----------
     plugins
         The plugins.
     offers, commands
-        What was collected of them.
+        Records that were collected from them.
     problems
-        What was left out when it was collected.
+        What was left out during collection.
     """
     offered: dict[tuple[str, str], list[str]] = {}
     for plugin, hook, name in _offered(offers, commands):
@@ -66,7 +66,7 @@ def hook_outcomes(
             if not caller.has_spec():
                 status, text = (
                     "ignored",
-                    "This core has no such hook; the plugin says it is optional.",
+                    "This core has no such hook; the plugin declares it optional.",
                 )
             elif caller.name not in _COLLECTED:
                 status, text = "called", _PURPOSES[caller.name]
@@ -101,7 +101,7 @@ def _offered(
 
 
 def _hooks() -> Iterator[tuple[str, str, bool]]:
-    """Name, purpose, and whether the hook gives records, of every hook."""
+    """Name and purpose of every hook, and whether it returns records."""
     for specs in SPECS:
         for name, function in vars(specs).items():
             if name.startswith("allin1_"):
@@ -111,5 +111,5 @@ def _hooks() -> Iterator[tuple[str, str, bool]]:
 
 _PURPOSES = {name: purpose for name, purpose, _ in _hooks()}
 
-#: Hooks that give records. They have no arguments, unlike those that are called during runs.
+#: Hooks that return records. They have no arguments, unlike those that are called during runs.
 _COLLECTED = frozenset(name for name, _, gives in _hooks() if gives)

@@ -1,8 +1,8 @@
-"""Loading plugins one by one, so that none can harm another.
+"""Loading of plugins one by one, so that none can affect another.
 
-pluggy's own ``load_setuptools_entrypoints`` stops at the first plugin that raises, lets the second of two
-plugins of one name vanish, and leaves a half-registered plugin in place. Here each is loaded, registered
-and checked alone, and a record says what became of it.
+pluggy's own ``load_setuptools_entrypoints`` stops at the first plugin that raises an exception, silently drops the
+second of two plugins with the same name, and leaves plugins that are partly registered in place. Here each is loaded,
+registered and checked separately, and a record states the outcome.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, EntryPoint, distributions, entry_points, version
 
@@ -36,8 +36,8 @@ BUILT_IN = {
 
 _CORE = "allin1-core"
 
-#: Warnings that this process has given.
-_told: set[str] = set()
+#: Warnings that this process has already issued.
+_issued: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,18 @@ class Plugins:
     strict: bool = False
 
     def hook_of(self, name: str, hook: str) -> pluggy.HookCaller:
-        """Give `hook` as the plugin `name` alone answers it, so that what it raises is its own."""
+        """Return `hook` as implemented by the plugin `name` alone, so that exceptions can be attributed to it."""
         others = [
             plugin
             for other, plugin in self.manager.list_name_plugin()
             if other != name and plugin is not None
         ]
         return self.manager.subset_hook_caller(hook, others)
+
+    def implementations(self, hook: str) -> Iterator[tuple[str, pluggy.HookCaller]]:
+        """Yield the name of each plugin that implements `hook`, in the order of calls, and its :meth:`hook_of`."""
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            yield implementation.plugin_name, self.hook_of(implementation.plugin_name, hook)
 
 
 def load_plugins(
@@ -81,11 +86,11 @@ def load_plugins(
     Parameters
     ----------
     block
-        Names of plugins to leave out, besides those in ``ALLIN1_BLOCK`` (separated by commas).
+        Names of plugins to leave out, in addition to those in ``ALLIN1_BLOCK`` (separated by commas).
     extra
         Modules or objects to register, by plugin name; for tests and programs.
     autoload
-        Whether to look for entry points. None reads ``ALLIN1_DISABLE_AUTOLOAD``.
+        Whether entry points are loaded. None reads ``ALLIN1_DISABLE_AUTOLOAD``.
     strict
         Whether a plugin that cannot be loaded is an error. None reads ``ALLIN1_STRICT``.
     with_core
@@ -94,7 +99,7 @@ def load_plugins(
     Raises
     ------
     PluginError
-        When `strict`, for the first plugin that is broken or incompatible.
+        `strict` is set; raised for the first plugin that is broken or incompatible.
     """
     blocked = {*block, *_split(os.environ.get("ALLIN1_BLOCK", ""))}
     if autoload is None:
@@ -121,9 +126,10 @@ def load_plugins(
             record = _register(manager, name, plugin, record)
         records.append(record)
 
-    unknown = blocked - {record.name for record in records}
-    for name in sorted(unknown):
-        log.info("No plugin named %s was found, so there is nothing to block.", name)
+    for name in sorted(blocked - {record.name for record in records}):
+        _warn_once(f"No plugin named {name} is installed, so there is nothing to block.")
+    for name in sorted(blocked & set(BUILT_IN)):
+        _warn_once(f"Plugin {name} is part of the core, and cannot be blocked.")
     for record in records:
         if record.status in ("broken", "incompatible"):
             if strict:
@@ -133,9 +139,9 @@ def load_plugins(
 
 
 def _warn_once(text: str) -> None:
-    """Warn of a plugin that is not loaded, once in this process; each session loads plugins again."""
-    if text not in _told and log.isEnabledFor(logging.WARNING):
-        _told.add(text)
+    """Warn about a plugin that is not loaded, once per process: each session loads plugins again."""
+    if text not in _issued and log.isEnabledFor(logging.WARNING):
+        _issued.add(text)
         log.warning("%s", text)
 
 
@@ -152,7 +158,7 @@ def _entry_points() -> Iterable[EntryPoint]:
         return entry_points(group=PROJECT)
     except Exception:
         log.debug("entry points cannot be read all at once", exc_info=True)
-    # The metadata of some distribution, maybe none of ours, is damaged: the others are read one by one.
+    # The metadata of some distribution, possibly unrelated, is damaged: read the others one by one.
     entries: dict[tuple[str, str], EntryPoint] = {}
     for distribution in distributions():
         for entry in _entry_points_of(distribution):
@@ -189,7 +195,7 @@ def _load_entry(
             "incompatible",
             distribution,
             number,
-            f"{_CORE} has a plugin of this name, which stays; this one is not loaded.",
+            f"{_CORE} has a plugin of this name, so this one is not loaded.",
             f"Uninstall it: pip uninstall {' '.join(owners)}",
         )
     if len(owners) > 1:
@@ -197,7 +203,7 @@ def _load_entry(
             name,
             "incompatible",
             distribution,
-            reason=f"{' and '.join(owners)} both bring a plugin of this name, so neither is loaded.",
+            reason=f"{' and '.join(owners)} both provide a plugin of this name, so neither is loaded.",
             remedy=f"Uninstall one: pip uninstall {owners[-1]}",
         )
     record = PluginRecord(name, "loaded", distribution, number)
@@ -216,7 +222,7 @@ def _load_entry(
 def _register(
     manager: pluggy.PluginManager, name: str, plugin: object, record: PluginRecord
 ) -> PluginRecord:
-    """Register `plugin`, or leave no trace of it; the record says which."""
+    """Register `plugin`, or leave no trace of it; return the record of the outcome."""
     if not is_name(name.replace("_", "-").replace(".", "-")):
         wanted = "letters and digits, in groups joined by single hyphens, and not auto"
         return _broken(record, f"its name is {show(name)}; wanted {wanted}", "Tell its author.")
@@ -224,7 +230,7 @@ def _register(
         return _broken(record, "A plugin of this name is loaded already.", "")
     try:
         if manager.is_registered(plugin):
-            raise ValueError("it is loaded already, by another name")
+            raise ValueError("it is loaded already, under another name")
         level = getattr(plugin, "ALLIN1_API", FIRST_LEVEL)
         if not isinstance(level, int) or isinstance(level, bool):
             raise TypeError(f"its ALLIN1_API is {show(level)}; wanted a whole number")
@@ -233,14 +239,16 @@ def _register(
             return replace(record, status="incompatible", reason=problem[0], remedy=problem[1])
         if level in DEPRECATED_LEVELS:
             log.warning("Plugin %s: %s", name, DEPRECATED_LEVELS[level])
-        hash(plugin)  # pluggy needs it, and would fail much later, on every hook of every plugin
+        hash(
+            plugin
+        )  # pluggy needs it, and would otherwise fail much later, on every hook of every plugin
         manager.register(plugin, name)
         callers = manager.get_hookcallers(plugin) or []
         unknown = [c.name for c in callers if not c.has_spec() and not _is_optional(c, plugin)]
         if unknown:
             raise ValueError(f"it implements {', '.join(unknown)}, which this core does not know")
         if not callers:
-            raise ValueError("it has no function that is marked by allin1_core.hookimpl")
+            raise ValueError("it has no function that is marked with allin1_core.hookimpl")
     except PLUGIN_FAILURES as error:
         if manager.has_plugin(name):
             manager.unregister(name=name)
@@ -248,7 +256,7 @@ def _register(
         return _broken(
             record,
             f"registering it failed: {in_full(error)}",
-            "Install versions of it and of allin1-core that belong together.",
+            "Install compatible versions of it and of allin1-core.",
         )
     return record
 
@@ -259,7 +267,7 @@ def _is_optional(caller: pluggy.HookCaller, plugin: object) -> bool:
 
 
 def _name_and_version(entry: EntryPoint) -> tuple[str, str]:
-    """What pip knows the distribution as; it may have been damaged."""
+    """Name and version of the distribution; its metadata may be damaged."""
     try:
         return (str(entry.dist.name), str(entry.dist.version)) if entry.dist else ("?", "")
     except Exception:

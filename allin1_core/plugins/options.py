@@ -1,4 +1,4 @@
-"""The values that a user gave to options of plugins, checked against what the plugins declare."""
+"""Values that the user set for options of plugins, checked against what the plugins declare."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from allin1_core.text import did_you_mean
 
 log = logging.getLogger(__name__)
 
-#: For each plugin and name of an option, the value and where it was said; nowhere where it is an argument.
+#: For each plugin and option name, the value and its source; the source of an argument is empty.
 GivenOptions = Mapping[tuple[str, str], tuple[Any, str]]
 
-#: For each plugin, values by the names of its options.
+#: For each plugin, values by name of the option.
 OptionValues = Mapping[str, Mapping[str, OptionValue]]
 
 
@@ -36,10 +36,10 @@ def declared_options(offers: Offers, plugin: str) -> dict[str, Option]:
 
 
 def check_options(offers: Offers, plugins: Plugins, given: GivenOptions) -> OptionValues:
-    """Bring what was given into the types that the plugins declare.
+    """Convert the given values to the types that the plugins declare.
 
-    What a file says of a plugin that is not loaded is left aside, so that the file holds for a plugin that is blocked or
-    not installed everywhere.
+    Options in a file for a plugin that is not loaded are ignored, so that the file can be used everywhere, even if a
+    plugin is blocked or not installed.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def check_options(offers: Offers, plugins: Plugins, given: GivenOptions) -> Opti
     values: dict[str, dict[str, OptionValue]] = {}
     loaded = {record.name for record in plugins.records if record.status == "loaded"}
     for (plugin, name), (value, source) in given.items():
-        by = f" (said by {source})" if source else ""
+        by = f" (set by {source})" if source else ""
         if plugin not in loaded:
             _refuse_plugin(plugin, plugins, source)
             continue
@@ -69,17 +69,17 @@ def check_options(offers: Offers, plugins: Plugins, given: GivenOptions) -> Opti
 def options_of(
     record: Backend[Any] | Executor, plugin: str, values: OptionValues
 ) -> dict[str, OptionValue]:
-    """Values of the options that `record` declares: the user's, else the defaults."""
+    """Values of the options that `record` declares: the user's, or else the defaults."""
     given = values.get(plugin, {})
     return {option.name: given.get(option.name, option.value) for option in record.options}
 
 
 def _refuse_plugin(plugin: str, plugins: Plugins, source: str) -> None:
-    """Raise where an argument names a plugin that is not loaded; warn where a file names one that nobody knows."""
+    """Raise an error if an argument names a plugin that is not loaded; warn if a file names an unknown plugin."""
     record = next((record for record in plugins.records if record.name == plugin), None)
     if not source:
         if record is not None:
-            raise SettingsError(f"Options of a plugin that is not loaded: {record}")
+            raise SettingsError(f"Options were given for a plugin that is not loaded. {record}")
         raise SettingsError(
             f"There is no plugin {plugin}, so it has no options.",
             remedy=did_you_mean(plugin, (r.name for r in plugins.records)).rstrip()

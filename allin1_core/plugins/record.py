@@ -1,4 +1,4 @@
-"""What became of a plugin."""
+"""The outcome of loading a plugin."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Status = Literal["loaded", "broken", "blocked", "incompatible"]
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """A plugin that was found, and what became of it.
+    """A plugin that was found, and the outcome of loading it.
 
     Attributes
     ----------
     name
         Name of its entry point.
     status
-        ``loaded``; ``broken``: it raised, or is no plugin; ``blocked``: the user said so;
-        ``incompatible``: it was written for another level of the contract, or two share the name.
+        ``loaded``; ``broken``: it raised an exception, or is not a plugin; ``blocked``: the user blocked it;
+        ``incompatible``: it was written for another level of the contract, or two plugins have this name.
     distribution, version
-        What pip knows it as; empty for objects registered by a program.
+        Name and version of its distribution; empty for objects registered by a program.
     reason
         Why it is not loaded, as a sentence.
     remedy
@@ -43,7 +43,7 @@ class PluginRecord:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a loaded plugin offers and the core leaves out.
+    """A record or hook of a loaded plugin that is left out.
 
     Attributes
     ----------

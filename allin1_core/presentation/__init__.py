@@ -1,1 +1,1 @@
-"""Results for eyes and ears: pictures, and clicks over the song."""
+"""Presentation of results: pictures, and songs with clicks."""

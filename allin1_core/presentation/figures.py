@@ -1,4 +1,4 @@
-"""What every picture shares: the check beforehand, and the file."""
+"""Common parts of all pictures: checking the destination, and writing the file."""
 
 from __future__ import annotations
 
@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 
 
 def check_picture(path: Path, kind: str = "picture") -> None:
-    """Raise :class:`~allin1_core.errors.OutputError` unless a picture can be drawn under the name `path`.
+    """Check that a picture can be written to `path`.
 
     Parameters
     ----------
     path
-        The file; its suffix says the format.
+        The file; its suffix determines the format.
     kind
-        What the picture is called in errors.
+        Name of the picture in errors.
+
+    Raises
+    ------
+    OutputError
+        The suffix is not supported, or Matplotlib is missing.
     """
     if path.suffix.lower() not in PICTURES:
         raise OutputError(
-            f"A {kind} cannot be of the kind {path.suffix or '(no suffix)'}.",
-            remedy=f"Let its name end in {', '.join(PICTURES)}.",
+            f"A {kind} cannot be written as {path.suffix or '(no suffix)'}.",
+            remedy=f"Use one of the suffixes {', '.join(PICTURES)}.",
             path=path,
         )
     try:
@@ -42,7 +47,7 @@ def check_picture(path: Path, kind: str = "picture") -> None:
 
 
 def save_figure(figure: Figure, path: Path, *, dpi: int = 150) -> None:
-    """Write `figure` to a file, which appears whole or not at all; its suffix says the format.
+    """Write `figure` to a file atomically; its suffix determines the format.
 
     Raises
     ------
@@ -50,6 +55,6 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 150) -> None:
         The file cannot be written.
     """
     with atomic_path(path) as temporary, warnings.catch_warnings():
-        # A title in a script that Matplotlib's font lacks is drawn as boxes, and no reason to stop.
+        # Characters that Matplotlib's font lacks are drawn as boxes, which is not an error.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(temporary, format=path.suffix.lower()[1:], dpi=dpi)

@@ -1,11 +1,11 @@
-"""Kinds of files for eyes and ears, by their suffix. Light, since the command line reads it at its start."""
+"""Formats of pictures and sound, by their suffix. Imports nothing, as every start of the command line reads it."""
 
 from __future__ import annotations
 
-#: Pictures.
+#: Suffixes of pictures.
 PICTURES = (".pdf", ".png", ".svg")
 
-#: Sound: libsndfile's names of what a suffix stands for.
+#: Suffixes of sound, with libsndfile's names of the format and subtype.
 SOUNDS = {
     ".wav": ("WAV", "PCM_16"),
     ".flac": ("FLAC", "PCM_16"),

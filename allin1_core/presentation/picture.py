@@ -1,4 +1,4 @@
-"""A result as a picture: waveform, beats, sections, activations, and the tempo where it changes."""
+"""A result as a picture: waveform, beats, sections, activations, and the tempo if it changes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-#: Seconds in a row of the picture, and the most rows; longer songs have longer rows.
+#: Length of a row in seconds, and the maximum number of rows; longer songs have longer rows.
 _ROW_S, _MOST_ROWS = 300.0, 12
 
-#: Peaks in a row of the picture; more would not be seen.
+#: Number of peaks in a row; more would not be visible.
 _COLUMNS = 2400
 
-#: Beats a row up to which each is drawn; above, only downbeats; above four times as many, none.
+#: Maximum number of beats per row that are drawn; the same limit applies to downbeats.
 _BEATS_A_ROW = 400
 
-#: Room above the waveform for labels and beats, as a fraction of its height.
+#: Space above the waveform for labels and beats, as a fraction of its height.
 _HEAD = 0.25
 
-#: Relative change of tempo from which on a curve is drawn.
+#: Relative change of tempo above which a curve is drawn.
 _STEADY = 0.04
 
 
@@ -44,14 +44,14 @@ def draw_result(result: AnalysisResult, name: str | None = None) -> Figure:
     Parameters
     ----------
     result
-        The result. Its audio is read from where it was; where it is gone, the picture has no waveform.
+        The result. Its audio is read from its original path; if it does not exist, the picture has no waveform.
     name
-        Title; None takes the name of the file.
+        Title; None for the name of the file.
 
     Returns
     -------
     matplotlib.figure.Figure
-        It belongs to no window, and needs no closing.
+        The figure; it does not belong to a window, and need not be closed.
     """
     from matplotlib.figure import Figure
 
@@ -83,7 +83,7 @@ def draw_result(result: AnalysisResult, name: str | None = None) -> Figure:
             _finish_axis(axis, span, is_last=lane == len(lanes) - 1)
     bpm = "no tempo" if result.bpm is None else f"{result.bpm} bpm"
     title = (name or Path(result.path).stem).encode("utf-8", "replace").decode()
-    # A dollar sign would begin a formula.
+    # A dollar sign would start a formula.
     figure.suptitle(f"{title.replace('$', chr(92) + '$')}   ({bpm})")
     return figure
 
@@ -91,19 +91,19 @@ def draw_result(result: AnalysisResult, name: str | None = None) -> Figure:
 def write_picture(
     result: AnalysisResult, path: str | PathLike[str], *, name: str | None = None
 ) -> None:
-    """Draw a result into a file, which appears whole or not at all.
+    """Draw a result into a file, which is written atomically.
 
     Parameters
     ----------
     result, name
         As for :func:`draw_result`.
     path
-        The file; its suffix says the format: PDF, PNG or SVG.
+        The file; its suffix determines the format: PDF, PNG or SVG.
 
     Raises
     ------
     OutputError
-        Matplotlib is missing, the suffix is another, or the file cannot be written.
+        Matplotlib is missing, the suffix is not supported, or the file cannot be written.
     """
     path = Path(path)
     check_picture(path)
@@ -118,7 +118,7 @@ def _length_s(result: AnalysisResult, peaks: NDArray[np.float32] | None) -> floa
 
 
 def _peaks(result: AnalysisResult) -> NDArray[np.float32] | None:
-    """Peaks ``[4, T]`` of the stems, or ``[1, T]`` of the song; None where the audio is gone."""
+    """Peaks ``[4, T]`` of the stems, or ``[1, T]`` of the song; None if the audio does not exist any more."""
     try:
         stems = stems_of(result)
         if stems is not None:
@@ -199,7 +199,7 @@ def _draw_activations(axis: Axes, result: AnalysisResult, span: tuple[float, flo
         step = max(1, len(values) // _COLUMNS)
         whole = len(values) // step
         if whole:
-            # The maximum of a column, so that no peak gets lost.
+            # The maximum of a column, so that no peak is lost.
             heights = values[: whole * step].reshape(whole, step).max(axis=1)
             times = (first + step * np.arange(whole)) / FRAMES_PER_SECOND
             axis.plot(times, heights, color=colour, lw=width, label=name)
@@ -210,7 +210,7 @@ def _draw_activations(axis: Axes, result: AnalysisResult, span: tuple[float, flo
 
 
 def _tempo_curve(result: AnalysisResult) -> NDArray[np.float64] | None:
-    """Times and tempi ``[2, n]``, each over eight beats; None where the tempo is steady."""
+    """Times and tempi ``[2, n]``, each over eight beats; None if the tempo is steady."""
     beats = np.asarray(result.beats, float)
     reach = 8
     if len(beats) <= 2 * reach:
@@ -243,7 +243,7 @@ def _finish_axis(axis: Axes, span: tuple[float, float], *, is_last: bool) -> Non
 
 
 def _clock(seconds: Any, _: Any) -> str:
-    """Minutes and seconds, rounded once, so that none reads ``0:60``."""
+    """Format as minutes and seconds, rounded once, so that ``0:60`` cannot occur."""
     whole = round(float(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

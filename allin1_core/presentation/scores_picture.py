@@ -26,13 +26,13 @@ def draw_scores(scores: Mapping[str, Sequence[float]]) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        It belongs to no window, and needs no closing.
+        The figure; it does not belong to a window, and need not be closed.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(max(4.0, 1.5 + 1.15 * len(scores)), 4.2), layout="constrained")
     axis = figure.subplots()
-    # Dots are spread sideways, the same way each time, so that equal scores do not hide each other.
+    # Dots get a reproducible horizontal offset, so that equal scores do not hide each other.
     rng = np.random.default_rng(0)
     for column, values in enumerate(scores.values()):
         spread = column + rng.uniform(-0.25, 0.25, len(values)) * (len(values) > 1)
@@ -53,19 +53,19 @@ def draw_scores(scores: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def write_scores(scores: Mapping[str, Sequence[float]], path: str | PathLike[str]) -> None:
-    """Draw scores into a file, which appears whole or not at all.
+    """Draw scores into a file, which is written atomically.
 
     Parameters
     ----------
     scores
         As for :func:`draw_scores`.
     path
-        The file; its suffix says the format: PDF, PNG or SVG.
+        The file; its suffix determines the format: PDF, PNG or SVG.
 
     Raises
     ------
     OutputError
-        Matplotlib is missing, the suffix is another, or the file cannot be written.
+        Matplotlib is missing, the suffix is not supported, or the file cannot be written.
     """
     path = Path(path)
     check_picture(path)

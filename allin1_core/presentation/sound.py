@@ -1,4 +1,4 @@
-"""Clicks on beats and downbeats, and a riser into each change of section, over the song or alone."""
+"""Songs with clicks on beats and downbeats and a riser before each boundary of sections, or these sounds alone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ BEAT_HZ, DOWNBEAT_HZ = 1500.0, 3000.0
 
 _CLICK_S, _RISER_S, _DROP_S = 0.1, 4.0, 0.5
 
-#: Levels. A song at full scale with a click on top still fits.
+#: Levels, such that a song at full scale with a click does not clip.
 _SONG, _CLICK, _RISER = 0.6, 0.35, 0.05
 
-#: A WAV's lengths have 32 bits.
+#: Limit of WAV files, whose lengths have 32 bits, with a margin.
 _MOST_WAV_BYTES = 2**32 - 2**16
 
 
@@ -42,14 +42,14 @@ class _Event:
 def sonify_blocks(
     result: AnalysisResult, *, clicks_only: bool = False
 ) -> Iterator[NDArray[np.float32]]:
-    """Give the song with its clicks, block by block.
+    """Yield the song with its clicks, block by block.
 
     Parameters
     ----------
     result
-        The result; its audio is read from where it was.
+        The result; its audio is read from its original path.
     clicks_only
-        Leave the song itself out. Its length still is that of the audio.
+        Leave out the song itself. The length is still that of the audio.
 
     Yields
     ------
@@ -77,7 +77,7 @@ def sonify_blocks(
             ]
             if end > stop:
                 remaining.append(event)
-        # What is over is dropped, so that hours of beats cost no more than seconds.
+        # Events in the past are dropped, so that the cost is linear in the length.
         events = remaining + events[pending:]
         pending = len(remaining)
         first = stop
@@ -85,7 +85,7 @@ def sonify_blocks(
 
 
 def sonify(result: AnalysisResult, *, clicks_only: bool = False) -> tuple[NDArray[np.float32], int]:
-    """Give the whole song with its clicks.
+    """Return the whole song with its clicks.
 
     Parameters
     ----------
@@ -105,11 +105,11 @@ def sonify(result: AnalysisResult, *, clicks_only: bool = False) -> tuple[NDArra
 
 
 def check_sound_path(path: Path) -> None:
-    """Raise :class:`~allin1_core.errors.OutputError` unless sound can be written under the suffix of `path`."""
+    """Raise :class:`~allin1_core.errors.OutputError` unless the suffix of `path` is that of a sound format."""
     if path.suffix.lower() not in SOUNDS:
         raise OutputError(
             f"Sound cannot be written as {path.suffix or '(no suffix)'}.",
-            remedy=f"Let the name end in {', '.join(SOUNDS)}.",
+            remedy=f"Use one of the suffixes {', '.join(SOUNDS)}.",
             path=path,
         )
 
@@ -120,19 +120,19 @@ def write_sonification(
     *,
     clicks_only: bool = False,
 ) -> None:
-    """Write the song with its clicks, in bounded memory; the file appears whole or not at all.
+    """Write the song with its clicks, in bounded memory and atomically.
 
     Parameters
     ----------
     result, clicks_only
         As for :func:`sonify_blocks`.
     path
-        The file; its suffix says the format: WAV, FLAC, OGG, Opus or MP3.
+        The file; its suffix determines the format: WAV, FLAC, OGG, Opus or MP3.
 
     Raises
     ------
     OutputError
-        The suffix is another, or the file cannot be written.
+        The suffix is not supported, or the file cannot be written.
     AudioError
         The audio cannot be read.
     """
@@ -143,7 +143,7 @@ def write_sonification(
     kind, subtype = SOUNDS[path.suffix.lower()]
     if kind == "WAV" and _length_s(result) * SAMPLE_RATE * 4 > _MOST_WAV_BYTES:
         kind = "RF64"
-    # Opus has no 44.1 kHz.
+    # Opus does not support 44.1 kHz.
     if subtype == "OPUS":
         rate, blocks = 48_000, _resampled(sonify_blocks(result, clicks_only=clicks_only))
     else:
@@ -156,7 +156,7 @@ def write_sonification(
         except soundfile.LibsndfileError as error:
             raise OutputError(
                 f"cannot be written: {error.error_string.rstrip('.')}.",
-                remedy="Choose another format by the suffix, or another folder.",
+                remedy="Choose another format (suffix) or another folder.",
                 path=path,
             ) from error
 
@@ -203,7 +203,7 @@ def _click(pitch_hz: float) -> NDArray[np.float32]:
 
 @cache
 def _riser() -> NDArray[np.float32]:
-    """Noise that swells for four seconds, and is over at the boundary."""
+    """Noise that swells for four seconds, and ends at the boundary."""
     t = np.arange(round(_RISER_S * SAMPLE_RATE)) / SAMPLE_RATE
     noise = np.random.default_rng(0).standard_normal(len(t))
     return (_RISER / 2 * noise * (t / _RISER_S) ** 2).clip(-_RISER, _RISER).astype(np.float32)
@@ -211,7 +211,7 @@ def _riser() -> NDArray[np.float32]:
 
 @cache
 def _drop() -> NDArray[np.float32]:
-    """A tone that falls for half a second."""
+    """A tone of half a second with falling pitch."""
     t = np.arange(round(_DROP_S * SAMPLE_RATE)) / SAMPLE_RATE
     phase = 2 * np.pi * (600 * t - 500 * t**2)
     return (_RISER * np.sin(phase) * (1 - t / _DROP_S)).astype(np.float32)

@@ -18,12 +18,12 @@ from allin1_core.io.stems import StemFiles, find_stems, stem_blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Seconds that are in memory at once.
+#: Length of the blocks that are read, in seconds.
 BLOCK_S = 10.0
 
 
 def stems_of(result: AnalysisResult) -> StemFiles | None:
-    """Find the stems that a result was made from, where they are still there."""
+    """Find the stems that a result was computed from, if they still exist."""
     path = Path(result.path)
     if path.is_dir():
         try:
@@ -42,7 +42,7 @@ def stems_of(result: AnalysisResult) -> StemFiles | None:
 
 
 def mix_blocks(result: AnalysisResult) -> Iterator[NDArray[np.float32]]:
-    """Read the song that a result is about: its file, or else the sum of its stems.
+    """Read the song of a result: its file, or otherwise the sum of its stems.
 
     Yields
     ------
@@ -52,7 +52,7 @@ def mix_blocks(result: AnalysisResult) -> Iterator[NDArray[np.float32]]:
     Raises
     ------
     AudioError
-        Neither the file nor its stems are there, or they cannot be read.
+        Neither the file nor its stems exist, or they cannot be read.
     """
     path = Path(result.path)
     if path.is_file():
@@ -62,8 +62,8 @@ def mix_blocks(result: AnalysisResult) -> Iterator[NDArray[np.float32]]:
     stems = stems_of(result)
     if stems is None:
         raise AudioError(
-            "The audio of this result is not there.",
-            remedy="Put it where it was, or name it.",
+            "The audio of this result does not exist.",
+            remedy="Move it back to this path, or analyse it again.",
             path=path,
         )
     for samples in stem_blocks(stems, round(BLOCK_S * FRAMES_PER_SECOND)):
@@ -78,23 +78,28 @@ def stem_peak_blocks(stems: StemFiles) -> Iterator[NDArray[np.float32]]:
 
 
 def peaks_of(blocks: Iterator[NDArray[np.float32]], per_second: int = 100) -> NDArray[np.float32]:
-    """Reduce audio to its largest magnitude in each stretch of time.
+    """Reduce audio to the peak magnitude in each interval of time.
 
     Parameters
     ----------
     blocks
         float32 ``[channels, n]``, consecutive, 44 100 Hz.
     per_second
-        Stretches a second; a divisor of 44 100.
+        Intervals per second; a divisor of 44 100.
 
     Returns
     -------
     ndarray
-        float32 ``[channels, T]``, 0 to 1 for audio that does not clip. Memory is bounded by a block and the result.
+        float32 ``[channels, T]``, 0 to 1 for audio that does not clip. The memory used is that of a block and the result.
+
+    Raises
+    ------
+    ValueError
+        `per_second` is not a divisor of 44 100.
     """
     length, rest = divmod(SAMPLE_RATE, per_second)
     if rest:
-        raise ValueError(f"{per_second} is no divisor of {SAMPLE_RATE}")
+        raise ValueError(f"{per_second} is not a divisor of {SAMPLE_RATE}.")
     parts: list[NDArray[np.float32]] = []
     left: NDArray[np.float32] | None = None
     for block in blocks:

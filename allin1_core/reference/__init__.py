@@ -1,1 +1,1 @@
-"""The NumPy implementation of each stage: the oracle that every backend is measured against, and the floor."""
+"""The NumPy implementation of each stage: the reference for every backend, and the fallback if no other can run."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return ``1 / (1 + exp(-x))``.
 
-    An exponential that overflows gives 0, which is the value rounded to float32.
+    An exponential that overflows results in 0, which is the value rounded to float32.
     """
     with np.errstate(over="ignore"):
         return np.reciprocal(1.0 + np.exp(-logits))

@@ -1,17 +1,17 @@
-"""The bar-pointer model: a bar as a ring of beats, each of which passes at one of several tempi.
+"""The bar-pointer model: a bar as a ring of beats, each of which takes one of several tempi.
 
-Published for plugins that decode another way: what follows from the parameters, and what is made of the
-activations and of a decoded path, is the same for all and stands here. Only the search is not here.
+Published for plugins that decode in another way: what follows from the parameters, and what is derived from the
+activations and from a decoded path, is the same for all and defined here. Only the search is not.
 
-The model is that of Krebs, Böck and Widmer, *An Efficient State-Space Model for Joint Tempo and Meter
-Tracking*, ISMIR 2015, with the observation model of Böck, Krebs and Widmer, *Joint Beat and Downbeat
-Tracking with Recurrent Neural Networks*, ISMIR 2016, and reproduces madmom's
-``DBNDownBeatTrackingProcessor`` (0.17.dev0, commit 27f032e) to the bit. So logarithms and exponentials are
-NumPy's own, and expressions are rounded as there: the C library's differ from them in the last place.
+The model is that of Krebs, Böck and Widmer, *An Efficient State-Space Model for Joint Tempo and Meter Tracking*, ISMIR
+2015, with the observation model of Böck, Krebs and Widmer, *Joint Beat and Downbeat Tracking with Recurrent Neural
+Networks*, ISMIR 2016, and reproduces madmom's ``DBNDownBeatTrackingProcessor`` (0.17.dev0, commit 27f032e) bit for bit.
+Logarithms and exponentials are therefore NumPy's own, and expressions are rounded as in madmom: the C library's
+functions differ in the last place.
 
-A *lane* is one beat of the bar at one interval: a chain of as many states as the interval has frames. A path
-enters it at the first state, passes one state a frame, leaves it at the last, and enters the next beat at
-the same or another interval.
+A *lane* is one beat of the bar at one interval: a chain of as many states as the interval has frames. A path enters it
+at the first state, advances one state per frame, leaves it at the last, and enters the next beat at the same or another
+interval.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Columns of :func:`log_densities`.
 NO_BEAT, BEAT, DOWNBEAT = 0, 1, 2
 
-#: Warning of a result that has no beats because no path through the model has a probability above 0.
+#: Warning of a result without beats because no path through the model has a probability above 0.
 NO_PATH = (
     "No beats were found: no sequence of beats fits the activations, which are 0, not finite,"
     " or sum to 1 or more in too many frames."
@@ -40,26 +40,26 @@ NO_PATH = (
 
 @dataclass(frozen=True, eq=False)
 class BarPointerModel:
-    """What the parameters come to at one frame rate.
+    """The model of some parameters at one frame rate.
 
     Attributes
     ----------
     beats_per_bar
         Metres, in the order in which ties are resolved.
     intervals
-        int64 ``[I]``, rising: frames from a beat to the next.
+        int64 ``[I]``, increasing: frames from one beat to the next.
     zone_frames
-        int64 ``[most beats, I]``: how many first states of a lane count as "on the beat". It depends on the
-        beat only by rounding.
+        int64 ``[maximum number of beats, I]``: number of first states of a lane that count as "on the beat". It depends
+        on the beat only because of rounding.
     log_transition
-        float64 ``[I, I]``: of entering interval ``[row]`` from interval ``[column]``; −inf where too far. With a prior
-        over tempo, also what the frames of the whole beat gain from it.
+        float64 ``[I, I]``: log probability of entering interval ``[row]`` from interval ``[column]``; −inf if it is too
+        far. With a prior over tempo, it includes the gain of all frames of the beat.
     log_initial
-        float64 ``[metres]``: of each state before the first frame.
+        float64 ``[metres]``: log probability of each state before the first frame.
     observation_lambda
         As in the parameters.
     frame_gains
-        float64 ``[I]``: what each frame of a beat gains from the prior over tempo; None without one.
+        float64 ``[I]``: gain of each frame of a beat from the prior over tempo; None without one.
     """
 
     beats_per_bar: tuple[int, ...]
@@ -72,9 +72,9 @@ class BarPointerModel:
 
     @property
     def initial_gains(self) -> NDArray[np.float64] | None:
-        """float64 ``[I, longest]``: what a lane gains that is entered 1, 2, … frames before the first; None for 0.
+        """float64 ``[I, longest]``: gain of a lane that is entered 1, 2, … frames before the first; None for 0.
 
-        Only its frames within the song count, so those up to the entry of the next lane.
+        Only its frames within the song count, up to the entry of the next lane.
         """
         if self.frame_gains is None:
             return None
@@ -84,7 +84,7 @@ class BarPointerModel:
 
     @property
     def final_gains(self) -> NDArray[np.float64] | None:
-        """float64 ``[I, longest]``: to take off a lane of whose frames 0, 1, … lie behind the last; None for 0."""
+        """float64 ``[I, longest]``: to be subtracted from a lane with 0, 1, … frames after the last; None for 0."""
         if self.frame_gains is None:
             return None
         return self.frame_gains[:, np.newaxis] * np.arange(self.intervals[-1])
@@ -99,15 +99,15 @@ class BestPath:
     metre
         Index of the metre.
     log_probabilities
-        Of the best path of each metre, and of the activations on it; −inf (or, with infinite activations,
-        inf) where none is possible.
+        Log probability of the best path of each metre together with the activations on it; −inf (or inf, with infinite
+        activations) if no path is possible.
     lanes
-        int64 ``[L, 3]`` in time order, as :func:`beats_on_path` takes them; empty if no path is possible.
+        int64 ``[L, 3]`` in time order, as taken by :func:`beats_on_path`; empty if no path is possible.
     margins
-        float64 ``[L]``, one for each lane: the log probability of this path up to the lane's end, less that of
-        the best path that goes on from there in the same way, but whose last beat until then is not observed
-        at the frame at which this lane's beat is reported. For the last lane both go up to the last frame, and
-        a path that ends in another beat of the bar counts too. Infinite where there is no other path.
+        float64 ``[L]``, one for each lane: the log probability of this path up to the end of the lane, minus that of
+        the best path that continues from there in the same way, but whose previous beat is not observed at the frame at
+        which the beat of this lane is reported. For the last lane, both extend to the last frame, and paths that end in
+        another beat of the bar count as well. Infinite if there is no other path.
     """
 
     metre: int
@@ -122,7 +122,7 @@ def bar_pointer_model(parameters: MetreParameters, frames_per_second: float) -> 
     Raises
     ------
     ContractError
-        If the frames are so far apart that the fastest beat would take less than one.
+        The frames are so far apart that the fastest beat would take less than one frame.
     """
     intervals = _beat_intervals(parameters, frames_per_second)
     states = [beats * int(intervals.sum()) for beats in parameters.beats_per_bar]
@@ -156,7 +156,7 @@ def _beat_intervals(parameters: MetreParameters, frames_per_second: float) -> ND
         )
     wanted = parameters.num_tempi
     if wanted is not None and wanted < len(intervals):
-        # Rounding to frames makes some of them equal: ask for more until enough are left.
+        # Rounding to frames makes some of them equal: use more points until enough are left.
         points = wanted
         while True:
             spaced = np.logspace(np.log2(shortest), np.log2(longest), points, base=2)
@@ -175,7 +175,7 @@ def _zone_frames(
     for column, interval in enumerate(intervals):
         position = np.linspace(0, 1, int(interval), endpoint=False)
         for beat in range(most_beats):
-            # Adding the beat and taking it off again rounds, and a state on the border falls to either side.
+            # Adding and subtracting the beat causes rounding, which moves a state on the border to either side.
             zone_frames[beat, column] = np.count_nonzero((position + beat) % 1 < border)
     return zone_frames
 
@@ -203,7 +203,7 @@ def frames_to_decode(values: NDArray[Any], threshold: float | None) -> tuple[int
     if not threshold:
         return 0, len(values)
     frames = np.nonzero(values >= threshold)[0]
-    # madmom asks whether any of the frames' *numbers* is not 0, so that frame 0 alone counts as none.
+    # madmom tests whether any of the frame *numbers* is not 0, so that frame 0 alone counts as none.
     if not frames.any():
         return 0, 0
     return int(frames[0]), int(frames[-1]) + 1
@@ -222,8 +222,8 @@ def log_densities(values: NDArray[Any], observation_lambda: int) -> NDArray[np.f
     Returns
     -------
     ndarray
-        float64 ``[3, T]``: no beat, beat, downbeat. −inf where the value is 0, and where it is not a number or
-        the row sums to more than 1, as no state can be there either.
+        float64 ``[3, T]``: no beat, beat, downbeat. −inf if the value is 0, is not a number, or the row sums to more
+        than 1, because no state is possible there.
     """
     densities = np.empty((3, len(values)), np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -249,16 +249,16 @@ def beats_on_path(
     model
         The model.
     lanes
-        int64 ``[L, 3]`` in time order, one row a lane that the path passes: frame of its first state (at or
-        below 0 for the first lane), beat from 0, index of the interval.
+        int64 ``[L, 3]`` in time order, one row for each lane of the path: frame of its first state (at most 0 for the
+        first lane), beat from 0, index of the interval.
     correct
-        True: a beat is the frame of the highest activation in the lane's zone, and a lane of whose zone no
-        frame is in range has none. False: a beat is the frame in which its number begins.
+        True: a beat is the frame of the highest activation in the zone of the lane; a lane whose zone contains no frame
+        has no beat. False: a beat is the frame in which its number begins.
 
     Returns
     -------
     frames, positions
-        int64 ``[N]`` each: frames within `values`, and places in the bar from 1.
+        int64 ``[N]`` each: frames within `values`, and positions in the bar from 1.
     """
     total = len(values)
     entry, beat, interval = lanes.T
@@ -270,7 +270,7 @@ def beats_on_path(
     state = np.arange(total) - np.repeat(entry, passed)
     in_zone = state < np.repeat(model.zone_frames[beat, interval], passed)
     edges = np.flatnonzero(np.diff(in_zone, prepend=False, append=False)).reshape(-1, 2)
-    # Over both columns at once, of which there are two a frame; NaN counts as a maximum.
+    # Over both columns at once, with two values per frame; NaN counts as a maximum.
     frames = np.array(
         [first + np.argmax(values[first:last]) // 2 for first, last in edges], np.int64
     )
@@ -278,7 +278,7 @@ def beats_on_path(
 
 
 def beat_heights(values: NDArray[Any], correct: bool) -> NDArray[np.float64]:
-    """Return by what :func:`beats_on_path` chooses the frame of a beat within its zone.
+    """Return the values by which :func:`beats_on_path` selects the frame of a beat within its zone.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ def beat_heights(values: NDArray[Any], correct: bool) -> NDArray[np.float64]:
     Returns
     -------
     ndarray
-        float64 ``[T]``: a beat is reported at the first of the highest frames of its zone.
+        float64 ``[T]``: a beat is reported at the first of the frames of its zone with the highest value.
     """
     if not correct:
         return np.zeros(len(values))
@@ -314,13 +314,13 @@ def metre_on_path(
     values, model
         As for :func:`beats_on_path`.
     path
-        What was decoded.
+        The decoded path.
     parameters
-        Of which the model was made.
+        Parameters of the model.
     first
-        Number of the first decoded frame.
+        Index of the first decoded frame.
     frames_per_second
-        Rate of the frames.
+        Frame rate in Hz.
     """
     log_probabilities = tuple(zip(model.beats_per_bar, path.log_probabilities, strict=True))
     if not len(path.lanes):

@@ -1,16 +1,15 @@
 """The most probable path through the bar-pointer model, in NumPy.
 
-Nothing happens inside a lane but additions, so only two numbers of it need to be known at a frame: the score
-of its first state (the *entry*) and of its last (the *exit*). An exit is the entry of one interval before,
-plus the densities since then, added in the order in which a search over all states would add them: the scores
-are those of such a search to the bit, and so are all its decisions, ties included.
+Within a lane, scores are only added to, so only two of its scores are needed per frame: that of its first state (the
+*entry*) and that of its last (the *exit*). An exit is the entry of one interval earlier plus the densities since then,
+added in the order in which a search over all states would add them: the scores, and therefore all decisions including
+ties, equal those of such a search bit for bit.
 
-Exits of a block of frames depend only on entries before the block, as long as the block is no longer than the
-shortest interval. So all lanes and all frames of a block are computed together, in a few hundred array
-operations. No back pointers are kept: the exits are, and a path decides anew, at each beat that it passes,
-where it came from. For long songs only the exits of the last stretch are in memory; earlier stretches are
-computed again from the entries at their start when the path gets there. Memory does not grow with the song,
-but for a few numbers a frame.
+Exits of a block of frames depend only on entries before the block, if the block is not longer than the shortest
+interval. All lanes and all frames of a block are therefore computed together, in a few hundred array operations.
+Instead of back pointers, the exits are stored, and the predecessor of each beat on the path is determined from them.
+For long songs, only the exits of the last stretch are in memory; earlier stretches are computed again from the entries
+at their start when the path reaches them. Apart from a few numbers per frame, memory does not grow with the song.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ if TYPE_CHECKING:
 #: Bytes of exits in memory: 6 minutes with the default parameters.
 EXITS_BYTES = 128 * 2**20
 
-#: Scores of a block at most, so that it stays in a core's own cache where a long interval would allow more.
+#: Maximum number of scores in a block, so that it fits into a core's own cache even if the intervals are long.
 BLOCK_SCORES = 2**16
 
-#: Blocks between two reports of progress, about 0.1 s of work.
+#: Blocks between two progress reports, about 0.1 s of work.
 BLOCKS_PER_REPORT = 64
 
-#: Row of the padded densities that holds zeros: adding one changes nothing.
+#: Row of the padded densities that contains zeros, which change nothing when added.
 _NOTHING = 3
 
 
@@ -64,21 +63,21 @@ def most_probable_path(
     heights
         float64 ``[T]``, from :func:`~allin1_core.reference.bar_pointer.beat_heights`.
     progress
-        Called with the fraction done.
+        Called with the fraction that is done.
     """
     layout = _layout(model)
     total = densities.shape[1]
     reach, block = layout.reach, layout.block
-    # Zeros before the first frame keep the initial score. Zeros behind the last let every lane run to its
-    # end, so that the exits there are the final scores of its states.
+    # Zeros before the first frame preserve the initial score. Zeros after the last let every lane run to its end, so
+    # that the exits there are the final scores of its states.
     padded = np.zeros((4, reach + total + 2 * (reach + block)))
     padded[:3, reach : reach + total] = densities
 
     block_count = -(-(total + reach) // block)
     last_block = total // block  # The final scores begin in it.
     block_bytes = 8 * int(np.prod(layout.shape))
-    # Where a stretch of that size is so short that the entries kept for each would add up to more than its
-    # exits, the length at which the two are equal.
+    # If a stretch of that size is so short that the entries stored for each would exceed its exits, use the length at
+    # which the two are equal.
     stretch = max(EXITS_BYTES // block_bytes, math.isqrt(block_count * (reach + block) // block), 1)
     starts = range(0, last_block + 1, stretch)
     stops = [*starts[1:], block_count]
@@ -87,7 +86,7 @@ def most_probable_path(
     )
     work = block_count + starts[-1]  # All but the last stretch are computed twice.
 
-    # Infinite activations make sums of inf and -inf; such a NaN never wins, as in the original.
+    # Infinite activations make sums of inf and -inf; the resulting NaN is never chosen, as in the original.
     with np.errstate(invalid="ignore"):
         recent = _initial_entries(layout, model, padded)
         checkpoints = []
@@ -123,31 +122,31 @@ def most_probable_path(
 class _Layout:
     """The model laid out for whole blocks.
 
-    Arrays of a block have the shape ``[I, R, B]``: intervals, *rows*, frames. A row is one beat of one
-    metre. All metres are computed together, since they share intervals and transitions. Each operation is
-    on all lanes from some interval on, because longer lanes have more states.
+    Arrays of a block have the shape ``[I, R, B]``: intervals, *rows*, frames. A row is one beat of one metre. All
+    metres are computed together, because they share intervals and transitions. Each operation applies to all lanes from
+    some interval on, because longer lanes have more states.
 
     Attributes
     ----------
     block
         Frames of a block, B.
-    reach
+    Frames of the longest interval: how far an entry may be before its exit.
         Frames of the longest interval: how far back an exit looks for its entry.
     shape
-        Of a block.
+        Shape of the arrays of a block.
     metres, beats, previous_rows, entry_densities
-        For each row: its metre, its beat, the row of the beat before, and the density of its first state.
+        For each row: its metre, its beat, the row of the previous beat, and the density of its first state.
     entry_indices
         For each exit of a block, the flat index of its entry in the recent entries ``[I, R, reach + B]``.
     zone_steps
-        For the second state of a lane, the third, and so on, while any is on the beat: the first interval
-        with such a state, and the density of each lane in it ``[intervals, R]``.
+        For the second state of a lane, the third, and so on, as long as any is on the beat: the first interval with
+        such a state, and the density of each lane in it ``[intervals, R]``.
     plain_from
-        For the last state of a lane, the last but one, and so on: the first interval in which it is a state
-        behind all zone steps. All these have the density of no beat.
+        For the last state of a lane, the second to last, and so on: the first interval in which it comes after all zone
+        steps. All these states have the density of no beat.
     transitions
-        For each difference of interval's index that has any: the target intervals, the source intervals,
-        and the log probabilities ``[targets, 1]``.
+        For each difference between interval indices that occurs: the target intervals, the source intervals, and the
+        log probabilities ``[targets, 1]``.
     """
 
     block: int
@@ -178,7 +177,7 @@ def _layout(model: BarPointerModel) -> _Layout:
     columns = (reach - intervals)[:, np.newaxis, np.newaxis] + np.arange(block)
     lane_numbers = np.arange(lanes).reshape(len(intervals), len(beats), 1)
 
-    # States behind the zone of every row, and from there on never fewer in a longer interval.
+    # Number of states after the zone in every row, reduced so that it never decreases with the interval.
     zones = model.zone_frames[beats]
     plain = intervals - zones.max(axis=0)
     plain = np.minimum.accumulate(plain[::-1])[::-1]
@@ -218,7 +217,7 @@ def _layout(model: BarPointerModel) -> _Layout:
 def _initial_entries(
     layout: _Layout, model: BarPointerModel, padded: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Recent entries ``[I, R, reach + B]`` before frame 0; the last B frames are yet to come."""
+    """Recent entries ``[I, R, reach + B]`` before frame 0; the last B frames are filled in later."""
     intervals, rows, block = layout.shape
     recent = np.zeros((intervals, rows, layout.reach + block))
     before = recent[:, :, : layout.reach]
@@ -240,9 +239,9 @@ def _pass_zone(
     layout
         The layout.
     following
-        Padded densities from the frame after the first entry's on.
+        Padded densities, from the frame after that of the first entry.
     entries
-        Scores ``[I, R, frames]`` of first states, changed to those after the zone steps.
+        Scores ``[I, R, frames]`` of first states, which are replaced by those after the zone steps.
     """
     frames = entries.shape[2]
     for step, (first, sources) in enumerate(layout.zone_steps):
@@ -267,15 +266,15 @@ def _advance(
     layout, padded
         The layout, and the densities, whose column `reach` is frame 0.
     recent
-        Entries after their zone steps ``[I, R, reach + B]``, of the frames just before the first block;
-        changed to those before block `stop`.
+        Entries after their zone steps ``[I, R, reach + B]``, of the frames just before the first block; replaced by
+        those before block `stop`.
     exits
-        Written: ``exits[n, :, :, s]`` are the scores of last states at the frame *before* frame s of block
-        ``start + n``.
+        Output: ``exits[n, :, :, s]`` are the scores of last states at the frame *before* frame s of block ``start +
+        n``.
     start, stop
         Numbers of blocks.
     done, work, progress
-        Blocks done before, blocks in all, and whom to tell.
+        Number of blocks done before, number of all blocks, and the function that is called with the fraction.
     """
     intervals, rows, block = layout.shape
     reach = layout.reach
@@ -320,10 +319,10 @@ def _best_end(
     exits: NDArray[np.float64],
     start: int,
 ) -> tuple[int, tuple[float, ...], tuple[int, int, int], float]:
-    """Metre, score of each metre, last lane and its margin; of equal states the first wins.
+    """Metre, score of each metre, last lane and its margin; the first of equal states wins.
 
-    The score of state k of a lane at the last frame is that of the exit at the end of its run through the
-    zeros behind, ``interval - k`` frames later.
+    The score of state k of a lane at the last frame equals that of its exit ``interval - k`` frames later, because only
+    zeros follow.
     """
     total = len(heights)
     first = total - start * layout.block
@@ -333,7 +332,7 @@ def _best_end(
     ]
     gains = model.final_gains
     if gains is not None:
-        # The frames behind the last do not count.
+        # Frames after the last one do not count.
         ends[:, :, : layout.reach] -= gains[:, np.newaxis]
     ends[np.isnan(ends)] = -np.inf
     best = [(-np.inf, (total - 1, int(row), 0)) for row in np.unique(layout.metres)]
@@ -381,10 +380,10 @@ def _lane_before(
     start: int,
     lane: tuple[int, int, int],
 ) -> tuple[tuple[int, int, int], float]:
-    """Lane from which the best path came: first frame, row, interval; and its margin.
+    """The previous lane of the best path: first frame, row, interval; and its margin.
 
-    Here the density is added to each candidate, as the original does: two that differ before may be equal
-    after, and then the first wins.
+    Here the density is added to each candidate, as in the original: two that differ before may be equal afterwards, and
+    then the first wins.
     """
     frame, row, index = lane
     number, offset = divmod(frame, layout.block)

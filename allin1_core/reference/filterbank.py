@@ -1,6 +1,6 @@
 """The analysis window and the triangular filters of the spectrogram.
 
-Published for plugins: whoever computes the spectrogram another way starts from these numbers.
+Published for plugins: other implementations of the spectrogram start from these numbers.
 
 The values are those of madmom 0.17.dev0 (commit 27f032e): a symmetric Hann window, and
 ``LogarithmicFilterbank(num_bands=12, fmin=30, fmax=17000, norm_filters=True, unique_filters=True)`` over the
@@ -19,7 +19,7 @@ from allin1_core.contracts.spectrogram import BANDS, WINDOW_SAMPLES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Bins of the transform that the filters see: 0 Hz up to, but without, half the sample rate.
+#: Bins of the transform that the filters use: from 0 Hz up to, but not including, half the sample rate.
 BINS = WINDOW_SAMPLES // 2
 
 BANDS_PER_OCTAVE = 12
@@ -34,7 +34,7 @@ def window() -> NDArray[np.float64]:
     Returns
     -------
     ndarray
-        float64 ``[2048]``; symmetric, so that the first and the last value are 0.
+        float64 ``[2048]``; symmetric, so the first and the last value are 0.
     """
     return np.hanning(WINDOW_SAMPLES)
 
@@ -45,8 +45,8 @@ def filterbank() -> NDArray[np.float32]:
     Returns
     -------
     ndarray
-        float32 ``[1024, 81]``: the weight of each bin in each band. Only bins 2 to 777 have any, and
-        each of the first 18 bands is a single bin.
+        float32 ``[1024, 81]``: the weight of each bin in each band. Only bins 2 to 777 have weights, and each of the
+        first 18 bands consists of a single bin.
     """
     corners = _corner_bins()
     filters = np.zeros((BINS, BANDS), np.float32)
@@ -59,13 +59,13 @@ def filterbank() -> NDArray[np.float32]:
                 np.linspace(1, 0, right - centre, endpoint=False),
             ]
         ).astype(np.float32)
-        # madmom rounds to float32 before it normalises, and so must we.
+        # madmom rounds to float32 before it normalises.
         filters[left:right, band] = triangle / triangle.sum()
     return filters
 
 
 def _corner_bins() -> list[int]:
-    """Bins nearest to the semitones in range, each once: 83 of them, corners of 81 triangles."""
+    """Bins nearest to the semitones in the range, without duplicates: 83 bins, the corners of 81 triangles."""
     first = int(np.floor(np.log2(MIN_HZ / A4_HZ) * BANDS_PER_OCTAVE))
     last = int(np.ceil(np.log2(MAX_HZ / A4_HZ) * BANDS_PER_OCTAVE))
     semitones = A4_HZ * 2.0 ** (np.arange(first, last) / BANDS_PER_OCTAVE)

@@ -1,9 +1,9 @@
 """Section boundaries and labels in NumPy.
 
-Reproduces the post-processing of allin1 1.1.0, which follows Ullrich, Schlüter and Grill, *Boundary
-Detection in Music Structure Analysis Using Convolutional Neural Networks*, ISMIR 2014: boundaries are peaks
-of the section probability that stand out from their surroundings. The probability is kept in float32 as
-there, because equality with the maximum of a window decides.
+Reproduces the post-processing of allin1 1.1.0, which follows Ullrich, Schlüter and Grill, *Boundary Detection in Music
+Structure Analysis Using Convolutional Neural Networks*, ISMIR 2014: boundaries are peaks of the section probability
+that stand out from their surroundings. The probability remains in float32, as in the original, because the result
+depends on equality with the maximum of a window.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from allin1_core.reference.activation_functions import sigmoid, softmax
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Frames on either side within which only the highest probability is kept.
+#: Number of frames on either side within which only the highest probability is kept.
 NEIGHBOUR_FRAMES = 48
 
-#: Frames on either side that a boundary must stand out from: 12 s.
+#: Number of frames on either side from which a boundary must stand out: 12 s.
 SURROUNDING_FRAMES = 12 * FRAMES_PER_SECOND
 
-#: Candidates whose surroundings are averaged at once, 5 MB a side.
+#: Number of candidates whose surroundings are averaged at a time, 5 MB on each side.
 CANDIDATES_AT_ONCE = 1024
 
 
@@ -51,12 +51,12 @@ def functional(logits: Logits, task: Task, /, labels: Sequence[str] = HARMONIX_L
 
 
 def segment_edges(probability: NDArray[np.float32]) -> list[int]:
-    """Return the frames where segments begin, and behind them the number of frames.
+    """Return the frames where segments begin, followed by the total number of frames.
 
     Parameters
     ----------
     probability
-        float32 ``[T]``, of a boundary at each frame.
+        float32 ``[T]``: probability of a boundary at each frame.
     """
     inner = (int(frame) for frame in boundary_frames(probability) if frame > 0)
     return [0, *inner, len(probability)]
@@ -73,13 +73,13 @@ def label_segments(
     Parameters
     ----------
     probability
-        float32 ``[T]``, of a boundary at each frame.
+        float32 ``[T]``: probability of a boundary at each frame.
     edges
-        As :func:`segment_edges` gives them.
+        As returned by :func:`segment_edges`.
     means
         ``[labels, segments]``, mean probability of each label over each segment.
     labels
-        Of the model, as in ``Setup.labels``.
+        Labels of the model, as in ``Setup.labels``.
     """
     spans = itertools.pairwise(edges)
     winners = means.argmax(axis=0).tolist()
@@ -99,12 +99,12 @@ def boundary_frames(probability: NDArray[np.float32]) -> NDArray[np.intp]:
     Parameters
     ----------
     probability
-        float32 ``[T]``, of a boundary at each frame.
+        float32 ``[T]``: probability of a boundary at each frame.
 
     Returns
     -------
     ndarray
-        int64, rising. Frame 0 is among them only if it is a peak itself.
+        int64, increasing. Frame 0 is included only if it is a peak itself.
     """
     peaks = np.where(
         probability == _running_maximum(probability, NEIGHBOUR_FRAMES, -np.inf), probability, 0
@@ -115,7 +115,7 @@ def boundary_frames(probability: NDArray[np.float32]) -> NDArray[np.intp]:
     padded = np.pad(peaks, SURROUNDING_FRAMES)
     windows = sliding_window_view(padded, SURROUNDING_FRAMES)
     stands_out = np.empty(len(candidates), bool)
-    # In parts, because a plateau (all frames equal, as a constant input gives) makes every frame a candidate.
+    # In parts, because on a plateau (all frames equal, as for constant input) every frame is a candidate.
     for first in range(0, len(candidates), CANDIDATES_AT_ONCE):
         part = slice(first, first + CANDIDATES_AT_ONCE)
         frames = candidates[part]
@@ -128,14 +128,14 @@ def boundary_frames(probability: NDArray[np.float32]) -> NDArray[np.intp]:
 def _running_maximum(
     values: NDArray[np.float32], reach: int, outside: float
 ) -> NDArray[np.float32]:
-    """Maximum over `reach` frames on either side, by doubling: O(T·log reach)."""
+    """Maximum over `reach` frames on either side, computed by doubling in O(T·log reach)."""
     window = 2 * reach + 1
     maxima = np.pad(values, reach, constant_values=outside)
     width = 1
     while 2 * width <= window:
         maxima = np.maximum(maxima[:-width], maxima[width:])
         width *= 2
-    # Two windows of `width` cover the whole, overlapping.
+    # Two overlapping windows of `width` cover the whole.
     rest = window - width
     return np.maximum(maxima[: len(values)], maxima[rest : rest + len(values)])
 

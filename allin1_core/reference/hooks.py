@@ -1,4 +1,4 @@
-"""The NumPy backends, registered through the same hooks as any plugin's."""
+"""The NumPy backends, registered through the same hooks as those of plugins."""
 
 from __future__ import annotations
 

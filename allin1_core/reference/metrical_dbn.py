@@ -1,7 +1,7 @@
 """The metre decoder in NumPy.
 
-Gives the beats and positions of madmom's ``DBNDownBeatTrackingProcessor`` (0.17.dev0, commit 27f032e)
-exactly, several times faster, and in memory that hardly grows with the song.
+Returns exactly the beats and positions of madmom's ``DBNDownBeatTrackingProcessor`` (0.17.dev0, commit 27f032e),
+several times faster, and with memory usage that hardly grows with the song.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def create(setup: Setup) -> MetricalDbn:
     Raises
     ------
     ContractError
-        If a parameter is out of range.
+        A parameter is out of range.
     """
     parameters = setup.metre.validate()
 

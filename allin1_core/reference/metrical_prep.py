@@ -1,8 +1,8 @@
 """The decoder's activations in NumPy.
 
-The network gives one probability for "beat" (downbeats among them) and one for "downbeat"; the decoder wants
-"beat that is no downbeat", "downbeat" and "neither" to exclude each other. This is how allin1 1.1.0 turns
-the one into the other, in float32.
+The network outputs one probability for "beat" (including downbeats) and one for "downbeat"; the decoder needs "beat
+that is not a downbeat", "downbeat" and "neither" to be mutually exclusive. This is the conversion of allin1 1.1.0, in
+float32.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.stages import MetricalPrep, Setup, Task
 from allin1_core.reference.activation_functions import sigmoid
 
-#: Least probability of a beat that is no downbeat, before the three are made to sum to 1.
+#: Minimum probability of a beat that is not a downbeat, before the three are normalised.
 LEAST_BEAT = 1e-8
 
 
 def create(setup: Setup) -> MetricalPrep:
-    """Return the stage's callable; nothing in `setup` concerns it."""
+    """Return the stage's callable; `setup` is not used."""
     return metrical_prep
 
 
 def metrical_prep(logits: Logits, task: Task, /) -> Activations:
-    """Return the probabilities of "beat that is no downbeat" and "downbeat" at each frame.
+    """Return the probabilities of "beat that is not a downbeat" and "downbeat" at each frame.
 
-    Where the network is so sure of a downbeat that its sigmoids are 1 in float32, a row may sum to 1 or a
-    rounding above; the decoder then has no probability left for "neither". That is the original's behaviour.
+    If the network is so certain of a downbeat that its sigmoids are 1 in float32, a row may sum to 1 or, because of
+    rounding, slightly more; the decoder then has no probability left for "neither". The original behaves in the same
+    way.
     """
     beat = sigmoid(logits.beat)
     downbeat = sigmoid(logits.downbeat)

@@ -1,10 +1,11 @@
-"""The spectrogram of a mix in NumPy: mid, side, percussive and harmonic part.
+"""The spectrogram of a mix in NumPy: mid, side, percussive and harmonic parts.
 
 The filtered magnitudes of mid and side are computed in double precision and rounded to float32 once; everything else is
-made from these. So implementations that also round once agree to the bit almost everywhere, although percussive is a
-difference of magnitudes that may be large: one of 500 whose rounding falls the other way, about one in 1e9, shows as 3e-5.
+derived from them. Implementations that also round once therefore agree bit for bit almost everywhere. The percussive
+part is a difference of magnitudes that may be large: if one of 500 is rounded in the other direction, which happens
+about once in 1e9, the difference is 3e-5.
 
-Works through blocks of frames, so that its own memory does not grow with the song.
+Processes blocks of frames, so that its own memory usage does not grow with the song.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from allin1_core.reference.spectrogram import BLOCK_FRAMES, filterbank_parts
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Blocks between two reports of progress, about 0.1 s of work.
+#: Blocks between two progress reports, about 0.1 s of work.
 BLOCKS_PER_REPORT = 32
 
-#: Frames whose medians are found at once: what is sorted, 5 MB, stays in the second cache for the most part.
+#: Frames whose medians are computed at a time: most of the 5 MB to be sorted stay in the second-level cache.
 MEDIAN_FRAMES = 256
 
 #: The filterbank's parts: bins, bands, weights.
@@ -42,7 +43,7 @@ Parts = list[tuple[slice, slice, "NDArray[np.float64]"]]
 
 
 def create(setup: Setup) -> MixSpectrogram:
-    """Return the stage's callable; nothing in `setup` concerns it."""
+    """Return the stage's callable; `setup` is not used."""
     analysis_window = window()
     parts = [
         (bins, bands, weights.astype(np.float64)) for bins, bands, weights in filterbank_parts()
@@ -73,7 +74,7 @@ def create(setup: Setup) -> MixSpectrogram:
 
 
 def _mid_and_side(mix: Mix, first: int, stop: int) -> NDArray[np.float32]:
-    """Half of sum and difference of the channels under some frames, ``[2, samples]``, zero outside the signal."""
+    """Half of the sum and difference of the channels in some frames, ``[2, samples]``, zero outside the signal."""
     start = first * HOP_SAMPLES - WINDOW_SAMPLES // 2
     end = (stop - 1) * HOP_SAMPLES + WINDOW_SAMPLES // 2
     low, high = max(start, 0), min(end, mix.samples.shape[1])
@@ -98,7 +99,7 @@ def _bands(windowed: NDArray[np.float64], parts: Parts, out: NDArray[np.float32]
 
 
 def _separate(frames: NDArray[np.float32], start: int, stop: int) -> None:
-    """Part mid, still magnitudes, into percussive and harmonic."""
+    """Split mid, still as magnitudes, into percussive and harmonic."""
     mid, _, percussive, harmonic = frames
     around = mid[neighbours(start, stop, len(mid))]
     harmonic[start:stop] = running_median(around, np.minimum, np.maximum, np.where)

@@ -1,13 +1,13 @@
-"""The stage ``nn`` in NumPy: the All-In-One network, and the oracle for every faster one.
+"""The stage ``nn`` in NumPy: the All-In-One network, and the reference for every faster implementation.
 
-Kim & Nam, *All-In-One Metrical and Functional Structure Analysis with Neighborhood Attentions on Demixed
-Audio*, WASPAA 2023, as mir-aidj/all-in-one 1.1.0 runs it with NATTEN 0.17. A song of T frames is a state
-``[4 instruments, 24 channels, T]``, made by convolutions and then updated by 11 blocks. Each block has a time
-layer, in which an instrument attends to its own past and future at two dilations, and an instrument layer,
-in which every instrument attends to all. Linear heads on the last state give the logits.
+Kim & Nam, *All-In-One Metrical and Functional Structure Analysis with Neighborhood Attentions on Demixed Audio*, WASPAA
+2023, as run by mir-aidj/all-in-one 1.1.0 with NATTEN 0.17. A song of T frames is a state ``[4 instruments, 24 channels,
+T]``, which convolutions create and 11 blocks update. Each block has a time layer, in which each instrument attends to
+its own past and future at two dilations, and an instrument layer, in which every instrument attends to all. Linear
+heads compute the logits from the last state.
 
-Work is done in tiles of frames, so that beside the state only the keys and values of one layer have the
-length of the song: 0.7 GB for an hour.
+Frames are processed in tiles, so that besides the state, only the keys and values of one layer have the length of the
+song: 0.7 GB for an hour.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ from allin1_core.reference.network_parameters import (
     read_network,
 )
 
-#: Frames of a tile.
+#: Number of frames in a tile.
 TILE = 1024
 
-#: Passes over a song for each member: front end, two for each of a block's two layers, heads.
+#: Passes over a song for each member: front end, two for each of the two layers of a block, heads.
 PASSES = 2 + 4 * BLOCKS
 
-#: Least time between two reports of progress.
+#: Minimum seconds between two progress reports.
 REPORT_INTERVAL_S = 0.1
 
-#: Works on the frames from the first number to the second.
+#: Processes the frames from the first number up to the second.
 TileWork = Callable[[int, int], None]
-#: Does a piece of work for every tile of the song.
+#: Performs a piece of work on every tile of the song.
 EachTile = Callable[[TileWork], None]
 
 
@@ -64,9 +64,9 @@ def create(setup: Setup, *, dtype: DTypeLike = np.float32) -> Nn:
     Parameters
     ----------
     setup
-        Takes `model`, and `threads`: how many tiles are worked on at once, by default one for each CPU.
+        `model` and `threads` are used: the number of tiles to process at once, by default one per CPU.
     dtype
-        Floating type to compute in and to give. The pipeline wants float32; tests also ask for float64.
+        Floating-point type of the computation and the output. The pipeline uses float32; tests also use float64.
 
     Raises
     ------
@@ -74,7 +74,9 @@ def create(setup: Setup, *, dtype: DTypeLike = np.float32) -> Nn:
         No model was given, or a parameter is missing or has the wrong shape.
     """
     if setup.model is None or not setup.model.members:
-        raise WeightsError("The network was given no parameters.", remedy="Choose a model.")
+        raise WeightsError(
+            "The network was given no parameters.", remedy="Choose a model with weights."
+        )
     networks = [read_network(parameters, dtype) for parameters in setup.model.members]
     threads = setup.threads or os.cpu_count() or 1
 
@@ -105,7 +107,7 @@ def _add_logits(
     embeddings: Floats | None,
     each_tile: EachTile,
 ) -> None:
-    """Add what `network` says to `logits` ``[13, T]``, and write its embeddings, if wanted."""
+    """Add the output of `network` to `logits` ``[13, T]``, and write its embeddings if requested."""
     state = np.empty((len(STEMS), EMBEDDING_SIZE, spectrogram.shape[1]), logits.dtype)
 
     def start_state(start: int, stop: int) -> None:
@@ -125,7 +127,7 @@ def _add_logits(
 
 
 def _time_layer(layer: Layer, dilation: int, state: Floats, each_tile: EachTile) -> None:
-    """Update `state` by two attentions in time, the second at twice the dilation of the first."""
+    """Update `state` with two attentions in time, the second at twice the dilation of the first."""
     dilations = (dilation, 2 * dilation)
     shape = (len(STEMS), max(state.shape[-1], WINDOW * dilations[-1]))
     keys = [_padding(attention.key, state, shape) for attention in layer.attentions]
@@ -152,7 +154,7 @@ def _time_layer(layer: Layer, dilation: int, state: Floats, each_tile: EachTile)
 
 
 def _instrument_layer(layer: Layer, state: Floats, each_tile: EachTile) -> None:
-    """Update `state` by an attention across instruments, one more than there are to fill the window."""
+    """Update `state` with an attention across instruments, padded by one instrument to fill the window."""
     (attention,) = layer.attentions
     shape = (WINDOW, max(state.shape[-1], WINDOW))
     keys = _padding(attention.key, state, shape)
@@ -177,8 +179,8 @@ def _instrument_layer(layer: Layer, state: Floats, each_tile: EachTile) -> None:
 def _padding(projection: Affine, state: Floats, shape: tuple[int, int]) -> Floats:
     """Keys or values for `shape` instruments and frames, filled in where `state` has none.
 
-    Upstream pads with zeros between the LayerNorm and the projections, so that there the projection is
-    its bias; and the queries attend to that padding as to anything else.
+    Upstream pads with zeros between the LayerNorm and the projections, so the projection there equals its bias, and
+    queries attend to the padding as to anything else.
     """
     instruments, _, frames = state.shape
     plane = np.empty((shape[0], EMBEDDING_SIZE, shape[1]), state.dtype)
@@ -197,9 +199,9 @@ def _query(attention: Attention, y: Floats) -> Floats:
 def _tiles(
     length: int, threads: int, passes: int, progress: Callable[[float], None]
 ) -> Iterator[EachTile]:
-    """Give a function that runs a piece of work over all tiles of a song, and waits for the last.
+    """Yield a function that performs a piece of work on all tiles of a song, and waits for the last.
 
-    It reports to `progress` as if it were called `passes` times.
+    Progress is reported as if it were called `passes` times.
     """
     starts = range(0, length, TILE)
     done = 0
@@ -208,7 +210,7 @@ def _tiles(
 
         def each_tile(work: TileWork) -> None:
             nonlocal done, reported_at
-            # Should `progress` raise, then leaving the loop cancels the tiles that have not been begun.
+            # If `progress` raises an exception, leaving the loop cancels the tiles that have not been started.
             for _ in pool.map(lambda start: work(start, min(start + TILE, length)), starts):
                 done += 1
                 if time.monotonic() - reported_at >= REPORT_INTERVAL_S:

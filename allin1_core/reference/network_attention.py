@@ -1,7 +1,7 @@
 """Neighbourhood attention: each query attends to a window of five keys along time.
 
-The window is centred on its query and, near the ends of the song, shifted rather than padded (as in
-NATTEN 0.17). With a dilation d its keys lie d frames apart. So, in a song of T ≥ 5·d frames,
+The window is centred on its query and, near the ends of the song, shifted rather than padded (as in NATTEN 0.17). With
+a dilation d, its keys are d frames apart. In a song of T ≥ 5·d frames,
 
 ==================  =============================================
 queries t           keys at
@@ -13,7 +13,7 @@ T−2d … T−d          t−3d, …, t+d
 T−d … T             t−4d, …, t
 ==================  =============================================
 
-and in each of the five ranges the keys of consecutive queries are consecutive themselves: a slice, shifted.
+and in each of the five ranges, the keys of consecutive queries are consecutive as well: a shifted slice.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def attend_across_instruments(
     result = np.empty_like(query)
     q, k, v, out = (_split_heads(x) for x in (query, keys, values, result))
     frames = range(start, start + query.shape[-1])
-    # From query instrument i to key instrument j it is j − i steps: [heads, i, j].
+    # From query instrument i to key instrument j there are j − i steps: [heads, i, j].
     steps_between = np.arange(len(k)) - np.arange(len(q))[:, None] + WINDOW - 1
     for first, last, shift in _ranges(frames, keys.shape[-1], 1):
         part = slice(first - start, last - start)
@@ -112,7 +112,7 @@ def attend_across_instruments(
 
 
 def _ranges(frames: range, length: int, dilation: int) -> Iterator[tuple[int, int, int]]:
-    """Cut `frames` where the shift of the window changes: first and last frame, steps to the first key."""
+    """Split `frames` where the shift of the window changes: first and last frame, steps to the first key."""
     reach = _REACH * dilation
     bounds = (0, dilation, reach, length - reach, length - dilation, length)
     for i in range(WINDOW):

@@ -1,21 +1,21 @@
-"""The network's parameters, with whatever can be computed before any song folded into its matrices.
+"""The network's parameters, with everything that can be computed in advance folded into its matrices.
 
-Published for plugins that run the network: reading, checking and folding are the same for all and stand here. How the
-folded matrices are laid out is their own concern. Everything is done in float64, to be rounded once.
+Published for plugins that run the network: reading, checking and folding are the same for all, and defined here. The
+memory layout of the folded matrices is up to them. Everything is computed in float64, to be rounded once.
 
 What is folded, and why the outputs stay the same:
 
-* LayerNorm's gain and bias go into the matrix that follows, so only the standardisation is left of it.
-* 1/sqrt(12) goes into the queries.
-* A key's bias adds the same number to all scores of a query, which softmax ignores. A value's bias comes
-  out of the attention unchanged, because weights sum to 1, and so joins the output's bias. (LayerNorm's own
-  bias, seen through the key and value matrices, stays.)
-* The original pads with zeros *after* the LayerNorm, and lets real frames attend to the padding. With both
-  biases gone, the keys and values of padding are zeros.
+* LayerNorm's gain and bias become part of the following matrix, so only the standardisation remains.
+* 1/sqrt(12) becomes part of the queries.
+* A key's bias adds the same number to all scores of a query, which softmax ignores. A value's bias passes
+  through the attention unchanged, because weights sum to 1, and becomes part of the output's bias. (LayerNorm's
+  own bias, multiplied by the key and value matrices, remains.)
+* The original pads with zeros *after* the LayerNorm, and lets real frames attend to the padding. Without
+  both biases, the keys and values of the padding are zeros.
 
-The values that run through the blocks are read only through LayerNorms, which take away the mean over the
-channels. Whoever takes it away from every matrix that writes them (:meth:`Map.centred`) has nothing to subtract later:
-what remains of a LayerNorm is a division by the root mean square.
+The values between the blocks are only read through LayerNorms, which subtract the mean over the channels. If it is
+subtracted from every matrix that writes them (:meth:`Map.centred`), nothing has to be subtracted later: a LayerNorm
+becomes a division by the root mean square.
 """
 
 from __future__ import annotations
@@ -53,30 +53,30 @@ class Map:
     bias: Float64
 
     def scaled(self, factor: float) -> Map:
-        """Return the map that gives `factor` times as much."""
+        """Return the map whose output is `factor` times as large."""
         return Map(factor * self.weight, factor * self.bias)
 
     def centred(self) -> Map:
-        """Return the same map, less the mean over the channels that it gives."""
+        """Return the same map, minus the mean of its output over the channels."""
         return Map(self.weight - self.weight.mean(axis=0), self.bias - self.bias.mean())
 
     def after(self, norm: Norm) -> Map:
-        """Return the map that does, behind a LayerNorm without gain and bias, what this one does behind `norm`."""
+        """Return the map that does, after a LayerNorm without gain and bias, what this one does after `norm`."""
         gain, shift = norm.gain[:, 0], norm.bias[:, 0]
         return Map(self.weight * gain, self.weight @ shift + self.bias)
 
 
 @dataclass(frozen=True, eq=False)
 class FoldedAttention:
-    """A neighbourhood attention behind a LayerNorm without gain and bias.
+    """A neighbourhood attention after a LayerNorm without gain and bias.
 
     Attributes
     ----------
     query, key, value
-        ``[24, 24]`` each, the 12 channels of the first head before those of the second. The last two without
-        biases of their own.
+        ``[24, 24]`` each, the 12 channels of the first head before those of the second. Key and value have no biases of
+        their own.
     output
-        With the values' bias in its own.
+        Its bias includes that of the values.
     position_bias
         ``[2, 9]`` or ``[2, 9, 9]``, as of :class:`~allin1_core.reference.network_parameters.Attention`.
     """
@@ -90,7 +90,7 @@ class FoldedAttention:
 
 @dataclass(frozen=True, eq=False)
 class FoldedLayer:
-    """A transformer layer: attentions, then two maps with a GELU between, the first behind a LayerNorm."""
+    """A transformer layer: attentions, then two maps with a GELU between them, the first after a LayerNorm."""
 
     attentions: tuple[FoldedAttention, ...]
     up: Map
@@ -99,7 +99,7 @@ class FoldedLayer:
 
 @dataclass(frozen=True, eq=False)
 class FoldedBlock:
-    """A time layer, with two attentions, and the instrument layer behind it, with one."""
+    """A time layer with two attentions, followed by an instrument layer with one."""
 
     time: FoldedLayer
     instruments: FoldedLayer
@@ -112,11 +112,11 @@ class FoldedNetwork:
     Attributes
     ----------
     plain
-        The parameters as they are: convolutions and LayerNorms are needed so.
+        The original parameters, which are needed for convolutions and LayerNorms.
     blocks
-        In order.
+        The blocks, in order.
     heads
-        ``[13, 96]``, from all instruments' channels behind the last LayerNorm without gain and bias.
+        ``[13, 96]``, from the channels of all instruments after the last LayerNorm without gain and bias.
     """
 
     plain: Network
@@ -130,13 +130,13 @@ def fold_network(parameters: Parameters) -> FoldedNetwork:
     Parameters
     ----------
     parameters
-        Under the names of the original's state dict; convolution kernels laid out output, height (frames), width (bands),
-        input.
+        Parameters by the names of the original's state dict; the axes of convolution kernels are output, height
+        (frames), width (bands), input.
 
     Raises
     ------
     WeightsError
-        A parameter is missing or has another shape than this network's.
+        A parameter is missing or has another shape than in this network.
     """
     plain = read_network(parameters, np.float64)
     blocks = tuple(FoldedBlock(_layer(b.time), _layer(b.instruments)) for b in plain.blocks)

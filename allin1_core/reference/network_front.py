@@ -1,4 +1,4 @@
-"""The network's front end: three convolutions that turn 81 bands into one vector of 24 values a frame."""
+"""The network's front end: three convolutions that convert 81 bands into one vector of 24 values per frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def embed(network: Network, spectrogram: Floats, start: int, stop: int) -> Float
     Parameters
     ----------
     network
-        Its convolutions and the LayerNorm behind them are used.
+        Its convolutions and the LayerNorm after them are used.
     spectrogram
         ``[4, T, 81]``.
     start, stop
@@ -22,7 +22,7 @@ def embed(network: Network, spectrogram: Floats, start: int, stop: int) -> Float
 
     Returns
     -------
-    ``[4, 24, stop - start]``, of the floating type of the network.
+    ``[4, 24, stop - start]``, in the floating-point type of the network.
     """
     # One instrument after another, because a convolution's patches are large.
     vectors = [_convolve_all(network.convolutions, each, start, stop) for each in spectrogram]
@@ -38,7 +38,7 @@ def _convolve_all(
     x = _frames(spectrogram, start - 2, stop + 2).T.astype(first.kernel.dtype)
     x = _elu(_pool(_convolve(first, x[None])))
     x = _elu(_pool(_convolve(second, x)))
-    # Outside the song the third sees zeros, and not what the others made of the zeros that they saw.
+    # Outside the song, the third one sees zeros, not what the others computed from zeros.
     if start == 0:
         x[..., 0] = 0
     if stop == len(spectrogram):
@@ -48,7 +48,7 @@ def _convolve_all(
 
 
 def _frames(spectrogram: Floats, start: int, stop: int) -> Floats:
-    """Frames `start` to `stop`, zeros where there are none."""
+    """Frames `start` to `stop`, with zeros outside the song."""
     last = len(spectrogram)
     inside = spectrogram[max(start, 0) : min(stop, last)]
     return np.pad(inside, ((max(-start, 0), max(stop - last, 0)), (0, 0)))
@@ -66,7 +66,7 @@ def _convolve(convolution: Convolution, x: Floats) -> Floats:
 
 
 def _pool(x: Floats) -> Floats:
-    """Maximum of every three bands; one or two left over at the top are dropped."""
+    """Maximum of every three bands; one or two remaining bands at the top are dropped."""
     bands = x.shape[1] // 3
     pooled: Floats = x[:, : 3 * bands].reshape(len(x), bands, 3, -1).max(axis=2)
     return pooled

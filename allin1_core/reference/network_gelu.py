@@ -1,4 +1,4 @@
-"""The Gaussian error linear unit, exact: NumPy has no error function."""
+"""The exact Gaussian error linear unit; NumPy has no error function."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Values that are worked on at once, so that the intermediate results stay in a core's cache.
+#: Number of values to process at a time, so that intermediate results stay in a core's cache.
 _CHUNK = 65_536
 
 # With Q the upper tail of the normal distribution, Q(a)·exp(a²/2) is smooth, and close to a polynomial in
 # t = 1/(1 + 0.3·a) without a constant term. These are its coefficients from t¹ on: a least-squares
-# fit to scipy.special.erfcx, reweighted until the largest error of a·Q(a) was as small as it gets.
+# fit to scipy.special.erfcx, reweighted until the largest error of a·Q(a) was minimal.
 _RATE = 0.3
 
 #: Error of a·Q(a) at most 2e-9, below what float32 resolves.
@@ -46,9 +46,9 @@ _DOUBLE = (
 
 
 def gelu(x: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """``x·(1 + erf(x/√2))/2``, elementwise, accurate to a unit or so in the last place of max(1, abs(x)).
+    """``x·(1 + erf(x/√2))/2``, elementwise, accurate to about one unit in the last place of max(1, abs(x)).
 
-    Computed as ``max(x, 0) − a·Q(a)`` with a = abs(x), which cancels nowhere.
+    Computed as ``max(x, 0) − a·Q(a)`` with a = abs(x), which avoids cancellation.
 
     Parameters
     ----------

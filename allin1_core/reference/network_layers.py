@@ -12,7 +12,7 @@ from allin1_core.reference.network_parameters import Affine, Floats, Layer, Norm
 
 _NORM_EPSILON = 1e-5
 
-#: Multiplications up to which OpenBLAS, which most builds of NumPy bring, stays on the calling thread.
+#: Number of multiplications up to which OpenBLAS, which most builds of NumPy contain, stays on the calling thread.
 _UNTHREADED = 2**18
 
 
@@ -24,11 +24,11 @@ def apply(affine: Affine, x: Floats) -> Floats:
 
 
 def product(weight: Floats, x: Floats) -> Floats:
-    """``weight @ x``, a block of columns at a time.
+    """``weight @ x``, computed in blocks of columns.
 
-    The tiles of a song are spread over threads already. The BLAS would spread every product once more,
-    and its threads wait for each other actively: half as slow again on an idle machine with two cores,
-    many times on a busy one. Blocks too small for that lose nothing, since they stay in the cache.
+    The tiles of a song are already distributed over threads. BLAS would distribute every product again, and its threads
+    wait actively for each other: 50 % slower on an idle machine with two cores, and many times slower on a busy one.
+    Blocks that are too small for that are not slower otherwise, because they stay in the cache.
     """
     y = np.empty((*x.shape[:-2], len(weight), x.shape[-1]), x.dtype)
     columns = max(1, _UNTHREADED // weight.size)

@@ -1,4 +1,4 @@
-"""The parameters of the All-In-One network: their names and shapes, and what they are for.
+"""The parameters of the All-In-One network: their names, shapes and purpose.
 
 Names are those of the state dict of mir-aidj/all-in-one 1.1.0.
 """
@@ -17,7 +17,7 @@ from allin1_core.contracts.logits import EMBEDDING_SIZE, HARMONIX_LABELS
 from allin1_core.contracts.model import Parameters
 from allin1_core.errors import WeightsError
 
-#: Of the floating type that :func:`read_network` was asked for.
+#: Arrays of the floating-point type that was passed to :func:`read_network`.
 Floats = NDArray[Any]
 
 #: Blocks of a time layer and an instrument layer; block i has the dilations 2^i and 2^(i+1).
@@ -26,10 +26,10 @@ BLOCKS = 11
 #: Attention heads, each of ``EMBEDDING_SIZE // HEADS`` channels.
 HEADS = 2
 
-#: Keys of a window along each of its axes.
+#: Number of keys in a window along each of its axes.
 WINDOW = 5
 
-#: Logits of a frame by the name of their classifier, in the order of :attr:`Network.heads`.
+#: Number of logits per frame by the name of their classifier, in the order of :attr:`Network.heads`.
 OUTPUTS = {"beat": 1, "downbeat": 1, "section": 1, "function": len(HARMONIX_LABELS)}
 
 
@@ -85,7 +85,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A time layer and the instrument layer behind it."""
+    """A time layer, followed by an instrument layer."""
 
     dilation: int
     time: Layer
@@ -104,7 +104,7 @@ class Network:
 
 
 def parameter_shapes() -> dict[str, tuple[int, ...]]:
-    """Every parameter's shape, by name."""
+    """The shape of every parameter, by name."""
     size = EMBEDDING_SIZE
     positions = 2 * WINDOW - 1
     shapes: dict[str, tuple[int, ...]] = {}
@@ -142,12 +142,12 @@ def parameter_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def read_network(parameters: Parameters, dtype: DTypeLike = np.float32) -> Network:
-    """Sort `parameters` into a :class:`Network`, as copies of floating type `dtype`.
+    """Convert `parameters` to a :class:`Network`, with copies of floating-point type `dtype`.
 
     Raises
     ------
     WeightsError
-        A parameter is missing or has the wrong shape. Names that the network does not know are left alone.
+        A parameter is missing or has the wrong shape. Unknown names are ignored.
     """
     arrays = _checked(parameters, dtype)
 
@@ -204,14 +204,14 @@ def _checked(parameters: Parameters, dtype: DTypeLike) -> Mapping[str, Floats]:
         if name not in parameters:
             raise WeightsError(
                 f"The model's parameters lack {name}.",
-                remedy="Give the parameters of an All-In-One network, complete.",
+                remedy="Use the complete parameters of an All-In-One network.",
             )
         found = np.shape(parameters[name])
         if found != shape:
             raise WeightsError(
                 f"The model's parameter {name} has shape {list(found)}; wanted {list(shape)}.",
-                remedy="Give the parameters of an All-In-One network, "
-                "convolution kernels laid out output, height, width, input.",
+                remedy="Use the parameters of an All-In-One network, "
+                "with convolution kernels in the order output, height, width, input.",
             )
         arrays[name] = np.array(parameters[name], dtype, order="C")
     return arrays

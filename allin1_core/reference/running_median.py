@@ -1,9 +1,10 @@
-"""The median of every window of 31 frames, by minimum and maximum of whole arrays.
+"""The median of every window of 31 frames, computed with minima and maxima of whole arrays.
 
-Published for plugins: arrays of any library will do. A window's two halves of 16 values, which have the middle one in
-common, are sorted by Batcher's networks (Knuth, The Art of Computer Programming, vol. 3, section 5.3.4); sorted runs of
-1, 2, 4 and 8 values are shared by all windows that hold them. That takes 141 operations whatever the values are, each on
-as many frames as the caller gives at once. The result is one of the window's values, so it does not depend on the library.
+Published for plugins: it accepts arrays of any library. The two halves of a window, of 16 values each with the middle
+one in common, are sorted by Batcher's networks (Knuth, The Art of Computer Programming, vol. 3, section 5.3.4); sorted
+runs of 1, 2, 4 and 8 values are shared by all windows that contain them. This takes 141 operations whatever the values
+are, each on as many frames as the caller passes at once. The result is one of the values of the window, so it does not
+depend on the library.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def running_median(
     Parameters
     ----------
     frames
-        ``[T + 30, ...]``; the first and the last 15 only serve as neighbours. It is not changed.
+        ``[T + 30, ...]``; the first and the last 15 only serve as neighbours. It is not modified.
     minimum, maximum, where
         The library's functions of these names, element by element.
 
@@ -61,8 +62,8 @@ def running_median(
     while len(ordered) <= reach:
         step = len(ordered)
         ordered = merge([each[:-step] for each in ordered], [each[step:] for each in ordered])
-    # Of the 32 values of both halves, in which the middle one stands twice: the largest of the lower 16, and the
-    # smallest of the upper 16. One of them is the median, once the middle value is taken out where it is.
+    # Of the 32 values of both halves, which contain the middle one twice: the largest of the lower 16, and the smallest
+    # of the upper 16. One of them is the median, once the middle value is removed from the half that contains it.
     low, high = compare(ordered[0][:-reach], ordered[-1][reach:])
     for one, other in zip(ordered[1:], ordered[-2::-1], strict=True):
         lower, upper = compare(one[:-reach], other[reach:])
@@ -71,9 +72,9 @@ def running_median(
 
 
 def neighbours(first: int, stop: int, total: int) -> NDArray[np.int64]:
-    """Give the frames that the windows of frames `first` to before `stop` see.
+    """Return the frames that the windows of frames `first` up to, but not including, `stop` contain.
 
-    Beyond its ends a signal of `total` frames is mirrored, with the last frame twice.
+    Beyond its ends, a signal of `total` frames is mirrored, repeating the frame at the end.
 
     Returns
     -------

@@ -1,11 +1,10 @@
 """The spectrogram in NumPy.
 
-Reproduces the log-filterbank spectrogram of madmom 0.17.dev0 (commit 27f032e) within 4e-7: frames of 2048
-samples every 441, a Hann window, a transform in double precision rounded to complex64, magnitudes through
-the filterbank, ``log10(1 + x)``. A transform in single precision would be off by up to 1e-5 on a chirp at
-full scale, which is why none is used.
+Reproduces the log-filterbank spectrogram of madmom 0.17.dev0 (commit 27f032e) within 4e-7: frames of 2048 samples every
+441, a Hann window, a transform in double precision rounded to complex64, magnitudes through the filterbank, ``log10(1 +
+x)``. A transform in single precision is not used, because its error would be up to 1e-5 for a chirp at full scale.
 
-Works through blocks of frames, so that its own memory does not grow with the song.
+Processes blocks of frames, so that its own memory usage does not grow with the song.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ from allin1_core.reference.filterbank import filterbank, window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Frames of a block: their transform, 2 MB, stays in a core's own cache.
+#: Number of frames in a block: their transform, 2 MB, stays in a core's own cache.
 BLOCK_FRAMES = 128
 
-#: Blocks between two reports of progress, about 0.1 s of work.
+#: Blocks between two progress reports, about 0.1 s of work.
 BLOCKS_PER_REPORT = 64
 
-#: First band of each part of the filterbank. A part needs only the bins that its bands cover; four products
-#: with parts, instead of one with the whole matrix, make the stage a seventh faster.
+#: First band of each part of the filterbank. A part needs only the bins that its bands cover; four products with parts,
+#: instead of one with the whole matrix, reduce the time of the stage by a seventh.
 PART_STARTS = (0, 30, 48, 66)
 
 
 def create(setup: Setup) -> Spectrogram:
-    """Return the stage's callable; nothing in `setup` concerns it."""
+    """Return the stage's callable; `setup` is not used."""
     analysis_window = window()
     parts = filterbank_parts()
 
@@ -83,7 +82,7 @@ def filterbank_parts() -> list[tuple[slice, slice, NDArray[np.float32]]]:
 
 
 def _mono_excerpt(channels: NDArray[Any], start: int, stop: int) -> NDArray[np.float32]:
-    """Mean of the channels of samples `start` to `stop`, zero outside the signal."""
+    """Mean of the channels in samples `start` to `stop`, zero outside the signal."""
     length = channels.shape[1]
     first, last = max(start, 0), min(stop, length)
     mono = np.zeros(stop - start, np.float32)

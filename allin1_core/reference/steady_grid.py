@@ -1,12 +1,13 @@
-"""Beats that lie half a beat beside those of the rest of the song, where its tempo is steady.
+"""Correction of beats that are half a beat off the rest of the song, if its tempo is steady.
 
-A network that hears only a pad on the off-beat takes that for the beat, and goes back when the drums do. In a song of one
-tempo such a passage is easy to tell: counted in half beats, all beats of the song lie on one line, and those
-of the passage have odd numbers. A decoder cannot tell, since it knows tempo and phase of the beat before only: in a quiet
-passage it pays little for drifting by half a beat.
+A network that hears only a pad on the off-beat mistakes it for the beat, until the drums return. In a song with a
+steady tempo, such a passage is easy to recognise: counted in half beats, all beats of the song lie on one line, and
+those of the passage have odd numbers. A decoder cannot recognise it, because it only knows tempo and phase of the
+previous beat: in a quiet passage, drifting by half a beat costs it little.
 
-So the activations are corrected, and decoded again: what lies on the line is kept, the rest damped, and where
-the line has a beat that is not heard, one is filled in. Place in the bar, confidences and all else are the decoder's, as before.
+The activations are therefore corrected and decoded again: what lies on the line is kept, the rest is damped, and where
+the line has a beat that is not heard, one is filled in. Positions in the bar, confidences and everything else are then
+computed by the decoder as usual.
 """
 
 from __future__ import annotations
@@ -21,35 +22,37 @@ from allin1_core.contracts.logits import Activations
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Least activation of a beat or downbeat, and least number of them, that a line is fitted to.
+#: Minimum activation of a beat or downbeat, and minimum number of them, for fitting a line.
 LEAST_HEIGHT, LEAST_COUNT = 0.1, 16
 
-#: How far the period of the line may lie from the usual distance of beats, as a share of it.
+#: Maximum deviation of the line's period from the usual distance of beats, relative to it.
 PERIOD_RANGE = 0.015
 
-#: Distance from the line, in beats, up to which a beat counts as on it.
+#: Maximum distance from the line, in beats, of a beat that counts as on it.
 NEAR = 0.1
 
-#: A song is steady where no larger share of the beats, by their activations, lies beside the line; of beats anywhere it is 60 %.
+#: A song is steady if at most this share of its beats, weighted by their activations, is off the line; for beats at
+#: random positions, the share is 60 %.
 MOST_BESIDE = 0.04
 
-#: A correction is made where the smaller part of the beats has at least this share, and at most that.
+#: A correction is made if the smaller part of the beats has at least the first share, and at most the second.
 LEAST_SHIFTED, MOST_SHIFTED = 0.02, 0.4
 
 #: Half the width of a beat on the line, in beats: the first 1/16 of its interval is "on the beat" for the decoder.
 REACH = 1 / 16
 
-#: What is off the line is multiplied by this.
+#: Factor for activations off the line.
 DAMPING = 0.1
 
-#: The two activations of a beat on the line add up to at least this; where less than the second number is heard, that share of it
-#: is the downbeat's.
+#: The two activations of a beat on the line add up to at least the first number; if less than the second is heard, the
+#: third is the share of the downbeat.
 LEAST_SUM, LEAST_HEARD, DOWNBEAT_SHARE = 0.5, 0.02, 0.25
 
-#: Shape of a beat that is filled in: frames from its middle, and heights. A single frame would not outweigh the rest of the zone.
+#: Shape of a beat that is filled in: frames relative to its middle, and heights. A single frame would not outweigh the
+#: rest of the zone.
 SHAPE = ((-1, 0.8), (0, 1.0), (1, 0.8))
 
-#: Frames that are added up before the spectrum is taken, so that hours need little memory.
+#: Number of frames that are added up before the spectrum is computed, so that hours of audio need little memory.
 _BLOCK = 32
 
 
@@ -60,11 +63,11 @@ class Grid:
     Attributes
     ----------
     first
-        Frame of a beat, or a fraction.
+        Frame of a beat; may be a fraction.
     period
-        Frames from beat to beat.
+        Frames from one beat to the next.
     shifted
-        Share of the beats that were found half a beat beside it, from 0 to 1, weighted by their activations.
+        Share of the beats that were found half a beat off the line, from 0 to 1, weighted by their activations.
     """
 
     first: float
@@ -73,14 +76,14 @@ class Grid:
 
 
 def find_grid(activations: Activations, beat_times_s: NDArray[np.float64]) -> Grid | None:
-    """Return the line of a steady song some of whose beats lie half a beat beside it; None of any other.
+    """Return the line of a steady song if some of its beats are half a beat off it; otherwise None.
 
     Parameters
     ----------
     activations
-        In NumPy.
+        Activations in NumPy.
     beat_times_s
-        ``[N]``, seconds, rising: what a decoder made of them.
+        ``[N]``, in seconds, increasing: the beats decoded from `activations`.
     """
     values = activations.values
     heights = values.sum(axis=1)
@@ -99,25 +102,25 @@ def find_grid(activations: Activations, beat_times_s: NDArray[np.float64]) -> Gr
     return Grid(first + half * int(parts.argmax()), 2 * half, float(parts.min()))
 
 
-def moved(grid: Grid) -> str:
-    """Return what a person should know of the correction."""
+def correction_warning(grid: Grid) -> str:
+    """Return the warning about the correction, for the user."""
     return (
-        f"In {grid.shifted:.0%} of a song of one tempo the beats were found half a beat beside those of the rest, and"
-        " were put onto their line (--no-steady-phase leaves them)."
+        f"The tempo is steady, but {grid.shifted:.0%} of the beats were found half a beat off the rest; they were moved"
+        " (--no-steady-phase keeps them)."
     )
 
 
 def on_grid(activations: Activations, grid: Grid, threshold: float) -> Activations:
-    """Return activations whose beats all lie on the line.
+    """Return activations whose beats are all on the line.
 
     Parameters
     ----------
     activations
-        In NumPy; not changed.
+        Activations in NumPy; they are not modified.
     grid
-        From :func:`find_grid`.
+        As returned by :func:`find_grid`.
     threshold
-        Beats are filled in between the first and the last activation that reach this.
+        Beats are filled in between the first and the last activation that reach this value.
     """
     values = activations.values
     frames = np.arange(len(values))
@@ -136,7 +139,7 @@ def on_grid(activations: Activations, grid: Grid, threshold: float) -> Activatio
 
 
 def _fill_in(values: NDArray[np.floating], middles: NDArray[np.int64], reach: int) -> None:
-    """Raise the activations of beats that are lower than :data:`LEAST_SUM`, in place, around the highest frame in reach."""
+    """Raise the activations of beats below :data:`LEAST_SUM`, in place, around the highest frame within `reach`."""
     last = len(values) - 1
     around = middles[:, np.newaxis] + np.arange(-reach, reach + 1)
     sums = values.sum(axis=1)[np.clip(around, 0, last)]
@@ -163,13 +166,13 @@ def _peaks(heights: NDArray[np.floating]) -> NDArray[np.int64]:
 def _line(
     peaks: NDArray[np.int64], weights: NDArray[np.floating], distances: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Frame of a half beat, and frames between half beats.
+    """Return the frame of a half beat, and the number of frames between half beats.
 
-    The period is where the spectrum of the peaks has its maximum near two to a usual beat.
+    The period is determined by the maximum of the spectrum of the peaks near two per usual beat.
     """
     median = np.median(distances)
     usual = float(distances[np.abs(distances / median - 1) < 0.06].mean())
-    middle = 2 / usual  # half beats a frame
+    middle = 2 / usual  # half beats per frame
     offsets = peaks - peaks[0]
     turned = weights * np.exp(-2j * np.pi * middle * offsets)
     block = offsets // _BLOCK
@@ -179,7 +182,7 @@ def _line(
     frequencies = np.fft.fftfreq(size, _BLOCK)
     spectrum[np.abs(frequencies) > PERIOD_RANGE * middle] = 0
     coarse = middle + float(frequencies[np.abs(spectrum).argmax()])
-    # Between its neighbours once more, without taking the frames of a block as one.
+    # Search again between its neighbours, with each frame of a block on its own.
     fine = coarse + np.linspace(-1, 1, 33) / (size * _BLOCK)
     phasors = [complex(weights @ np.exp(-2j * np.pi * each * offsets)) for each in fine]
     best = int(np.abs(phasors).argmax())

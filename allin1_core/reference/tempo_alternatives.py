@@ -1,8 +1,8 @@
-"""Other tempi that the beats of a song may be heard in, and the prior over tempo.
+"""Other tempi in which the beats of a song may be heard, and the prior over tempo.
 
-Beats at half or double the tempo, three where two were found, or two where three were, follow from those that were
-found. So they are not searched for: each such series is compared with the beats found by what the activations, and
-the prior over tempo, say of it.
+Beats at half or double the tempo, three instead of two, or two instead of three, follow from the decoded beats. They
+are therefore not searched for: each such series is compared with the decoded beats, by their probability according to
+the activations and the prior over tempo.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from allin1_core.contracts.metre import MetreParameters, TempoAlternative, Tempo
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: By relation, in sixths of the way from one beat found to the next: its step, and where its first beat may be.
+#: By relation, in sixths of the distance between decoded beats: its step, and where its first beat may be.
 RELATIONS = {
     "half": (12, (0, 6)),
     "double": (3, (0,)),
@@ -24,15 +24,15 @@ RELATIONS = {
     "2:3": (9, (0, 3, 6)),
 }
 
-#: Beats from which on a song is said to have a tempo.
+#: Minimum number of beats for a song to have a tempo.
 FEWEST_BEATS = 8
 
-#: No probability is taken for less than this, nor for more than 1 minus it.
+#: Lower bound of probabilities; the upper bound is 1 minus this.
 _CERTAIN = 1e-3
 
 
 def tempo_gains(prior: TempoPrior, bpm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a frame of a beat at each of the tempi `bpm` gains from the prior."""
+    """Return the gain of a frame of a beat at each of the tempi `bpm` from the prior."""
     octaves_away = np.log2(bpm / prior.bpm) / prior.octaves
     log_density = -0.5 * octaves_away**2 - np.log(prior.octaves * np.sqrt(2 * np.pi))
     gains: NDArray[np.float64] = prior.strength * log_density
@@ -52,35 +52,35 @@ def tempo_alternatives(
     values
         The decoded activations ``[T, 2]``.
     beats
-        int64 ``[N]``: frames of the beats found, rising.
+        int64 ``[N]``: frames of the decoded beats, increasing.
     parameters
-        Those of the decoding.
+        Parameters of the decoding.
     frames_per_second
-        Rate of the frames.
+        Frame rate in Hz.
 
     Returns
     -------
     tuple of TempoAlternative
-        The most probable first; empty if there are fewer than :data:`FEWEST_BEATS` beats. The tempo of the beats
-        found is that of the mean of the intervals within a tenth of their median.
+        The most probable first; empty if there are fewer than :data:`FEWEST_BEATS` beats. The tempo of the decoded
+        beats is that of the mean of the intervals within a tenth of their median.
 
     Notes
     -----
-    Every beat found, and the thirds, the middle and the two thirds of the way to the next, is a place where a beat may
-    be. Its height is the highest sum of a frame's two activations within a sixteenth of the usual interval, and the
-    probability of a beat there is its height over that which a tenth of the beats found exceed, 1 at most: networks
-    differ in how high they go. A series of beats adds up the logarithms of these probabilities at its beats, and of one minus them
-    elsewhere, and for every frame between the first beat found and the last what its tempo gains from the prior. Divided
-    by the number of beats found this is S, and the confidence of a series is ``exp(S)`` divided by the sum of that
-    over the beats found and the best series of each relation. So it compares the tempi over a beat; over the whole
-    song, nearly always only one would be left.
+    Possible positions of beats are the decoded beats, and one third, half and two thirds of the distance to the next.
+    The height of a position is the highest sum of a frame's two activations within a sixteenth of the usual interval.
+    The probability of a beat there is its height divided by the height that a tenth of the decoded beats exceed, at
+    most 1, because networks differ in the height of their activations. A series of beats adds up the logarithms of
+    these probabilities at its beats, and of one minus them elsewhere, and, for every frame between the first decoded
+    beat and the last, the gain of its tempo from the prior. Divided by the number of decoded beats, this is S, and the
+    confidence of a series is ``exp(S)`` divided by the sum of that over the decoded beats and the best series of each
+    relation. It thus compares the tempi over a single beat; over the whole song, nearly always only one would be left.
     """
     if len(beats) < FEWEST_BEATS:
         return ()
     intervals = np.diff(beats)
     usual = np.sort(intervals)[len(intervals) // 2]
     reach = int(usual) // 16
-    # Frames are coarse: the mean says more than the median, without the beats that were missed.
+    # Frames are coarse: without missed beats, the mean is more precise than the median.
     usual = intervals[np.abs(intervals - usual) <= usual / 10].mean()
     found_bpm = 60.0 * frames_per_second / float(usual)
 

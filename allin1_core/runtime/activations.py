@@ -1,4 +1,4 @@
-"""Activations for people: probabilities instead of logits."""
+"""Activations as probabilities instead of logits."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def probabilities(logits: Logits) -> dict[str, NDArray[np.float32]]:
-    """Sigmoid of beat, downbeat and section, softmax of function, under the names of allin1 1.1.0.
+    """Sigmoid of beat, downbeat and section, and softmax of function, with the names of allin1 1.1.0.
 
     Returns
     -------
     dict
-        ``beat``, ``downbeat``, ``segment``: float32 ``[T]``; ``label``: float32 ``[10, T]``.
+        ``beat``, ``downbeat``, ``segment``: float32 ``[T]``; ``label``: float32 ``[labels, T]``.
     """
     function = logits.function - logits.function.max(axis=0)
     exponentials = np.exp(function)
@@ -31,7 +31,7 @@ def probabilities(logits: Logits) -> dict[str, NDArray[np.float32]]:
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    # Through tanh, which saturates where exp would overflow.
+    # tanh saturates where exp would overflow.
     half = np.float32(0.5)
     result: NDArray[np.float32] = half + half * np.tanh(half * x)
     return result

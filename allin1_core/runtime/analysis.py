@@ -1,4 +1,4 @@
-"""One track on its way to a result, in three steps that may run in threads of their own."""
+"""The analysis of one track, in three steps that may run in different threads."""
 
 from __future__ import annotations
 
@@ -51,14 +51,15 @@ log = logging.getLogger(__name__)
 
 
 class ResultOptions(TypedDict, total=False):
-    """What a result shall hold.
+    """What a result contains.
 
     Attributes
     ----------
     include_activations, include_embeddings
-        What it shall hold besides.
+        Whether it contains these arrays.
     only
-        ``beats`` or ``sections``, to leave out the stages that the other needs; None for all that the model can give.
+        ``beats`` or ``sections``, to skip the stages that only the other one needs; None for everything that the model
+        provides.
     """
 
     include_activations: bool
@@ -69,26 +70,26 @@ class ResultOptions(TypedDict, total=False):
 class Analysis:
     """The analysis of one track: :meth:`read`, then :meth:`begin`, then :meth:`finish`.
 
-    One step must end before the next begins; the thread may change between them. Of all tracks of a session, one at a
-    time may be in :meth:`begin`, and one in :meth:`finish`. The first step that raises ends the analysis, and plugins
-    are told.
+    Each step must end before the next one begins; they may run in different threads. Among all tracks of a session,
+    only one at a time may be in :meth:`begin`, and only one in :meth:`finish`. The first step that raises an exception
+    ends the analysis, and plugins are notified.
 
     Parameters
     ----------
     models
-        Choose what it runs on.
+        Choose the model and its engine.
     observers
-        Are told what becomes of it.
+        Notified of the result or the error.
     keeping
         Where stems are kept.
     track
-        What to analyse.
+        The track to analyse.
     progress
-        Told about the progress; what it raises ends the run.
+        Called with the progress; an exception that it raises ends the run.
     songs
-        Songs that are to be analysed in all: a backend that takes long to set up may be worth it for many.
+        Number of songs to be analysed in total: a backend that takes long to set up may pay off for many.
     options
-        What the result shall hold.
+        What the result contains.
     """
 
     def __init__(
@@ -118,13 +119,13 @@ class Analysis:
 
     @property
     def _start(self) -> TrackStart:
-        """What is read, and the model that was chosen for it, at the first question."""
+        """The input of the run and the model chosen for it, determined on first use."""
         if self._begun is None:
-            self._begun = begin_track(self.track, self._models, self._keeping, self._asked)
+            self._begun = begin_track(self.track, self._models, self._keeping, self._requested)
         return self._begun
 
     @property
-    def _asked(self) -> tuple[str, ...] | None:
+    def _requested(self) -> tuple[str, ...] | None:
         only = self._options.get("only")
         return None if only is None else (only,)
 
@@ -134,9 +135,9 @@ class Analysis:
 
     @property
     def identities(self) -> tuple[Identity, ...]:
-        """What the result would be a result of, and then what would do as well, with another model that may be chosen.
+        """The identity of the result, followed by those with other models that may be chosen.
 
-        The files are read for it once.
+        A result with any of them is up to date. The files are read once to compute them.
 
         Raises
         ------
@@ -149,45 +150,46 @@ class Analysis:
 
     @property
     def _source(self) -> Source:
-        """The files that are read, as they were at the first question."""
+        """The files that are read, with their state on first use."""
         if self._files is None:
-            self._files = source_of(self.track, self._start.found)
+            self._files = source_of(self.track, self._start.found, self._engine.known_digests)
         return self._files
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What is looked for: what was asked for, and what the result of an earlier run has."""
+        """The outputs to compute: those requested, and those that the result of an earlier run contains."""
         card = self._engine.card
         asked = outputs_of(card, self._options.get("only"))
         has = () if self._earlier is None else outputs_in(self._earlier)
         return tuple(name for name in card.outputs if name in {*asked, *has})
 
     def lacks_kept_stems(self) -> bool:
-        """Whether the stems of the song are to be kept, and are not yet."""
+        """Whether the stems of the song are to be kept and have not been kept yet."""
         if not self._keeping.keeps_new or self._engine.card.takes == "mix":
             return False
         return self._start.kept is not None and not self._start.is_kept
 
     def add_to(self, earlier: AnalysisResult) -> None:
-        """Find also what the result of an earlier run has, arrays included, so that the new one can take its place."""
+        """Also compute everything that an earlier result contains, including arrays, so that it can be replaced."""
         self._earlier = earlier
 
     @property
     def adds_to_earlier(self) -> bool:
-        """Whether the result of an earlier run has the same audio, model and options, and lacks something."""
+        """Whether the result of an earlier run has the same audio, model and options, but is incomplete."""
         return self._earlier is not None
 
     def read(self) -> None:
-        """Choose the model, and read the song or its stems, unless they are so long that they are to be read in blocks.
+        """Choose the model, and read the song or its stems, unless they are so long that they are read in blocks.
 
-        Stems that an earlier run kept are used where they are what this one would make.
+        Stems kept by an earlier run are used if they equal those that this run would produce.
         """
         with self._reporting_failure():
             self._read(Pipeline(self._engine))
 
     def _read(self, pipeline: Pipeline) -> None:
-        start, engine, identity = self._start, self._engine, self.identities[0]  # before reading
-        self._wanted()  # which the model may not find
+        start, engine = self._start, self._engine
+        identity = self.identities[0]  # before reading, so that later changes are noticed
+        self._wanted()  # raises an error if the model does not provide what is requested
         self._pipeline, self._keep = pipeline, None
         if self._may_use_cache():
             self._cached = engine.cache.find(identity)
@@ -209,25 +211,24 @@ class Analysis:
         self._pipeline.read(start.start)
 
     def _stems_of_plugin(self, given: StemsInPlugin) -> Stems | None:
-        """Read the stems of a plugin; None where that fails, and the analysis has to begin without them."""
+        """Read the stems of a plugin; None if that fails, and the analysis must start without them."""
         found = self._start.found
         try:
             return given.read()
         except PLUGIN_FAILURES as error:
             warning = warning_of("" if found is None else found.plugin, error)
-            log.warning("%s: %s", self.track.name, warning)
             log.debug("stems of a plugin could not be read", exc_info=True)
         begun = begin_track(
-            self.track, self._models, self._keeping, self._asked, asks_plugins=False
+            self.track, self._models, self._keeping, self._requested, asks_plugins=False
         )
         self._begun = dataclasses.replace(begun, warnings=(warning,))
         self._files = None
         return None
 
     def begin(self) -> None:
-        """Run the stages, up to what may be left for :meth:`finish`.
+        """Run the stages, except those that are left to :meth:`finish`.
 
-        Where the last backend that could run a model that was not named has failed, this begins anew with the other.
+        If no backend remains for a model that was not named, the analysis starts again with the other model.
         """
         with self._reporting_failure():
             try:
@@ -247,14 +248,14 @@ class Analysis:
         )
 
     def _take_other_model(self, error: SelectionError) -> bool:
-        """Read the song for the other model, if there is one that may take over; what a result has stays of its model."""
+        """Read the song for the other model, if it may take over; a result that is completed keeps its model."""
         if self.track.model is not None or self._earlier is not None:
             return False
         begun = self._start
         start: StemFiles | MixFile = MixFile(self.track.source)
         if isinstance(begun.start, StemFiles) and not begun.is_kept and begun.found is None:
             start = begun.start
-        choice = self._models.instead(begun.choice, error, type(start), self._asked)
+        choice = self._models.instead(begun.choice, error, type(start), self._requested)
         if choice is None:
             return False
         self._begun, self._files = TrackStart(choice, start, warnings=begun.warnings), None
@@ -263,11 +264,11 @@ class Analysis:
 
     @property
     def is_paused(self) -> bool:
-        """Whether :meth:`begin` left something to run, and not only the result to be put together."""
+        """Whether :meth:`begin` left stages to run, besides assembling the result."""
         return self._pipeline.is_paused
 
     def finish(self) -> AnalysisResult:
-        """Run what is left, and put the result together."""
+        """Run the remaining stages, and assemble the result."""
         with self._reporting_failure():
             result = self._result(self._pipeline.finish())
             result = self._observers.postprocess(self.track.name, result)
@@ -275,7 +276,7 @@ class Analysis:
         return result
 
     def was_written(self, result: AnalysisResult, path: Path, folder: Path) -> None:
-        """Tell plugins that the result lies at `path`."""
+        """Notify plugins that the result was written to `path`."""
         self._observers.result_written(self.track.name, result, path, folder)
 
     @property
@@ -285,7 +286,7 @@ class Analysis:
 
     @property
     def _wants_embeddings(self) -> bool:
-        """Whether embeddings are to be found: those of an earlier result are kept where they are of the same model."""
+        """Whether embeddings must be computed: those of an earlier result are reused if they are of the same model."""
         earlier = self._earlier
         is_lost = (
             earlier is not None
@@ -295,7 +296,7 @@ class Analysis:
         return is_lost or self._options.get("include_embeddings", False)
 
     def _may_use_cache(self) -> bool:
-        """Whether logits of an earlier run would do: not where it is asked how, or for what lies before them."""
+        """Whether cached logits suffice: not if earlier stages are named, checked, measured, or their outputs needed."""
         engine = self._engine
         return (
             engine.cache.is_used
@@ -304,7 +305,7 @@ class Analysis:
             and engine.measure is None
             and not self._keeping.keeps_new
             and not {"demix", "spectrogram", "nn"}
-            & {c.stage for c in engine.chooser.wishes.choices}
+            & {c.stage for c in engine.chooser.preferences.choices}
         )
 
     def _wanted(self) -> Wanted:
@@ -314,11 +315,14 @@ class Analysis:
 
     def _result(self, run: Run) -> AnalysisResult:
         card, outputs = self._engine.card, self.outputs
-        source, warnings = self._named(run.input), [*self._start.warnings, *run.warnings]
+        source, warnings = self._with_song_name(run.input), [*self._start.warnings, *run.warnings]
         identity = self._checked_identity(warnings)
         logits = run.products.logits
         if self._cached is not None:
-            source = {**self._named(self._here(self._cached.input)), "cached": "logits"}
+            source = {
+                **self._with_song_name(self._with_current_paths(self._cached.input)),
+                "cached": "logits",
+            }
             warnings = [*self._cached.warnings, *warnings]
         elif logits is not None and identity is not None:
             self._engine.cache.keep(identity, logits, source, run.warnings)
@@ -330,7 +334,7 @@ class Analysis:
             if parameters.random_seed is not None:
                 warnings.append(
                     f"The song was separated with random weights ({parameters.weights}):"
-                    " what is found in it means nothing."
+                    " the result is meaningless."
                 )
         if self._keep is not None and self._keep.problem is not None:
             warnings.append(str(self._keep.problem))
@@ -338,7 +342,7 @@ class Analysis:
             source["separated_before"] = True
         elif self._keep is not None and "separation" not in source:
             name = run.records[0].backend
-            warnings.append(f"There are no stems to keep: {name} takes the song and gives none.")
+            warnings.append(f"There are no stems to keep: {name} takes the song and returns none.")
         if self._options.get("only") is None and "sections" not in outputs:
             warnings.append(f"The model {card.name} finds no sections.")
         metre, sections = run.products.metre, run.products.sections
@@ -383,16 +387,16 @@ class Analysis:
             ),
         )
 
-    def _here(self, source: dict[str, Any]) -> dict[str, Any]:
-        """What went in when the same content was analysed before, with the paths that it has now."""
+    def _with_current_paths(self, source: dict[str, Any]) -> dict[str, Any]:
+        """The input of an earlier analysis of the same content, with the current paths of the files."""
         files, now = source.get("files", []), self._source.files
         if len(files) != len(now):
             return source
         files = [{**file, "path": str(one.path)} for file, one in zip(files, now, strict=True)]
         return {**source, "files": files}
 
-    def _named(self, source: dict[str, Any]) -> dict[str, Any]:
-        """What went in, with the song's own name in the place of a file for the time being."""
+    def _with_song_name(self, source: dict[str, Any]) -> dict[str, Any]:
+        """The input, with the name of the song in place of the path of a temporary file."""
         file, called = str(self.track.source), self.track.called
         if called is None or "files" not in source:
             return source
@@ -402,7 +406,7 @@ class Analysis:
         return {**source, "files": files}
 
     def _checked_identity(self, warnings: list[str]) -> Identity | None:
-        """What the result is a result of; None where the files were replaced while they were read."""
+        """The identity of the result; None if the files changed while they were read."""
         if self._source.still_holds():
             return self.identities[0]
         warnings.append("The audio changed while it was analysed; analyse it again.")
@@ -410,7 +414,7 @@ class Analysis:
 
     @contextmanager
     def _reporting_failure(self) -> Iterator[None]:
-        # Not of Ctrl-C: the track has neither result nor error then.
+        # Ctrl-C is not reported: the track then has neither a result nor an error.
         try:
             yield
         except Exception as error:

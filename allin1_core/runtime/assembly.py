@@ -1,4 +1,4 @@
-"""Putting engines together, from the options of a session and the user's settings."""
+"""Assembly of engines from the options of a session and the user's settings."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from allin1_core.contracts.parity import Parity
 from allin1_core.contracts.route import ANY_CLOSE, Choice
 from allin1_core.contracts.stages import Stage
 from allin1_core.io.cache import ArrayCache
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.measuring.on_demand import MeasureOnDemand
 from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
@@ -29,13 +30,13 @@ from allin1_core.runtime.guard import Guard
 from allin1_core.runtime.logits_cache import LogitsCache
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.settings import AUTO, choices_of, parity_named, read_settings
-from allin1_core.selection.chooser import Chooser, Wishes
+from allin1_core.selection.chooser import Chooser, Preferences
 from allin1_core.selection.devices import Devices
 from allin1_core.selection.probing import Probes
 
 
 class SessionOptions(TypedDict, total=False):
-    """The options of a :class:`~allin1_core.runtime.session.Session`, which says what they mean."""
+    """The options of a :class:`~allin1_core.runtime.session.Session`, which documents them."""
 
     device: str | None
     backends: Mapping[Stage, str] | None
@@ -56,23 +57,25 @@ class SessionOptions(TypedDict, total=False):
 
 
 class Assembly:
-    """What the engines of a session's models share, made once; :meth:`engine` makes the rest of one.
+    """The parts that the engines of a session's models share; :meth:`engine` creates the others.
 
     Attributes
     ----------
     model
-        The model to use, by name; ``auto`` where neither argument nor settings name one.
+        Name of the model; ``auto`` if neither argument nor settings name one.
     observers
-        Those who are told about all runs.
+        Notified of all runs.
     offers
-        What the plugins offer.
+        What the plugins provide.
     plugin_options
-        What the user set of the options of plugins.
+        Options of plugins set by the user.
+    known_digests
+        Digests of files from earlier runs; None without the cache.
 
     Raises
     ------
     Allin1Error
-        As :class:`~allin1_core.runtime.session.Session`.
+        As for :class:`~allin1_core.runtime.session.Session`.
     """
 
     def __init__(
@@ -95,22 +98,26 @@ class Assembly:
         calibrate = options.get("calibrate")
         is_measuring = settings.calibrate if calibrate is None else calibrate
         self._measure = MeasureOnDemand if is_measuring else None
-        self._wishes = _wishes(options, settings.device, settings.parity, settings.choices)
+        self._preferences = _preferences(
+            options, settings.device, settings.parity, settings.choices
+        )
         self._probes = Probes()
-        self._devices = Devices(self._wishes.device, self.offers, self._probes)
-        self._cache = LogitsCache(ArrayCache() if options.get("cache", True) else None)
+        self._devices = Devices(self._preferences.device, self.offers, self._probes)
+        cache = ArrayCache() if options.get("cache", True) else None
+        self._cache = LogitsCache(cache)
+        self.known_digests = KnownDigests(cache) if cache is not None and cache.limit else None
         given = _given_options(options, settings.options)
         self.plugin_options = check_options(self.offers, plugins, given)
 
     @property
     def cards(self) -> list[ModelCard]:
-        """The models that the plugins offer."""
+        """The models that the plugins provide."""
         return [offered.item for offered in self.offers.models.values()]
 
     def engine(self, card: ModelCard, may_download: bool = True) -> Engine:
-        """Make the engine of a model, which may download what is missing of its weights or not."""
+        """Create the engine of a model; `may_download` lets it download missing weights."""
         metre = card.complete(self._metre).validate()
-        wishes = self._wishes
+        preferences = self._preferences
         features: list[tuple[Stage, str]] = []
         if metre.has_tempo_prior:
             features.append(("metrical_dbn", "tempo_prior"))
@@ -118,7 +125,7 @@ class Assembly:
             features.append(("metrical_dbn", STEADY_PHASE))
         if card.labels != HARMONIX_LABELS:
             features.append(("functional", "labels"))
-        wishes = replace(wishes, features=tuple(features))
+        preferences = replace(preferences, features=tuple(features))
         offers, devices = self.offers, self._devices
         parameters: dict[str, Any] = {
             "metre": metre,
@@ -141,27 +148,28 @@ class Assembly:
             offers,
             devices,
             prices,
-            Chooser(self._plugins, offers, card, wishes, self._probes, prices),
+            Chooser(self._plugins, offers, card, preferences, self._probes, prices),
             backends,
             Guard(self._has_guard, offers, backends, devices),
             self.observers,
             None if self._measure is None else self._measure(),
             self._cache,
+            self.known_digests,
         )
 
 
-def _wishes(
+def _preferences(
     options: SessionOptions,
     device: str | None,
     parity: Parity | None,
     choices: tuple[Choice, ...],
-) -> Wishes:
-    """What was wished by an argument, else by the user's settings."""
+) -> Preferences:
+    """The user's preferences from arguments, otherwise from settings."""
     device = options.get("device") or device
     asked = options.get("parity") or parity or ANY_CLOSE
     named = {choice.stage: choice for choice in choices}
     named |= choices_of(options.get("backends") or {})
-    return Wishes(
+    return Preferences(
         device=None if device == AUTO else device,
         parity=parity_named(asked) if isinstance(asked, str) else asked,
         choices=tuple(choice for choice in named.values() if choice.name != AUTO),
@@ -169,7 +177,7 @@ def _wishes(
 
 
 def _given_options(options: SessionOptions, of_file: GivenOptions) -> GivenOptions:
-    """Options of plugins by arguments, and else by the user's settings."""
+    """Options of plugins from arguments, otherwise from the user's settings."""
     arguments = {
         (plugin, name): (value, "")
         for plugin, values in (options.get("plugin_options") or {}).items()
@@ -179,5 +187,5 @@ def _given_options(options: SessionOptions, of_file: GivenOptions) -> GivenOptio
 
 
 def path_of(path: str | PathLike[str] | None) -> Path | None:
-    """The path, with a tilde expanded."""
-    return None if path is None else expanded(path)
+    """The absolute path, with a leading ``~`` expanded."""
+    return None if path is None else expanded(path).absolute()

@@ -1,4 +1,4 @@
-"""The audio loaders of plugins, handed to whatever reads audio."""
+"""Registration of the audio loaders of plugins with everything that reads audio."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from allin1_core.selection.probing import check_needs, load_target
 
 
 def use_audio_loaders(loaders: Iterable[Offered[AudioLoader]]) -> None:
-    """Let audio be read by these too, as far as what they need is installed."""
-    use_loaders(_ready(one) for one in loaders if check_needs(one.item.needs) is None)
+    """Register those of `loaders` whose requirements are installed."""
+    use_loaders(ready_loader(one) for one in loaders if check_needs(one.item.needs) is None)
 
 
-def _ready(offered: Offered[AudioLoader]) -> Loader:
+def ready_loader(offered: Offered[AudioLoader]) -> Loader:
+    """Make a loader that imports its code when it is first called."""
     record, plugin = offered.item, offered.plugin
 
     def call(target: str) -> Any:

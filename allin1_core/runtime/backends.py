@@ -33,22 +33,22 @@ log = logging.getLogger(__name__)
 
 
 class Backends:
-    """Sets up backends when they are first needed, and keeps them until they are closed.
+    """Sets up backends on first use, and keeps them until they are closed.
 
     Attributes
     ----------
     card
         The model.
     metre, demix, threads
-        Parameters that every backend is set up with.
+        Parameters with which every backend is set up.
     options
-        What the user set of the options that plugins declare.
+        Options of plugins set by the user.
     weights_dir
-        Folder to look for weights in first.
+        Folder in which weights are looked up first.
     separators
-        Separation models whose files the core finds, by name.
+        Separation models whose files the core locates, by name.
     may_download
-        Whether files of weights that are not here are fetched.
+        Whether missing weights are downloaded.
     """
 
     def __init__(
@@ -83,23 +83,24 @@ class Backends:
         self._warned: set[str] = set()
 
     def check_process(self) -> None:
-        """Find out, before anything could wait for ever, whether this process is a fork of the one that set up backends.
+        """Raise an error, before anything can wait forever, if this process was forked after backends were set up.
 
         Raises
         ------
         BackendError
-            It is.
+            It was.
         """
         if not self._callables:
             self._process = os.getpid()
         if self._process != os.getpid():
             raise BackendError(
-                "This session set up backends before the process was forked; their threads and devices are not in the fork.",
-                remedy="Make a session in each process, and start processes by the method 'spawn'.",
+                "This session set up backends before the process was forked;"
+                " their threads and devices do not exist in the fork.",
+                remedy="Create a session in each process, and start processes with the method 'spawn'.",
             )
 
     def callable_of(self, candidate: Candidate) -> Any:
-        """What runs `candidate`, set up at the first call."""
+        """The callable of `candidate`, which is set up on first use."""
         backend = candidate.backend
         key = (backend.stage, backend.name)
         if key not in self._callables:
@@ -107,9 +108,9 @@ class Backends:
         return self._callables[key]
 
     def setup_of(self, candidate: Candidate, model: Model | None = None) -> Setup:
-        """What the factory of `candidate` is called with; the model is the session's where none is given.
+        """The arguments for the factory of `candidate`; `model` is by default that of the session.
 
-        Where half precision of a separator was measured to lose too much, ``auto`` becomes the next precision.
+        If half precision was measured to lose too much in a separator, ``auto`` becomes the next precision.
         """
         if "nn" not in candidate.backend.stages or not self.card.files:
             model = None
@@ -135,14 +136,14 @@ class Backends:
         )
 
     def model(self) -> Model:
-        """The model with its parameters, loaded at the first call.
+        """The model with its parameters, loaded on first use.
 
         Raises
         ------
         WeightsError
-            If they are missing, damaged, or cannot be fetched.
+            They are missing, damaged, or cannot be downloaded.
         """
-        with self._loading:  # a thread of its own may have begun to
+        with self._loading:  # the thread that prepares a run may be loading it
             if self._model is None:
                 self._model = load_model(
                     self.card, weights_dir=self.weights_dir, download=self.may_download
@@ -160,16 +161,16 @@ class Backends:
         return tuple(self._callables)
 
     def drop(self, candidate: Candidate) -> None:
-        """Close a backend that failed, and let go of it."""
+        """Close a backend that failed, and forget it."""
         key = (candidate.backend.stage, candidate.backend.name)
         call = self._callables.pop(key, None)
         if call is not None:
             close_backend(call, "=".join(key))
 
     def close(self) -> None:
-        """Release what the backends hold; what is needed later is set up anew."""
+        """Close all backends and release the model; what is needed later is set up again."""
         if self._process != os.getpid():
-            # They belong to the process that this one was forked from.
+            # They belong to the parent process.
             self._callables.clear()
         while self._callables:
             key, call = self._callables.popitem()
@@ -194,12 +195,12 @@ class Backends:
 
 
 def create(backend: Backend[Any], setup: Setup) -> Any:
-    """Call the factory of a backend, with the defaults of the options that `setup` has no value for.
+    """Call the factory of a backend, with default values for options that are not in `setup`.
 
     Raises
     ------
     ContractError
-        It is no function, or gives nothing that can be called.
+        The factory is not a function, or does not return a callable.
     """
     factory = load_target(backend.target)
     if not callable(factory):
@@ -208,13 +209,13 @@ def create(backend: Backend[Any], setup: Setup) -> Any:
     call = factory(replace(setup, options={**defaults, **setup.options}))
     if not callable(call):
         raise ContractError(
-            f"Its factory {backend.target} gave {show(call)}; wanted what can be called."
+            f"Its factory {backend.target} returned {show(call)}; wanted a function."
         )
     return call
 
 
 def close_backend(call: Any, name: str) -> None:
-    """Let a backend release what it holds; if that fails, what it gave is good all the same, and the log says so."""
+    """Close a backend. Failures are only logged, because its earlier outputs remain valid."""
     close = getattr(call, "close", None)
     if close is None:
         return
@@ -226,7 +227,7 @@ def close_backend(call: Any, name: str) -> None:
 
 
 def wait_for(call: Any) -> None:
-    """Let a backend finish, whose device may work on after a call has returned."""
+    """Wait for a backend whose device may still be working after a call has returned."""
     synchronize = getattr(call, "synchronize", None)
     if synchronize is not None:
         synchronize()

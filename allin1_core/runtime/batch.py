@@ -1,8 +1,8 @@
-"""Many tracks: one that fails costs itself alone, and while one is computed the next is read.
+"""Batches of tracks: a failure affects one track only, and while one is computed the next is read.
 
-Where another device than the CPU computes, four tracks are on their way at a time: two being read, one in the stages, and
-one in the decoder of the metre. The stages run in the caller's thread, so that Ctrl-C ends them at once and
-array libraries see one thread only.
+If the computation runs on a device other than the CPU, four tracks are in progress at a time: two are being read, one
+is in the stages, and one in the metre decoder. The stages run in the caller's thread, so that Ctrl-C stops them
+immediately and array libraries see only one thread.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import functools
 import logging
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.errors import (
@@ -26,6 +26,7 @@ from allin1_core.errors import (
     BackendError,
     OutputError,
     WeightsError,
+    in_full,
     is_out_of_memory,
 )
 from allin1_core.io.claims import try_claim
@@ -33,41 +34,42 @@ from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
 from allin1_core.runtime.session import Session
-from allin1_core.runtime.track import Track
+from allin1_core.runtime.track import Track, naming
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 log = logging.getLogger(__name__)
 
-#: Tracks that are read ahead of an accelerator. One reader cannot keep up with a fast one: a minute and a half of FLAC takes it
-#: 0.13 s, the stages on an H200 0.08 s.
+#: Tracks that are read ahead for an accelerator. One reader cannot keep up with a fast one: it takes 0.13 s for a
+#: minute and a half of FLAC, the stages take 0.08 s on an H200.
 MOST_AHEAD = 2
 
-#: Outcomes that may wait behind a track that another process is at: they take memory.
+#: Outcomes that may wait for a track that another process has claimed; they take memory.
 _MOST_WAITING = 16
 
-#: Seconds between two looks at whether another process has left a track.
-_LOOK_S = 0.2
+#: Seconds between checks whether another process has released a track.
+_CHECK_INTERVAL_S = 0.2
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a track.
+    """The outcome of a track.
 
     Attributes
     ----------
     track
         The track.
     result, error
-        One of the two is None.
+        The result, or the error that prevented it; both if only a picture or sound could not be created.
     written
-        The result's JSON, if one was written or is up to date.
+        Path of the result's JSON file, if one was written or existed before.
     status
-        ``done``; ``skipped``: the result of an earlier run is up to date, and is given without its arrays; ``kept``: there
-        is a result that does not say what it is a result of, and it was left alone; ``failed``.
+        ``done``; ``skipped``: the result of an earlier run is up to date, and is returned without its arrays; ``kept``:
+        a result without a record of its input exists, and was not replaced; ``failed``.
     seconds
-        From the moment when the track was looked at.
+        Time spent on this track: downloading, reading, analysing, and writing the result, without the time it waited for
+        other tracks. Steps of two tracks may run at the same time, and slow each other down.
     """
 
     track: Track
@@ -88,57 +90,66 @@ def run_batch(
     songs: int | None = None,
     **options: Unpack[ResultOptions],
 ) -> Iterator[Outcome]:
-    """Analyse `tracks` and give their outcomes in order.
+    """Analyse `tracks`, and yield their outcomes in order.
 
-    Each result is written as soon as it is there, so that nothing finished is lost to a later failure. Where `out_dir`
-    has a result of an earlier run that is up to date, it is left as it is; what it lacks is added.
+    Each result is written as soon as it is available, so that a later failure does not lose it. If `out_dir` contains
+    the result of an earlier run that is up to date, it is kept; if parts are missing, they are added.
 
     Parameters
     ----------
     session
-        Does the work.
+        Session that does the work.
     tracks
-        What to analyse.
+        Tracks to analyse.
     out_dir
-        Where results are written; None writes none.
+        Folder to which results are written; None writes nothing.
     overwrite
-        Analyse every track anew, and replace whatever result has its name; else the result of another input, another
+        Analyse every track again, and replace any result of the same name. Otherwise, a result of other input, another
         model or other options is an error.
     progress
-        Told the track's index, the running stage, and the fraction of the track that is done; by one thread at a
-        time, not always the same.
+        Called with the index of a track, the running stage, and the fraction of the track that is done; never by two
+        threads at once, but not always by the same one.
     songs
-        Songs that the session will analyse in all, as far as is known, for the price of its set-up; None for `tracks`.
+        Number of songs that the session will analyse in total, as far as known, which determines the price of its
+        set-up; None for the number of `tracks`.
     options
-        What the results shall hold, as in :class:`~allin1_core.runtime.analysis.ResultOptions`.
+        What the results contain, as in :class:`~allin1_core.runtime.analysis.ResultOptions`.
 
     Raises
     ------
     WeightsError
-        If the model's weights are missing or damaged, which ends the batch.
+        The weights of the model are missing or damaged, which ends the batch.
     """
     telling, stopped = threading.Lock(), threading.Event()
-    began: dict[int, float] = {}
-    # Each is asked for once: a sequence may have to fetch it.
+    spent: defaultdict[int, float] = defaultdict(float)
+    # Each item is requested once, because a sequence may have to download it.
     looked: dict[int, Track] = {}
-    # What each track holds until its outcome is there: a file that was fetched, and the claim of its result.
+    # What each track holds until its outcome is available: a downloaded file, and the claim of its result.
     holdings: dict[int, ExitStack] = {}
-    # Results at the moment when each track was looked at: another process may work in the same folder.
+    # State of result files when each track was opened: another process may work in the same folder.
     there: dict[str, tuple[int, int] | None] = {}
 
     def timed(index: int, outcome: Outcome) -> Outcome:
         if index in holdings:
             holdings.pop(index).close()
-        seconds = round(time.perf_counter() - began.pop(index), 3)
-        return replace(outcome, track=looked.pop(index), seconds=seconds)
+        return replace(outcome, track=looked.pop(index), seconds=round(spent.pop(index), 3))
+
+    def counted(index: int, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a step of a track and add its duration; only one step of a track runs at a time."""
+        began = time.perf_counter()
+        try:
+            return step(*arguments)
+        finally:
+            spent[index] += time.perf_counter() - began
 
     def opened(index: int, *, again: bool = False) -> Analysis | Outcome | None:
-        """The track, read; what became of it; or None while another process is at it."""
-        began.setdefault(index, time.perf_counter())
+        """The analysis of a track after reading, or its outcome; None while another process has claimed it."""
         track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
         try:
             with ExitStack() as held:
-                found = looked_at(index, track, held, again)
+                found: Analysis | Outcome | None = counted(
+                    index, looked_at, index, track, held, again
+                )
                 if isinstance(found, Analysis):
                     holdings[index] = held.pop_all()
                 return found
@@ -166,17 +177,17 @@ def run_batch(
                 check_destination(out_dir, track.name, track.path, overwrite=True)
             else:
                 there.pop(track.name, None)
-                # What is up to date needs no claim.
+                # A result that is up to date needs no claim.
                 done = None if again else done_before(analysis, json_path)
                 if done is None and not claimed(json_path, held):
                     return None
-                # Another process may have made it before it was claimed.
+                # Another process may have written it before it was claimed.
                 done = done or done_before(analysis, json_path)
                 if done is not None:
                     return done
                 replaces = there[track.name] is not None and analysis().adds_to_earlier
                 check_destination(out_dir, track.name, track.path, overwrite=replaces)
-        with _named(analysis().track):
+        with naming(analysis().track):
             analysis().read()
         return analysis()
 
@@ -185,13 +196,13 @@ def run_batch(
             held.close()
 
     def done_before(analysis: Callable[[], Analysis], json_path: Path) -> Outcome | None:
-        """What became of a track whose result is there; looked at once for each that comes."""
+        """Outcome of a track that already has a result; each version of the result is checked once."""
         name, state = json_path.name.removesuffix(".json"), _state(json_path)
         is_new = name not in there or there[name] != state
         there[name] = state
         if not (state and is_new):
             return None
-        with _named(analysis().track):
+        with naming(analysis().track):
             return _done_before(analysis(), json_path, options)
 
     def claimed(json_path: Path, held: ExitStack) -> bool:
@@ -204,7 +215,7 @@ def run_batch(
         try:
             if (made := made_meanwhile(analysis)) is not None:
                 return made
-            with _named(analysis.track):
+            with naming(analysis.track):
                 analysis.begin()
         except Exception as error:
             return _failed(analysis.track, error)
@@ -220,7 +231,7 @@ def run_batch(
     def finished(analysis: Analysis) -> Outcome:
         track, written = analysis.track, None
         try:
-            with _named(analysis.track):
+            with naming(analysis.track):
                 result = analysis.finish()
             if (made := made_meanwhile(analysis)) is not None:
                 return made
@@ -232,14 +243,14 @@ def run_batch(
             return _failed(track, error)
         return Outcome(track, result, written=written)
 
-    # Outcomes of tracks behind one that another process is at.
+    # Outcomes of tracks that follow one claimed by another process.
     waiting: dict[int, Outcome] = {}
     most = 1
 
     def coming(readers: ThreadPoolExecutor) -> Iterator[tuple[int, Analysis | Outcome] | None]:
-        """Give each track when it was opened; None before something is waited for.
+        """Yield each track once it has been opened, and None before waiting.
 
-        They come in their order, but those that other processes are at when those have left them.
+        Tracks are in order, except that tracks claimed by other processes follow once they have been released.
         """
         ahead: deque[Future[Analysis | Outcome | None]] = deque()
         postponed: deque[int] = deque()
@@ -247,7 +258,7 @@ def run_batch(
         while index < len(tracks) or postponed:
             is_crowded = len(waiting) >= _MOST_WAITING
             if index < len(tracks) and (ahead or not is_crowded):
-                # Nothing is computed while the first is read, and in this thread Ctrl-C ends that at once.
+                # Nothing is computed while the first track is read; in this thread, Ctrl-C stops that immediately.
                 current = ahead.popleft().result() if ahead else opened(index)
                 for further in range(index + len(ahead) + 1, min(index + most + 1, len(tracks))):
                     if not is_crowded:
@@ -258,9 +269,9 @@ def run_batch(
                     yield index, current
                 index += 1
             else:
-                # Whatever this process has claimed is done, so that two never wait for each other.
+                # All tracks that this process has claimed are finished, so two processes never wait for each other.
                 yield None
-                time.sleep(_LOOK_S)
+                time.sleep(_CHECK_INTERVAL_S)
             while postponed and (current := opened(postponed[0], again=True)) is not None:
                 yield postponed.popleft(), current
 
@@ -274,7 +285,7 @@ def run_batch(
         for turn in chain(coming(readers), [None]):
             index, current = turn or (0, None)
             if isinstance(current, Analysis):
-                current = begun(current)
+                current = counted(index, begun, current)
             if left is not None:
                 waiting[left[0]] = timed(left[0], left[1].result())
                 left = None
@@ -282,16 +293,16 @@ def run_batch(
                 waiting[index] = timed(index, current)
             elif current is not None and current.is_paused:
                 most = MOST_AHEAD
-                left = index, finisher.submit(finished, current)
+                left = index, finisher.submit(counted, index, finished, current)
             elif current is not None:
-                waiting[index] = timed(index, finished(current))
+                waiting[index] = timed(index, counted(index, finished, current))
             while given in waiting:
                 yield waiting.pop(given)
                 given += 1
 
 
 def _fetched(track: Track, held: ExitStack, is_wanted: Callable[[], bool]) -> Track:
-    """The track with its song in a file, as long as it is held; a song whose stems are given need not be fetched."""
+    """The track with its song in a file, until `held` is closed; a song with given stems is not downloaded."""
     if track.remote is None or track.stems is not None or track.stems_dir is not None:
         return track
     from allin1_core.io.fetching import fetched
@@ -300,28 +311,17 @@ def _fetched(track: Track, held: ExitStack, is_wanted: Callable[[], bool]) -> Tr
     return replace(track, source=file, remote=None)
 
 
-@contextmanager
-def _named(track: Track) -> Iterator[None]:
-    """Let errors about a file for the time being name what it stands for."""
-    try:
-        yield
-    except Allin1Error as error:
-        if track.called is not None and error.path == str(track.source):
-            error.path = str(track.called)
-        raise
-
-
 def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:
-    """Outcome of a track whose result an earlier run has left; None where it has to be analysed.
+    """Outcome of a track for which an earlier run left a result; None if it must be analysed.
 
-    What of an earlier result is to be kept is given to `analysis`.
+    If parts of the earlier result are to be kept, it is passed to `analysis`.
     """
     if not json_path.exists():
         return None
     try:
         earlier = _find_earlier(analysis, json_path, options)
     except OutputError:
-        return None  # whether it may be replaced is decided for anything that has the name
+        return None  # check_destination decides whether it may be replaced
     refuse_other(json_path, earlier)
     if earlier.state == "current" and not analysis.lacks_kept_stems():
         return Outcome(analysis.track, earlier.result, written=json_path, status="skipped")
@@ -333,7 +333,7 @@ def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) ->
 
 
 def _up_to_date(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:
-    """Outcome of a track whose result another process has made meanwhile; None where that is not what is asked for."""
+    """Outcome of a track whose result another process has written in the meantime; None if it is not up to date."""
     try:
         earlier = _find_earlier(analysis, json_path, options)
     except OutputError:
@@ -354,22 +354,22 @@ def _find_earlier(analysis: Analysis, json_path: Path, options: ResultOptions) -
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """What changes whenever a file is replaced; None where there is none."""
+    """A value that changes whenever the file is replaced; None if it does not exist."""
     try:
         found = path.stat()
-    except (OSError, ValueError):  # a NUL in its name
+    except (OSError, ValueError):  # ValueError: a NUL character in the name
         return None
     return found.st_ino, found.st_mtime_ns
 
 
 def _failed(track: Track, error: Exception) -> Outcome:
-    """Tell what became of a track that failed; raise what ends the batch."""
+    """Create the outcome of a track that failed, or raise the error if it ends the batch."""
     if isinstance(error, WeightsError):
-        # Without weights no track can be analysed: told once, not once a track.
+        # Without weights, no track can be analysed: report this once, not for every track.
         raise error
     if isinstance(error, Allin1Error):
         return Outcome(track, error=error, status="failed")
-    # A bug, ours or a library's, or no memory left: this track is lost, the others need not be.
+    # A bug in this or another package, or lack of memory: only this track is affected.
     log.debug("unexpected error on %s", track.path, exc_info=error)
     wrapped = (
         BackendError(
@@ -379,9 +379,9 @@ def _failed(track: Track, error: Exception) -> Outcome:
         )
         if is_out_of_memory(error)
         else BackendError(
-            f"unexpected {type(error).__name__}: {error}",
+            f"unexpected {in_full(error)}",
             path=track.path,
-            remedy="Run again with --traceback and report it.",
+            remedy="Report it with its traceback (on the command line, run again with --traceback).",
         )
     )
     wrapped.__cause__ = error

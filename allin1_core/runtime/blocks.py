@@ -1,9 +1,9 @@
 """The spectrogram and the logits of long songs, block by block, in bounded memory.
 
-A frame of the spectrogram depends on the 2048 samples around it and on nothing else, so a block that is given three
-hops more on each side, whose frames are then dropped, has the frames of the whole. For the views of a mix it takes the 15
-hops more that the running median reaches. A frame of the logits depends on as much of the spectrogram as the model's
-card says. What may differ is the last bit of a product.
+A frame of the spectrogram depends only on the 2048 samples around it. A block that is extended by three hops on each
+side, whose frames are then discarded, therefore has the same frames as the whole song. For the views of a mix, the
+extension includes the 15 hops on each side that the running median covers. A frame of the logits depends on as much of
+the spectrogram as the model's card states. Only the last bit of a product may differ.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ from allin1_core.contracts.spectrogram import (
 
 S = TypeVar("S", bound=Mix | Stems)
 
-#: Frames of context that make the samples of half a window.
+#: Frames of context that cover half a window of samples.
 CONTEXT_FRAMES = -(-WINDOW_SAMPLES // (2 * HOP_SAMPLES))
 
-#: The same for the views of a mix: the samples of half a window, beyond the frames of half a median's window.
+#: The same for the views of a mix, plus half the window of the running median.
 MIX_CONTEXT_FRAMES = MEDIAN_REACH + CONTEXT_FRAMES
 
 
 def context_frames(audio: Mix | Stems) -> int:
-    """Hops on either side that the spectrogram of a block of `audio` needs."""
+    """Number of hops on either side that the spectrogram of a block of `audio` needs as context."""
     return MIX_CONTEXT_FRAMES if isinstance(audio, Mix) else CONTEXT_FRAMES
 
 
 def spectrogram_in_blocks(
     blocks: Iterable[S], transform: Callable[[S], LogSpectrogram]
 ) -> LogSpectrogram:
-    """Apply `transform` to consecutive blocks and join the frames.
+    """Apply `transform` to consecutive blocks, and join the frames.
 
     Parameters
     ----------
     blocks
-        Consecutive parts of stems, or of a mix, in NumPy arrays, each but the last a whole number of hops long, and at least
-        :func:`context_frames` hops.
+        Consecutive parts of stems or of a mix, in NumPy arrays. Each except the last is a whole number of hops long,
+        and at least :func:`context_frames` hops.
     transform
-        The spectrogram of a block, in NumPy arrays.
+        Computes the spectrogram of a block in NumPy arrays.
     """
     parts = []
     for block, skip, frames in _with_context(blocks):
@@ -61,7 +61,7 @@ def spectrogram_in_blocks(
 
 
 def _with_context(blocks: Iterable[S]) -> Iterator[tuple[S, int, int]]:
-    """Each block with its neighbours' edges, the frames to skip, and its own frames."""
+    """Yield each block with the edges of its neighbours, the number of frames to skip, and its own number of frames."""
     before: np.ndarray | None = None
     current: S | None = None
     for following in blocks:
@@ -84,18 +84,18 @@ def _joined(before: np.ndarray | None, current: S, after: np.ndarray | None) -> 
 def logits_in_blocks(
     frames: int, network: Callable[[slice], Logits], *, context: int, length: int
 ) -> Logits:
-    """Apply `network` to overlapping blocks of a spectrogram and join the logits.
+    """Apply `network` to overlapping blocks of a spectrogram, and join the logits.
 
     Parameters
     ----------
     frames
-        Frames of the whole.
+        Number of frames in the whole spectrogram.
     network
-        The logits of a range of the spectrogram's frames, in NumPy arrays.
+        Computes the logits of a range of frames in NumPy arrays.
     context
-        Frames on either side that the logits of a frame depend on.
+        Number of frames on either side on which the logits of a frame depend.
     length
-        Most frames of a block without its context.
+        Maximum number of frames in a block without its context.
     """
     count = -(-frames // length)
     edges = [frames * i // count for i in range(count + 1)]
@@ -107,7 +107,7 @@ def logits_in_blocks(
         for name, arrays in parts.items():
             array = getattr(logits, name)
             if array is not None:
-                # Copied, so that what the context gave is let go of.
+                # Copied, so that the arrays that include the context are freed.
                 arrays.append(array.copy())
     axes = Logits.TIME_AXES
     joined = {name: np.concatenate(a, axis=axes[name]) for name, a in parts.items() if a}

@@ -1,4 +1,4 @@
-"""What is checked of everything that a backend gives: type, place of the arrays, values, and length."""
+"""Checks of the outputs of backends: type, location of the arrays, values, and length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from allin1_core.contracts.stages import Stage, given_by
 from allin1_core.errors import ContractError
 from allin1_core.runtime.moving import lies_in, space_of
 
-#: Seconds by which the last event may be off the end: a frame, and a little.
+#: Seconds by which the last event may exceed the end: slightly more than a frame.
 END_S = 1.01 / FRAMES_PER_SECOND
 
 
@@ -28,25 +28,25 @@ def check_output(
     taken: Any = None,
     labels: Sequence[str] = HARMONIX_LABELS,
 ) -> None:
-    """Check what a backend gave.
+    """Check the output of a backend.
 
     Parameters
     ----------
     output
-        What it gave.
+        The output.
     stages
         The stages that it covers.
     space
-        Where it declares to give its arrays.
+        Space in which the backend declares to return arrays.
     taken
-        The record that it was given, for the length; None where that is not known.
+        The input of the backend, whose length is compared; None if it is unknown.
     labels
         Labels of the model.
 
     Raises
     ------
     ContractError
-        It is of another type, its arrays lie somewhere else, or they have the wrong shape, type, values or length.
+        The output has the wrong type, or its arrays have the wrong space, shape, type, values or length.
     """
     kind = given_by(stages)
     _check_type(output, kind)
@@ -63,7 +63,7 @@ def check_output(
 
 def _check_type(output: Any, kind: type[Any]) -> None:
     if not isinstance(output, kind):
-        raise ContractError(f"It gave {type(output).__name__}; wanted {kind.__name__}.")
+        raise ContractError(f"It returned {type(output).__name__}; wanted {kind.__name__}.")
 
 
 def _check_record(output: Any, space: Space, taken: Any, labels: Sequence[str]) -> None:
@@ -71,11 +71,11 @@ def _check_record(output: Any, space: Space, taken: Any, labels: Sequence[str]) 
         array = getattr(output, name)
         if array is not None and not lies_in(array, space):
             raise ContractError(
-                f"It gave {name} in {space_of(array)}; its record says that it gives arrays in {space}."
+                f"It returned {name} in {space_of(array)}; its record declares arrays in {space}."
             )
     output.validate()
     if isinstance(output, Activations) and space == HOST:
-        # A decoder would make "no beats" of NaN.
+        # A decoder would interpret NaN as "no beats".
         output.check_values()
     check_labels(output, labels)
     if taken is not None:
@@ -83,12 +83,12 @@ def _check_record(output: Any, space: Space, taken: Any, labels: Sequence[str]) 
 
 
 def check_labels(record: Any, labels: Sequence[str]) -> None:
-    """Check that logits, or the probabilities of sections, are of as many labels as the model has.
+    """Check that logits, or the probabilities of sections, have as many labels as the model.
 
     Raises
     ------
     ContractError
-        They are not.
+        They have more or fewer.
     """
     count = len(labels)
     if isinstance(record, Logits):
@@ -97,17 +97,17 @@ def check_labels(record: Any, labels: Sequence[str]) -> None:
         count = len(record.label_probabilities[0])
     if count != len(labels):
         raise ContractError(
-            f"{type(record).__name__} of {count} labels; the model has {len(labels)}: {', '.join(labels)}."
+            f"{type(record).__name__} with {count} labels; the model has {len(labels)}: {', '.join(labels)}."
         )
 
 
 def check_length(taken: Any, given: Any) -> None:
-    """Check that what a backend gave is as long as what it took.
+    """Check that the output of a backend is as long as its input.
 
     Raises
     ------
     ContractError
-        It is longer or shorter, or an event lies behind the end.
+        It is longer or shorter, or an event lies beyond the end.
     """
     if isinstance(given, Sections):
         if abs(given.segments[-1].end - taken.duration_s) > END_S:
@@ -131,13 +131,12 @@ def check_length(taken: Any, given: Any) -> None:
         wanted = _frames(taken, given)
         if length_of(given) != wanted:
             raise ContractError(
-                f"It gave {length_of(given)} frames; {wanted} belong to its input of"
-                f" {taken.duration_s:.3f} s."
+                f"It returned {length_of(given)} frames; its input of {taken.duration_s:.3f} s has {wanted}."
             )
 
 
 def _frames(taken: Any, given: Any) -> int:
-    """How many frames belong to an input."""
+    """Number of frames that an input should result in."""
     if isinstance(given, Activations) and given.frames_per_second != FRAMES_PER_SECOND:
         frames: float = taken.duration_s * given.frames_per_second
         return round(frames)

@@ -1,4 +1,4 @@
-"""What is checked of every executor of a plugin: one outcome for each track, in their order, and failures with a name."""
+"""Checks of the executors of plugins: one outcome for each track, in order, and errors that name the executor."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ log = logging.getLogger(__name__)
 
 
 def executor_failure(executor: str, plugin: str, error: BaseException) -> PluginError:
-    """The error that says which executor of which plugin raised `error`."""
+    """Create the error for an exception that an executor of a plugin raised."""
     return PluginError(
         f"The executor {executor} of plugin {plugin} failed: {brief(error)}", remedy=_REPORT
     )
 
 
 class CheckedRunner:
-    """Runs a batch by an executor of a plugin, and gives exactly one outcome for each track, in their order.
+    """Runs a batch with an executor of a plugin, and yields exactly one outcome for each track, in order.
 
-    A track for which there is no outcome has failed; an outcome too many is dropped with a warning. An outcome that
-    comes early is held until it is its turn.
+    The executor may return outcomes in any order: one that arrives early is held back until its turn. A track without an
+    outcome has failed; a surplus outcome is dropped with a warning.
 
     Parameters
     ----------
     runner
-        What the executor's target gave.
+        Return value of the executor's target.
     executor, plugin
-        Names, for messages.
+        Names for messages.
     """
 
     def __init__(self, runner: BatchRunner, executor: str, plugin: str) -> None:
@@ -57,16 +57,16 @@ class CheckedRunner:
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks` and give their outcomes.
+        """Analyse `tracks`, and yield their outcomes in order.
 
         Raises
         ------
         PluginError
-            The executor failed, or gave something else than outcomes.
+            The executor failed, or yielded something other than outcomes.
         """
-        told = None if progress is None else _Told(progress)
-        given: dict[str, Any] = {"out_dir": out_dir, "overwrite": overwrite, "progress": told}
-        return self._in_order(tracks, self._given(tracks, {**given, **options}, told))
+        reporting = None if progress is None else _CallerProgress(progress)
+        given: dict[str, Any] = {"out_dir": out_dir, "overwrite": overwrite, "progress": reporting}
+        return self._in_order(tracks, self._checked(tracks, {**given, **options}, reporting))
 
     def _in_order(
         self, tracks: Sequence[Track], outcomes: Generator[Outcome, None, None]
@@ -82,7 +82,7 @@ class CheckedRunner:
                 if not places.get(track):
                     times = "more than once" if track in places else "which it was not given"
                     log.warning(
-                        "The %s gave an outcome for %s %s; it is dropped. %s",
+                        "The %s returned an outcome for %s %s; it is dropped. %s",
                         self._who,
                         track.path,
                         times,
@@ -98,10 +98,10 @@ class CheckedRunner:
         finally:
             outcomes.close()
 
-    def _given(
-        self, tracks: Sequence[Track], options: dict[str, Any], told: _Told | None
+    def _checked(
+        self, tracks: Sequence[Track], options: dict[str, Any], reporting: _CallerProgress | None
     ) -> Generator[Outcome, None, None]:
-        """What the executor gives; what it raises bears its name."""
+        """Yield the outcomes of the executor, and add its name to exceptions."""
         running: Any = None
         try:
             running = self.runner.run(tracks, **options)
@@ -111,7 +111,9 @@ class CheckedRunner:
         except Allin1Error:
             raise
         except PLUGIN_FAILURES as error:
-            if told is not None and error is told.raised:  # the caller's own
+            if (
+                reporting is not None and error is reporting.raised
+            ):  # raised by the caller's progress
                 raise
             raise executor_failure(self._executor, self._plugin, error) from error
         finally:
@@ -126,7 +128,7 @@ class CheckedRunner:
             what = f"an outcome that is {outcome.status} and has no result"
         else:
             return
-        raise PluginError(f"The {self._who} gave {what}.", remedy=_REPORT)
+        raise PluginError(f"The {self._who} returned {what}.", remedy=_REPORT)
 
     def _close(self, running: Any) -> None:
         try:
@@ -136,13 +138,13 @@ class CheckedRunner:
 
     def _missing(self, track: Track) -> Outcome:
         error = PluginError(
-            f"The {self._who} gave no outcome for this song.", remedy=_REPORT, path=track.path
+            f"The {self._who} returned no outcome for this song.", remedy=_REPORT, path=track.path
         )
         return Outcome(track, error=error, status="failed")
 
 
-class _Told:
-    """The caller's progress, which remembers what the caller raised in it: that is no failure of the executor."""
+class _CallerProgress:
+    """The caller's progress; it remembers an exception raised there, which is not a failure of the executor."""
 
     def __init__(self, progress: BatchProgress) -> None:
         self._progress = progress

@@ -1,8 +1,9 @@
-"""A backend beside the reference on one input: for calibration, and for the guard of a run."""
+"""Comparison of a backend with the reference on one input, for calibration and for the guard of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from allin1_core.contracts.arrays import length_of, part_of
@@ -22,14 +23,14 @@ from allin1_core.selection.probing import load_target
 
 
 def has_reference(offers: Offers, stages: Sequence[Stage]) -> bool:
-    """Whether the core has a reference for `stages`; for separation, and for both branches in one call, there is none."""
+    """Whether the core has a reference for `stages`; there is none for separation and for both branches in one call."""
     return not covers_both(stages) and all(
         _reference_of(offers, stage) is not None for stage in stages
     )
 
 
 class ReferenceFailedError(Exception):
-    """The reference raised, so that nothing can be said of the backend beside it."""
+    """The reference raised an exception, so the backend could not be compared with it."""
 
 
 def run_reference(
@@ -40,7 +41,7 @@ def run_reference(
     Raises
     ------
     ReferenceFailedError
-        It raised.
+        The reference raised an exception.
     """
     for stage in stages:
         backend = _reference_of(offers, stage, "mix" if isinstance(data, Mix) else "stems")
@@ -55,12 +56,12 @@ def run_reference(
 def run_alone(
     backend: Backend[Any], call: Any, network: BridgeNetwork, device: str, data: Any
 ) -> Any:
-    """Run a backend on a copy of NumPy arrays, and give its output in NumPy arrays.
+    """Run a backend on a copy of a record in NumPy arrays, and return its output in NumPy arrays.
 
     Raises
     ------
     BackendError
-        No bridge leads there or back, or one fails.
+        No bridge leads to the backend or back, or one fails.
     """
     moved = cross(copied(data), network.way(HOST, backend.consumes), device)
     output = call(read_only(moved), Task())
@@ -70,24 +71,24 @@ def run_alone(
 def difference_from_reference(
     offers: Offers, backend: Backend[Any], setup: Setup, data: Any, output: Any
 ) -> float:
-    """Tell how far `output`, in NumPy arrays, is from what the reference makes of `data`.
+    """Return how far `output`, in NumPy arrays, is from the output of the reference for `data`.
 
     Raises
     ------
     ReferenceFailedError
-        The reference raised.
+        The reference raised an exception.
     """
     return measure(run_reference(offers, backend.stages, setup, data), output)
 
 
 def cut(data: Any, seconds: float) -> Any:
-    """Give the middle `seconds` of a record in NumPy arrays; all of it, where it is shorter."""
+    """Return the middle `seconds` of a record in NumPy arrays, or all of it if it is shorter."""
     per_second = SAMPLE_RATE if isinstance(data, (Mix, Stems)) else FRAMES_PER_SECOND
     length = length_of(data)
     count = min(length, round(seconds * per_second))
     start = (length - count) // 2
     if isinstance(data, Logits):
-        data = Logits(data.beat, data.downbeat, data.section, data.function)
+        data = replace(data, embeddings=None)
     return part_of(data, start, start + count)
 
 

@@ -14,12 +14,12 @@ def parse_devices(device: str) -> tuple[str, ...]:
     >>> parse_devices("cuda:0,1"), parse_devices("cuda:0,cuda:1"), parse_devices("mps")
     (('cuda:0', 'cuda:1'), ('cuda:0', 'cuda:1'), ('mps',))
 
-    ``cuda:all`` gives all that the driver shows to this process.
+    ``cuda:all`` stands for all devices that the driver shows to this process.
 
     Raises
     ------
     SettingsError
-        It is no such list, or how many devices there are cannot be found out.
+        It is not such a list, or the number of devices cannot be determined.
     """
     first, *others = device.split(",")
     kind = first.partition(":")[0]
@@ -28,12 +28,14 @@ def parse_devices(device: str) -> tuple[str, ...]:
     names = [first, *(o if ":" in o else f"{kind}:{o}" for o in others)]
     indices = [name.partition(":")[2] for name in names]
     if others and not all(index.isdecimal() for index in indices):
-        raise SettingsError(f"{device} is no list of devices.", remedy="Write cuda:0,1 or cuda:all")
+        raise SettingsError(
+            f"{device} is not a list of devices.", remedy="Use the form cuda:0,1 or cuda:all."
+        )
     return tuple(dict.fromkeys(names))
 
 
 def _count(kind: str) -> int:
-    """How many devices of a kind there are, 1 or more."""
+    """Number of devices of a kind, at least 1."""
     if kind != "cuda":
         raise SettingsError(
             f"{kind}:all: only devices of the kind cuda can be counted.",
@@ -49,9 +51,9 @@ def _count(kind: str) -> int:
 
 
 def _count_of_driver() -> int:
-    """CUDA devices as the driver counts them for this process; 0 where there is no driver.
+    """Number of CUDA devices that the driver shows to this process; 0 if there is no driver.
 
-    The driver honours ``CUDA_VISIBLE_DEVICES``, and so numbers devices as array libraries do.
+    The driver respects ``CUDA_VISIBLE_DEVICES``, so it numbers devices like array libraries do.
     """
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")

@@ -1,4 +1,4 @@
-"""How far a backend's output is from the reference's, and whether that keeps its promise."""
+"""How far the output of a backend is from that of the reference, and whether it keeps its promise of parity."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from allin1_core.contracts.sections import Sections
 
 
 def keeps_promise(promise: Parity | None, difference: float) -> bool:
-    """Whether `difference`, as :func:`measure` gives it, is within `promise`.
+    """Whether `difference`, as returned by :func:`measure`, is within `promise`.
 
     >>> from allin1_core.contracts.parity import IDENTICAL, LOSSY, close
     >>> keeps_promise(close(1e-6), 1e-7), keeps_promise(IDENTICAL, 1e-7)
     (True, False)
 
-    What promises no bound must still have the reference's shape, and no NaN.
+    If no bound is promised, the output must still have the shape of the reference's, and no NaN.
     """
     if promise is None or promise.level == "lossy":
         return math.isfinite(difference)
-    # An identical promise has tolerance 0.
+    # The tolerance of an identical promise is 0.
     return difference <= promise.tolerance
 
 
 def measure(wanted: Any, actual: Any) -> float:
-    """Tell how far two records of one type are apart.
+    """Return how far apart two records of the same type are.
 
     Returns
     -------
     float
-        The largest absolute difference of values; for beats and segments, of times in seconds; infinite where their
+        The largest absolute difference of values; for beats and segments, of times in seconds. It is infinite if their
         number, positions or labels differ.
     """
     if isinstance(wanted, Findings):
@@ -64,7 +64,7 @@ def measure(wanted: Any, actual: Any) -> float:
 
 
 def largest(one: Any, other: Any) -> float:
-    """Tell the largest absolute difference of two arrays; infinite for NaN and for other shapes."""
+    """The largest absolute difference of two arrays; infinite for NaN and for different shapes."""
     if one.shape != other.shape:
         return float("inf")
     if not one.size:

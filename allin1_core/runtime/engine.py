@@ -1,4 +1,4 @@
-"""What a session runs on: everything that outlives a track."""
+"""The parts of a session that outlive a track."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import MappingProxyType
 from allin1_core.calibration.prices import MeasuredPrices
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.route import RouteRequest
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.plugins.collecting import Offers
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.guard import Guard
@@ -23,30 +24,33 @@ from allin1_core.selection.eligibility import Failures
 
 @dataclass(frozen=True)
 class Engine:
-    """The parts that analyses and measurements share.
+    """The parts that analyses and measurements share, for one model.
 
     Attributes
     ----------
     card
         The model.
     offers
-        What the plugins offer.
+        What the plugins provide.
     devices
-        Names of devices.
+        Names of the devices.
     prices
-        What was measured on this machine.
+        Prices measured on this machine, or priors.
     chooser
-        Decides on routes.
+        Chooses routes.
     backends
-        Set up, and kept.
+        Sets up backends, and keeps them.
     guard
         Checks backends when they first run.
     observers
-        Are told about stages and tracks.
+        Notified of stages and tracks.
     measure
-        Measures what a decision lacks, and tells whether it is to be made again; None to measure nothing.
+        Measures backends for which a decision has no measurement, and returns whether to decide again; None to measure
+        nothing.
     cache
         Logits of earlier runs.
+    known_digests
+        Digests of files from earlier runs; None to read each file.
     """
 
     card: ModelCard
@@ -59,21 +63,22 @@ class Engine:
     observers: Observers
     measure: Callable[[Engine, Decision], bool] | None = None
     cache: LogitsCache = field(default_factory=lambda: LogitsCache(None))
+    known_digests: KnownDigests | None = None
 
     def decide(self, request: RouteRequest, failures: Failures = MappingProxyType({})) -> Decision:
-        """Choose the route for `request`, without running anything but measurements that were asked for.
+        """Choose the route for `request`, without running anything except requested measurements.
 
         Parameters
         ----------
         request
-            What the route must do.
+            The requirements for the route.
         failures
-            Backends to leave out of this run alone, and why.
+            Backends to exclude in this run only, with the reason.
 
         Raises
         ------
         SelectionError
-            If there is none.
+            There is no route.
         """
         decision = self.chooser.decide(request, failures)
         if self.measure is not None and self.measure(self, decision):
@@ -81,6 +86,6 @@ class Engine:
         return decision
 
     def exclude(self, candidate: Candidate, reason: str) -> bool:
-        """Leave `candidate` out from now on, and tell whether that is news."""
+        """Exclude `candidate` from now on; return whether it was not excluded before."""
         self.backends.drop(candidate)
         return self.chooser.exclude(candidate, reason)

@@ -1,4 +1,4 @@
-"""Finding the executor that the user named, and making it ready."""
+"""Selection and set-up of the executor that the user named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from allin1_core.runtime.worker_process import SessionRecipe
 from allin1_core.selection.probing import check_needs, load_target
 from allin1_core.text import did_you_mean
 
-#: What runs a batch where no executor is named.
+#: The executor that is used if none is named.
 DEFAULT_EXECUTOR = "local"
 
 
@@ -26,30 +26,30 @@ def make_executor(
     jobs: int | None = None,
     devices: Sequence[str] = (),
 ) -> BatchRunner:
-    """Make the executor of this name ready to run a batch.
+    """Set up the executor of this name for a batch.
 
-    What an executor of a plugin gives is checked: there is one outcome for each track, in their order, and an exception
-    becomes a :class:`~allin1_core.errors.PluginError`.
+    The outcomes of a plugin's executor are checked: there is one for each track, in order, and exceptions become a
+    :class:`~allin1_core.errors.PluginError`.
 
     Parameters
     ----------
     name
-        Its name; None for the one of the core, which runs on this machine.
+        Name of the executor; None for that of the core, which runs on this machine.
     session
-        The session of this process; its plugins offer the executors.
+        Session of this process; its plugins provide the executors.
     recipe
-        How other processes make a session like it.
+        How other processes create an equivalent session.
     jobs, devices
-        What the user asked for, as in :class:`~allin1_core.runtime.executors.ExecutorSetup`.
+        The user's request, as in :class:`~allin1_core.runtime.executors.ExecutorSetup`.
 
     Raises
     ------
     SelectionError
-        There is none of that name, or what it needs is not installed.
+        There is no executor of that name, or its requirements are not installed.
     SettingsError
-        It cannot do what is asked for.
+        The executor cannot do what is requested.
     PluginError
-        It failed.
+        The executor failed.
     """
     name = name or DEFAULT_EXECUTOR
     executors = session.offers.executors

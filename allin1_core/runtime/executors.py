@@ -1,7 +1,8 @@
-"""Who runs a batch: this process, or workers of their own.
+"""Executors, which run a batch in this process or in worker processes.
 
-An executor takes the tracks of a batch and gives their outcomes, in their order. The two here run on this machine; those of
-plugins (hook ``allin1_executors``) have the same form.
+An executor takes the tracks of a batch and yields their outcomes. The two in this module run on this machine, and keep the
+order of the tracks; those of plugins (hook ``allin1_executors``) have the same interface, and may yield outcomes in any
+order (:mod:`~allin1_core.runtime.checked_outcomes`).
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-#: Told a track's index, the running stage, and the fraction of the track that is done.
+#: Called with the index of a track, the running stage, and the fraction of the track that is done.
 BatchProgress = Callable[[int, str, float], None]
 
-#: Outcomes for each worker that may wait behind a slow track before the workers wait too: they take memory.
+#: Outcomes per worker that may wait for a slow track before workers pause; they take memory.
 _MOST_WAITING = 16
 
 
 class BatchRunner(Protocol):
-    """Runs a batch of tracks: what an executor's target gives."""
+    """Runs a batch of tracks; returned by the target of an executor."""
 
     def run(
         self,
@@ -47,28 +48,29 @@ class BatchRunner(Protocol):
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks` and give their outcomes in order.
+        """Analyse `tracks`, and yield an outcome for each.
 
-        Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the iterator ends what
-        still runs.
+        The executor of a plugin may yield them in any order, each as soon as it is available: the core returns them in the
+        order of `tracks`. Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the
+        iterator stops what is still running.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ExecutorSetup:
-    """What an executor is made with.
+    """The arguments for creating an executor.
 
     Attributes
     ----------
     session
-        The session of this process. It sets up what it needs when it first runs, so it costs little to leave it alone.
+        Session of this process. It sets up backends on first use, so an unused session costs little.
     recipe
-        How other processes make a session like it. Everything in it can be pickled.
+        How other processes create an equivalent session. It can be pickled.
     jobs
-        Processes that the user asked for; None where it was left open.
+        Number of processes that the user requested; None if not specified.
     devices
-        Devices that the user listed; empty where none was named.
+        Devices that the user listed; empty if none.
     options
         Values of the options that the executor declares.
     """
@@ -81,18 +83,18 @@ class ExecutorSetup:
 
 
 class ExecutorTarget(Protocol):
-    """Makes an executor ready to run."""
+    """Sets up an executor."""
 
     def __call__(self, setup: ExecutorSetup, /) -> BatchRunner:
-        """Give what runs the batch, for which :meth:`BatchRunner.run` is called once.
+        """Return the object that runs the batch; its method :meth:`BatchRunner.run` is called once.
 
-        Raise :class:`~allin1_core.errors.SettingsError` where it cannot do what is asked for.
+        Raise :class:`~allin1_core.errors.SettingsError` if it cannot do what is requested.
         """
         ...
 
 
 def create_local(setup: ExecutorSetup) -> BatchRunner:
-    """The executor ``local``: this process for one job, else a process for each job, of which there is one a device."""
+    """The executor ``local``: this process for one job, otherwise a process per job; by default, one job per device."""
     jobs = setup.jobs or max(1, len(setup.devices))
     if jobs == 1:
         return InProcess(setup.session)
@@ -105,7 +107,7 @@ class InProcess:
     Parameters
     ----------
     session
-        Does the work; it stays open.
+        Session that does the work; it is not closed.
     """
 
     def __init__(self, session: Session) -> None:
@@ -120,7 +122,7 @@ class InProcess:
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks` one after the other, and read ahead."""
+        """Analyse `tracks` one after another, reading ahead."""
         return run_batch(
             self._session,
             tracks,
@@ -132,30 +134,30 @@ class InProcess:
 
 
 class InWorkers:
-    """Runs a batch in processes of this machine, each with a session, and a share of the threads.
+    """Runs a batch in several processes on this machine, each with a session and a share of the threads.
 
-    They are started anew, as programs: the caller needs no ``if __name__ == "__main__"``, and may have threads, locks and
-    devices of its own. A worker that dies costs the track that it had, and is replaced.
+    Processes are started as programs: the caller needs no ``if __name__ == "__main__"`` guard, and may have threads,
+    locks and devices of its own. If a worker dies, only its current track fails, and the worker is replaced.
 
     Parameters
     ----------
     recipe
-        How each makes its session.
+        How each worker creates its session.
     workers
-        How many processes; more than tracks are not started.
+        Number of processes; at most one per track is started.
     devices
-        Devices to deal out to them, in turn; empty to leave each the device of the recipe.
+        Devices to distribute among the workers in turn; if empty, each uses the device of the recipe.
 
     Raises
     ------
     SettingsError
-        What the recipe asks for cannot be done by several processes at once.
+        The recipe has an option that several processes do not support.
     """
 
     def __init__(self, recipe: SessionRecipe, workers: int, devices: Sequence[str] = ()) -> None:
         refuse_single_process_options(recipe)
         if workers < 1:
-            raise SettingsError(f"There are {workers} workers; wanted 1 or more.")
+            raise SettingsError(f"There are {workers} workers; wanted 1 or more (-j).")
         self._recipe = recipe
         self._workers = workers
         self._devices = tuple(devices)
@@ -169,12 +171,12 @@ class InWorkers:
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks`, each by the next worker that is free."""
+        """Analyse `tracks`, each by the next free worker."""
         count = min(self._workers, len(tracks))
         if not count:
             return
         given: dict[str, Any] = {"out_dir": out_dir, "overwrite": overwrite, **options}
-        # A set-up is worth it for all songs of a worker.
+        # The cost of a set-up is spread over all songs of a worker.
         given["songs"] = math.ceil(len(tracks) / count)
         run = _Run(tracks, given, progress)
         for number in range(count):
@@ -194,20 +196,20 @@ class InWorkers:
         return SessionRecipe(recipe.model, options, recipe.block, recipe.strict)
 
 
-#: What several processes at once cannot do, and what to do instead.
+#: Options that several processes do not support, and what to do instead.
 _NOT_IN_WORKERS = {
-    "calibrate": "Measure this machine before: allin1 bench.",
-    "timings_viz_path": "Draw the timings of one process, without -j.",
+    "calibrate": "Measure this machine first: allin1 bench.",
+    "timings_viz_path": "Draw the timings of a single process, without -j.",
 }
 
 
 def refuse_single_process_options(recipe: SessionRecipe) -> None:
-    """Raise where sessions of several processes cannot do together what `recipe` asks for.
+    """Raise an error if `recipe` has an option that several processes do not support.
 
     Raises
     ------
     SettingsError
-        Which option it is, and what to do instead.
+        States which option it is, and what to do instead.
     """
     for name, remedy in _NOT_IN_WORKERS.items():
         if recipe.options.get(name):
@@ -221,7 +223,7 @@ def _cpus() -> int:
 
 
 class _Run:
-    """A batch on its way; a thread looks after each worker."""
+    """A running batch; each worker is managed by a thread."""
 
     def __init__(
         self, tracks: Sequence[Track], options: dict[str, Any], progress: BatchProgress | None
@@ -240,7 +242,7 @@ class _Run:
     def start(self, recipe: SessionRecipe) -> None:
         number = len(self._threads)
         thread = threading.Thread(
-            target=self._look_after, args=(recipe,), name=f"allin1-worker-{number}", daemon=True
+            target=self._manage_worker, args=(recipe,), name=f"allin1-worker-{number}", daemon=True
         )
         self._threads.append(thread)
         thread.start()
@@ -249,7 +251,7 @@ class _Run:
         waiting: dict[int, Outcome] = {}
         while self._given < len(self._tracks):
             try:
-                # With a limit: without one, Windows would not see Ctrl-C.
+                # With a timeout, because otherwise Windows would not handle Ctrl-C.
                 found = self._done.get(timeout=0.5)
             except queue.Empty:
                 continue
@@ -271,8 +273,8 @@ class _Run:
         for thread in self._threads:
             thread.join()
 
-    def _take(self) -> int | None:
-        """Index of the next track, once there is room for its outcome; None if there is none."""
+    def _next_index(self) -> int | None:
+        """Index of the next track, once there is room for its outcome; None if none is left."""
         room = _MOST_WAITING * len(self._threads)
         with self._lock:
             self._lock.wait_for(
@@ -287,16 +289,18 @@ class _Run:
             self._next += 1
             return self._next - 1
 
-    def _look_after(self, recipe: SessionRecipe) -> None:
+    def _manage_worker(self, recipe: SessionRecipe) -> None:
         try:
             worker: WorkerProcess | None = None
-            while (index := self._take()) is not None:
+            while (index := self._next_index()) is not None:
                 if worker is None:
                     worker = self._opened(recipe)
-                if worker is None:  # stopped meanwhile
+                if worker is None:  # stopped in the meantime
                     return
                 try:
-                    outcome = worker.analyse(self._tracks[index], self._options, self._tell(index))
+                    outcome = worker.analyse(
+                        self._tracks[index], self._options, self._progress_of(index)
+                    )
                 except WorkerEnded as ended:
                     with self._lock:
                         if self._stopped:
@@ -321,12 +325,12 @@ class _Run:
                 if self._stopped:
                     return None
             raise BackendError(
-                f"A worker process {ended} before it could begin.",
-                remedy="Run without -j, which tells more.",
+                f"A worker process {ended} before it was ready.",
+                remedy="Run without -j to see the cause.",
             ) from ended
         return worker
 
-    def _tell(self, index: int) -> Callable[[str, float], None]:
+    def _progress_of(self, index: int) -> Callable[[str, float], None]:
         def tell(stage: str, fraction: float) -> None:
             if self._progress is not None and not self._stopped:
                 with self._lock:
@@ -338,8 +342,9 @@ class _Run:
 def _lost(track: Track, ended: WorkerEnded) -> Outcome:
     remedy = "The other songs are not affected."
     if ended.signal == getattr(signal, "SIGKILL", None):
-        remedy = "Where memory was short: analyse it with fewer workers (-j)."
+        remedy = "If memory was short, use fewer workers (-j)."
+    stage = f" in stage {ended.stage}" if ended.stage else ""
     error: Allin1Error = BackendError(
-        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.path
+        f"The worker process that analysed it {ended}{stage}.", remedy=remedy, path=track.path
     )
     return Outcome(track, error=error, status="failed", seconds=ended.seconds)

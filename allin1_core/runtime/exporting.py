@@ -1,4 +1,4 @@
-"""Writing results in the formats of other programs, by the exporters that plugins offer."""
+"""Export of results to the formats of other programs, with the exporters that plugins provide."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from allin1_core.errors import (
 from allin1_core.io.atomic import atomic_path, refuse_to_replace
 from allin1_core.io.audio import probe_audio
 from allin1_core.io.names import folded
+from allin1_core.paths import staying
 from allin1_core.plugins.collecting import Offered, Offers
 from allin1_core.selection.probing import check_needs, load_target
 from allin1_core.text import did_you_mean
@@ -31,19 +32,19 @@ from allin1_core.urls import Url
 
 
 def find_exporter(offers: Offers, name: str) -> Offered[Exporter]:
-    """Look up an exporter that can run here.
+    """Look up an exporter whose requirements are installed.
 
     Parameters
     ----------
     offers
-        What the plugins offer.
+        What the plugins provide.
     name
         Name of the format.
 
     Raises
     ------
     SelectionError
-        There is no exporter of that name, or what it needs is not installed.
+        There is no exporter of that name, or its requirements are not installed.
     """
     if name not in offers.exporters:
         raise SelectionError(
@@ -71,10 +72,10 @@ def song_of(
         The result.
     name
         Name of the song.
-    source
+    The audio file; None for the path in the result.
         The audio file; None takes the path in the result.
     offset_s
-        Seconds to add to every time. Events that this moves before the start of the song are set to 0.
+        Seconds to add to every time. Times that would become negative are set to 0.
     """
     place = result.path if source is None else source
     path = Path(place.name if isinstance(place, Url) else place)
@@ -115,32 +116,32 @@ def export_songs(
     overwrite: bool = False,
     keep_same: bool = False,
 ) -> list[Path]:
-    """Write `songs` in one format, each file whole or not at all.
+    """Write `songs` in one format; each file is written completely or not at all.
 
     Parameters
     ----------
     offered
         The exporter, from :func:`find_exporter`.
     songs
-        What to write.
+        Songs to write.
     out_dir
-        Folder; made where it is missing.
+        Output folder; created if it is missing.
     collection
-        Name of the file, without suffix, where the format holds several songs.
+        Name of the file, without suffix, if the format combines several songs.
     overwrite
-        Whether files that exist may be replaced.
+        Whether existing files may be replaced.
     keep_same
-        Whether a file that exists and already has the content to write is left as it is, and no error.
+        Whether an existing file with the same content is kept without an error.
 
     Returns
     -------
     list of Path
-        The files: one for each song, or one for all.
+        The files: one for each song, or one for all songs.
 
     Raises
     ------
     OutputError
-        A file exists, cannot be written, is the audio of a song, or the format cannot express a result.
+        A file exists, cannot be written, or is the audio of a song; or the format cannot represent a result.
     PluginError
         The exporter failed.
     """
@@ -164,7 +165,7 @@ def destinations(
     *,
     collection: str = "allin1",
 ) -> list[tuple[Path, Sequence[Song]]]:
-    """Give the files that :func:`export_songs` writes, each with the songs in it."""
+    """Return the files that :func:`export_songs` writes, each with its songs."""
     folder, exporter = Path(out_dir), offered.item
     if exporter.collects:
         return [(folder / f"{collection}{exporter.suffix}", songs)]
@@ -172,16 +173,16 @@ def destinations(
 
 
 def check_files(files: Sequence[Path], inputs: Sequence[Path], *, overwrite: bool = False) -> None:
-    """Find out before anything is written whether all `files` can be.
+    """Check, before anything is written, that all `files` can be written.
 
     Parameters
     ----------
     files
-        What is to be written.
+        Files to be written.
     inputs
-        Files that are read; none of them is replaced, even with `overwrite`.
+        Files that are read; they are never replaced, even with `overwrite`.
     overwrite
-        Whether files that exist may be replaced.
+        Whether existing files may be replaced.
 
     Raises
     ------
@@ -203,7 +204,7 @@ def check_files(files: Sequence[Path], inputs: Sequence[Path], *, overwrite: boo
 
 
 def _refuse_inputs(file: Path, inputs: Sequence[Path]) -> None:
-    """Raise where writing `file` would destroy what it is made from."""
+    """Raise an error if writing `file` would destroy one of its inputs."""
     for one in inputs:
         try:
             is_input = file.samefile(one)
@@ -218,7 +219,7 @@ def _refuse_inputs(file: Path, inputs: Sequence[Path]) -> None:
 
 
 def _has_content(path: Path, offered: Offered[Exporter], songs: Sequence[Song]) -> bool:
-    """Whether `path` is a file with the content that exporting `songs` would give it."""
+    """Whether the file at `path` has the content of an export of `songs`."""
     if not path.is_file():
         return False
     content = BytesIO()
@@ -235,7 +236,8 @@ def _render(
     exporter = offered.item
     try:
         target: ExportTarget = load_target(exporter.target)
-        target(songs, file)
+        with staying():
+            target(songs, file)
     except (Allin1Error, OSError):
         raise
     except PLUGIN_FAILURES as error:

@@ -1,4 +1,4 @@
-"""Stems of songs that plugins have: asked for before a song is separated."""
+"""Stems that plugins provide, which are requested before a song is separated."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ _HOOK = "allin1_find_stems"
 
 @dataclass(frozen=True)
 class StemsInPlugin:
-    """Stems that a plugin gives when they are needed."""
+    """Stems of a plugin that are loaded when they are needed."""
 
     song: MixFile
     give: Callable[[], Any]
 
     @property
     def duration_s(self) -> float | None:
-        """Length of the song in seconds; None where its header does not say it."""
+        """Length of the song in seconds; None if its header does not state it."""
         return self.song.duration_s
 
     def read(self) -> Stems:
-        """Get the stems.
+        """Load the stems.
 
         Raises
         ------
         ContractError
-            They are no stems in NumPy arrays, or of another length than the song.
+            They are not stems in NumPy arrays, or differ from the song in length.
         """
         stems = self.give()
         if not isinstance(stems, Stems):
-            raise ContractError(f"It gave {show(stems)}; wanted Stems.")
+            raise ContractError(f"It returned {show(stems)}; wanted Stems.")
         if not lies_in(stems.samples, HOST):
-            raise ContractError("It gave stems that are no NumPy arrays.")
+            raise ContractError("It returned stems that are not NumPy arrays.")
         stems.validate()
         length = self.song.duration_s
         if length is not None and abs(stems.duration_s - length) > LENGTH_TOLERANCE_S:
             raise ContractError(
-                f"It gave stems of {stems.duration_s:.3f} s; the song has {length:.3f} s."
+                f"It returned stems of {stems.duration_s:.3f} s; the song has {length:.3f} s."
             )
         return stems
 
 
 @dataclass(frozen=True)
 class StemsOfPlugin:
-    """What a plugin has found.
+    """Stems that a plugin has found.
 
     Attributes
     ----------
     start
-        What is read.
+        The files, or what loads the stems.
     plugin
         Name and version of the plugin.
     version
-        What the stems depend on besides the song; empty for files, whose content tells.
+        What the stems depend on besides the song; empty for files, which are identified by their content.
     """
 
     start: StemFiles | StemsInPlugin
@@ -77,50 +77,46 @@ class StemsOfPlugin:
 
 
 class StemPlugins:
-    """Asks plugins for stems."""
+    """Requests stems from plugins."""
 
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
 
     @property
-    def are_there(self) -> bool:
-        """Whether there is any to ask."""
-        return bool(self._plugins.manager.hook.allin1_find_stems.get_hookimpls())
+    def exist(self) -> bool:
+        """Whether any plugin implements the hook."""
+        return any(True for _ in self._plugins.implementations(_HOOK))
 
     def find(self, song: Path, track: str) -> tuple[StemsOfPlugin | None, tuple[str, ...]]:
-        """Give the stems of the first plugin that has some, and a warning for each that failed."""
+        """Return the stems of the first plugin that has some, and a warning for each plugin that failed."""
         warnings: list[str] = []
         records = {record.name: record for record in self._plugins.records}
-        for implementation in reversed(
-            self._plugins.manager.hook.allin1_find_stems.get_hookimpls()
-        ):
-            name = implementation.plugin_name
+        for name, find in self._plugins.implementations(_HOOK):
             record = records.get(name)
             label = f"{name} {record.version}".strip() if record else name
             try:
-                found = self._plugins.hook_of(name, _HOOK)(song=song, track=track)
+                found = find(song=song, track=track)
                 if found is not None:
                     return self._usable(found, song, label), tuple(warnings)
             except PLUGIN_FAILURES as error:
                 warnings.append(warning_of(name, error))
-                log.warning("%s: %s", track, warnings[-1])
                 log.debug("hook %s of plugin %s failed", _HOOK, name, exc_info=True)
         return None, tuple(warnings)
 
     def _usable(self, found: object, song: Path, label: str) -> StemsOfPlugin:
         if not isinstance(found, FoundStems):
-            raise ContractError(f"It gave {show(found)}; wanted FoundStems or None.")
+            raise ContractError(f"It returned {show(found)}; wanted FoundStems or None.")
         found.validate()
         if found.read is not None:
             start = StemsInPlugin(MixFile(song), found.read)
             return StemsOfPlugin(start, label, found.version)
         files = StemFiles(**found.files)
-        _ = files.duration_s  # raises where a file is missing, or no audio
+        _ = files.duration_s  # raises an error if a file is missing or is not audio
         return StemsOfPlugin(files, label)
 
 
 def warning_of(plugin: str, error: BaseException) -> str:
-    """Say that the stems of a plugin are not used."""
+    """The warning that the stems of a plugin are not used."""
     reason = (
         str(error) if isinstance(error, (AudioError, ContractError, StemsError)) else in_full(error)
     )

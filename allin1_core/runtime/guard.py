@@ -1,4 +1,4 @@
-"""The guard: each backend beside the reference on a part of the track, when it first runs."""
+"""The guard, which compares each backend with the reference on a part of the track when it first runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GUARD_S = 10.0
 
 
 class Guard:
-    """Checks backends, each once, where that was asked for."""
+    """Compares each backend with the reference once, if that was requested."""
 
     def __init__(self, is_on: bool, offers: Offers, backends: Backends, devices: Devices) -> None:
         self.is_on = is_on
@@ -46,7 +46,7 @@ class Guard:
         self._checked: set[tuple[Stage, str]] = set()
 
     def must_check(self, candidate: Candidate) -> bool:
-        """Whether `candidate` has yet to be compared with the reference."""
+        """Whether `candidate` must still be compared with the reference."""
         backend = candidate.backend
         return (
             self.is_on
@@ -60,12 +60,12 @@ class Guard:
     def check(
         self, candidate: Candidate, call: Any, data: Any, network: BridgeNetwork, track: str
     ) -> None:
-        """Compare a backend with the reference on `data`, in NumPy arrays; warn where the reference itself fails.
+        """Compare a backend with the reference on `data`, in NumPy arrays; only warn if the reference itself fails.
 
         Raises
         ------
         BackendError
-            If it differs by more than it promises.
+            It differs by more than it promises.
         """
         backend = candidate.backend
         output = run_alone(backend, call, network, self._devices.of(candidate), data)
@@ -79,14 +79,14 @@ class Guard:
         else:
             if not keeps_promise(backend.parity, difference):
                 raise BackendError(
-                    f"It broke its promise: on {data.duration_s:.4g} s of {track or 'the track'} it differs"
+                    f"It broke its promise of parity: on {data.duration_s:.4g} s of {track or 'the track'} it differs"
                     f" from the reference by {difference:.3g}; promised: {promise_text(backend.parity)}."
                 )
         self._checked.add((backend.stage, backend.name))
 
 
 def sample_of(record: Any, space: Space, network: BridgeNetwork) -> Any:
-    """The middle of what a step takes, in NumPy arrays; files are read up to there."""
+    """The middle of the input of a step, in NumPy arrays; files are read up to there."""
     if not isinstance(record, (MixFile, StemFiles)):
         return cut(bring_home(record, space, network), GUARD_S)
     skipped = int((record.duration_s or 0.0) / GUARD_S / 2)

@@ -1,4 +1,4 @@
-"""What a run holds: records by type, where their arrays lie, and files that are yet to be read."""
+"""The records of a run by type, the location of their arrays, and files still to be read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from allin1_core.selection.bridge_network import BridgeNetwork
 
 @dataclass(frozen=True)
 class Held:
-    """A record, where its arrays lie, and how they came there. Long files are held unread."""
+    """A record, the space of its arrays, and the bridges by which they got there. Long files are held unread."""
 
     record: Any
     space: Space
@@ -32,11 +32,11 @@ class Held:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is yet to be read."""
+        """Whether it is a file that is still to be read."""
         return isinstance(self.record, (MixFile, StemFiles))
 
     def home(self, network: BridgeNetwork) -> Held:
-        """The same in NumPy arrays; files as they are."""
+        """The same record in NumPy arrays; files are unchanged."""
         if self.is_file:
             return self
         record = bring_home(self.record, self.space, network)
@@ -49,9 +49,9 @@ class Holdings:
     Parameters
     ----------
     card
-        The model, which says what its stages take.
+        The model, which determines what its stages take.
     was_read
-        Called with what was found out about files that were read.
+        Called with information about files that were read.
     """
 
     def __init__(self, card: ModelCard, was_read: Callable[[FilesRead], None]) -> None:
@@ -60,14 +60,14 @@ class Holdings:
         self._held: dict[type[Any], Held] = {}
 
     def start(self, start: Start, network: BridgeNetwork) -> None:
-        """Hold what the run starts from, and read files into memory that are not too long for it.
+        """Hold the input of the run; files are read unless they are too long to be held in memory.
 
-        Of stems their sum is held, for a model that takes the mix.
+        If the model takes the mix, the sum of given stems is held.
 
         Raises
         ------
         ContractError
-            A record is not what its contract says.
+            A record violates its contract.
         InputError
             Files cannot be read.
         """
@@ -77,7 +77,7 @@ class Holdings:
             if not is_long(start):
                 self.read(kind)
             return
-        # What the caller gives is wrong input, not a backend's broken promise.
+        # A record from the caller is user input, not the output of a backend.
         start.validate()
         check_labels(start, self._card.labels)
         held = Held(start, space_of_start(start))
@@ -86,18 +86,18 @@ class Holdings:
         self._held[kind] = held
 
     def read(self, kind: type[Any]) -> Held:
-        """Read the files that are held in place of a record of type `kind`."""
+        """Read the files that are held instead of a record of type `kind`."""
         record, files = read_whole(self._held[kind].record)
         self._was_read(files)
         self._held[kind] = Held(record if type(record) is kind else _sum_of(record), HOST)
         return self._held[kind]
 
     def of(self, stage: Stage) -> Held:
-        """What `stage` takes."""
+        """The input of `stage`."""
         return self._held[takes(stage, self._card)]
 
     def put(self, kind: type[Any], held: Held) -> None:
-        """Hold what a stage gave; of beats and sections at once, each by itself."""
+        """Hold the output of a stage; beats and sections found together are held separately."""
         if isinstance(held.record, Findings):
             for part in held.record.parts:
                 self._held[type(part)] = Held(part, held.space, held.bridges)
@@ -105,20 +105,20 @@ class Holdings:
             self._held[kind] = held
 
     def get(self, kind: type[Any]) -> Held | None:
-        """What is held of this type."""
+        """The record of this type that is held, if any."""
         return self._held.get(kind)
 
     def bring_home(self, network: BridgeNetwork) -> None:
-        """Bring everything to NumPy, from where every way leads on."""
+        """Move everything to NumPy, from where all routes can continue."""
         self._held = {kind: held.home(network) for kind, held in self._held.items()}
 
     def keep_only(self, stages: Iterable[Stage], kinds: Iterable[type[Any]]) -> None:
-        """Let go of everything but what `stages` take, and records of `kinds`."""
+        """Release everything except the inputs of `stages` and records of `kinds`."""
         needed = {takes(stage, self._card) for stage in stages} | set(kinds)
         self._held = {kind: held for kind, held in self._held.items() if kind in needed}
 
 
 def _sum_of(stems: Stems | Mix) -> Mix:
-    """The mix that stems in NumPy arrays belong to, in two channels."""
+    """The sum of stems in NumPy arrays, as a mix with two channels."""
     mix = stems.samples.sum(axis=0, dtype=np.float32)
     return Mix(np.ascontiguousarray(np.broadcast_to(mix, (2, mix.shape[-1]))))

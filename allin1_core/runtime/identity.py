@@ -1,4 +1,4 @@
-"""What a result is a result of, and whether an earlier one is still up to date."""
+"""The identity of a result, and whether an earlier result is still up to date."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from allin1_core.contracts.model import ModelCard
 from allin1_core.contracts.parity import RANKS
 from allin1_core.contracts.result import RESULT_VERSION, AnalysisResult, Identity
 from allin1_core.errors import OutputError
 from allin1_core.io.fingerprint import Fingerprint, fingerprint
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.results import load_result
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.found_stems import StemsInPlugin, StemsOfPlugin
 from allin1_core.runtime.track import Track
 
-#: Parameters of separation that change its speed, and at most the rounding of stems.
+#: Parameters of separation that affect its speed, and at most the rounding of stems.
 _SEPARATION_SPEED = frozenset({"batch_size", "trust_weights"})
 
 State = Literal["missing", "current", "incomplete", "stale", "other", "foreign"]
@@ -29,7 +32,7 @@ State = Literal["missing", "current", "incomplete", "stale", "other", "foreign"]
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a track, with what they held when they were looked at.
+    """The files of a track, and their content when they were first read.
 
     Attributes
     ----------
@@ -38,7 +41,7 @@ class Source:
     files
         Their fingerprints, in the order of the stems.
     given_by
-        Plugin, and version, of stems that are in no file; `files` is then the song.
+        Plugin and version of stems that are not in files; `files` then contains the song.
     """
 
     is_stems: bool
@@ -47,19 +50,23 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """Digest of the bytes of all of them."""
+        """Digest of the content of all files."""
         if not self.is_stems:
             return self.files[0].content
         text = "\n".join(file.content for file in self.files)
         return f"stems-{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
     def still_holds(self) -> bool:
-        """Whether they hold the same now."""
+        """Whether the files are unchanged."""
         return all(file.still_holds() for file in self.files)
 
 
-def source_of(track: Track, found: StemsOfPlugin | None = None) -> Source:
-    """Take the fingerprints of the files that an analysis of `track` reads: its stems, those `found`, or else the song.
+def source_of(
+    track: Track, found: StemsOfPlugin | None = None, known: KnownDigests | None = None
+) -> Source:
+    """Compute the fingerprints of the files that an analysis of `track` reads: its stems, those `found`, or the song.
+
+    `known` as for :func:`~allin1_core.io.fingerprint.fingerprint`.
 
     Raises
     ------
@@ -69,18 +76,18 @@ def source_of(track: Track, found: StemsOfPlugin | None = None) -> Source:
     stems = track.find_stems() if found is None else found.start
     if isinstance(stems, StemsInPlugin):
         given_by = f"{found.plugin} {found.version}".strip() if found else ""
-        return Source(True, (fingerprint(track.source),), given_by)
+        return Source(True, (fingerprint(track.source, known),), given_by)
     if stems is None:
-        return Source(False, (fingerprint(track.source),))
-    return Source(True, tuple(fingerprint(path) for path in stems.paths))
+        return Source(False, (fingerprint(track.source, known),))
+    return Source(True, tuple(fingerprint(path, known) for path in stems.paths))
 
 
 def identity_of(engine: Engine, source: Source) -> Identity:
-    """Say what the result of `source` would be a result of."""
+    """Return the identity that a result of `source` would have."""
     card = engine.card
     metre = dataclasses.asdict(engine.backends.metre)
     if not metre["steady_phase"]:
-        # As results from before this parameter say it.
+        # Results from before this parameter do not contain it.
         del metre["steady_phase"]
     options: dict[str, Any] = {
         "input": "stems" if source.is_stems else "mix",
@@ -92,20 +99,25 @@ def identity_of(engine: Engine, source: Source) -> Identity:
     if card.takes == "stems" and not source.is_stems:
         separation = dataclasses.asdict(engine.backends.demix)
         options["separation"] = {k: v for k, v in separation.items() if k not in _SEPARATION_SPEED}
-    parity = engine.chooser.wishes.parity
+    parity = engine.chooser.preferences.parity
     return Identity(
         audio=source.digest,
         model=card.name,
         weights=weights_digest(card),
         parity=(parity.level, parity.tolerance if math.isfinite(parity.tolerance) else None),
-        # As it comes back from a JSON.
-        options=json.loads(json.dumps(options, default=str)),
+        # In the form in which it is read back from JSON.
+        options=json.loads(json.dumps(options, default=_plain)),
         version=RESULT_VERSION,
     )
 
 
+def _plain(value: object) -> object:
+    """Convert a NumPy number to a Python number, and anything else to text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
 def weights_digest(card: ModelCard) -> str:
-    """Give a digest of a model's parameters: of the digests of its files, which are checked when they are read."""
+    """Return a digest of a model's parameters, based on the digests of its files, which are checked on reading."""
     files = (
         "\n".join(file.sha256 for file in card.files)
         or f"{card.name} {card.version}".strip() + " of its plugin"
@@ -115,17 +127,17 @@ def weights_digest(card: ModelCard) -> str:
 
 @dataclass(frozen=True)
 class Earlier:
-    """The result that an earlier run has left of a track.
+    """The result that an earlier run left for a track.
 
     Attributes
     ----------
     state
-        ``missing``: there is none. ``current``: it holds what is asked for. ``incomplete``: it is of the same song, model
-        and options, and lacks something. ``stale``: the song, the parameters of the model or this package have changed
-        since, or a stronger parity is asked for. ``other``: it is of another model or other options. ``foreign``: it
-        does not say what it is a result of, as those of the original package.
+        ``missing``: there is none. ``current``: it contains everything that is requested. ``incomplete``: it has the
+        same song, model and options, but lacks something. ``stale``: the song, the parameters of the model or this
+        package have changed since, or a stronger parity is requested. ``other``: it has another model or other options.
+        ``foreign``: it has no identity, like those of the original package.
     result
-        The result, without its arrays; None where there is none.
+        The result without its arrays; None if there is none.
     difference
         What differs, for ``stale`` and ``other``, such as ``its model is harmonix-all, not builtin``.
     """
@@ -143,23 +155,23 @@ def find_earlier(
     activations: bool = False,
     embeddings: bool = False,
 ) -> Earlier:
-    """Look at what an earlier run has left.
+    """Examine the result that an earlier run left.
 
     Parameters
     ----------
     json_path
-        Where its result would be.
+        Path of the result.
     identities
-        What would be a result of now; more than one where any of several models would do.
+        Identities that are accepted; more than one if any of several models may be used.
     outputs
-        What is asked for: ``beats``, ``sections``.
+        Requested outputs: ``beats``, ``sections``.
     activations, embeddings
-        Whether these arrays are asked for.
+        Whether these arrays are requested.
 
     Raises
     ------
     OutputError
-        It is there, and cannot be read or is no result.
+        The file exists, but cannot be read or is not a result.
     """
     if not json_path.exists():
         return Earlier("missing")
@@ -182,16 +194,16 @@ def find_earlier(
             )
             return Earlier("current" if is_complete else "incomplete", result)
         differences.append(difference)
-    # That it is out of date for one says more than that it is none of another.
+    # For the user, "out of date" for one model is more informative than "different" for another.
     said = next((d for d in differences if d[0] == "stale"), differences[0])
     return Earlier(said[0], result, said[1])
 
 
 def refuse_other(json_path: Path, earlier: Earlier) -> None:
-    """Raise :class:`~allin1_core.errors.OutputError` where an earlier result must not be replaced unasked."""
+    """Raise :class:`~allin1_core.errors.OutputError` if an earlier result must not be replaced without a request."""
     if earlier.state == "other":
         raise OutputError(
-            f"holds a result of this song that differs from the one asked for: {earlier.difference}.",
+            f"contains a result of this song that differs from the requested one: {earlier.difference}.",
             remedy="Replace it (--overwrite), or name another folder (-o) or name"
             ' (--name "{name}.{model}").',
             path=json_path,
@@ -199,7 +211,7 @@ def refuse_other(json_path: Path, earlier: Earlier) -> None:
 
 
 def _difference(found: Identity, wanted: Identity) -> tuple[State, str] | None:
-    """Say what keeps a result from being the one that is wanted; None if nothing does."""
+    """Return how a result differs from the wanted one; None if it does not."""
     if found.audio != wanted.audio:
         return "stale", "the audio has changed"
     if found.model != wanted.model:
@@ -216,9 +228,9 @@ def _difference(found: Identity, wanted: Identity) -> tuple[State, str] | None:
     if found.weights != wanted.weights:
         return "stale", f"the parameters of the model {found.model} have changed"
     if found.version != wanted.version:
-        return "stale", "it was found by another version of allin1"
+        return "stale", "it was created by another version of allin1"
     if not _is_as_strong(found.parity, wanted.parity):
-        return "stale", f"its parity is {found.parity[0]}, and {wanted.parity[0]} is asked for"
+        return "stale", f"its parity is {found.parity[0]}, and {wanted.parity[0]} is requested"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Whether the stems of separated songs are kept, where, and when those of an earlier run are used again."""
+"""Whether and where the stems of separated songs are kept, and when those of an earlier run are reused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.errors import SelectionError
-from allin1_core.io.kept_stems import StemsToKeep, stems_to_keep
+from allin1_core.io.kept_stems import DEFAULT_FOLDER, StemsToKeep, stems_to_keep
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.options import OptionValues
 from allin1_core.runtime.engine import Engine
@@ -20,22 +21,24 @@ from allin1_core.runtime.track import Track
 
 @dataclass(frozen=True)
 class Keeping:
-    """What a session does about stems.
+    """How a session handles stems.
 
     Attributes
     ----------
     parameters
-        How songs are separated.
+        Parameters of the separation.
     keeps_new
-        Whether stems are written.
+        Whether new stems are kept.
     folder
-        Folder of kept stems; None for the usual one, in which none are looked for unless new ones are kept.
+        Folder of kept stems; None for the default folder, which is only searched if new stems are kept.
     overwrite
         Whether kept stems of another song may be replaced.
     options
-        What the user set of the options of plugins.
+        Options of plugins set by the user.
     plugins
-        Asked for stems before a song is separated; None to ask nobody.
+        Plugins that may provide stems before a song is separated; None to request none.
+    known_digests
+        Digests of files from earlier runs; None to read each file.
     """
 
     parameters: DemixParameters
@@ -44,23 +47,33 @@ class Keeping:
     overwrite: bool = False
     options: OptionValues = field(default_factory=dict)
     plugins: StemPlugins | None = None
+    known_digests: KnownDigests | None = None
+    #: The default folder, absolute from the start, as code of plugins may change the current folder.
+    usual_folder: Path = field(default_factory=DEFAULT_FOLDER.absolute)
 
     @property
     def has_plugins(self) -> bool:
-        """Whether there are plugins to ask for stems."""
-        return self.plugins is not None and self.plugins.are_there
+        """Whether there are plugins that may provide stems."""
+        return self.plugins is not None and self.plugins.exist
 
     def place_of(self, track: Track) -> StemsToKeep | None:
-        """Where the stems of a song are kept; None where nobody asked."""
+        """Where the stems of a song are kept; None if that was not requested."""
         if not (self.keeps_new or self.folder is not None):
             return None
-        return stems_to_keep(self.folder, track.name, track.source, self.parameters, self.options)
+        return stems_to_keep(
+            self.folder or self.usual_folder,
+            track.name,
+            track.source,
+            self.parameters,
+            self.options,
+            self.known_digests,
+        )
 
     def find(self, kept: StemsToKeep, wanted: Wanted, engine: Engine) -> StemFiles | None:
-        """Stems of an earlier run, where they are what this one would make, and the model wants stems."""
+        """Stems of an earlier run, if they equal those that this run would produce and the model takes stems."""
         if engine.card.takes == "mix":
             return None
-        choices = engine.chooser.wishes.choices
+        choices = engine.chooser.preferences.choices
         files = kept.find(next((c.name for c in choices if c.stage == "demix"), None))
         if files is None:
             return None
@@ -69,8 +82,8 @@ class Keeping:
     def ask_plugins(
         self, track: Track, wanted: Wanted, engine: Engine
     ) -> tuple[StemsOfPlugin | None, tuple[str, ...]]:
-        """Stems of a plugin, where the model wants stems and no separation was asked for; and warnings."""
-        named = any(choice.stage == "demix" for choice in engine.chooser.wishes.choices)
+        """Stems of a plugin, if the model takes stems and no separation was requested; and warnings."""
+        named = any(choice.stage == "demix" for choice in engine.chooser.preferences.choices)
         if (
             self.plugins is None
             or engine.card.takes == "mix"
@@ -84,10 +97,10 @@ class Keeping:
 
 
 def _can_begin_at_stems(wanted: Wanted, engine: Engine) -> bool:
-    """Whether there is a route from stems: not for a model that takes the song itself."""
+    """Whether there is a route from stems; not if the only backend takes the song itself."""
     stages = stages_from(Stems, wanted, engine.card)
     try:
-        # Nothing is measured for this question; it may be asked in a thread that reads ahead.
+        # Nothing is measured for this check, which may run in a thread that reads ahead.
         engine.chooser.decide(engine.chooser.request(stages, USUAL_AUDIO_S))
     except SelectionError:
         return False

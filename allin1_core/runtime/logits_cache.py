@@ -1,4 +1,4 @@
-"""Logits of earlier runs, so that other parameters of the decoder, and exports, need no network."""
+"""Cached logits of earlier runs, so that other decoder parameters and exports do not need the network."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class CachedLogits:
     Attributes
     ----------
     logits
-        In NumPy arrays.
+        Logits in NumPy arrays.
     input, warnings
-        What that run read, and what there was to say of it.
+        The input of that run, and its warnings.
     """
 
     logits: Logits
@@ -35,12 +35,12 @@ class CachedLogits:
 
 
 class LogitsCache:
-    """Keeps logits by what decides them: audio, model, parameters, parity and separation, but no decoder's options.
+    """Stores logits by what determines them: audio, weights, parity and options, except those of the metre decoder.
 
     Parameters
     ----------
     cache
-        Where they are kept; None to keep none.
+        Where they are stored; None to store nothing.
     """
 
     def __init__(self, cache: ArrayCache | None) -> None:
@@ -48,11 +48,11 @@ class LogitsCache:
 
     @property
     def is_used(self) -> bool:
-        """Whether anything is kept."""
+        """Whether the cache is enabled."""
         return self._cache is not None and self._cache.limit > 0
 
     def find(self, identity: Identity) -> CachedLogits | None:
-        """Look for the logits of a result with this identity."""
+        """Look up the logits of a result with this identity."""
         arrays = None if self._cache is None else self._cache.get(_key(identity))
         if arrays is None:
             return None
@@ -61,7 +61,7 @@ class LogitsCache:
             logits = Logits(*(arrays[name] for name in _ARRAYS)).validate()
             return CachedLogits(logits, dict(note["input"]), tuple(map(str, note["warnings"])))
         except (KeyError, TypeError, ValueError, ContractError):
-            return None  # of another version
+            return None  # written by another version
 
     def keep(
         self,
@@ -70,7 +70,7 @@ class LogitsCache:
         source: Mapping[str, Any],
         warnings: Sequence[str],
     ) -> None:
-        """Keep the logits of a run, with what it read and what there was to say of that."""
+        """Store the logits of a run, with its input and warnings."""
         if self._cache is None or not self.is_used:
             return
         note = json.dumps({"input": dict(source), "warnings": list(warnings)}, default=str)

@@ -1,7 +1,8 @@
-"""Which model analyses a track: the one that was named, or, where none was, the best that can run on it here.
+"""The choice of the model for a track: the one that was named, or else the best that can run here.
 
-``auto`` takes ``harmonix-all`` where its weights are on this machine, and the stems are given or the song can be separated
-with what is here; else ``builtin``, which comes with the package and takes the mix. It never downloads.
+``auto`` chooses ``harmonix-all`` if its weights are on this machine, and the stems are given or the song can be
+separated with what is installed; otherwise ``builtin``, which is part of the package and takes the mix. It never
+downloads.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from allin1_core.weights.find import find_card
 from allin1_core.weights.separation import has_separator_weights
 from allin1_core.weights.store import find_folders, is_here
 
-#: Makes the engine of a model, which may download what is missing or not.
+#: Creates the engine of a model; the flag tells whether it may download what is missing.
 Build = Callable[[ModelCard, bool], Engine]
 
 
@@ -33,13 +34,13 @@ class ModelChoice:
     Attributes
     ----------
     engine
-        What runs it.
+        The engine that runs it.
     reason
-        Why this one, as a sentence; empty where it was named.
+        Why it was chosen, as a sentence; empty if it was named.
     other
-        How to get the other model that might have been taken, as a sentence; empty where it was named.
+        How to use the other model instead, as a sentence; empty if the model was named.
     trouble
-        Why it cannot run, where what was asked for leaves this model and weights that it needs are not here.
+        Why it cannot run, if the request leaves only this model and weights that it needs are missing.
     """
 
     engine: Engine
@@ -58,16 +59,16 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Obstacles:
-    """What keeps a model from analysing without a download; false where nothing does.
+    """What prevents a model from analysing without a download; false if nothing does.
 
     Attributes
     ----------
     weights
-        Models whose weights are missing: the model itself, the one that separates songs.
+        Models whose weights are missing: the model itself, or the one that separates songs.
     other
-        What else does, as words in a sentence.
+        Any other obstacle, as part of a sentence.
     remedy
-        Command that removes that; empty where there is none.
+        Command that removes the other obstacle; empty if there is none.
     """
 
     weights: tuple[str, ...] = ()
@@ -83,7 +84,7 @@ class Obstacles:
 
     @property
     def way_out(self) -> str:
-        """Commands that remove them; empty where there are none."""
+        """Commands that remove the obstacles; empty if there are none."""
         if self.other and not self.remedy:
             return ""
         fetch = f"allin1 weights fetch {' '.join(self.weights)}" if self.weights else ""
@@ -91,21 +92,21 @@ class Obstacles:
 
 
 class Models:
-    """The engines of a session, each built when its model is first chosen.
+    """The engines of a session, each created when its model is first chosen.
 
-    Threads may ask at the same time.
+    It may be used by several threads.
 
     Parameters
     ----------
     build
-        Makes an engine.
+        Creates an engine.
     cards
-        The models that there are.
+        The available models.
     named
-        The model to use for every track, or ``auto``.
+        Name of the model to use for every track, or ``auto``.
     separation
-        What was asked for that only a separation can give, such as ``keep_stems``; empty for nothing. ``auto`` then
-        separates songs whatever is missing, so that the run says what that is.
+        Which option that only a separation can fulfil was requested, such as ``keep_stems``; empty for none. ``auto``
+        then chooses separation even if something is missing, so that the run reports what it is.
 
     Raises
     ------
@@ -122,34 +123,34 @@ class Models:
         self._choices: dict[tuple[type[Any], tuple[str, ...] | None, int], ModelChoice] = {}
         self._lock = threading.RLock()
         self._named = None if named == AUTO_MODEL else find_card(named, cards)
-        # Where auto chooses: the model that is better, and the one that can always run.
+        # For auto: the better model, and the one that can always run.
         self._better: ModelCard | None = None
         if self._named is not None:
             self._usual = self._named
         else:
             self._better, self._usual = (find_card(name, cards) for name in AUTO_MODELS)
-        # Now, so that whoever opens the session is told of what it cannot be given.
+        # Created now, so that errors are raised when the session is opened.
         self._engine(self._usual)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """Those of the models that may be chosen, as far as they were built."""
+        """The engines that have been created so far."""
         return tuple(self._engines.values())
 
     @property
     def eligible(self) -> tuple[Engine, ...]:
-        """Those of the models that may be chosen, the better first."""
+        """The engines of all models that may be chosen, the better one first."""
         with self._lock:
             cards = [self._usual] if self._better is None else [self._better, self._usual]
             return tuple(self._engine(card) for card in cards)
 
     def choose(self, start: type[Any], outputs: tuple[str, ...] | None = None) -> ModelChoice:
-        """Choose the model for a run that is to begin; parameters as for :meth:`preferred`.
+        """Choose the model for a run that is about to start; parameters as for :meth:`preferred`.
 
         Raises
         ------
         WeightsError
-            What was asked for leaves one model, and weights that it needs are not here.
+            The request leaves only one model, and weights that it needs are missing.
         """
         choice = self.preferred(start, outputs)
         if choice.trouble is not None:
@@ -157,21 +158,21 @@ class Models:
         return choice
 
     def preferred(self, start: type[Any], outputs: tuple[str, ...] | None = None) -> ModelChoice:
-        """Choose the model, whether or not its weights are here.
+        """Choose the model, whether or not its weights are available.
 
         Parameters
         ----------
         start
-            Type of what the run starts from.
+            Type of the input of the run.
         outputs
-            What it is to give; None for all that the model can.
+            Requested outputs; None for everything that the model provides.
         """
         with self._lock:
             usual = self._engine(self._usual)
             if self._better is None:
                 return ModelChoice(usual)
             better = self._engine(self._better)
-            # What failed since then may decide otherwise.
+            # Failures since then may change the choice.
             changes = better.chooser.changes + usual.chooser.changes
             question = (start, outputs, changes)
             if question not in self._choices:
@@ -185,14 +186,14 @@ class Models:
         start: type[Any],
         outputs: tuple[str, ...] | None = None,
     ) -> ModelChoice | None:
-        """Choose the model to go on with where no backend is left that runs `choice`; None where nothing may replace it.
+        """Choose the model to continue with if no backend remains for `choice`; None if it must not be replaced.
 
         Parameters
         ----------
         choice
-            What was chosen for the run.
+            The choice made for the run.
         error
-            Why it cannot go on.
+            Why the run cannot continue.
         start, outputs
             As for :meth:`preferred`.
         """
@@ -202,7 +203,7 @@ class Models:
             usual = self._engine(self._usual)
             if find_obstacles(usual, start, outputs):
                 return None
-            reason = f"{choice.card.name} could not go on: {error.message}"
+            reason = f"{choice.card.name} could not continue: {error.message}"
             return ModelChoice(usual, reason, f"Why: allin1 explain -m {choice.card.name}")
 
     def _choose(
@@ -211,11 +212,11 @@ class Models:
         name, other = better.card.name, usual.card.name
         is_audio = record_of(start, usual.card) is takes("spectrogram", usual.card)
         if not is_audio:
-            return ModelChoice(better, "The run starts behind the audio.", f"Or: -m {other}")
+            return ModelChoice(better, "The run does not start from audio.", f"Or: -m {other}")
         separates = record_of(start, better.card) is takes("demix", better.card)
         obstacles = find_obstacles(better, start, outputs)
         if separates and self._separation:
-            reason = f"Separation was asked for ({self._separation})."
+            reason = f"Separation was requested ({self._separation})."
             trouble = _missing(reason, obstacles, name) if obstacles.weights else None
             return ModelChoice(better, reason, f"Without it: -m {other}", trouble)
         if not obstacles:
@@ -240,11 +241,11 @@ class Models:
 
 
 def _missing(reason: str, obstacles: Obstacles, name: str) -> WeightsError:
-    """That what was asked for leaves one model, and weights that it needs are not here."""
+    """The error that the request leaves only one model, and weights that it needs are missing."""
     run = f"Run {obstacles.way_out}" if obstacles.way_out else ""
     return WeightsError(
         f"{reason} That leaves {name}, but {obstacles}.",
-        remedy=f"{run}. Or name the model, which then fetches its weights: -m {name}"
+        remedy=f"{run}. Or name the model, which then downloads its weights: -m {name}"
         if run
         else None,
     )
@@ -253,7 +254,7 @@ def _missing(reason: str, obstacles: Obstacles, name: str) -> WeightsError:
 def find_obstacles(
     engine: Engine, start: type[Any], outputs: tuple[str, ...] | None = None
 ) -> Obstacles:
-    """What keeps the model of `engine` from analysing such a start; `outputs` as for :meth:`Models.choose`."""
+    """Find what prevents the model of `engine` from analysing such an input; `outputs` as for :meth:`Models.choose`."""
     card, backends = engine.card, engine.backends
     folders = find_folders(backends.weights_dir)
     weights = () if is_here(card, folders) else (card.name,)
@@ -264,7 +265,7 @@ def find_obstacles(
         decision = engine.chooser.decide(request)
     except SelectionError as error:
         separators = engine.chooser.candidates(request).get("demix", ())
-        # Of one that has failed, no weights are missing.
+        # A separator that has failed does not lack weights.
         if "demix" not in request.stages or any(
             c.is_eligible or (c.refusal is not None and c.refusal.gate == "failed")
             for c in separators
@@ -285,7 +286,7 @@ def find_obstacles(
 
 
 def _no_separation(candidates: tuple[Candidate, ...], weights: tuple[str, ...]) -> Obstacles:
-    """That no backend can separate, and what to install where that is what is missing."""
+    """The obstacle that no backend can separate, and the command that installs one if none is installed."""
     refused = [(c.backend.name, c.refusal) for c in candidates if c.refusal is not None]
     lacking = [refusal for _, refusal in refused if refusal.gate == "needs"]
     if not refused or lacking:

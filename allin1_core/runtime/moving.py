@@ -18,21 +18,21 @@ D = TypeVar("D")
 
 
 def cross(data: D, bridges: Sequence[Bridge], device: str) -> D:
-    """Bring every array of `data` over `bridges` in order.
+    """Move every array of `data` over `bridges` in order.
 
     Parameters
     ----------
     data
         A record of the contracts.
     bridges
-        In order; none leaves `data` as it is.
+        Bridges in order; if there are none, `data` is returned unchanged.
     device
-        Name of the device at the end (``cuda:1``). On the way there, a bridge is told its own kind.
+        Name of the final device (``cuda:1``). For other devices on the way, a bridge receives their kind.
 
     Raises
     ------
     BackendError
-        If a bridge fails.
+        A bridge fails.
     """
     for bridge in bridges:
         kind = bridge.destination.device
@@ -49,18 +49,18 @@ def cross(data: D, bridges: Sequence[Bridge], device: str) -> D:
 
 
 def bring_home(data: D, space: Space, network: BridgeNetwork) -> D:
-    """Bring a record from `space` to NumPy.
+    """Move a record from `space` to NumPy.
 
     Raises
     ------
     BackendError
-        If no bridge leads there, or one fails.
+        No bridge leads there, or one fails.
     """
     return cross(data, network.way(space, HOST), HOST.device)
 
 
 def read_only(data: D) -> D:
-    """The same record, whose NumPy arrays cannot be written to; other libraries' arrays are left as they are.
+    """The same record with read-only NumPy arrays; arrays of other libraries are unchanged.
 
     >>> import numpy as np
     >>> from allin1_core.contracts.logits import Activations
@@ -71,7 +71,7 @@ def read_only(data: D) -> D:
 
 
 def copied(data: D) -> D:
-    """The same record with copies of its arrays, which are NumPy's."""
+    """The same record with copies of its arrays, which must be NumPy's."""
     return move_arrays(data, np.array)
 
 
@@ -87,7 +87,7 @@ def _call(move: Callable[[Array, str], Array], device: str, array: Array) -> Arr
 
 
 def space_of(array: Array) -> Space:
-    """Tell where an array lives, by its type's module and its ``device``.
+    """Determine where an array is located, by the module of its type and its ``device``.
 
     >>> import numpy as np
     >>> str(space_of(np.zeros(3)))
@@ -102,7 +102,7 @@ def space_of(array: Array) -> Space:
 
 
 def lies_in(array: Array, space: Space) -> bool:
-    """Whether an array lives in `space`; where it does not name its device, its library has to do."""
+    """Whether an array is located in `space`; if it has no ``device``, only its library is compared."""
     found = space_of(array)
     has_device = space == HOST or hasattr(array, "device")
     return found == space if has_device else found.library == space.library

@@ -1,6 +1,6 @@
-"""Those who are told about a run: the hooks of plugins, the file of timings, and the picture of them.
+"""Everything that is notified of a run: the hooks of plugins, the file of timings, and the picture of timings.
 
-None can disturb it: plugins get copies, and what fails costs a warning.
+None of it can affect the run: plugins receive copies, and failures only cause a warning.
 """
 
 from __future__ import annotations
@@ -15,29 +15,32 @@ from typing import Any
 
 from allin1_core.contracts.result import AnalysisResult, StageRecord
 from allin1_core.errors import PLUGIN_FAILURES, OutputError, in_full
+from allin1_core.io.atomic import refuse_to_replace
 from allin1_core.plugins.loading import Plugins
 from allin1_core.presentation.figures import check_picture
 from allin1_core.runtime.postprocessing import postprocess
-from allin1_core.runtime.timings import Timing, append_timing, timing_of
+from allin1_core.runtime.timings import Timing, append_timing, check_timings, timing_of
 from allin1_core.runtime.timings_picture import draw_timings
 
 log = logging.getLogger(__name__)
 
 
 class Observers:
-    """Passes on what happens, from one thread at a time.
+    """Notifies plugins and records timings, from one thread at a time.
 
     Parameters
     ----------
     plugins
-        Whose hooks are called.
+        Plugins whose hooks are called.
     timings_path, picture
-        Files for the timings, as lines of JSON and as a picture; None for none.
+        Files for the timings, as lines of JSON and as a picture; None writes none.
 
     Raises
     ------
     OutputError
-        If the picture cannot be drawn here.
+        The picture cannot be drawn here or exists already, or `timings_path` contains something else.
+    SettingsError
+        `timings_path` has the name of a song.
     """
 
     def __init__(
@@ -48,6 +51,11 @@ class Observers:
     ) -> None:
         if picture is not None:
             check_picture(picture, "picture of timings")
+            refuse_to_replace(
+                picture, remedy="Name another file (--timings-viz-path), or remove this one."
+            )
+        if timings_path is not None:
+            check_timings(timings_path)
         self._plugins = plugins
         self._timings_path = timings_path
         self._picture = picture
@@ -58,12 +66,12 @@ class Observers:
     @property
     def _one_at_a_time(self) -> threading.RLock:
         if self._process != os.getpid():
-            # Another thread may have held the lock when this process was forked; it will never let go of it here.
+            # Another thread may have held the lock when this process was forked; it is never released here.
             self._lock, self._process = threading.RLock(), os.getpid()
         return self._lock
 
     def stage_finished(self, track: str, record: StageRecord, ended: float, model: str) -> None:
-        """A stage of a track has run, with that model; it ended at `ended`, in seconds since 1970."""
+        """Record that a stage of a track ran with a model; `ended` is in seconds since 1970."""
         timing = timing_of(record, ended=ended, model=model, track=track)
         with self._one_at_a_time:
             if self._picture is not None:
@@ -73,26 +81,26 @@ class Observers:
             self._call("allin1_stage_finished", {"track": track, "record": record})
 
     def postprocess(self, track: str, result: AnalysisResult) -> AnalysisResult:
-        """Let plugins give a new result in place of `result`; see :func:`.postprocessing.postprocess`."""
+        """Let plugins replace `result`; see :func:`.postprocessing.postprocess`."""
         with self._one_at_a_time:
             return postprocess(self._plugins, track, result)
 
     def track_finished(
         self, track: str, result: AnalysisResult | None = None, error: Exception | None = None
     ) -> None:
-        """A track has its result, or the error that ended it."""
+        """Notify plugins that a track has its result, or the error that ended it."""
         arguments = {"track": track, "result": result, "error": error}
         with self._one_at_a_time:
             self._call("allin1_track_finished", arguments)
 
     def result_written(self, track: str, result: AnalysisResult, path: Path, folder: Path) -> None:
-        """The result of a track is in place."""
+        """Notify plugins that the result of a track was written."""
         arguments = {"track": track, "result": result, "path": path, "folder": folder}
         with self._one_at_a_time:
             self._call("allin1_result_written", arguments)
 
     def close(self) -> None:
-        """Draw the picture of what has run until now."""
+        """Draw the picture of the timings so far."""
         if self._picture is None or not self._timings:
             return
         try:
@@ -105,11 +113,11 @@ class Observers:
         try:
             append_timing(path, timing)
         except OutputError as error:
-            log.warning("%s No more are written.", error)
+            log.warning("%s No further timings are written.", error)
             self._timings_path = None
 
     def _call(self, hook: str, arguments: Mapping[str, Any]) -> None:
-        """Call a hook of each plugin that has it, with copies; what one raises is logged."""
+        """Call a hook of each plugin that implements it, with copies of the arguments; exceptions are logged."""
         for name, plugin in self._plugins.manager.list_name_plugin():
             if plugin is None:
                 continue
@@ -124,12 +132,12 @@ class Observers:
 
 
 def _copy(value: Any) -> Any:
-    """A copy that can be changed without harm; of exceptions with where they came from."""
+    """A copy that can be modified safely; exceptions keep their traceback and cause."""
     if not isinstance(value, BaseException):
         return copy.deepcopy(value)
     try:
         other = copy.copy(value)
-    except Exception:  # not every class can be made anew from its arguments
+    except Exception:  # not every exception can be created from its arguments
         return value
     other.__cause__, other.__context__ = value.__cause__, value.__context__
     return other.with_traceback(value.__traceback__)

@@ -1,10 +1,10 @@
-"""One run through the stages: plan, run step after step, and hand over to another backend where one fails."""
+"""One run through the stages: planning, running one step after another, and replacing backends that fail."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from allin1_core.contracts.audio import Mix, Stems
@@ -55,20 +55,20 @@ Progress = Callable[[str, float], None]
 
 @dataclass
 class Run:
-    """What a run gave.
+    """The outcome of a run.
 
     Attributes
     ----------
     products
-        The records asked for.
+        The requested records.
     records
         How each stage was run.
     fallbacks
         A sentence for each backend that was replaced.
     warnings
-        What a person should know of the input.
+        Sentences about the input for the user.
     input
-        What went in, for the provenance.
+        Description of the input, for the provenance.
     """
 
     products: Products = field(default_factory=Products)
@@ -81,15 +81,15 @@ class Run:
 class Pipeline:
     """The state of one run: :meth:`read`, then :meth:`begin`, then :meth:`finish`.
 
-    Between the last two a run has all that an accelerator gives, in NumPy, and lacks what a decoder of the metre does on
-    the CPU, if it is left for :meth:`finish`: another thread may do that while the next run begins.
+    Between the last two, the outputs of accelerators are in NumPy, and at most a metre decoder on the CPU is left for
+    :meth:`finish`, which another thread may run while the next run begins.
 
     Parameters
     ----------
     engine
-        What it runs on.
+        The parts of the session that run a model.
     fallbacks
-        What was replaced before it, in a run that this one takes the place of.
+        Fallbacks of an earlier run, which this one replaces.
     """
 
     def __init__(self, engine: Engine, fallbacks: Sequence[str] = ()) -> None:
@@ -113,12 +113,12 @@ class Pipeline:
         self._planned: list[Step] = []
 
     def read(self, start: Start) -> None:
-        """Take what the run starts from, and read files into memory that are not too long for it.
+        """Take the input of the run; files are read unless they are too long to be held in memory.
 
         Raises
         ------
         ContractError
-            A record is not what its contract says.
+            A record violates its contract.
         InputError
             Files cannot be read.
         BackendError
@@ -140,10 +140,10 @@ class Pipeline:
         keep: StemsToKeep | None = None,
         songs: int = 1,
     ) -> None:
-        """Run what has to run before a decoder of the metre could be left for :meth:`finish`.
+        """Run the stages, except a metre decoder that can be left for :meth:`finish`.
 
-        It is left where something ran on another device than the CPU; else there is nothing to gain.
-        The route is the best for so many `songs` of this length. Other parameters, and errors, as in
+        It is left if another stage ran on a device other than the CPU; otherwise nothing would be gained. The route is
+        the best one for `songs` songs of this length. Other parameters, and errors, are those of
         :meth:`allin1_core.runtime.session.Session.run`.
         """
         self._wanted = wanted
@@ -154,7 +154,7 @@ class Pipeline:
 
     @property
     def fallbacks(self) -> Sequence[str]:
-        """A sentence for each backend that was replaced so far."""
+        """A sentence for each backend that has been replaced so far."""
         return self._run.fallbacks
 
     @property
@@ -163,19 +163,19 @@ class Pipeline:
         return bool(self._remaining)
 
     def finish(self) -> Run:
-        """Run what is left, and give the products.
+        """Run the remaining stages, and return the outcome.
 
-        Errors as in :meth:`allin1_core.runtime.session.Session.run`.
+        Errors are those of :meth:`allin1_core.runtime.session.Session.run`.
         """
         self._advance(may_pause=False)
         found = {name: self._holdings.get(kind) for name, kind in self._wanted_records().items()}
         self._run.products = Products(
-            **{name: self._home(held) for name, held in found.items() if held is not None}
+            **{name: self._in_numpy(held) for name, held in found.items() if held is not None}
         )
         return self._run
 
     def _advance(self, *, may_pause: bool) -> None:
-        """Run one step after the other, until none remains or, if allowed, only the decoder on the CPU."""
+        """Run one step after another, until none remains or, if `may_pause`, only a decoder on the CPU."""
         while self._remaining:
             if not self._planned:
                 self._plan()
@@ -201,14 +201,14 @@ class Pipeline:
             self._remaining,
             self._audio_s,
             held.space,
-            songs=self._songs,  # what is set up for one serves all of a batch
+            songs=self._songs,  # a set-up serves all songs of a batch
             in_blocks=stages_in_blocks(held.record, self._audio_s, self._engine.card),
         )
         self._decision = self._engine.decide(request, self._out_of_memory)
         chosen = self._decision.chosen
         log.debug("route for %s: %s", self._track, chosen)
         self._total_s = self._done_s + chosen.cost_s
-        # The decoder last, after the sections, which need nothing of it.
+        # The decoder runs last, after the sections, which do not depend on it.
         self._planned = sorted(chosen.steps, key=lambda step: step.backend.stages == DECODER)
 
     def _is_decoder_beside_accelerator(self, step: Step) -> bool:
@@ -220,10 +220,10 @@ class Pipeline:
         )
 
     def _try_steps(self) -> int:
-        """Run the next step, or the next two together, and tell how many.
+        """Run the next step, or the next two together, and return how many were run.
 
-        On failure exclude the backend and return 0, or raise if nothing may replace it. 0 also where a backend turns
-        out not to be ready, which the next decision takes into account.
+        On failure, exclude the backend and return 0, or raise an error if the backend must not be replaced. Also return
+        0 if a backend turns out not to be ready, which the next decision takes into account.
         """
         steps = self._planned[:2]
         if self._decision is None:
@@ -233,7 +233,7 @@ class Pipeline:
         try:
             ran = self._run_steps(steps, candidates, work)
             for each in ran:
-                self._take(each)
+                self._store(each)
         except (InputError, WeightsError, SelectionError, OutputError):
             raise
         except PLUGIN_FAILURES as error:
@@ -241,7 +241,7 @@ class Pipeline:
                 raise self._cancelled from None
             if work.culprit is None:
                 raise
-            self._hand_over(work.culprit, error)
+            self._exclude_failed(work.culprit, error)
             return 0
         return len(ran)
 
@@ -268,17 +268,17 @@ class Pipeline:
         if streamed:
             return stream_steps(job, steps, candidates, held, work)
         if held.is_file and not is_in_blocks(held.record, step, self._engine.card):
-            with work.of(None):  # reading is no backend's work
+            with work.of(None):  # reading is not attributed to a backend
                 held = self._holdings.read(takes(step.backend.stage, self._engine.card))
         return [run_step(job, step, candidates[0], held)]
 
-    def _take(self, ran: Ran) -> None:
-        """Hold what a step gave, and keep the record of the stage.
+    def _store(self, ran: Ran) -> None:
+        """Hold the output of a step, and record the stage.
 
         Raises
         ------
         ContractError
-            Values on a device are no numbers, or no probabilities.
+            Values on a device are not finite, or not probabilities.
         """
         backend, output = ran.step.backend, ran.output
         if output is not None:
@@ -287,7 +287,7 @@ class Pipeline:
                 self._check_on_device(output)
             self._holdings.put(kind, output)
             if kind is Stems and self._keep is not None:
-                stems = self._home(output).validate()
+                stems = self._in_numpy(output).validate()
                 length = int(stems.samples.shape[-1])
                 with self._keep.writing(lambda: length, author_of(ran.candidate)) as write:
                     write(stems)
@@ -307,26 +307,26 @@ class Pipeline:
         )
 
     def _check_on_device(self, output: Held) -> None:
-        """Look at values that are few for each frame; NaN would pass unseen into "no beats"."""
+        """Check values of which there are few per frame: a decoder would interpret NaN as "no beats"."""
         record = output.record
         for part in record.parts if isinstance(record, Findings) else (record,):
             if isinstance(part, Logits):
-                self._home(Held(_without_embeddings(part), output.space)).validate()
+                self._in_numpy(Held(replace(part, embeddings=None), output.space)).validate()
             elif isinstance(part, Activations):
-                self._home(Held(part, output.space)).check_values()
+                self._in_numpy(Held(part, output.space)).check_values()
 
-    def _hand_over(self, candidate: Candidate, error: BaseException) -> None:
-        """Exclude a backend that failed, and say so once; raise if the user had named it.
+    def _exclude_failed(self, candidate: Candidate, error: BaseException) -> None:
+        """Exclude a backend that failed, and log that once; raise an error if the user named it.
 
-        One that ran out of memory is left out for this track alone: the next may be shorter.
+        A backend that ran out of memory is only excluded for this track: the next one may be shorter.
         """
         name = f"{candidate.backend.stage}={candidate.backend.name}"
         reason = error.message if isinstance(error, Allin1Error) else brief(error)
         choice = self._engine.chooser.choice_of(candidate)
         if choice is not None:
             raise BackendError(
-                f"The backend asked for, {name}{choice.said_by}, failed: {reason}",
-                remedy="Leave the stage to auto to let another take over.",
+                f"The requested backend, {name}{choice.said_by}, failed: {reason}",
+                remedy="Leave the stage to auto to allow a fallback.",
             ) from error
         log.debug("backend %s failed", name, exc_info=error)
         if is_out_of_memory(error):
@@ -336,9 +336,9 @@ class Pipeline:
             self._out_of_memory[key] = f"It ran out of memory on this track: {reason}"
         else:
             is_news = self._engine.exclude(candidate, reason)
-        text = f"Backend {name} failed and was replaced: {reason}"
+        text = f"Backend {name} of plugin {candidate.plugin.name} failed and was replaced: {reason}"
         self._run.fallbacks.append(text)
-        # A run that had chosen it before another one found out is not told of again.
+        # A run that chose it before another one excluded it does not warn again.
         log.log(logging.WARNING if is_news else logging.DEBUG, "%s", text)
 
     def _note_files(self, files: FilesRead) -> None:
@@ -352,7 +352,7 @@ class Pipeline:
             return self._decision.network
         return self._engine.chooser.network({HOST})
 
-    def _home(self, held: Held) -> Any:
+    def _in_numpy(self, held: Held) -> Any:
         return held.home(self._network).record
 
     def _wanted_records(self) -> dict[str, type[Any]]:
@@ -364,10 +364,6 @@ class Pipeline:
         try:
             self._progress(stage, min(1.0, (self._done_s + done_s) / self._total_s))
         except BaseException as error:
-            # The caller cancels. It passes through a backend, whose failure it is not.
+            # The caller cancels the run. The exception passes through a backend, but is not its failure.
             self._cancelled = error
             raise
-
-
-def _without_embeddings(logits: Logits) -> Logits:
-    return Logits(logits.beat, logits.downbeat, logits.section, logits.function)

@@ -1,7 +1,7 @@
-"""What a run starts from, what it is to give, and which stages lead from the one to the other.
+"""The input of a run, its outputs, and the stages that lead from one to the other.
 
-Which stages follow, and which record each of them takes, depends on the model: one that takes the mix has no
-separation before its spectrogram.
+The stages, and the record that each takes, depend on the model: one that takes the mix has no separation before its
+spectrogram.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from allin1_core.runtime.streaming import is_long_song
 #: What a run can start from.
 Start = Mix | MixFile | Stems | StemFiles | LogSpectrogram | Logits | Activations
 
-#: Seconds from which on files of stems are read in blocks.
+#: Length in seconds above which files of stems are read in blocks.
 LONG_STEMS_S = 300.0
 
-#: Frames from which on the network is given a song in blocks.
+#: Number of frames above which the network processes a song in blocks.
 LONG_SONG_FRAMES = 15 * 60 * FRAMES_PER_SECOND
 
-#: The stage that needs no accelerator, and that nothing else needs.
+#: The stage that needs no accelerator, and on which no other stage depends.
 DECODER: tuple[Stage, ...] = ("metrical_dbn",)
 
 
 class HasLength(Protocol):
-    """Audio, or what was made of it; None where its files do not say how long it is."""
+    """Audio, or a record computed from it; the length is None if its files do not state it."""
 
     @property
     def duration_s(self) -> float | None:
@@ -48,7 +48,7 @@ class HasLength(Protocol):
 
 @dataclass(frozen=True)
 class Products:
-    """What a run gave, in NumPy arrays; None where it was not asked for, or no backend of the route gives it."""
+    """The outputs of a run in NumPy arrays; None if not requested, or not provided by the backends of the route."""
 
     logits: Logits | None = None
     activations: Activations | None = None
@@ -58,7 +58,7 @@ class Products:
 
 @dataclass(frozen=True)
 class _Output:
-    """Something to ask for: its field of :class:`Products`, its record, and the stages behind the network."""
+    """A possible output: its field of :class:`Products`, its record, and the stages after the network."""
 
     field: str
     record: type[Any]
@@ -75,19 +75,19 @@ _OUTPUTS: dict[str, _Output] = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a run is to give.
+    """The requested outputs of a run.
 
     Attributes
     ----------
     outputs
         Any of ``activations``, ``beats``, ``sections``, ``logits``.
     embeddings
-        Whether the network shall give its embeddings, which come with the logits.
+        Whether the network returns its embeddings, which are part of the logits.
 
     Raises
     ------
     InputError
-        If an output is unknown, or none is wanted.
+        An output is unknown, or none is requested.
     """
 
     outputs: frozenset[str]
@@ -97,19 +97,21 @@ class Wanted:
         unknown = self.outputs - set(_OUTPUTS)
         if unknown or not self.outputs:
             raise InputError(
-                f"No output is called {', '.join(sorted(unknown)) or '(nothing)'}.",
+                f"There is no output called {', '.join(sorted(unknown))}."
+                if unknown
+                else "No outputs were requested.",
                 remedy=f"Outputs are {', '.join(_OUTPUTS)}.",
             )
 
     @property
     def records(self) -> dict[str, type[Any]]:
-        """The records that the run has to hold at its end, by their field of :class:`Products`."""
+        """The records that the run must hold at its end, by field of :class:`Products`."""
         names = {*self.outputs, "logits"} if self.embeddings else self.outputs
         return {_OUTPUTS[name].field: _OUTPUTS[name].record for name in names}
 
     @property
     def tail(self) -> set[Stage]:
-        """The stages behind the network that it needs."""
+        """The stages after the network that are needed."""
         return {stage for output in self.outputs for stage in _OUTPUTS[output].stages}
 
 
@@ -124,23 +126,25 @@ def takes(stage: Stage, card: ModelCard) -> type[Any]:
 
 
 def record_of(start: type[Any], card: ModelCard) -> type[Any]:
-    """The record that a run from `start` holds first: of files what is read, of stems their sum if a model takes that."""
+    """The record with which a run from `start` begins: stems become their sum if the model takes the mix."""
     kind = {StemFiles: Stems, MixFile: Mix}.get(start, start)
     return Mix if kind is Stems and card.takes == "mix" else kind
 
 
 def stages_from(start: type[Any], wanted: Wanted, card: ModelCard) -> tuple[Stage, ...]:
-    """List the stages that lead from a record of type `start`, or files of it, to what is wanted, in order.
+    """List the stages in order that lead from a record of type `start`, or from its files, to the outputs.
 
     Raises
     ------
     InputError
-        If an output lies before the start.
+        An output cannot be computed from `start`.
     """
     kind = record_of(start, card)
     if kind is Activations:
         if wanted.outputs != {"beats"}:
-            raise InputError("From activations only beats can be found.")
+            raise InputError(
+                "Only beats can be computed from activations.", remedy="Start from logits or audio."
+            )
         return DECODER
     trunk = trunk_of(card)
     first = next((i for i, stage in enumerate(trunk) if takes(stage, card) is kind), len(trunk))
@@ -149,27 +153,27 @@ def stages_from(start: type[Any], wanted: Wanted, card: ModelCard) -> tuple[Stag
 
 
 def seconds_of(start: HasLength) -> float:
-    """Seconds of audio in `start`; the usual length where its files do not say."""
+    """Seconds of audio in `start`; the usual length if its files do not state it."""
     length = start.duration_s
     return USUAL_AUDIO_S if length is None else length
 
 
 def space_of_start(start: Start) -> Space:
-    """Where the arrays of `start` lie; files are read into NumPy."""
+    """Where the arrays of `start` are located; files are read into NumPy."""
     if isinstance(start, (MixFile, StemFiles)):
         return HOST
     return space_of(getattr(start, start.ARRAYS[0]))
 
 
 def is_long(file: MixFile | StemFiles) -> bool:
-    """Whether a song or its stems are too long to be read whole, or their files do not say how long they are."""
+    """Whether a song or its stems are too long to be read at once, or their files do not state the length."""
     if isinstance(file, MixFile):
         return is_long_song(file)
     return file.duration_s is None or file.duration_s > LONG_STEMS_S
 
 
 def is_streamed(record: object, steps: list[Step]) -> bool:
-    """Whether the next two steps go through a long song block by block together: separation, and the spectrogram."""
+    """Whether the next two steps, separation and spectrogram, process a long song together in blocks."""
     return (
         isinstance(record, MixFile)
         and is_long(record)
@@ -179,7 +183,7 @@ def is_streamed(record: object, steps: list[Step]) -> bool:
 
 
 def stages_in_blocks(start: object, audio_s: float, card: ModelCard) -> tuple[Stage, ...]:
-    """The stages that go through a song of this length block by block, for a request; see :func:`is_in_blocks`."""
+    """The stages that process a song of this length in blocks, for a request; see :func:`is_in_blocks`."""
     found: list[Stage] = []
     if isinstance(start, (MixFile, StemFiles)) and is_long(start):
         kind = record_of(type(start), card)
@@ -190,7 +194,7 @@ def stages_in_blocks(start: object, audio_s: float, card: ModelCard) -> tuple[St
 
 
 def is_in_blocks(record: object, step: Step, card: ModelCard) -> bool:
-    """Whether a step goes through what is long block by block: a spectrogram through files, the network through frames."""
+    """Whether a step processes its input in blocks: a spectrogram long files, the network many frames."""
     stages = step.backend.stages
     if isinstance(record, (MixFile, StemFiles)):
         return stages == ("spectrogram",) and is_long(record)

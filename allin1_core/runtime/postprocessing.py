@@ -1,14 +1,13 @@
-"""Plugins may replace a result before anybody sees it."""
+"""Plugins may replace a result before it is returned or written."""
 
 from __future__ import annotations
 
 import copy
 import json
 import logging
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 
+from allin1_core.contracts.consistency import find_inconsistency
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.rules import show
 from allin1_core.errors import PLUGIN_FAILURES, in_full
@@ -21,16 +20,16 @@ _HOOK = "allin1_postprocess_result"
 
 
 def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> AnalysisResult:
-    """Ask each plugin for a new result in place of `result`, one after another.
+    """Ask each plugin in turn for a new result in place of `result`.
 
-    What a plugin raises, or gives instead of a result, costs its own change alone; the log and the warnings of the
-    result say so. Who changed it stands in ``provenance.postprocessors``.
+    If a plugin raises an exception, or returns something other than a valid result, only its own change is lost, and a
+    warning is added to the result. It is not logged as well, as the command line prints both. Plugins that changed the
+    result are listed in ``provenance.postprocessors``.
     """
-    for implementation in reversed(plugins.manager.hook.allin1_postprocess_result.get_hookimpls()):
-        name = implementation.plugin_name
+    for name, change in plugins.implementations(_HOOK):
         try:
-            new = plugins.hook_of(name, _HOOK)(track=track, result=copy.deepcopy(result))
-            if not new:  # no plugin, or no change
+            new = change(track=track, result=copy.deepcopy(result))
+            if not new:  # the plugin does not implement the hook, or keeps the result
                 continue
             (new,) = new
             fault = find_result_fault(new)
@@ -40,14 +39,13 @@ def postprocess(plugins: Plugins, track: str, result: AnalysisResult) -> Analysi
         if fault is None:
             result = _kept(new, result, name)
             continue
-        warning = f"The result is not as plugin {name} would have it: {fault.rstrip('.')}."
-        log.warning("%s: %s", track, warning)
+        warning = f"The change by plugin {name} was not applied: {fault.rstrip('.')}."
         result = replace(result, warnings=[*result.warnings, warning])
     return result
 
 
 def _kept(new: AnalysisResult, old: AnalysisResult, plugin: str) -> AnalysisResult:
-    """`new` with what is not a plugin's to change: the song, and where the result came from."""
+    """`new` with the parts that a plugin must not change: the path of the song, and the provenance."""
     provenance = old.provenance
     if provenance is not None:
         names = (*provenance.postprocessors, plugin)
@@ -56,23 +54,9 @@ def _kept(new: AnalysisResult, old: AnalysisResult, plugin: str) -> AnalysisResu
 
 
 def find_result_fault(result: object) -> str | None:
-    """What keeps `result` from being written or used; None if nothing does."""
+    """What prevents `result` from being written or used; None if nothing does."""
     if type(result) is not AnalysisResult:
-        return f"it gave {show(result)}, which is no AnalysisResult"
-    json.dumps(to_json(result), allow_nan=False)  # raises for what cannot be written
-    if len(result.beats) != len(result.beat_positions):
-        return f"it gave {len(result.beats)} beats and {len(result.beat_positions)} positions"
-    if result.confidence is not None and len(result.confidence.beats) != len(result.beats):
-        return f"it gave {len(result.confidence.beats)} confidences of {len(result.beats)} beats"
-    for name, times in (("beats", result.beats), ("downbeats", result.downbeats)):
-        if not _ascends(times):
-            return f"its {name} are not ascending times"
-    if not all(0 <= one.start < one.end for one in result.segments):
-        return "its segments do not all end after they start"
-    if not _ascends([one.start for one in result.segments]):
-        return "its segments are not in the order of time"
-    return None
-
-
-def _ascends(times: Sequence[float]) -> bool:
-    return all(one < two for one, two in zip((-math.inf, *times), times, strict=False))
+        return f"it returned {show(result)}, which is not an AnalysisResult"
+    json.dumps(to_json(result), allow_nan=False)  # raises an exception if it cannot be written
+    fault = find_inconsistency(result)
+    return None if fault is None else f"it returned {fault}"

@@ -1,6 +1,6 @@
-"""Beside the reading of the first song: libraries are imported and weights are loaded that its route will need.
+"""While the first song is read, the libraries and weights that its route needs are loaded.
 
-No factory is called there, and so no backend is set up: array libraries see one thread compute.
+No factory is called, and so no backend is set up: array libraries only see one computing thread.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 
 def prepare(engine: Engine, start: MixFile | StemFiles, wanted: Wanted, songs: int) -> None:
-    """Begin to load what the route of so many songs like this one needs, and return at once.
+    """Start to load what the route of `songs` songs like this one needs, and return immediately.
 
-    Whatever fails fails again where it is needed, and is told there.
+    Failures are ignored: they occur again, and are reported, where the library or the weights are needed.
     """
     if engine.measure is not None or engine.backends.set_up:
-        return  # what is measured decides, or a song has been here before
+        return  # measurements will decide, or an earlier song has loaded everything
     card, chooser = engine.card, engine.chooser
     seconds = seconds_of(start)
     stages = stages_from(type(start), wanted, card)
@@ -37,7 +37,7 @@ def prepare(engine: Engine, start: MixFile | StemFiles, wanted: Wanted, songs: i
     except SelectionError:
         return
     chosen = [decision.candidate(step.backend) for step in decision.chosen.steps]
-    # No daemon: a program that ends while a library is being imported would crash.
+    # Not a daemon: a program that exits while a library is being imported would crash.
     threading.Thread(target=_load, args=(engine, chosen), name="allin1-prepare").start()
 
 
@@ -51,4 +51,4 @@ def _load(engine: Engine, chosen: list[Candidate]) -> None:
                 return  # another route will be chosen
             importlib.import_module(candidate.backend.target.partition(":")[0])
     except PLUGIN_FAILURES:
-        log.debug("loading beside reading failed", exc_info=True)
+        log.debug("loading in advance failed", exc_info=True)

@@ -1,4 +1,4 @@
-"""Reading what a run starts from, whole or block by block, and what a result's provenance says of the files."""
+"""Reading the input of a run, whole or in blocks, and describing the files for the provenance of a result."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from allin1_core.runtime.streaming import reader_of, regrouped
 
 @dataclass(frozen=True)
 class FilesRead:
-    """What was found out about files while they were read.
+    """Information about files that were read.
 
     Attributes
     ----------
     kind
         ``mix`` or ``stems``.
     files
-        About each.
+        Information about each.
     warnings
-        What a person should know of them, one sentence each.
+        Sentences about them for the user.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class FilesRead:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What stands of them in a result."""
+        """Description of the files in a result."""
         return {"kind": self.kind, "files": [_described(info) for info in self.files]}
 
 
@@ -43,11 +43,11 @@ def read_whole(file: MixFile | StemFiles) -> tuple[Mix | Stems, FilesRead]:
     Raises
     ------
     InputError
-        They cannot be read.
+        A file cannot be read.
     """
     if isinstance(file, MixFile):
         mix, info = file.read()
-        return mix, _about_mix(info)
+        return mix, about_mix(info)
     stems, infos, warnings = read_stems(file)
     return stems, _about_stems(infos, warnings)
 
@@ -55,18 +55,18 @@ def read_whole(file: MixFile | StemFiles) -> tuple[Mix | Stems, FilesRead]:
 def read_in_blocks(
     file: MixFile | StemFiles, frames: int
 ) -> Generator[Mix | Stems, None, FilesRead]:
-    """Read a song or its stems in blocks of so many hops, the last of which may be shorter.
+    """Read a song or its stems in blocks of `frames` hops, the last of which may be shorter.
 
     Raises
     ------
     InputError
-        They cannot be read.
+        A file cannot be read.
     """
     if isinstance(file, MixFile):
         reader = reader_of(file)
         yield from regrouped(reader.blocks(), frames)
         assert reader.info is not None, "the song was read to its end"
-        return _about_mix(reader.info)
+        return about_mix(reader.info)
     blocks = stem_blocks(file, frames)
     while True:
         try:
@@ -76,7 +76,8 @@ def read_in_blocks(
         yield Stems(samples)
 
 
-def _about_mix(info: AudioInfo) -> FilesRead:
+def about_mix(info: AudioInfo) -> FilesRead:
+    """Information about the file of a song."""
     return FilesRead("mix", (info,), tuple(info.warnings))
 
 

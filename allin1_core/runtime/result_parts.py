@@ -1,4 +1,4 @@
-"""Parts of a result: what it is to hold, how sure it is, and what it lacks of what was asked for."""
+"""Parts of a result: its outputs, their confidence, and requested arrays that are missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from allin1_core.runtime.pipeline import Run
 def arrays_not_given(
     logits: Logits | None, *, activations: bool, embeddings: bool
 ) -> tuple[str, ...]:
-    """Name the arrays that were asked for and that the backends of the run did not give."""
+    """Names of the arrays that were requested but not provided by the backends of the run."""
     asked = (
         ("activations", activations, logits),
         ("embeddings", embeddings, None if logits is None else logits.embeddings),
@@ -25,15 +25,15 @@ def arrays_not_given(
 
 
 def warnings_of_missing(missing: Sequence[str], run: Run) -> list[str]:
-    """Say which arrays a result lacks, and whose fault that is."""
+    """Warnings about arrays that a result lacks, and the backend that did not provide them."""
     name = next((record.backend for record in run.records if "nn" in record.stages), "the route")
-    return [f"There are no {what} to give: {name} does not provide them." for what in missing]
+    return [f"There are no {what}: {name} does not provide them." for what in missing]
 
 
 def confidence_of(
     metre: Metre | None, sections: Sections | None, labels: Sequence[str]
 ) -> Confidence | None:
-    """How sure beats and sections are; `labels` are those of the model."""
+    """Confidence of beats and sections; `labels` are those of the model."""
     segments = None if sections is None else _segment_confidences(sections, labels)
     if metre is None or metre.beat_confidences is None:
         return None if segments is None else Confidence([], None, {}, segments)
@@ -58,17 +58,17 @@ def _segment_confidences(
 
 
 def outputs_in(result: AnalysisResult) -> tuple[str, ...]:
-    """What was looked for in an earlier run; nothing where that is not known."""
+    """The outputs that an earlier run computed; empty if they are unknown."""
     return () if result.provenance is None else result.provenance.outputs
 
 
 def outputs_of(card: ModelCard, only: str | None) -> tuple[str, ...]:
-    """What to look for with a model.
+    """The outputs to compute with a model.
 
     Raises
     ------
     InputError
-        If it does not find `only`.
+        The model does not provide `only`.
     """
     if only is None:
         return card.outputs

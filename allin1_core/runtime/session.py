@@ -1,11 +1,13 @@
-"""A session keeps plugins, verdicts, weights and backends, and analyses one track after another."""
+"""A session holds plugins, verdicts, weights and backends, and analyses one track after another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from allin1_core.contracts.arguments import check_arguments
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.model import Model, ModelCard
@@ -13,6 +15,7 @@ from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.route import USUAL_AUDIO_S, RouteRequest
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.stages import Stage
+from allin1_core.errors import InputError, SettingsError
 from allin1_core.io.given_songs import GivenSong, as_file
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.plugins.collecting import Offers
@@ -35,7 +38,7 @@ from allin1_core.runtime.plan import (
 )
 from allin1_core.runtime.settings import AUTO
 from allin1_core.runtime.status import SessionStatus, status_of
-from allin1_core.runtime.track import Track, track_of
+from allin1_core.runtime.track import Track, naming, track_of
 from allin1_core.runtime.track_start import begin_track
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.decision import Decision
@@ -45,74 +48,76 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Analyses tracks with one set of choices, and with one model or that which is best for each.
+    """Analyses tracks with fixed options, with one model or the best one for each track.
 
-    What is costly is made once, when it is first needed: probing, loading of weights, set-up of backends.
-    Use it as a context manager, or call :meth:`close`, to release what backends hold.
+    Expensive operations are performed once, on first use: probing, loading weights, setting up backends. Use the
+    session as a context manager, or call :meth:`close`, to release the backends.
 
     Parameters
     ----------
     model
-        Name of the model; see ``allin1 weights list``. None takes that of the configuration file (see
-        :mod:`~allin1_core.runtime.settings`), or else ``auto``: for each track ``harmonix-all`` where its weights are on
-        this machine, and stems are given or the song can be separated; else ``builtin``. ``auto`` downloads nothing.
-        What is None below is looked for in the file too.
+        Name of the model; see ``allin1 weights list``. None uses the one in the configuration file (see
+        :mod:`~allin1_core.runtime.settings`), or else ``auto``: for each track, ``harmonix-all`` if its weights are on
+        this machine, and stems are given or the song can be separated; otherwise ``builtin``. ``auto`` never downloads.
+        Options below that are None are also looked up in the file.
     device
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` leaves it to the policy.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` lets the policy choose.
     backends
-        A backend's or plugin's name for each stage that the policy shall not choose; ``auto`` leaves a stage to
-        it, whatever ``ALLIN1_BACKEND`` and the file say.
+        The backend or plugin to use for a stage, by name; ``auto`` lets the policy choose, regardless of
+        ``ALLIN1_BACKEND`` and the file.
     metre
-        Parameters of the metre decoder; a threshold of None takes the model's.
+        Parameters of the metre decoder; a threshold of None uses the model's.
     demix
-        Parameters of separation, where songs are given without stems.
+        Parameters of the separation, for songs given without stems.
     plugin_options
-        For each plugin, values of options that it declares, above those of the configuration file:
+        For each plugin, values of options that it declares, which take precedence over the configuration file:
         ``{"mine": {"batch": 4}}``.
     parity
-        Weakest promise of parity that the policy accepts, as a record or as ``identical``, ``close`` or ``lossy``;
-        in the end ``close``.
+        Weakest promise of parity to accept, as a record or as ``identical``, ``close`` or ``lossy``; ``close`` by
+        default.
     weights_dir
-        Folder to look for weights in first.
+        Folder in which weights are looked up first.
     threads
-        Threads on a CPU; None leaves it to the backends.
+        Number of CPU threads; None lets the backends decide.
     guard
-        Check each backend, when it first runs, against the reference on ten seconds of the track; one that differs by
-        more than it promises is replaced, or an error where it was named.
+        When a backend first runs, compare it with the reference on ten seconds of the track; one that differs by more
+        than it promises is replaced, or causes an error if it was named.
     calibrate
-        Before a route is chosen, measure what it depends on and no valid measurement tells of
-        (:class:`~allin1_core.measuring.on_demand.MeasureOnDemand`), and keep it; else nothing is ever measured. The log says
-        what is being measured, at the level INFO.
+        Before a route is chosen, measure what it depends on and has no valid measurement
+        (:class:`~allin1_core.measuring.on_demand.MeasureOnDemand`), and store the measurements; otherwise nothing is
+        measured. Measurements are logged at the level INFO.
     timings_path
-        File to which a line of JSON is appended for each stage that has run.
+        File to which one line of JSON is appended for each stage that ran.
     timings_viz_path
-        File for a picture of the stages of each track over time, PDF, PNG or SVG by its suffix. It is drawn by
-        :meth:`close`, whatever happened before, and needs Matplotlib.
+        File for a picture of the stages of each track over time; the suffix selects PDF, PNG or SVG. It is drawn by
+        :meth:`close`, even after errors, and requires Matplotlib.
     keep_stems
         Write the stems of songs that are separated to ``<demix_dir>/<Demucs model>/<track>``; see
         :mod:`allin1_core.io.kept_stems`.
     demix_dir
-        Folder of kept stems, ``demix`` where None. Where it is given, or `keep_stems` is set, stems that were kept there
-        are used again if song and parameters are still the same.
+        Folder of kept stems; None is ``demix``. If it is given, or `keep_stems` is set, stems kept there are reused if
+        the song and the parameters have not changed.
     overwrite_stems
         Whether kept stems of another song may be replaced.
     cache
-        Keep the logits of each song in the user's cache folder, so that it needs no network where only parameters of the
-        decoder, or what the result holds, change. ``ALLIN1_CACHE_LIMIT`` bounds it.
+        Store the logits of each song in the user's cache folder, so that the network does not have to run again if only
+        parameters of the decoder, or the contents of the result, change. ``ALLIN1_CACHE_LIMIT`` limits its size.
     plugins
-        Loaded plugins; None loads those that are installed.
+        Plugins that are already loaded; None loads the installed ones.
 
     Raises
     ------
     SelectionError
-        If a stage, backend or model of that name does not exist.
+        A stage, backend or model of that name does not exist.
     SettingsError
-        If the environment or the configuration file cannot be understood, or an option of a plugin does not exist or
-        has another type.
+        The environment or the configuration file is invalid, an option of a plugin does not exist or has another type, or
+        `threads` is below 1.
+    TypeError
+        An argument does not exist, or has another type.
     ContractError
-        If `metre` or `demix` is out of range.
+        `metre` or `demix` is out of range.
     OutputError
-        If the picture of timings cannot be drawn here.
+        The picture of timings cannot be drawn here.
     """
 
     def __init__(
@@ -122,16 +127,18 @@ class Session:
         plugins: Plugins | None = None,
         **options: Unpack[SessionOptions],
     ) -> None:
-        unknown = sorted(options.keys() - SessionOptions.__annotations__.keys())
-        if unknown:
-            raise TypeError(f"Session() has no option {', '.join(unknown)}")
+        check_arguments("Session", options, SessionOptions)
+        kinds = {"model": str | None, "plugins": Plugins | None}
+        check_arguments("Session", {"model": model, "plugins": plugins}, kinds)
+        if (threads := options.get("threads")) is not None and threads < 1:
+            raise SettingsError(f"threads is {threads}; wanted 1 or more.")
         self.plugins = load_plugins() if plugins is None else plugins
         demix = (options.get("demix") or DemixParameters()).validate()
         assembly = Assembly(self.plugins, model, demix, options)
         self._observers = assembly.observers
         self._assembly = assembly
         self._models = Models(
-            assembly.engine, assembly.cards, assembly.model, _separation_asked_for(options, demix)
+            assembly.engine, assembly.cards, assembly.model, _requested_separation(options, demix)
         )
         self._keeping = Keeping(
             demix,
@@ -140,6 +147,7 @@ class Session:
             options.get("overwrite_stems", False),
             assembly.plugin_options,
             StemPlugins(self.plugins),
+            assembly.known_digests,
         )
 
     def __enter__(self) -> Session:
@@ -149,9 +157,9 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Release what the backends hold, and draw the picture of timings that was asked for.
+        """Close the backends, and draw the picture of timings if one was requested.
 
-        The session can go on, and sets up anew what it needs. What fails here is logged.
+        The session remains usable, and sets up again what it needs. Failures are logged.
         """
         for engine in self._models.engines:
             engine.backends.close()
@@ -159,22 +167,22 @@ class Session:
 
     @property
     def engine(self) -> Engine:
-        """What the session runs on: with the model ``auto``, what it would run a song without stems on."""
+        """The engine of the session; with the model ``auto``, the one for a song without stems."""
         return self._models.preferred(Mix).engine
 
     @property
     def card(self) -> ModelCard:
-        """The model; where that is ``auto``, the one for a song without stems."""
+        """The model; with ``auto``, the one for a song without stems."""
         return self.engine.card
 
     @property
     def offers(self) -> Offers:
-        """What the plugins offer."""
+        """What the plugins provide."""
         return self._assembly.offers
 
     @property
     def plugin_options(self) -> OptionValues:
-        """What the user set of the options of plugins, by plugin and name."""
+        """Options of plugins set by the user, by plugin and name."""
         return self._assembly.plugin_options
 
     def choose_model(
@@ -183,36 +191,36 @@ class Session:
         *,
         outputs: Iterable[str] | None = None,
     ) -> ModelChoice:
-        """Choose the model as :meth:`run` and :meth:`analyze` do; parameters and errors as for :meth:`explain`."""
+        """Choose the model like :meth:`run` and :meth:`analyze`; parameters and errors are those of :meth:`explain`."""
         return self._start_of(what, outputs)[0]
 
     def model(self) -> Model:
-        """The model with its parameters, loaded at the first call.
+        """The model with its parameters, loaded on first use.
 
         Raises
         ------
         WeightsError
-            If they are missing, damaged, or cannot be fetched.
+            They are missing, damaged, or cannot be downloaded.
         """
         return self.engine.backends.model()
 
     def request(
         self, stages: tuple[Stage, ...], audio_s: float, start: Space = HOST
     ) -> RouteRequest:
-        """State what a route for `stages` of `audio_s` seconds of audio must do in this session."""
+        """Create the request for a route through `stages` for `audio_s` seconds of audio in this session."""
         return self.engine.chooser.request(stages, audio_s, start)
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:
-        """Judge every backend of each stage of `request`, without choosing."""
+        """Check every backend of each stage of `request`, without choosing."""
         return self.engine.chooser.candidates(request)
 
     def decide(self, request: RouteRequest) -> Decision:
-        """Choose the route for `request`, without running anything but measurements that were asked for.
+        """Choose the route for `request`, without running anything except requested measurements.
 
         Raises
         ------
         SelectionError
-            If there is none.
+            There is no route.
         """
         return self.engine.decide(request)
 
@@ -222,29 +230,29 @@ class Session:
         *,
         outputs: Iterable[str] | None = None,
     ) -> Decision:
-        """Choose the route as :meth:`run` would, and run nothing but probes. ``str()`` of the decision tells the reasons.
+        """Choose the route as :meth:`run` would, running only probes. ``str()`` of the decision explains it.
 
         Parameters
         ----------
         what
-            A track, what a run can start from or its type, or seconds of audio, which are taken as a mix where something
-            can separate it, else as stems. None for three minutes.
+            A track; the input of a run, or its type; or seconds of audio, which count as a mix if a backend can
+            separate it, otherwise as stems. None is three minutes of audio.
         outputs
-            As for :meth:`run`; None for all that the model can give.
+            As for :meth:`run`; None for everything that the model provides.
 
         Raises
         ------
         SelectionError
-            If there is no route.
+            There is no route.
         InputError
-            If the file cannot be read.
+            A file cannot be read.
         """
         self.engine.chooser.be_thorough()
         choice, start = self._start_of(what, outputs)
         if isinstance(start, StemsInPlugin):
             what, start = Stems, seconds_of(start)
         card, chooser = choice.card, choice.engine.chooser
-        wanted = Wanted(frozenset(card.outputs if outputs is None else outputs))
+        wanted = Wanted(frozenset(card.outputs if outputs is None else _names_of(outputs)))
         if isinstance(start, float):
             kind = what if isinstance(what, type) else None
             if kind is None:
@@ -260,16 +268,21 @@ class Session:
     def _start_of(
         self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None
     ) -> tuple[ModelChoice, Start | StemsInPlugin | float]:
-        """The model for `what`, and what a run starts from: seconds where only a type or a length was given."""
-        asked = None if outputs is None else tuple(outputs)
+        """The model for `what`, and the input of a run; seconds if only a type or a length was given."""
+        asked = None if outputs is None else tuple(_names_of(outputs))
         if what is None or isinstance(what, (int, float)):
             seconds = USUAL_AUDIO_S if what is None else float(what)
+            if not 0 < seconds < math.inf:
+                raise InputError(
+                    f"The audio is {what} seconds long.", remedy="Pass a number above 0."
+                )
             return self._models.choose(Mix, asked), seconds
-        if isinstance(what, type):
-            return self._models.choose(what, asked), USUAL_AUDIO_S
         if isinstance(what, Track):
             begun = begin_track(what, self._models, self._keeping, asked)
             return begun.choice, begun.start
+        _check_start(what if isinstance(what, type) else type(what))
+        if isinstance(what, type):
+            return self._models.choose(what, asked), USUAL_AUDIO_S
         return self._models.choose(type(what), asked), what
 
     def run(
@@ -282,30 +295,36 @@ class Session:
         track: str = "",
         keep: StemsToKeep | None = None,
     ) -> Run:
-        """Run the stages from `start` to what `outputs` asks for.
+        """Run the stages from `start` to `outputs`.
 
         Parameters
         ----------
         start
             A record of the contracts (:class:`~allin1_core.contracts.audio.Mix`, ``Stems``, ``LogSpectrogram``,
-            ``Logits`` or ``Activations``) with arrays of any library that a bridge knows, or files of a mix or of stems.
+            ``Logits`` or ``Activations``) with arrays of any library that has a bridge, or files of a mix or of stems.
         outputs
             Any of ``activations``, ``beats``, ``sections``, ``logits``.
         embeddings
-            Whether the network shall give its embeddings.
+            Whether the network returns its embeddings.
         progress
-            Told about the progress; what it raises ends the run.
+            Called with the progress; an exception that it raises ends the run.
         track
             Name of the track, for messages.
         keep
             Where stems are kept, if the run separates.
 
+        Returns
+        -------
+        Run
+            The requested records, in NumPy arrays, and how they were computed.
+
         Raises
         ------
         Allin1Error
-            If something is wrong with the input, the weights, or every backend of a stage.
+            The input or the weights are invalid, or all backends of a stage failed.
         """
-        wanted = Wanted(frozenset(outputs), embeddings)
+        _check_start(type(start))
+        wanted = Wanted(frozenset(_names_of(outputs)), embeddings)
         choice = self._models.choose(type(start), tuple(wanted.outputs))
         pipeline = Pipeline(choice.engine)
         pipeline.read(start)
@@ -314,7 +333,7 @@ class Session:
 
     @property
     def status(self) -> SessionStatus:
-        """What the session holds at the moment; :meth:`close` releases it."""
+        """What the session currently holds; :meth:`close` releases it."""
         return status_of(self._models.engines)
 
     def analyze(
@@ -330,27 +349,34 @@ class Session:
         Parameters
         ----------
         song
-            A path, of a song or of a folder with its stems; a file that is open for reading bytes; samples ``[n]`` or
+            The path of a song or of a folder with its stems; a binary file object; samples ``[n]`` or
             ``[channels, n]``; or a track.
         rate
-            Samples a second, where samples are given.
+            Sample rate in Hz, if samples are given.
         progress
-            Told about the progress; what it raises ends the run.
+            Called with the progress; an exception that it raises ends the run.
         options
-            What the result shall hold, as in :class:`~allin1_core.runtime.analysis.ResultOptions`.
+            What the result contains, as in :class:`~allin1_core.runtime.analysis.ResultOptions`.
 
         Raises
         ------
         Allin1Error
-            As :meth:`run`.
+            As for :meth:`run`.
+        TypeError
+            An argument does not exist, or has another type.
         """
+        check_arguments("Session.analyze", options, ResultOptions)
+        check_arguments(
+            "Session.analyze", {"progress": progress}, {"progress": Callable[..., object] | None}
+        )
         with ExitStack() as stack:
             if not isinstance(song, Track):
                 song = track_of(*stack.enter_context(as_file(song, rate)))
             analysis = self.analysis(song, progress=progress, **options)
-            analysis.read()
-            analysis.begin()
-            return analysis.finish()
+            with naming(song):
+                analysis.read()
+                analysis.begin()
+                return analysis.finish()
 
     def analysis(
         self,
@@ -360,7 +386,7 @@ class Session:
         songs: int = 1,
         **options: Unpack[ResultOptions],
     ) -> Analysis:
-        """Prepare the analysis of one track, to be run step by step; parameters as for that class."""
+        """Create the analysis of one track, to be run step by step; parameters are those of the class."""
         return Analysis(
             self._models,
             self._observers,
@@ -372,8 +398,20 @@ class Session:
         )
 
 
-def _separation_asked_for(options: SessionOptions, demix: DemixParameters) -> str:
-    """What of the arguments only a separation can give; empty where nothing is."""
+def _check_start(kind: type[Any]) -> None:
+    if kind not in get_args(Start):
+        names = ", ".join(one.__name__ for one in get_args(Start))
+        raise TypeError(f"A run cannot start from {kind.__name__}; expected one of {names}.")
+
+
+def _names_of(outputs: Iterable[str]) -> Iterable[str]:
+    if isinstance(outputs, str):
+        raise TypeError(f"outputs is {outputs!r}; expected a list, such as [{outputs!r}].")
+    return outputs
+
+
+def _requested_separation(options: SessionOptions, demix: DemixParameters) -> str:
+    """The argument that only a separation can fulfil; empty if there is none."""
     if options.get("keep_stems"):
         return "keep_stems"
     named = (options.get("backends") or {}).get("demix", AUTO)

@@ -1,7 +1,7 @@
-"""What a session is told by its environment and by the user's configuration file.
+"""Settings of a session from environment variables and from the user's configuration file.
 
-An argument stands above ``ALLIN1_BACKEND``, and that above the file. The file is TOML: the one that
-``ALLIN1_CONFIG`` names (none, where that is empty), or else ``config.toml`` in the user's configuration folder::
+An argument takes precedence over ``ALLIN1_BACKEND``, and that over the file. The file is TOML: the one that
+``ALLIN1_CONFIG`` names (none, if that is empty), or else ``config.toml`` in the user's configuration folder::
 
     model = "harmonix-fold0"
     device = "cuda"
@@ -34,10 +34,10 @@ from allin1_core.paths import expanded
 from allin1_core.plugins.options import GivenOptions
 from allin1_core.text import did_you_mean
 
-#: Parities that a user can ask for by name.
+#: Parities that a user can request by name.
 PARITIES = {"identical": IDENTICAL, "close": ANY_CLOSE, "lossy": LOSSY}
 
-#: What names no backend, and leaves the stage to the policy whatever stands further down.
+#: Value that lets the policy choose for a stage, and takes precedence over settings of lower priority.
 AUTO = "auto"
 
 _KEYS: dict[str, type] = {
@@ -54,16 +54,16 @@ _KEYS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds where no argument says otherwise.
+    """Values that apply unless an argument overrides them.
 
     Attributes
     ----------
     model, device, parity, threads, calibrate, weights_dir
-        As the parameters of :class:`~allin1_core.runtime.session.Session`; None where nothing is said.
+        As the parameters of :class:`~allin1_core.runtime.session.Session`; None if not set.
     choices
         The backend or plugin for each stage.
     options
-        Value for each plugin and name of an option, and where that was said.
+        For each plugin and option name, the value and its source.
     """
 
     model: str | None = None
@@ -82,7 +82,7 @@ def read_settings() -> Settings:
     Raises
     ------
     SettingsError
-        One of them cannot be understood, or the file that ``ALLIN1_CONFIG`` names is not there.
+        One of them is invalid, or the file that ``ALLIN1_CONFIG`` names does not exist.
     """
     path = config_path()
     content = {} if path is None else _read(path)
@@ -95,7 +95,7 @@ def read_settings() -> Settings:
         parity=PARITIES[content["parity"]] if "parity" in content else None,
         threads=content.get("threads"),
         calibrate=content.get("calibrate"),
-        # The variable is read where weights are looked for, and stands above the file.
+        # The variable is read where weights are looked up, and takes precedence over the file.
         weights_dir=None if os.environ.get("ALLIN1_WEIGHTS_DIR") else weights_dir,
         choices=tuple(choices.values()),
         options={
@@ -107,25 +107,25 @@ def read_settings() -> Settings:
 
 
 def choices_of(named: Mapping[Any, str], source: str = "") -> dict[Stage, Choice]:
-    """The choices that were made in one place, by stage."""
+    """The choices from one source, by stage."""
     return {stage: Choice(stage, name, source) for stage, name in named.items()}
 
 
 def config_path() -> Path | None:
-    """Path of the configuration file; None where there is none.
+    """Path of the configuration file; None if there is none.
 
     Raises
     ------
     SettingsError
-        ``ALLIN1_CONFIG`` names a file that is not there.
+        ``ALLIN1_CONFIG`` names a file that does not exist.
     """
     named = os.environ.get("ALLIN1_CONFIG")
     if named is not None:
         path = expanded(named)
         if named and not path.is_file():
             raise SettingsError(
-                "ALLIN1_CONFIG names this file, and it is not there.",
-                remedy="Make the file, or unset the variable.",
+                "ALLIN1_CONFIG names this file, but it does not exist.",
+                remedy="Create the file, or unset the variable.",
                 path=path,
             )
         return path if named else None
@@ -136,7 +136,7 @@ def config_path() -> Path | None:
 
 
 def parse_choices(text: str) -> dict[str, str]:
-    """Read ``stage=name,stage=name``.
+    """Parse ``stage=name,stage=name``.
 
     >>> parse_choices("nn=torch-cpu, metrical_dbn=reference")
     {'nn': 'torch-cpu', 'metrical_dbn': 'reference'}
@@ -144,7 +144,7 @@ def parse_choices(text: str) -> dict[str, str]:
     Raises
     ------
     SettingsError
-        It is of another form.
+        The text has another form.
     """
     choices = {}
     for part in text.split(","):
@@ -153,7 +153,7 @@ def parse_choices(text: str) -> dict[str, str]:
             continue
         if not (stage and equals and name):
             raise SettingsError(
-                f"ALLIN1_BACKEND has {part.strip()!r}.",
+                f"ALLIN1_BACKEND contains {part.strip()!r}.",
                 remedy="Write stage=name,stage=name, such as nn=torch,metrical_dbn=reference.",
             )
         choices[stage] = name
@@ -170,7 +170,7 @@ def parity_named(name: str, path: Path | None = None) -> Parity:
     """
     if name not in PARITIES:
         raise SettingsError(
-            f"parity is {name!r}.", remedy=f"Write one of {', '.join(PARITIES)}.", path=path
+            f"parity is {name!r}.", remedy=f"Use one of {', '.join(PARITIES)}.", path=path
         )
     return PARITIES[name]
 
@@ -179,9 +179,15 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = read_toml(path)
     except OSError as error:
-        raise SettingsError(f"Cannot be read: {error.strerror or error}.", path=path) from error
+        raise SettingsError(
+            f"cannot be read: {error.strerror or error}.",
+            remedy="Check its permissions.",
+            path=path,
+        ) from error
     except DocumentError as error:
-        raise SettingsError(f"Is not TOML: {error}.", path=path) from error
+        raise SettingsError(
+            f"is not TOML: {error}.", remedy="Correct the file.", path=path
+        ) from error
     for key, value in content.items():
         if key not in _KEYS:
             raise SettingsError(
@@ -190,7 +196,7 @@ def _read(path: Path) -> dict[str, Any]:
                 path=path,
             )
         kind = _KEYS[key]
-        # A bool is an int to Python.
+        # In Python, a bool is an int.
         if type(value) is not kind:
             raise SettingsError(f"{key} is {value!r}; wanted {_WORDS[kind]}.", path=path)
     if content.get("threads", 1) < 1:

@@ -1,4 +1,4 @@
-"""What a session holds at the moment."""
+"""What a session currently holds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from allin1_core.runtime.engine import Engine
 
 @dataclass(frozen=True)
 class SessionStatus:
-    """What a session holds at the moment.
+    """What a session currently holds.
 
     Attributes
     ----------
     models
-        Models that it may use, as far as is known.
+        Models that it may use, as far as they have been created.
     loaded
         Models whose parameters are in memory.
     backends
-        Backends that are set up, as ``nn=torch-cuda``; they may hold memory of a device.
+        Backends that are set up, such as ``nn=torch-cuda``; they may hold memory of a device.
     """
 
     models: tuple[str, ...]
@@ -28,12 +28,12 @@ class SessionStatus:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether an analysis finds a model in memory."""
+        """Whether a model is in memory."""
         return bool(self.loaded)
 
 
 def status_of(engines: Iterable[Engine]) -> SessionStatus:
-    """Say what `engines` hold."""
+    """Collect what `engines` hold."""
     engines = tuple(engines)
     names = {
         f"{stage}={name}": None for engine in engines for stage, name in engine.backends.set_up

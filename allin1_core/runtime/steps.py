@@ -1,4 +1,4 @@
-"""Running a step of a route: whole, block by block, or two steps streamed through each other."""
+"""Running a step of a route: on the whole input, in blocks, or two steps together as a stream."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.contracts.spectrogram import FRAMES_PER_SECOND, LogSpectrogram
 from allin1_core.contracts.stages import Stage, Task
 from allin1_core.io.kept_stems import StemsToKeep
-from allin1_core.reference.steady_grid import find_grid, moved, on_grid
+from allin1_core.reference.steady_grid import correction_warning, find_grid, on_grid
 from allin1_core.runtime.backends import wait_for
 from allin1_core.runtime.blocks import logits_in_blocks, spectrogram_in_blocks
 from allin1_core.runtime.borders import check_output
@@ -29,7 +29,7 @@ from allin1_core.runtime.guard import GUARD_S, sample_of
 from allin1_core.runtime.holding import Held
 from allin1_core.runtime.moving import bring_home, cross, read_only
 from allin1_core.runtime.plan import DECODER, is_in_blocks
-from allin1_core.runtime.reading import FilesRead, read_in_blocks
+from allin1_core.runtime.reading import FilesRead, about_mix, read_in_blocks
 from allin1_core.runtime.streaming import Work, reader_of, stream
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
@@ -38,35 +38,35 @@ log = logging.getLogger(__name__)
 
 D = TypeVar("D")
 
-#: Frames of long files that are in memory at once: two minutes.
+#: Frames of long files that are in memory at a time: two minutes.
 BLOCK_FRAMES = 120 * FRAMES_PER_SECOND
 
-#: Most frames that the network is given of a long song, without their context.
+#: Maximum number of frames of a long song that the network receives at once, without their context.
 NETWORK_BLOCK_FRAMES = 10 * 60 * FRAMES_PER_SECOND
 
 
 @dataclass(frozen=True)
 class Job:
-    """What steps have to know of the run that they belong to.
+    """Properties of a run that its steps need.
 
     Attributes
     ----------
     engine
-        Sets up backends, and checks them.
+        Sets up backends and checks them.
     audio_s
-        Length of the song in seconds; None where that is not known.
+        Length of the song in seconds; None if it is unknown.
     network
         The bridges of the route.
     track
         Name of the track, for messages.
     embeddings
-        Whether the network shall give its embeddings.
+        Whether the network returns its embeddings.
     keep
         Where stems are kept, if the run separates.
     progress
-        Called with the running stage, and seconds of the route's estimate that its step has behind it.
+        Called with the running stage, and the share of the route's estimated seconds that its step has completed.
     was_read
-        Called with what was found out about files that a step has read.
+        Called with information about files that a step has read.
     """
 
     engine: Engine
@@ -79,11 +79,11 @@ class Job:
     audio_s: float | None = None
 
     def task(self, progress: Callable[[float], None]) -> Task:
-        """What a backend is told of the run, with the progress of one call."""
+        """Create the task for one call of a backend, which reports to `progress`."""
         return Task(self.embeddings, progress, self.track, self.audio_s)
 
     def check(self, output: Any, worker: _Worker, taken: Any = None) -> None:
-        """Check what a backend gave of `taken`; errors as of :func:`check_output`."""
+        """Check the output of a backend for the input `taken`; errors are those of :func:`check_output`."""
         backend = worker.step.backend
         check_output(output, backend.stages, backend.produces, taken, self.engine.card.labels)
 
@@ -95,13 +95,13 @@ class Ran:
     Attributes
     ----------
     step, candidate
-        Which, and who ran it.
+        The step, and the candidate that ran it.
     output
-        What it gave; None where it was handed on block by block.
+        Its output; None if it was passed on block by block.
     bridges
-        Over which its input came.
+        Bridges over which its input was moved.
     seconds, ended
-        How long it took, and when it ended, in seconds since 1970.
+        Duration in seconds, and the end in seconds since 1970.
     """
 
     step: Step
@@ -129,24 +129,25 @@ class _Worker:
         return self.step.backend.produces
 
     def takes(self, record: D, bridges: Sequence[Bridge]) -> D:
-        """Bring a record to where the backend takes it; it must not be written to."""
+        """Move a record to the space of the backend, read-only."""
         return read_only(cross(record, bridges, self.device))
 
 
 def author_of(candidate: Candidate) -> tuple[str, str, str]:
-    """Backend, plugin and version, for the note beside kept stems."""
+    """Backend, plugin and version, for the note next to kept stems."""
     return candidate.backend.name, candidate.plugin.name, candidate.plugin.version
 
 
 def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
-    """Run a step on what is held, block by block where that is long, and tell how that went.
+    """Run a step on its input, in blocks if that is long.
 
     Raises
     ------
     ContractError
-        What the backend gave is not what the contract of its stage says.
+        The output violates the contract of the stage.
     """
     engine = job.engine
+    job.progress(step.backend.stage, 0.0)
     worker = _Worker(step, engine.backends.callable_of(candidate), engine.devices.of(candidate))
     if engine.guard.must_check(candidate):
         sample = sample_of(held.record, held.space, job.network)
@@ -169,29 +170,31 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
 
 
 def _whole(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
-    """Run on all of it at once."""
+    """Process the whole input at once."""
     data = worker.takes(held.record, job.network.way(held.space, worker.consumes))
     return Held(worker.call(data, task), worker.produces)
 
 
 def _on_one_grid(job: Job, worker: _Worker, held: Held, decoded: Held, task: Task) -> Held:
-    """Decode again where a passage of a steady song lies half a beat beside the rest of it."""
+    """Decode again if a passage of a steady song is half a beat off the rest."""
     activations = bring_home(held.record, held.space, job.network)
     check_output(decoded.record, worker.step.backend.stages, decoded.space, held.record)
     metre = bring_home(decoded.record, decoded.space, job.network)
     grid = find_grid(activations, metre.beat_times_s)
     if grid is None:
         return decoded
-    log.debug("beats of %s lie half a beat beside the others: %s", job.track, grid)
+    log.debug("some beats of %s are half a beat off the others: %s", job.track, grid)
     threshold = job.engine.backends.metre.threshold or 0.0
     corrected = on_grid(activations, grid, threshold)
     data = worker.takes(corrected, job.network.way(HOST, worker.consumes))
     again: Metre = worker.call(data, task)
-    return Held(replace(again, warnings=(*again.warnings, moved(grid))), worker.produces)
+    return Held(
+        replace(again, warnings=(*again.warnings, correction_warning(grid))), worker.produces
+    )
 
 
 def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
-    """Transform a long song, or long stems, while its files are read."""
+    """Compute the spectrogram of a long song, or of long stems, while the files are read."""
     there = job.network.way(HOST, worker.consumes)
 
     def transform(block: Mix | Stems) -> LogSpectrogram:
@@ -217,8 +220,8 @@ def _files_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
 
 
 def _network_in_blocks(job: Job, worker: _Worker, held: Held, task: Task) -> Held:
-    """Run the network on one block after the other, each with the context that its logits depend on."""
-    # Cut in NumPy: not every library's arrays can be.
+    """Run the network on one block after another, each with the context on which its logits depend."""
+    # Split in NumPy, because arrays of some libraries cannot be sliced.
     spectrogram = bring_home(held.record, held.space, job.network)
     there = job.network.way(HOST, worker.consumes)
     frames = length_of(spectrogram)
@@ -245,7 +248,7 @@ def stream_steps(
     held: Held,
     work: Work[Candidate | None],
 ) -> list[Ran]:
-    """Separate and transform a long song block by block; `work` is told who is at it."""
+    """Separate and transform a long song block by block; `work` attributes time and failures."""
     engine, network = job.engine, job.network
     (first, second), (separator, transformer) = steps, candidates
     with work.of(separator):
@@ -254,7 +257,7 @@ def stream_steps(
         transform = engine.backends.callable_of(transformer)
     work.seconds.clear()
     reader = reader_of(held.record)
-    # Stems are cut into blocks, and may be kept, in NumPy arrays.
+    # Stems are regrouped, and possibly kept, in NumPy arrays.
     home = network.way(first.backend.produces, HOST)
     on = network.way(HOST, second.backend.consumes)
     devices = [engine.devices.of(candidate) for candidate in candidates]
@@ -295,7 +298,7 @@ def stream_steps(
         who = (None, separator, transformer)
         spectrogram = stream(reader, separated, transformed, work, who, write)
     if reader.info is not None:
-        job.was_read(FilesRead("mix", (reader.info,), tuple(reader.info.warnings)))
+        job.was_read(about_mix(reader.info))
     now, seconds = time.time(), work.seconds
     output = Held(spectrogram, HOST, network.way(second.backend.produces, HOST))
     return [

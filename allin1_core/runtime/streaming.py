@@ -1,4 +1,4 @@
-"""A long song in a file: separated and transformed block by block, with neither mix nor stems in memory whole."""
+"""Long songs in files: separated and transformed block by block, without the whole mix or stems in memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from allin1_core.errors import ContractError
 from allin1_core.io.mix import MixFile, MixReader
 from allin1_core.runtime.blocks import spectrogram_in_blocks
 
-#: Songs of this length and longer are streamed; the mix and the stems of shorter ones take less than 1.1 GB.
+#: Minimum length of songs that are streamed; the mix and the stems of shorter ones take less than 1.1 GB.
 STREAMED_FROM_S = 600.0
 
-#: Frames of stems that are transformed at once: half a minute.
+#: Frames of stems that are transformed at a time: half a minute.
 STREAM_FRAMES = 30 * FRAMES_PER_SECOND
 
-#: Seconds of a song that are read at once.
+#: Seconds of a song that are read at a time.
 READ_S = 10.0
 
 T = TypeVar("T")
@@ -31,14 +31,14 @@ S = TypeVar("S", bound=Mix | Stems)
 
 
 class Work(Generic[W]):
-    """Who is at work where several call each other, for how long each was, and who raised.
+    """Attributes time and exceptions to participants that call each other.
 
     Attributes
     ----------
     seconds
-        For each, without those that it called.
+        Time of each participant, without that of those it called.
     culprit
-        Who was at work when an exception was first seen.
+        The participant that was active when an exception was first seen.
     """
 
     def __init__(self, first: W) -> None:
@@ -50,7 +50,7 @@ class Work(Generic[W]):
 
     @contextmanager
     def of(self, who: W) -> Iterator[None]:
-        """Say who is at work inside; who was before goes on afterwards."""
+        """Attribute what happens inside to `who`, and then to the previous participant again."""
         self._count()
         self._at_work.append(who)
         try:
@@ -64,7 +64,7 @@ class Work(Generic[W]):
             self._at_work.pop()
 
     def each(self, who: W, items: Iterator[T]) -> Iterator[T]:
-        """Give `items`, each of which is the work of `who`."""
+        """Yield `items`, and attribute the creation of each to `who`."""
         while True:
             with self.of(who):
                 try:
@@ -81,12 +81,12 @@ class Work(Generic[W]):
 
 
 def reader_of(file: MixFile) -> MixReader:
-    """Make what reads a song in a file."""
+    """Create the reader of a song in a file."""
     return MixReader(file, READ_S)
 
 
 def is_long_song(mix: MixFile) -> bool:
-    """Whether a song is too long to be read whole, or its file does not say how long it is."""
+    """Whether a song is too long to be read at once, or its file does not state the length."""
     length = mix.duration_s
     return length is None or length >= STREAMED_FROM_S
 
@@ -106,20 +106,20 @@ def stream(
     reader
         Reads the song.
     separate
-        Gives consecutive stems, in NumPy arrays, of what it can read as often as it likes.
+        Yields consecutive stems in NumPy arrays; it may start to read the song more than once.
     transform
-        The spectrogram of stems, in NumPy arrays.
+        Computes the spectrogram of stems in NumPy arrays.
     work
-        Told who is at work.
+        Attributes time and exceptions.
     who
-        Who reads, who separates, who transforms.
+        The participants that read, separate and transform.
     keep
-        Given the stems, in order.
+        Called with the stems, in order.
 
     Raises
     ------
     ContractError
-        The stems are not as long as the song.
+        The stems differ from the song in length.
     """
     reads, separates, transforms = who
 
@@ -151,15 +151,14 @@ def stream(
         with work.of(separates):
             stems = separate(blocks)
         if hasattr(stems, "close"):
-            stack.callback(
-                stems.close
-            )  # now, and not when the exception that ended it is forgotten
+            # Now, and not when the traceback of an exception is freed.
+            stack.callback(stems.close)
         pieces = work.each(separates, stems)
         return spectrogram_in_blocks(regrouped(checked(), STREAM_FRAMES), transformed)
 
 
 def regrouped(pieces: Iterator[S], frames: int) -> Iterator[S]:
-    """Give consecutive pieces of any length in blocks of so many hops; the last may be shorter."""
+    """Regroup consecutive pieces of any length into blocks of `frames` hops; the last may be shorter."""
     size = frames * HOP_SAMPLES
     parts: list[Any] = []
     held = 0
@@ -172,7 +171,7 @@ def regrouped(pieces: Iterator[S], frames: int) -> Iterator[S]:
             continue
         joined = np.concatenate(parts, axis=-1)
         whole = held - held % size
-        # A copy, so that the rest does not hold on to all of it.
+        # A copy, so that the remainder does not keep the whole array alive.
         parts, held = [joined[..., whole:].copy()], held - whole
         for start in range(0, whole, size):
             yield kind(joined[..., start : start + size])

@@ -1,4 +1,4 @@
-"""Tempo from beats: the original's whole number, and a line through the beats for people who mix."""
+"""The tempo from beats: the original's whole number, and a line fitted to the beats, for mixing songs."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from allin1_core.contracts.result import Tempo
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: A tempo is steady where at least so many of the beats lie within so many seconds of one line.
+#: A tempo is steady if at least this share of the beats is within this many seconds of a single line.
 STEADY_SHARE, STEADY_S = 0.95, 0.035
 
-#: Beats on either side from which the tempo at a beat is taken, where it changes.
+#: Number of beats on either side that determine the tempo at a beat, if the tempo is not steady.
 _CURVE_REACH = 4
 
-#: Standard deviations beyond which Tukey's weight is 0; 95 % efficient on normal errors.
+#: Number of standard deviations beyond which Tukey's weight is 0; 95 % efficiency for normal errors.
 _TUKEY = 4.685
 
 
 def estimate_bpm(beat_times_s: NDArray[np.float64]) -> int | None:
-    """Take the most frequent rounded tempo between consecutive beats.
+    """Return the most frequent rounded tempo between consecutive beats, like allin1 1.1.0.
 
-    As allin1 1.1.0 does. Among equally frequent tempi the fastest is taken: the original sorts the
-    counts and reverses, which leaves the choice to NumPy's sort; a stable sort gives the fastest.
+    Among equally frequent tempi, the fastest is returned: the original sorts the counts and reverses them, which leaves
+    the choice to NumPy's sort; a stable sort results in the fastest.
 
     Parameters
     ----------
     beat_times_s
-        ``[N]``, seconds, rising.
+        ``[N]``, in seconds, increasing.
 
     Returns
     -------
@@ -45,20 +45,20 @@ def estimate_bpm(beat_times_s: NDArray[np.float64]) -> int | None:
 
 
 def fit_tempo(beat_times_s: NDArray[np.float64]) -> Tempo | None:
-    """Fit a line through the beats, which rounding to frames and a few wrong beats do not disturb.
+    """Fit a line to the beats that is robust to rounding to frames and to a few wrong beats.
 
-    Beats are counted by the local interval, so that a missed beat leaves a gap in the count, and one too many adds no
-    beat. The line minimises the residuals with Tukey's biweight, from the median of the slopes of pairs on.
+    Beats are numbered by the local interval, so that a missed beat leaves a gap in the numbers, and a surplus one adds
+    none. The line minimises Tukey's biweight of the residuals, starting from the median of the slopes of pairs.
 
     Parameters
     ----------
     beat_times_s
-        ``[N]``, seconds, rising.
+        ``[N]``, in seconds, increasing.
 
     Returns
     -------
     Tempo or None
-        None with fewer than two beats.
+        The tempo; None with fewer than two beats.
     """
     times = np.asarray(beat_times_s, np.float64)
     if len(times) < 2:
@@ -77,16 +77,16 @@ def fit_tempo(beat_times_s: NDArray[np.float64]) -> Tempo | None:
 
 
 def _count(times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Number of each beat, from 0, by the median of the intervals around it."""
+    """Number of each beat, from 0, determined by the median of the intervals around it."""
     intervals = np.diff(times)
     padded = np.pad(intervals, 4, mode="edge")
     local = np.median(np.lib.stride_tricks.sliding_window_view(padded, 9), axis=1)
-    # Two beats in place of one have the number of one.
+    # Two beats instead of one have the same number.
     return np.concatenate([[0], np.cumsum(np.rint(intervals / local))]).astype(np.int64)
 
 
 def _robust_line(counts: NDArray[np.int64], times: NDArray[np.float64]) -> tuple[float, float]:
-    """Value at 0 and slope of a line through the beats."""
+    """Value at 0 and slope of a line fitted to the beats."""
     half = len(times) // 2
     steps = counts[half:] - counts[: len(counts) - half]
     slopes = (times[half:] - times[: len(times) - half])[steps > 0] / steps[steps > 0]
@@ -94,7 +94,7 @@ def _robust_line(counts: NDArray[np.int64], times: NDArray[np.float64]) -> tuple
     start = float(np.median(times - period * counts))
     for _ in range(30):
         residuals = times - (start + period * counts)
-        # Not below what rounding to frames of 10 ms does by itself.
+        # At least the effect of rounding to frames of 10 ms.
         scale = max(1.4826 * float(np.median(np.abs(residuals))), 0.003)
         weights = np.clip(1 - (residuals / (_TUKEY * scale)) ** 2, 0, None) ** 2
         total = weights.sum()

@@ -1,14 +1,15 @@
-"""Times of stages as JSON lines, as other packages of the family write them."""
+"""Times of stages as lines of JSON, in the form of other packages of the all-in-one family."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from allin1_core.contracts.result import StageRecord
 from allin1_core.errors import OutputError
+from allin1_core.io.side_files import check_json_lines
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,13 @@ class Timing:
     Attributes
     ----------
     stage
-        Its name; of a spanning backend, the names of all its stages, with ``+`` between them.
+        Name of the stage; for a backend that spans stages, all their names, joined by ``+``.
     start, end
         Seconds since 1970.
     duration
-        Seconds, from a clock that is not set.
+        Seconds, from a monotonic clock.
     device, model, track
-        Their names.
+        Names of the device, the model and the track.
     """
 
     stage: str
@@ -36,8 +37,21 @@ class Timing:
     track: str
 
 
+def check_timings(path: Path) -> None:
+    """Check that timings may be appended to `path`.
+
+    Raises
+    ------
+    SettingsError
+        It has a suffix of audio.
+    OutputError
+        It exists, and contains something else.
+    """
+    check_json_lines(path, [field.name for field in fields(Timing)], "file of timings")
+
+
 def timing_of(record: StageRecord, *, ended: float, model: str, track: str) -> Timing:
-    """Tell when what `record` tells of ran, if it ended at `ended`."""
+    """Create the timing of the stage in `record`, which ended at `ended`, in seconds since 1970."""
     return Timing(
         stage="+".join(record.stages),
         start=round(ended - record.seconds, 6),
@@ -50,16 +64,16 @@ def timing_of(record: StageRecord, *, ended: float, model: str, track: str) -> T
 
 
 def append_timing(path: Path, timing: Timing) -> None:
-    """Append `timing` to the file at `path` as a line; the file and its folder are made.
+    """Append `timing` to the file at `path` as a line; the file and its folder are created if missing.
 
-    The whole line is written at once to the end of the file, so that several processes can share it.
+    The line is written in a single operation, so that several processes can share the file.
 
     Raises
     ------
     OutputError
-        It cannot be written.
+        The file cannot be written.
     """
-    line = json.dumps(asdict(timing))
+    line = json.dumps(asdict(timing), allow_nan=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -70,6 +84,6 @@ def append_timing(path: Path, timing: Timing) -> None:
     except OSError as error:
         raise OutputError(
             f"Timings cannot be written: {error.strerror or error}.",
-            remedy="Name another file by --timings-path.",
+            remedy="Name another file with --timings-path.",
             path=path,
         ) from error

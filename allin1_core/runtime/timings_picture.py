@@ -1,4 +1,4 @@
-"""Times of stages as a picture: a band for each track, in it a lane for each stage, colours by device."""
+"""Times of stages as a picture: a band for each track with a lane for each stage, coloured by device."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from allin1_core.contracts.stages import STAGES
 from allin1_core.presentation.figures import save_figure
 from allin1_core.runtime.timings import Timing
 
-#: Colours that are told apart by everybody (Okabe and Ito); the CPU has the first.
+#: Colours that are distinguishable with colour blindness (Okabe and Ito); the CPU has the first.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#999999")
 
-#: Up to so many tracks, each bar is labelled, and all have one clock.
+#: Maximum number of tracks for which bars are labelled, and time starts with the first track.
 LABELLED = 12
 
-#: Names of tracks that find place beside the axis.
+#: Maximum number of track names next to the axis.
 _NAMES = 60
 
 _LANE_INCHES = 0.18
@@ -23,17 +23,17 @@ _MOST_INCHES = 40.0
 
 
 def draw_timings(path: Path, timings: Sequence[Timing]) -> None:
-    """Draw `timings` into the file at `path`, whose suffix says the format.
+    """Draw `timings` to the file at `path`, whose suffix selects the format.
 
-    Time goes from left to right, from the first start on; with more tracks than :data:`LABELLED` from the start of
-    each track on, so that they can be compared. Tracks come from top to bottom in the order in which they began.
+    Time runs from left to right, from the start of the first track. With more tracks than :data:`LABELLED`, it runs
+    from the start of each track, so that they can be compared. Tracks are ordered from top to bottom by their start.
 
     Raises
     ------
     OutputError
-        It cannot be written.
+        The file cannot be written.
     """
-    # Without pyplot no figure stays open, and no window system is looked for.
+    # Without pyplot, no figure stays open, and no window system is needed.
     from matplotlib.figure import Figure
 
     timings = sorted(timings, key=lambda timing: timing.start)
@@ -68,7 +68,7 @@ def draw_timings(path: Path, timings: Sequence[Timing]) -> None:
                 axes.text(end, place, text, va="center", fontsize=7)
     every = -(-len(tracks) // _NAMES)
     names = tracks[::every]
-    # A name may hold $ and _, which are no formula.
+    # Names may contain $ and _, which must not be parsed as formulas.
     axes.set_yticks([every * n + 0.5 for n in range(len(names))], names, parse_math=False)
     axes.set_ylim(len(tracks), 0)
     # Room for the labels of the last bars.
@@ -80,6 +80,6 @@ def draw_timings(path: Path, timings: Sequence[Timing]) -> None:
 
 
 def _order(stage: str) -> tuple[int, str]:
-    """Where a stage, or the first of several, stands in a run."""
+    """Position of a stage, or of the first of several, in a run."""
     first = stage.partition("+")[0]
     return next((n for n, name in enumerate(STAGES) if name == first), len(STAGES)), stage

@@ -1,18 +1,22 @@
-"""What is to be analysed: a song, or the folder of its stems, and what its results are called."""
+"""The tracks to analyse: songs, or folders of their stems, and the names of their results."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from allin1_core.errors import InputError
+from allin1_core.errors import Allin1Error, InputError
 from allin1_core.io.names import portable_name, unique_names
 from allin1_core.io.stems import StemFiles, find_stems
 from allin1_core.paths import expanded
 from allin1_core.text import shown
 from allin1_core.urls import Url
+
+#: Represents audio on stdin.
+_STDIN = Path("-")
 
 
 @dataclass(frozen=True)
@@ -22,19 +26,19 @@ class Track:
     Attributes
     ----------
     name
-        What its result files are called, unique in a batch.
+        Name of the result files, unique in a batch.
     source
-        The song's file, or the folder of its stems; stands in the result unless `called` does.
+        The file of the song, or the folder of its stems; it is stored in the result unless `called` is set.
     stems
         Ready-made stems; None to analyse the mix at `source`.
     stems_dir
-        Folder to look for the stems in when the track is analysed, so that a missing stem costs this track alone.
+        Folder in which stems are looked up when the track is analysed, so that a missing stem affects this track only.
     called
-        What stands in the result instead of `source`, where that is a file for the time being; None for `source`.
+        Path to store in the result instead of `source`, if that is a temporary file; None for `source`.
     remote
-        Where the song is yet to be fetched from; `source` is no file then.
+        URL from which the song is still to be downloaded; `source` is then not a file.
     model
-        The model that `name` tells of, so that no other takes its place; None where it tells of none.
+        The model that `name` contains, which no other may replace; None if it contains none.
     """
 
     name: str
@@ -47,18 +51,18 @@ class Track:
 
     @property
     def path(self) -> Path | Url:
-        """What stands in the result."""
+        """The path that is stored in the result."""
         return self.source if self.called is None else self.called
 
     def find_stems(self) -> StemFiles | None:
-        """Ready-made stems, or None where the mix is to be separated.
+        """Ready-made stems, or None if the song itself is to be read.
 
         Raises
         ------
         StemsError
-            If there should be stems and they are not all there.
+            Stems are missing.
         InputError
-            If the song that they are said to belong to is not there.
+            The song to which the stems belong does not exist.
         """
         stems = self.stems
         if stems is None and self.stems_dir is not None:
@@ -82,25 +86,30 @@ def make_tracks(
     Parameters
     ----------
     paths
-        Songs, or their URLs. Without `stems_dirs` and `stems`, each is separated.
+        Songs, or their URLs. Without `stems_dirs` and `stems`, the songs themselves are read.
     stems_dirs
-        Without `paths`, each is the folder of one song's stems, and gives it its name; one called ``stems`` gives that of its parent. With one path and one folder, that folder holds
-        the song's stems, or holds a folder named like the song that does. With several paths, the one
-        folder holds a folder of stems for each, named like it.
+        Without `paths`, each is the folder of one song's stems, and the source of its name; a folder called ``stems``
+        takes the name of its parent. With one path and one folder, that folder contains the song's stems, or a folder
+        with the name of the song that contains them. With several paths, the folder contains a folder of stems for
+        each, with the name of the song.
     stems
-        Four files; they are the stems of the one path, or a track of their own.
+        Four files: the stems of the single path, or a track of their own.
 
     Raises
     ------
     InputError
-        If the numbers do not go together.
+        The songs and the stems cannot be matched.
     """
     if stems is not None:
         if stems_dirs or len(paths) > 1:
-            raise InputError("Four stem files make one track; give at most one song with them.")
+            raise InputError(
+                "Four stem files make one track.", remedy="Give at most one song with them."
+            )
+        stems = StemFiles(**{name: _absolute(path) for name, path in stems.by_name.items()})
         source = paths[0] if paths else stems.source
         (track,) = _with_unique_names([replace(_track(source), stems=stems)])
         return [track]
+    stems_dirs = [_absolute(folder) for folder in stems_dirs]
     if not paths:
         tracks = [Track(_name_of(d), _absolute(d), stems_dir=d) for d in stems_dirs]
         return _with_unique_names(tracks)
@@ -130,6 +139,17 @@ def track_of(source: Path, called: Path | Url | None = None) -> Track:
     return replace(track, name=portable_name(called.stem), called=called)
 
 
+@contextmanager
+def naming(track: Track) -> Iterator[None]:
+    """Let errors about a file for the time being name what it stands for."""
+    try:
+        yield
+    except Allin1Error as error:
+        if track.called is not None and error.path == str(track.source):
+            error.path = str(track.called)
+        raise
+
+
 def _track(song: Path | Url) -> Track:
     if isinstance(song, Url):
         return Track(song.stem, Path(str(song)), called=song.without_secrets, remote=song)
@@ -141,20 +161,25 @@ def _absolute(path: Path) -> Path:
 
 
 def _name_of(path: Path) -> str:
-    if path == Path("-"):
+    if path == _STDIN:
         return "stdin"
     path = _absolute(path)
-    # Unlike Path's this raises for no name.
+    # Unlike the method of Path, this does not raise an exception for any name.
     if not os.path.isdir(path):  # noqa: PTH112
         return path.stem
     if path.name in ("", ".."):
         path = path.resolve()
-    # song/stems is called after the song.
+    # song/stems takes the name of the song.
     return path.parent.name if path.name.lower() == "stems" and path.parent.name else path.name
 
 
 def _with_unique_names(tracks: list[Track]) -> list[Track]:
+    remote = {track.remote.as_path for track in tracks if track.remote is not None}
+
+    def exists(source: Path) -> bool:
+        return source in remote or source == _STDIN.absolute() or os.path.lexists(source)
+
     names = unique_names(
-        [(t.name, t.source if t.remote is None else t.remote.as_path) for t in tracks]
+        [(t.name, t.source if t.remote is None else t.remote.as_path) for t in tracks], exists
     )
     return [replace(track, name=name) for track, name in zip(tracks, names, strict=True)]

@@ -1,4 +1,4 @@
-"""What the run of a track starts from, and with which model: ready-made stems, those of an earlier run, or the song."""
+"""The input of a track's run, and its model: ready-made stems, those of an earlier run, or the song."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from allin1_core.runtime.track import Track
 
 @dataclass(frozen=True)
 class TrackStart:
-    """How the run of a track starts.
+    """The start of a track's run.
 
     Attributes
     ----------
@@ -25,13 +25,13 @@ class TrackStart:
     start
         The files to read.
     kept
-        Where the stems of the song are kept; None where they are given, or nobody asked.
+        Where the stems of the song are kept; None if they are given, or keeping was not requested.
     is_kept
-        Whether `start` is such stems, of an earlier run.
+        Whether `start` consists of kept stems of an earlier run.
     found
-        Stems that a plugin has, where `start` is those.
+        Stems that a plugin provided, if they are `start`.
     warnings
-        What went wrong with stems of plugins.
+        Problems with stems of plugins.
     """
 
     choice: ModelChoice
@@ -50,14 +50,14 @@ def begin_track(
     *,
     asks_plugins: bool = True,
 ) -> TrackStart:
-    """Find what to start from, and choose the model for it; `outputs` as for :meth:`.Models.choose`.
+    """Determine the input of a track's run, and choose the model for it; `outputs` as for :meth:`.Models.choose`.
 
-    Plugins are asked for stems, unless `asks_plugins` says otherwise.
+    Plugins are asked for stems unless `asks_plugins` is False.
 
     Raises
     ------
     InputError
-        The song, or its stems, are not there.
+        The song, or its stems, do not exist.
     """
     files = track.find_stems()
     if files is not None:

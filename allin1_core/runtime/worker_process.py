@@ -1,7 +1,7 @@
-"""A worker process: its program, and what its parent sees of it.
+"""A worker process: its program, and its counterpart in the parent.
 
-The two speak in pickles over the worker's standard input and output. What a library prints there goes to stderr, and what
-is logged in the worker is logged again in the parent.
+They exchange pickles over the worker's standard input and output. What libraries print in the worker goes to stderr,
+and its log records are handled in the parent.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
-#: Seconds that a worker is given to clean up when it is stopped.
+#: Seconds that a worker has for cleaning up when it is stopped.
 _GRACE_S = 0.5
 
-#: Variables that bound the threads of libraries.
+#: Environment variables that limit the threads of libraries.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -40,7 +40,7 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
-#: The program: it finds modules where its parent does.
+#: The program. It finds modules in the same places as its parent.
 _PROGRAM = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer);"
     " from allin1_core.runtime.worker_process import main; main()"
@@ -49,14 +49,14 @@ _PROGRAM = (
 
 @dataclass(frozen=True)
 class SessionRecipe:
-    """How a worker makes its session. Everything in it can be pickled.
+    """How a worker creates its session. It can be pickled.
 
     Attributes
     ----------
     model
         As for :class:`~allin1_core.runtime.session.Session`.
     options
-        Its options.
+        Options of the session.
     block, strict
         As for :func:`~allin1_core.plugins.loading.load_plugins`.
     """
@@ -68,19 +68,22 @@ class SessionRecipe:
 
 
 class WorkerEnded(Exception):  # noqa: N818 - it says what happened
-    """A worker process has ended unasked; the text says how, as in "the worker …".
+    """A worker process ended unexpectedly; the text completes a sentence that begins with "the worker".
 
     Attributes
     ----------
     signal
         Number of the signal that ended it, or None.
     seconds
-        How long it had worked on the track.
+        Time for which it had worked on the track.
+    stage
+        Stage that was running; empty if none had begun.
     """
 
-    def __init__(self, returncode: int, seconds: float = 0.0) -> None:
+    def __init__(self, returncode: int) -> None:
         self.signal = -returncode if returncode < 0 else None
-        self.seconds = round(seconds, 3)
+        self.seconds = 0.0
+        self.stage = ""
         super().__init__(
             f"ended with status {returncode}"
             if self.signal is None
@@ -93,7 +96,7 @@ class RemoteTraceback(Exception):  # noqa: N818 - it is the cause of an error
 
 
 class WorkerProcess:
-    """A worker as its parent sees it: :meth:`open`, then :meth:`analyse` as often as wanted, in one thread."""
+    """A worker, used by its parent: :meth:`open`, then :meth:`analyse` any number of times, in one thread."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,12 +104,12 @@ class WorkerProcess:
         self._is_stopped = False
 
     def open(self, recipe: SessionRecipe) -> None:
-        """Start the process, and let it make its session.
+        """Start the process, and let it create its session.
 
         Raises
         ------
         Allin1Error
-            Whatever the session raises.
+            An error of the session.
         WorkerEnded
             The process has ended.
         """
@@ -133,22 +136,30 @@ class WorkerProcess:
         Raises
         ------
         Allin1Error
-            What ends the batch.
+            An error that ends the batch.
         WorkerEnded
             The process has ended.
         """
         began = time.perf_counter()
+        running = ""
+
+        def tell(stage: str, fraction: float) -> None:
+            nonlocal running
+            running = stage
+            progress(stage, fraction)
+
         try:
             self._send((track, dict(options)))
-            outcome: Outcome = self._answer(progress)
+            outcome: Outcome = self._answer(tell)
         except WorkerEnded as ended:
+            ended.stage = running
             ended.seconds = round(time.perf_counter() - began, 3)
             raise
         return outcome
 
     @staticmethod
     def stop_all(workers: Iterable[WorkerProcess]) -> None:
-        """End the processes, whatever they do, within about a second."""
+        """Terminate the processes, whatever they are doing, within about a second."""
         processes = [p for worker in workers if (p := worker._stopped()) is not None]
         for process in processes:
             with suppress(OSError):
@@ -198,7 +209,7 @@ class WorkerProcess:
                 progress(*content)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> WorkerEnded:
-        # It may still be in the middle of dying, or may have closed its output alone.
+        # It may still be exiting, or may only have closed its output.
         _release(process, _GRACE_S)
         return WorkerEnded(process.returncode)
 
@@ -249,14 +260,14 @@ class _ToParent(logging.handlers.QueueHandler):
 
 
 def main() -> None:
-    """Be a worker: make a session, and analyse tracks until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    """Run as a worker: create a session, and analyse tracks until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         _work()
     except KeyboardInterrupt:
         sys.stderr.flush()
-        # The thread that waits for jobs holds the lock of stdin: Python would end with a fatal error about it.
+        # The thread that waits for jobs holds the lock of stdin, for which Python would exit with a fatal error.
         os._exit(128 + signal.SIGTERM)
 
 
@@ -296,7 +307,7 @@ def _work() -> None:
 
 
 def _jobs(stream: IO[bytes]) -> Iterable[tuple[Track, dict[str, Any]]]:
-    """The jobs that come; ends this process if the parent is gone while one is worked on."""
+    """Yield jobs; interrupt this process if the parent has exited while one is running."""
     came: queue.Queue[Any] = queue.Queue()
     is_busy = False
 
@@ -317,19 +328,19 @@ def _jobs(stream: IO[bytes]) -> Iterable[tuple[Track, dict[str, Any]]]:
 
 def _interrupt_main_thread() -> None:
     if hasattr(signal, "pthread_kill"):
-        # It wakes the thread where it waits, too.
+        # This also interrupts a thread that is waiting.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     else:
         _thread.interrupt_main(signal.SIGTERM)
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    # As Ctrl-C: SystemExit would be taken for a failure of a plugin.
+    # Like Ctrl-C: SystemExit would count as a failure of a plugin.
     raise KeyboardInterrupt
 
 
 def _reserved_stdout() -> IO[bytes]:
-    """Standard output for messages alone; what else is printed there goes to stderr, from C too."""
+    """Reserve standard output for messages; other output, including that of C code, goes to stderr."""
     stream = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.stdout = sys.stderr

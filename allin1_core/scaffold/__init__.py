@@ -1,1 +1,1 @@
-"""New plugins, as complete distributions made from templates."""
+"""New plugins, written as complete distributions from templates."""

@@ -1,4 +1,4 @@
-"""The kinds of plugins that can be made."""
+"""The kinds of new plugins."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Kind:
     Attributes
     ----------
     name
-        What users say, and the folder of its templates.
+        Name on the command line, and of the folder with its templates.
     summary
-        What it is, in a line, for help and for the summary of a new plugin.
+        One line for the help, and for the summary of a new plugin.
     module
-        Name of the module that does the work.
+        Name of the module with the implementation.
     dependencies
-        What it needs besides the core.
+        Requirements besides the core.
     """
 
     name: str
@@ -35,27 +35,34 @@ STAGE_KINDS = {
     for kind in (
         Kind("demix", "A separator of songs into stems", "separation", (_NUMPY,)),
         Kind("spectrogram", "The spectrogram of stems", "spectrogram", (_NUMPY,)),
-        Kind("nn", "The network, on another library or device", "network"),
-        Kind("metrical_prep", "Logits to the decoder's activations", "activations", (_NUMPY,)),
+        Kind("nn", "The network, with another library or on another device", "network"),
+        Kind(
+            "metrical_prep",
+            "Conversion of logits to activations for the decoder",
+            "activations",
+            (_NUMPY,),
+        ),
         Kind("metrical_dbn", "The decoder of beats and downbeats", "decoder"),
         Kind("functional", "The boundaries and labels of sections", "sections"),
     )
 }
 
-#: All others.
+#: All other kinds.
 OTHER_KINDS = {
     kind.name: kind
     for kind in (
-        Kind("model", "A model of its own architecture, with its backend", "network", (_NUMPY,)),
+        Kind("model", "A model with its own architecture and backend", "network", (_NUMPY,)),
         Kind("exporter", "A format that results can be exported to", "writing"),
         Kind("command", "A command of allin1", "commands", ("click>=8.1",)),
-        Kind("post-processor", "A change to results before anybody sees them", "results"),
-        Kind("observer", "What happens when a song is finished or written", "watching"),
-        Kind("audio-loader", "A format of audio that can be read", "loading", (_NUMPY,)),
-        Kind("stem-provider", "Where the stems of a song are", "stems"),
+        Kind(
+            "post-processor", "A change to every result before it is returned or written", "results"
+        ),
+        Kind("observer", "An action when a song is finished or its result written", "watching"),
+        Kind("audio-loader", "A reader for an audio format", "loading", (_NUMPY,)),
+        Kind("stem-provider", "A source of ready-made stems", "stems"),
         Kind("executor", "Another way to run a batch of songs", "batches"),
         Kind("array-library", "Bridges to arrays of another library", "arrays", (_NUMPY,)),
-        Kind("policy", "A choice among the ways to run a song", "routes"),
+        Kind("policy", "A choice among routes", "routes"),
     )
 }
 

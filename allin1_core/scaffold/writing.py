@@ -1,4 +1,4 @@
-"""Writing a new plugin: templates filled in, put where nothing is yet."""
+"""Writing a new plugin from templates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 _CORE = "allin1-core"
 
-#: What every template's name ends with.
+#: Suffix of every template.
 _SUFFIX = ".tmpl"
 
 
@@ -29,13 +29,13 @@ def write_plugin(name: str, kind: Kind, folder: Path, *, overwrite: bool = False
     Parameters
     ----------
     name
-        Of the plugin: what users name it by.
+        Name of the plugin.
     kind
-        What it brings.
+        Kind of the plugin.
     folder
-        Where to write it; made where it is missing.
+        Folder to write to; created if it is missing.
     overwrite
-        Whether files that exist are replaced.
+        Whether existing files are replaced.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def write_plugin(name: str, kind: Kind, folder: Path, *, overwrite: bool = False
     Raises
     ------
     SettingsError
-        The name cannot be that of a plugin.
+        The name is not a valid name of a plugin.
     OutputError
         A file exists, or cannot be written.
     """
@@ -54,7 +54,7 @@ def write_plugin(name: str, kind: Kind, folder: Path, *, overwrite: bool = False
     if existing and not overwrite:
         raise OutputError(
             f"{existing[0]} exists{_and_more(len(existing) - 1)}.",
-            remedy="Name another folder by --folder, or replace the files by --overwrite.",
+            remedy="Choose another folder with --folder, or replace the files with --overwrite.",
             path=folder,
         )
     for path, text in contents.items():
@@ -63,7 +63,7 @@ def write_plugin(name: str, kind: Kind, folder: Path, *, overwrite: bool = False
             destination.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
-                f"cannot be made: {error.strerror}.", path=destination.parent
+                f"cannot be created: {error.strerror}.", path=destination.parent
             ) from error
         with atomic_path(destination) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
@@ -76,17 +76,17 @@ def plugin_files(name: str, kind: Kind) -> dict[str, str]:
     Raises
     ------
     SettingsError
-        The name cannot be that of a plugin.
+        The name is not a valid name of a plugin.
     """
     if not (is_name(name) and name == name.lower() and name[0].isalpha()):
         raise SettingsError(
-            f"{name!r} cannot be the name of a plugin.",
-            remedy="Wanted small letters and digits, in groups joined by single hyphens, and not auto.",
+            f"{name!r} is not a valid name of a plugin.",
+            remedy="Use lower-case letters and digits, in groups joined by single hyphens, and not auto.",
         )
     if name in BUILT_IN or distribution_name(name) == _CORE:
         raise SettingsError(
-            f"{name!r} is a name of allin1-core's own, so it would never be loaded.",
-            remedy=f"Choose another; taken are {', '.join((*BUILT_IN, 'core'))}.",
+            f"{name!r} is a name of allin1-core itself, so the plugin would never be loaded.",
+            remedy=f"Choose a name other than {', '.join((*BUILT_IN, 'core'))}.",
         )
     values = _values(name, kind)
     templates = {**_templates(_TEMPLATES / "common"), **_templates(_TEMPLATES / kind.name)}
@@ -132,7 +132,7 @@ def _filled(text: str, values: dict[str, str]) -> str:
 
 
 def _templates(folder: Path) -> dict[str, str]:
-    """Templates by their paths; what begins with a dot is called ``dot_`` in the folder."""
+    """Templates by their paths; names that start with a dot start with ``dot_`` in the folder."""
     found = {}
     for path in folder.rglob(f"*{_SUFFIX}"):
         parts = [part.replace("dot_", ".") for part in path.relative_to(folder).parts]
@@ -142,4 +142,4 @@ def _templates(folder: Path) -> dict[str, str]:
 
 
 def _and_more(count: int) -> str:
-    return f", and {count} more of its files do" if count > 0 else ""
+    return f", as do {count} more of its files" if count > 0 else ""

@@ -1,1 +1,1 @@
-"""Choosing the way through the stages: gate, cost, route, and the reasons."""
+"""Choosing the route through the stages: eligibility, cost, route, and the reasons."""

@@ -1,4 +1,4 @@
-"""The ways from one space to another, over one bridge or several."""
+"""Paths from one space to another over one or several bridges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from allin1_core.errors import BackendError
 
 
 class BridgeNetwork:
-    """Which bridges lead from one space to another."""
+    """Finds the bridges that lead from one space to another."""
 
     def __init__(self, bridges: Iterable[Bridge]) -> None:
         self._from: dict[Space, list[Bridge]] = {}
@@ -20,19 +20,19 @@ class BridgeNetwork:
         self._known: dict[tuple[Space, Space], tuple[Bridge, ...] | None] = {}
 
     def between(self, source: Space, destination: Space) -> tuple[Bridge, ...] | None:
-        """Bridges that lead there in order, cheapest for a megabyte; None if there is no way."""
+        """Return the bridges that lead there in order, the cheapest for a megabyte; None if there is no path."""
         key = (source, destination)
         if key not in self._known:
             self._known[key] = self._search(source, destination)
         return self._known[key]
 
     def way(self, source: Space, destination: Space) -> tuple[Bridge, ...]:
-        """As :meth:`between`, where there has to be a way.
+        """Like :meth:`between`, but a missing path is an error.
 
         Raises
         ------
         BackendError
-            There is none.
+            No bridges lead there.
         """
         bridges = self.between(source, destination)
         if bridges is None:
@@ -51,7 +51,7 @@ class BridgeNetwork:
                 continue
             done.add(space)
             for bridge in self._from.get(space, ()):
-                # A hair for each bridge, so that free ones are still counted.
+                # A tiny price per bridge, so that free bridges are still counted.
                 more = bridge.latency_s + 1e6 / bridge.bytes_per_second + 1e-9
                 heapq.heappush(
                     queue, (price + more, next(count), bridge.destination, (*way, bridge))

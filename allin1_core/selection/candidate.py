@@ -10,8 +10,8 @@ from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
 from allin1_core.selection.cost import UNKNOWN_S
 
-#: The gates that a backend must pass, in the order in which they are tried: the cheap ones first, so
-#: that no library is imported for a backend that is out anyway.
+#: The checks that a backend must pass, in order: cheap ones first, so that no library is imported for a backend that is
+#: excluded anyway.
 Gate = Literal[
     "failed",
     "api",
@@ -34,7 +34,7 @@ class Refusal:
     Attributes
     ----------
     gate
-        Which gate refused it.
+        The check that excluded it.
     reason, remedy
         Sentences; the remedy may be empty.
     """
@@ -54,15 +54,15 @@ class Candidate:
     Attributes
     ----------
     backend, plugin
-        What it is and who offers it.
+        The backend, and the plugin that provides it.
     ready
-        The device it would use, if it passed the gates.
+        The device it would use, if it passed the checks.
     refusal
-        Why it did not.
+        Why it did not pass, otherwise.
     cost_s
-        Estimated seconds for the request; :data:`~allin1_core.selection.cost.UNKNOWN_S` where no speed is known.
+        Estimated seconds for the request; :data:`~allin1_core.selection.cost.UNKNOWN_S` if no speed is known.
     evidence
-        What the estimate rests on.
+        What the estimate is based on.
     """
 
     backend: Backend[Any]
@@ -74,10 +74,10 @@ class Candidate:
 
     @property
     def is_eligible(self) -> bool:
-        """Whether it passed every gate."""
+        """Whether it passed every check."""
         return self.refusal is None
 
     @property
     def has_known_cost(self) -> bool:
-        """Whether the cost is an estimate, and not just "after all others"."""
+        """Whether the cost is an estimate, rather than a placeholder that ranks last."""
         return self.cost_s != UNKNOWN_S

@@ -1,4 +1,4 @@
-"""Choosing routes in a session: what its user wished, what failed in it, and what is known of prices."""
+"""Choosing routes in a session, with the preferences of the user, earlier failures, and known prices."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from allin1_core.selection.probing import Probes
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a user asks of every route.
+class Preferences:
+    """The user's requirements for every route.
 
     Attributes
     ----------
     device
         As in :class:`~allin1_core.contracts.route.RouteRequest`.
     parity
-        Weakest promise that is accepted.
+        Weakest promise to accept.
     choices
-        What was named, at most one for each stage.
+        Backends that were named, at most one per stage.
     features
         As in :class:`~allin1_core.contracts.route.RouteRequest`.
     """
@@ -46,19 +46,19 @@ class Wishes:
 
 
 class Chooser:
-    """Decides on routes for one model, and remembers which backends failed.
+    """Chooses routes for one model, and remembers which backends failed.
 
     Attributes
     ----------
-    wishes
-        What is asked of every route.
+    preferences
+        The user's requirements for every route.
     failures
-        Why backends are left out for the rest of the session, by stage and name.
+        Why backends are excluded for the rest of the session, by stage and name.
 
     Raises
     ------
     SelectionError
-        If a stage or a backend was named that does not exist.
+        A stage or backend that was named does not exist.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Chooser:
         plugins: Plugins,
         offers: Offers,
         card: ModelCard,
-        wishes: Wishes,
+        preferences: Preferences,
         probes: Probes,
         prices: Prices,
     ) -> None:
-        check_choices(offers, plugins, wishes.choices)
-        self.wishes = wishes
+        check_choices(offers, plugins, preferences.choices)
+        self.preferences = preferences
         self.failures: dict[tuple[Stage, str], str] = {}
         self._plugins = plugins
         self._offers = offers
@@ -88,67 +88,67 @@ class Chooser:
         songs: int = 1,
         in_blocks: tuple[Stage, ...] = (),
     ) -> RouteRequest:
-        """State what a route for `stages` of `songs` of `audio_s` seconds of audio each must do."""
+        """Create the request for a route through `stages` for `songs` songs of `audio_s` seconds each."""
         return RouteRequest(
             stages=stages,
             audio_s=audio_s * songs,
             start=start,
             architecture=self._card.architecture,
-            parity=self.wishes.parity,
-            device=self.wishes.device,
-            choices=tuple(choice for choice in self.wishes.choices if choice.stage in stages),
-            # A model whose parameters come with its plugin is counted as its author measured it.
+            parity=self.preferences.parity,
+            device=self.preferences.device,
+            choices=tuple(choice for choice in self.preferences.choices if choice.stage in stages),
+            # A model whose parameters are part of its plugin is priced as its author measured it.
             members=len(self._card.files) or None,
-            features=self.wishes.features,
+            features=self.preferences.features,
             takes=self._card.takes,
             in_blocks=in_blocks,
             songs=songs,
         )
 
     def confirm(self, candidate: Candidate) -> bool:
-        """Tell whether `candidate` can run, by its probe; if not, later decisions refuse it for what the probe said."""
+        """Determine by its probe whether `candidate` can run; if not, later decisions exclude it for that reason."""
         return isinstance(self._probes.confirm(candidate.backend), Ready)
 
     def is_confirmed(self, candidate: Candidate) -> bool:
-        """Whether :meth:`confirm` would answer at once."""
+        """Whether :meth:`confirm` would return immediately."""
         return self._probes.is_confirmed(candidate.backend)
 
     @property
     def changes(self) -> int:
-        """How often something was found out that decisions depend on: that a backend failed, or is not ready after all."""
+        """Number of findings that may change decisions: backends that failed, or turned out not to be ready."""
         return len(self.failures) + self._probes.surprises
 
     def be_thorough(self) -> None:
-        """Ask probes, where quick ones were asked, from now on, so that what is told is sure."""
+        """Call full probes instead of quick ones from now on, so that reports are reliable."""
         self._probes.is_thorough = True
 
     def candidates(self, request: RouteRequest) -> dict[Stage, tuple[Candidate, ...]]:
-        """Judge every backend of each stage of `request`, without choosing."""
+        """Check every backend of each stage of `request`, without choosing."""
         return gate(self._offers, request, self._probes, self.failures, self._prices)
 
     def decide(self, request: RouteRequest, failures: Failures = MappingProxyType({})) -> Decision:
-        """Choose the route for `request`, without those backends either that are left out of this run alone.
+        """Choose the route for `request`; `failures` are excluded in addition, for this run only.
 
         Raises
         ------
         SelectionError
-            If there is none.
+            There is no route.
         """
         failures = {**self.failures, **failures}
         return decide(self._plugins, self._offers, request, self._probes, failures, self._prices)
 
     def network(self, spaces: Collection[Space]) -> BridgeNetwork:
-        """The bridges, those between `spaces` at their measured prices, where there is nothing to decide on."""
+        """The network of bridges, those between `spaces` at measured prices, for use without a decision."""
         return BridgeNetwork(self._prices.of_bridges(spaces))
 
     def exclude(self, candidate: Candidate, reason: str) -> bool:
-        """Leave `candidate` out of later decisions, and tell whether that is news."""
+        """Exclude `candidate` from later decisions; return whether it was not excluded before."""
         key = (candidate.backend.stage, candidate.backend.name)
         is_news = key not in self.failures
         self.failures[key] = f"It failed earlier in this session: {reason}"
         return is_news
 
     def choice_of(self, candidate: Candidate) -> Choice | None:
-        """The user's choice that `candidate` was taken for, so that nothing may replace it; None where it was free."""
+        """The choice of the user that `candidate` fulfils, for which there is no fallback; None if there is none."""
         stages = candidate.backend.stages
-        return next((choice for choice in self.wishes.choices if choice.stage in stages), None)
+        return next((choice for choice in self.preferences.choices if choice.stage in stages), None)

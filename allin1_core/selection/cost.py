@@ -1,4 +1,4 @@
-"""What a backend would cost: by a measurement made on this machine, else by the prior that its author shipped."""
+"""The cost of a backend: measured on this machine, or else the prior that its author declared."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from allin1_core.contracts.stages import Stage
 from allin1_core.contracts.verdict import Ready
 from allin1_core.plugins.record import PluginRecord
 
-#: What the price of a bridge rests on where nothing was measured.
+#: Source of the price of a bridge that was not measured.
 PRIOR = "prior"
 
-#: Seconds charged to a backend of unknown speed: it comes after everything known, and still adds up.
+#: Seconds charged for a backend of unknown speed: it ranks after all known ones, and can still be added.
 UNKNOWN_S = 1e6
 
-#: Bytes per second of audio of what each stage takes, for pricing moves between spaces.
+#: Bytes per second of audio of the input of each stage, for the price of moves between spaces.
 BYTES_PER_SECOND: dict[Stage, float] = {
     "demix": 4.0 * 2 * SAMPLE_RATE,
     "spectrogram": 4.0 * 4 * 2 * SAMPLE_RATE,
@@ -33,28 +33,28 @@ BYTES_PER_SECOND: dict[Stage, float] = {
 
 
 class Prices(Protocol):
-    """What is known of the speed of backends and of bridges on this machine."""
+    """Known speeds of backends and bridges on this machine."""
 
     def of_backend(self, backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> Speed | None:
-        """What was measured of a backend; None where nothing that still holds was."""
+        """The measurement of a backend; None if there is no valid one."""
         ...
 
     def of_bridges(self, spaces: Collection[Space]) -> Mapping[Bridge, str]:
-        """Every bridge at its price, with what that rests on; those between `spaces` as they were measured."""
+        """Every bridge at its price, with the source of the price; those between `spaces` as measured."""
         ...
 
 
 class Priors:
-    """The prices that plugins ship, where nothing was measured."""
+    """The prices that plugins declare, without any measurements."""
 
     def __init__(self, bridges: Collection[Bridge]) -> None:
         self._bridges = dict.fromkeys(bridges, PRIOR)
 
     def of_backend(self, backend: Backend[Any], plugin: PluginRecord, ready: Ready) -> None:
-        """Know of no measurement."""
+        """Return None, because nothing was measured."""
 
     def of_bridges(self, spaces: Collection[Space]) -> Mapping[Bridge, str]:
-        """Every bridge, as its plugin declares it."""
+        """Every bridge at the price that its plugin declares."""
         return self._bridges
 
 
@@ -65,10 +65,10 @@ def estimate(
     members: int | None = None,
     songs: int = 1,
 ) -> tuple[float, str]:
-    """Seconds that `backend` would take for `audio_s` seconds of audio in so many songs, and what that rests on.
+    """Return the seconds that `backend` would take for `audio_s` seconds of audio in `songs` songs, and their source.
 
-    What was measured here is taken, else the prior for the device that the backend runs on, else its first, in
-    proportion to the `members` of the model.
+    A measurement on this machine is preferred to the prior for the backend's device, and that to its first prior.
+    Priors are scaled to the `members` of the model.
     """
     if measured is not None:
         return measured.cost_s(audio_s, songs), measured.measured

@@ -1,4 +1,4 @@
-"""What was chosen, and why everything else was not; in words for people, and in plain values for programs."""
+"""The route that was chosen, and why all others were not; as text and as plain values."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from allin1_core.selection.describing import (
 
 @dataclass(frozen=True)
 class Decision:
-    """A route, with everything that was considered. Its text explains it.
+    """A route, with everything that was considered; as a string, it explains the choice.
 
     Attributes
     ----------
     request
-        What was asked for.
+        The request.
     candidates
         For each stage, every backend that covers it, the eligible ones first, cheapest first.
     routes
-        The best routes, the best first.
+        The best routes, sorted from best to worst.
     chosen
-        The one that will run.
+        The route that will run.
     decided_by
         ``auto``, or the plugin whose hook chose.
     network
-        The bridges that the routes were priced with; a run goes by the same.
+        The bridges with which the routes were priced; the run uses the same.
     bridges
-        Those between the spaces of the candidates, at the price that was counted, and what that rests on.
+        Bridges between the spaces of the candidates, at the price that was used, and the source of that price.
     """
 
     request: RouteRequest
@@ -56,18 +56,20 @@ class Decision:
 
     @property
     def _estimate(self) -> str:
-        """Words for the cost, which is not known where the speed of a backend is not."""
+        """Text for the cost, which is unknown if the speed of a backend is."""
         unknown = [
             f"{step.backend.stage}={step.backend.name}"
             for step in self.chosen.steps
             if not self.candidate(step.backend).has_known_cost
         ]
         if unknown:
-            return f"none, as no speed is known of {', '.join(unknown)}; measure it: allin1 bench --save"
-        return f"{self.chosen.cost_s:.2f} s, moves of arrays included"
+            return (
+                f"unknown, like the speed of {', '.join(unknown)}; measure it: allin1 bench --save"
+            )
+        return f"{self.chosen.cost_s:.2f} s, including moves of arrays"
 
     def describe(self, *, everything: bool = True) -> str:
-        """Explain the decision; without `everything`, backends that cannot run and prices of moves are left out."""
+        """Explain the decision; without `everything`, backends that cannot run and prices of moves are omitted."""
         lines = [
             *request_lines(self.request),
             f"route      {self.chosen}",
@@ -90,7 +92,7 @@ class Decision:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Give everything as values that JSON has."""
+        """Return everything as values that can be written as JSON."""
         return {
             **request_values(self.request),
             "route": [
@@ -122,7 +124,7 @@ class Decision:
         }
 
     def candidate(self, backend: Backend[Any]) -> Candidate:
-        """Look up the verdict on `backend`."""
-        # A backend of both branches may begin with a stage that is not asked for.
+        """Return the candidate for `backend`."""
+        # A backend of both branches may begin with a stage that is not requested.
         judged = (c for found in self.candidates.values() for c in found)
         return next(c for c in judged if c.backend is backend)

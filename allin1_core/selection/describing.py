@@ -1,4 +1,4 @@
-"""Candidates, bridges and promises in words for people, and in plain values for programs."""
+"""Candidates, bridges and promises of parity as text and as plain values."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Candidates = Mapping[Stage, Sequence[Candidate]]
 def candidates_lines(
     candidates: Candidates, chosen: Collection[Backend[Any]], *, everything: bool = True
 ) -> list[str]:
-    """Give a line for each stage and each of its candidates; those in `chosen` have a star.
+    """Return a line for each stage and each of its candidates; those in `chosen` are marked with a star.
 
-    Unless `everything` is asked for, those that cannot run are counted, where others can.
+    Without `everything`, candidates that cannot run are only counted, if others can.
     """
     lines: list[str] = []
     for stage, found in candidates.items():
@@ -30,14 +30,14 @@ def candidates_lines(
         if len(shown) < len(found):
             lines.append(f"    ({len(found) - len(shown)} cannot run here)")
         if not found:
-            lines.append("    (no plugin offers one)")
+            lines.append("    (no plugin provides one)")
     return lines
 
 
 def candidates_values(
     candidates: Candidates, chosen: Collection[Backend[Any]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Give the candidates of each stage as values that JSON has."""
+    """Return the candidates of each stage as values that can be written as JSON."""
     return {
         stage: [_values(candidate, candidate.backend in chosen) for candidate in found]
         for stage, found in candidates.items()
@@ -45,20 +45,20 @@ def candidates_values(
 
 
 def bridge_price(bridge: Bridge) -> str:
-    """Tell what a move costs, in the width of a table.
+    """Describe the price of a move, in the width of a table column.
 
     >>> from allin1_core.contracts.space import HOST, Space
     >>> bridge_price(Bridge(HOST, Space("torch", "cuda"), "somewhere:up", 6e9, 5e-5))
     '   0.050 ms +     6.0 GB/s'
     """
     gigabytes = bridge.bytes_per_second / 1e9
-    # No memory is so fast: nothing was copied.
+    # No memory is this fast: nothing was copied.
     rate = "no copy   " if gigabytes > 10_000 else f"{gigabytes:7.1f} GB/s"
     return f"{bridge.latency_s * 1e3:8.3f} ms + {rate:>12}"
 
 
 def request_lines(request: RouteRequest) -> list[str]:
-    """Tell what was asked for, and what was named."""
+    """Describe the request, and what was named."""
     asked = f"{request.audio_s:.4g} s of audio from {request.start}, parity {parity_text(request.parity)}"
     if request.device is not None:
         asked += f", device {request.device}"
@@ -67,7 +67,7 @@ def request_lines(request: RouteRequest) -> list[str]:
 
 
 def request_values(request: RouteRequest) -> dict[str, Any]:
-    """Give the same as values that JSON has."""
+    """Return the same as values that can be written as JSON."""
     return {
         "audio_s": request.audio_s,
         "start": str(request.start),
@@ -80,7 +80,7 @@ def request_values(request: RouteRequest) -> dict[str, Any]:
 
 
 def parity_text(parity: Parity) -> str:
-    """Name a parity that was asked for; one without a bound by its level alone."""
+    """Describe a requested parity; without a bound, only its level."""
     return parity.level if parity.tolerance == float("inf") else str(parity)
 
 

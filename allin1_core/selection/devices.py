@@ -1,4 +1,4 @@
-"""The device that was asked for, and the devices that backends are ready on."""
+"""The requested device, and the devices on which backends are ready."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from allin1_core.selection.probing import Probes
 
 
 class Devices:
-    """Names devices: the one asked for, where a backend is of its kind, else the one that the backend's probe gave.
+    """Names devices: the requested one, if a backend is of its kind, or else the one that the backend's probe returned.
 
     Attributes
     ----------
     asked_for
-        ``cpu``, ``cuda``, ``cuda:1`` …; None where any will do.
+        ``cpu``, ``cuda``, ``cuda:1`` …; None for any device.
     """
 
     def __init__(self, asked_for: str | None, offers: Offers, probes: Probes) -> None:
@@ -31,14 +31,14 @@ class Devices:
         return self.name_of(candidate.backend, candidate.ready)
 
     def name_of(self, backend: Backend[Any], ready: Ready | None) -> str:
-        """Name of the device that `backend` runs on, if its probe gave `ready`."""
+        """Name of the device that `backend` runs on, given the result of its probe."""
         kind = backend.device
         if self.asked_for is not None and self.asked_for.partition(":")[0] == kind:
             return self.asked_for
         return ready.device if ready else kind
 
     def ready_at(self, space: Space) -> Ready | None:
-        """The device of `space`, as the first backend that can run there names it; None where none can."""
+        """The device of `space`, as named by the first backend that can run there; None if there is none."""
         if space == HOST:
             return Ready("cpu")
         if self.asked_for is not None and space.device not in (

@@ -1,4 +1,4 @@
-"""The gate: which backends may run, and a reason for each that may not."""
+"""Eligibility: which backends may run, and a reason for each that may not."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ Failures = Mapping[tuple[Stage, str], str]
 
 @dataclass(frozen=True)
 class _Feature:
-    """Why a backend without a feature is refused, what to do, and which backends do without."""
+    """Why a backend without a feature is excluded, the remedy, and which backends do not need the feature."""
 
     reason: str
     remedy: str = ""
-    needless: Callable[[Backend[Any]], bool] = lambda backend: False
+    not_needed_by: Callable[[Backend[Any]], bool] = lambda backend: False
 
 
 _FEATURES = {
     "tempo_prior": _Feature(
-        "It knows no prior over tempo.",
+        "It does not support a prior over tempo.",
         "Decode without one: --tempo-prior none",
     ),
     STEADY_PHASE: _Feature(
         "It decodes logits by itself, and does not keep the phase of a steady tempo.",
         "Decode without that: --no-steady-phase",
-        # The run sees to it, around any decoder that is given activations.
-        needless=lambda backend: backend.stages == ("metrical_dbn",),
+        # The pipeline takes care of it, for any decoder that is given activations.
+        not_needed_by=lambda backend: backend.stages == ("metrical_dbn",),
     ),
     "labels": _Feature(
         "It knows only the ten labels of the Harmonix set; the model has others.",
-        # What runs a model knows its labels.
-        needless=lambda backend: "nn" in backend.stages,
+        # A backend that runs the model knows its labels.
+        not_needed_by=lambda backend: "nn" in backend.stages,
     ),
 }
 
@@ -58,12 +58,12 @@ def gate(
     failures: Failures,
     prices: Prices,
 ) -> dict[Stage, tuple[Candidate, ...]]:
-    """Judge every backend that covers a stage of `request`.
+    """Check every backend that covers a stage of `request`.
 
     Returns
     -------
     dict
-        For each stage of the request, its candidates: the eligible ones first, cheapest first.
+        For each stage of the request, its candidates: eligible ones first, sorted by cost.
     """
     judged: dict[tuple[Stage, str], Candidate] = {}
     by_stage: dict[Stage, tuple[Candidate, ...]] = {}
@@ -110,14 +110,14 @@ def _verdict(
     for choice in request.choices:
         if choice.stage in backend.stages:
             if not is_meant(offered, choice.name):
-                return Refusal("choice", f"{choice.name} was asked for in stage {choice.stage}.")
-            # A plugin's name asks for what auto would take of it; only its own name asks for an opt-in.
+                return Refusal("choice", f"{choice.name} was requested for stage {choice.stage}.")
+            # The name of a plugin requests what auto would choose from it; only a backend's own name enables an opt-in.
             named = named or choice.name in (backend.name, full_name(offered))
     if backend.opt_in and not named:
         return Refusal(
             "opt-in",
-            "It runs only when asked for by name.",
-            f"Ask for it: --backend {backend.stage}={backend.name}",
+            "It runs only when requested by name.",
+            f"Request it: --backend {backend.stage}={backend.name}",
         )
     if "nn" in backend.stages and not any(
         fnmatchcase(request.architecture, pattern) for pattern in backend.models
@@ -129,21 +129,21 @@ def _verdict(
             f"It transforms the {backend.takes}; the model's spectrogram is of the {request.takes}.",
         )
     for stage, name in request.features:
-        feature = _FEATURES.get(name, _Feature(f"It does not know {name}."))
+        feature = _FEATURES.get(name, _Feature(f"It does not support {name}."))
         if (
             stage in backend.stages
             and name not in backend.features
-            and not feature.needless(backend)
+            and not feature.not_needed_by(backend)
         ):
             return Refusal("feature", feature.reason, feature.remedy)
     if not named and is_weaker(backend.parity, request.parity):
-        reason = f"It promises {backend.parity}; {request.parity} was asked for."
+        reason = f"It promises {backend.parity}; {request.parity} was requested."
         return Refusal("parity", reason)
     missing = probes.missing(backend.needs)
     if missing is not None:
         return Refusal("needs", missing.reason, missing.remedy)
     if request.device is not None and request.device != "cpu":
-        # Asked before the probe, so that a machine without the device is told so by those that want it.
+        # Checked before the probe, so that only backends of this kind report that the device is missing.
         kind = request.device.partition(":")[0]
         if backend.device not in (kind, "cpu"):
             return Refusal("device", f"It runs on {backend.device}, not {request.device}.")

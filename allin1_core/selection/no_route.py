@@ -1,4 +1,4 @@
-"""That no route was found, explained like one that was."""
+"""The error that there is no route, with an explanation like that of a decision."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class NoRouteError(SelectionError):
     Attributes
     ----------
     explanation
-        What was asked for, and every backend that was considered, with its refusal: as the text of a decision.
+        The request, and every backend that was considered, with the reason why it was excluded, as text.
     values
-        The same as values that JSON has. Both are empty in another process.
+        The same as values that can be written as JSON. Both are empty in other processes.
     """
 
     explanation: str = ""
@@ -38,7 +38,7 @@ class NoRouteError(SelectionError):
         request: RouteRequest,
         candidates: Mapping[Stage, Sequence[Candidate]],
     ) -> NoRouteError:
-        """Add to `error` what was asked for, and what was considered."""
+        """Add the request, and what was considered, to `error`."""
         new = cls(error.message, remedy=error.remedy)
         lines = [*request_lines(request), "route      none", "", *candidates_lines(candidates, ())]
         new.explanation = "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The policy: from what is offered and what is asked for to one route, with reasons."""
+"""The policy, which selects one route for a request from what the plugins provide, with reasons."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def decide(
 ) -> Decision:
     """Choose the route for `request`.
 
-    What the user named is obeyed or refused, never replaced; then the plugins' ``allin1_select_route`` are
-    asked; then the cheapest route by `prices` is taken.
+    There is no fallback for what the user named: it is used, or an error is raised. Then the hook
+    ``allin1_select_route`` of each plugin may choose; otherwise the cheapest route by `prices` is chosen.
 
     Raises
     ------
     SelectionError
-        If a stage has no backend that may run, or one that was named cannot.
+        No backend may run a stage, or one that was named cannot run.
     """
     check_choices(offers, plugins, request.choices)
     candidates = gate(offers, request, probes, failures, prices)
@@ -82,7 +82,7 @@ def check_choices(
     plugins: Plugins,
     choices: Iterable[Choice],
 ) -> None:
-    """Raise :class:`SelectionError` if a stage or a backend was named that does not exist."""
+    """Raise :class:`SelectionError` if a stage or backend that was named does not exist."""
     for choice in choices:
         stage, name, by = choice.stage, choice.name, choice.said_by
         if stage not in STAGES:
@@ -101,7 +101,7 @@ def check_choices(
         names = sorted({o.item.name for o in covering} | {o.plugin.name for o in covering})
         for record in plugins.records:
             if record.name == name and record.status != "loaded":
-                raise SelectionError(f"{record}", remedy=f"It was asked for{by}." if by else None)
+                raise SelectionError(f"{record}", remedy=f"It was requested{by}." if by else None)
         remedy = f"{did_you_mean(name, names)}There are: {', '.join(names) or 'none'}."
         if name in KNOWN_PLUGINS and not any(r.name == name for r in plugins.records):
             remedy = f"Install it: {install_command(KNOWN_PLUGINS[name])}"
@@ -109,7 +109,7 @@ def check_choices(
 
 
 def _check_each_stage(request: RouteRequest, candidates: Candidates) -> None:
-    """Raise where a stage has no backend that may run."""
+    """Raise an error if no backend may run a stage."""
     for stage in request.stages:
         if not any(candidate.is_eligible for candidate in candidates[stage]):
             raise _nothing_for(stage, request, candidates[stage])
@@ -125,7 +125,7 @@ def _nothing_for(
         of_name = [c for c in candidates if is_meant(Offered(c.backend, c.plugin), choice.name)]
         reasons = " ".join(f"{c.backend.name}: {c.refusal}" for c in of_name)
         return SelectionError(
-            f"The backend asked for, {stage}={choice.name}{choice.said_by}, cannot run. {reasons}"
+            f"The requested backend, {stage}={choice.name}{choice.said_by}, cannot run. {reasons}"
         )
     if not candidates and stage == "demix":
         return SelectionError(
@@ -133,19 +133,19 @@ def _nothing_for(
             remedy="Give the four stems instead: --stems-dir FOLDER",
         )
     if not candidates:
-        return SelectionError(f"No plugin offers a backend for stage {stage}.")
+        return SelectionError(f"No plugin provides a backend for stage {stage}.")
     reasons = " ".join(f"{c.backend.name}: {c.refusal}" for c in candidates)
     return SelectionError(f"No backend can run stage {stage}. {reasons}")
 
 
 def _nothing_through(request: RouteRequest, candidates: Candidates) -> SelectionError:
-    """Tell of backends that do not follow each other, such as those that all start before what the run starts from."""
+    """Create the error for backends that cannot be combined, for example if all begin before the run's input."""
     for stage in request.stages:
         eligible = [candidate.backend for candidate in candidates[stage] if candidate.is_eligible]
         if all(backend.stage not in request.stages for backend in eligible):
             names = ", ".join(f"{b.name} (from stage {b.stage})" for b in eligible)
             return SelectionError(
-                f"Stage {stage} can only be run by {names}, and the run starts behind that.",
+                f"Stage {stage} can only be run by {names}, but the run starts after that.",
                 remedy="Give the song itself, without stems."
                 if any(backend.stage == "demix" for backend in eligible)
                 else "Start earlier.",
@@ -155,7 +155,7 @@ def _nothing_through(request: RouteRequest, candidates: Candidates) -> Selection
         for stage in request.stages
     )
     return SelectionError(
-        f"Every stage has a backend, but they do not follow each other: {'; '.join(each)}.",
+        f"Every stage has a backend, but they cannot be combined: {'; '.join(each)}.",
         remedy="Leave some of the choices to auto.",
     )
 
@@ -163,19 +163,19 @@ def _nothing_through(request: RouteRequest, candidates: Candidates) -> Selection
 def _keep_to_device(
     request: RouteRequest, candidates: dict[Stage, tuple[Candidate, ...]]
 ) -> dict[Stage, tuple[Candidate, ...]]:
-    """Refuse the CPU where a stage can run on the device that was asked for; other stages stay on the CPU.
+    """Exclude the CPU for stages that can run on the requested device; other stages remain on the CPU.
 
     Raises
     ------
     SelectionError
-        If no stage can run there.
+        No stage can run there.
     """
     kind = (request.device or "").partition(":")[0]
     there = [c for stage in candidates.values() for c in stage if c.backend.device == kind]
     if not there:
         raise SelectionError(
             f"No installed backend runs on device {request.device}.",
-            remedy="See 'allin1 backends' for what there is.",
+            remedy="'allin1 backends' lists the installed ones.",
         )
     covered = {stage for c in there if c.is_eligible for stage in c.backend.stages}
     if not covered:
@@ -190,7 +190,7 @@ def _keep_to_device(
             or covered.isdisjoint(backend.stages)
         ):
             return candidate
-        reason = f"It runs on {backend.device}; {request.device} was asked for."
+        reason = f"It runs on {backend.device}; {request.device} was requested."
         return replace(candidate, ready=None, refusal=Refusal("device", reason))
 
     return {stage: tuple(map(judge, judged)) for stage, judged in candidates.items()}
@@ -199,13 +199,12 @@ def _keep_to_device(
 def _ask_plugins(
     plugins: Plugins, request: RouteRequest, routes: tuple[Route, ...]
 ) -> tuple[Route, str] | None:
-    for implementation in reversed(plugins.manager.hook.allin1_select_route.get_hookimpls()):
-        name = implementation.plugin_name
+    for name, select in plugins.implementations("allin1_select_route"):
         try:
-            route = plugins.hook_of(name, "allin1_select_route")(request=request, routes=routes)
+            route = select(request=request, routes=routes)
             if route is None:
                 continue
-            # What it returned may be a copy; what is run is what was offered.
+            # It may have returned a copy; the original route is run.
             offered = next((one for one in routes if one == route), None)
         except PLUGIN_FAILURES as error:
             log.warning("Plugin %s could not choose a route: %s", name, in_full(error))

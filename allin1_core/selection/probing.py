@@ -1,4 +1,4 @@
-"""Asking backends whether they can run here: once each, with a deadline."""
+"""Probes, which determine whether backends can run here; each is called once, with a time limit."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from allin1_core.errors import PLUGIN_FAILURES, in_full
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a probe may take. The first import of a large library from a cold disk can take most of it.
+#: Time limit of a probe in seconds. The first import of a large library from a cold disk can take most of it.
 PROBE_DEADLINE_S = 90.0
 
 
 def load_target(target: str) -> Any:
-    """Import what ``"package.module:name"`` points to."""
+    """Import the object that ``"package.module:name"`` refers to."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 def check_needs(needs: Needs) -> Unavailable | None:
-    """What is missing, from metadata alone; None if nothing is."""
+    """Check requirements using only metadata; None if nothing is missing."""
     if needs.platforms and not sys.platform.startswith(needs.platforms):
         return Unavailable(f"It runs on {' or '.join(needs.platforms)}; this is {sys.platform}.")
     for text in needs.requires:
@@ -49,26 +49,27 @@ def check_needs(needs: Needs) -> Unavailable | None:
             fits = not requirement.specifier
         if not fits:
             return Unavailable(
-                f"{requirement.name} is at {installed}; it needs {requirement.specifier}.", remedy
+                f"{requirement.name} {installed} is installed; {requirement.specifier} is required.",
+                remedy,
             )
     return None
 
 
 class Probes:
-    """What is missing, and the verdicts of the probes, remembered for the life of a session.
+    """Missing requirements and the verdicts of probes, cached for the lifetime of a session.
 
     Parameters
     ----------
     deadline_s
-        Seconds that a probe may take before it counts as broken.
+        Seconds after which a probe counts as broken.
 
     Attributes
     ----------
     is_thorough
-        Whether no quick probe is trusted. What a quick one says is still to be started is kept, so that prices are
-        those of a process that has started nothing.
+        Whether full probes are always called. The start-ups that a quick probe reports are kept, so that prices are
+        those of a process that has not started anything.
     surprises
-        How often a probe did not find ready what its quick one did.
+        Number of backends whose full probe did not confirm what the quick one reported.
     """
 
     def __init__(self, deadline_s: float = PROBE_DEADLINE_S) -> None:
@@ -77,22 +78,22 @@ class Probes:
         self._deadline_s = deadline_s
         self._verdicts: dict[str, Verdict] = {}
         self._quick: dict[str, Verdict | None] = {}
-        # A thread that reads ahead may ask while another does.
+        # A thread that reads ahead may ask at the same time.
         self._one_at_a_time = threading.Lock()
         self._missing: dict[Needs, Unavailable | None] = {}
-        # What the caller has imported needs no start.
+        # Libraries that the caller has already imported need no start-up.
         self._started = set(sys.modules)
 
     def missing(self, needs: Needs) -> Unavailable | None:
-        """What is missing of `needs`; None if nothing is."""
+        """What is missing of `needs`; None if nothing is missing."""
         if needs not in self._missing:
             self._missing[needs] = check_needs(needs)
         return self._missing[needs]
 
     def verdict(self, backend: Backend[Any]) -> Verdict:
-        """Whether `backend` can run here, as far as can be told without importing its library.
+        """Whether `backend` can run here, if possible without importing its library.
 
-        Backends with the same probe share its answer.
+        Backends with the same probe share its result.
         """
         if backend.probe is None:
             return Ready(backend.device)
@@ -109,7 +110,7 @@ class Probes:
             return self._without_what_is_started(replace(verdict, start_ups=quick.start_ups))
 
     def confirm(self, backend: Backend[Any]) -> Verdict:
-        """Whether `backend` can run here, by its probe, which may import its library."""
+        """Whether `backend` can run here, according to its full probe, which may import its library."""
         if backend.probe is None:
             return Ready(backend.device)
         with self._one_at_a_time:
@@ -125,7 +126,7 @@ class Probes:
             return verdict
 
     def is_confirmed(self, backend: Backend[Any]) -> bool:
-        """Whether :meth:`confirm` would answer at once."""
+        """Whether :meth:`confirm` would return immediately."""
         return backend.probe is None or backend.probe in self._verdicts
 
     def _without_what_is_started(self, ready: Ready) -> Ready:
@@ -135,7 +136,7 @@ class Probes:
     def _full_verdict(self, probe: str) -> Verdict:
         if probe not in self._verdicts:
             verdict = self._ask(probe)
-            # Only a quick probe may have none.
+            # Only a quick probe may return None.
             self._verdicts[probe] = _judged(None, probe) if verdict is None else verdict
         return self._verdicts[probe]
 
@@ -147,7 +148,7 @@ class Probes:
             verdict = self._ask(target)
             if isinstance(verdict, Broken):
                 log.debug("quick probe %s: %s", target, verdict)
-                verdict = None  # which leaves it to the probe
+                verdict = None  # the full probe decides
             self._quick[target] = verdict
         return self._quick[target]
 
@@ -162,7 +163,7 @@ class Probes:
                 verdict = Broken(f"its probe {target} raised {in_full(error)}")
             answer.append(None if verdict is None else _judged(verdict, target))
 
-        # A daemon: a probe that hangs in a driver must not keep the program from ending.
+        # A daemon: a probe that hangs in a driver must not prevent the program from exiting.
         thread = threading.Thread(target=run, name=f"probe {target}", daemon=True)
         thread.start()
         thread.join(self._deadline_s)
@@ -172,9 +173,9 @@ class Probes:
 
 
 def _judged(verdict: object, target: str) -> Verdict:
-    """The verdict of the probe `target`, or that it gave none that can be used."""
+    """The verdict of the probe `target`, or Broken if its result is invalid."""
     for kind in (Ready, Unavailable, Broken):
         if isinstance(verdict, kind):
             fault = find_fault(verdict, kind)
-            return verdict if fault is None else Broken(f"its probe {target} gave {fault}")
-    return Broken(f"its probe {target} gave {show(verdict)}, which is no verdict")
+            return verdict if fault is None else Broken(f"its probe {target} returned {fault}")
+    return Broken(f"its probe {target} returned {show(verdict)}, which is not a verdict")

@@ -1,4 +1,4 @@
-"""The last gate: which backends the bridges can bring data to, and on from."""
+"""The last check: which backends the bridges can move data to, and from."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Candidates = Mapping[Stage, tuple[Candidate, ...]]
 def refuse_unreachable(
     request: RouteRequest, candidates: Candidates, network: BridgeNetwork
 ) -> dict[Stage, tuple[Candidate, ...]]:
-    """Refuse each eligible backend whose input no bridge brings to it, or whose output none brings on.
+    """Exclude eligible backends whose input cannot be moved to them, or whose output cannot be moved on.
 
-    A backend that is refused may have been the only neighbour of another, so this goes on until nothing changes. What
-    has no neighbour at all is left to others: bridges are not what it lacks.
+    An excluded backend may have been the only neighbour of another one, so this is repeated until nothing changes.
+    Backends without any neighbour are not excluded here: it is not bridges that they lack.
     """
     judged = dict(candidates)
     while True:
@@ -55,7 +55,7 @@ def _judged(
 
 
 def _spaces_before(stage: Stage, request: RouteRequest, candidates: Candidates) -> list[Space]:
-    """Where what `stage` takes may lie."""
+    """Spaces in which the input of `stage` may be located."""
     giving = [one for one in request.stages if GIVES[one] is TAKES[stage]]
     if not giving:
         return [request.start]
@@ -70,7 +70,7 @@ def _spaces_before(stage: Stage, request: RouteRequest, candidates: Candidates) 
 def _spaces_after(
     given: type[Any], request: RouteRequest, candidates: Candidates
 ) -> Iterable[list[Space]]:
-    """Where each stage that takes a record of type `given` may want it; NumPy, where none follows."""
+    """For each stage that takes records of type `given`, the spaces in which it may do so; NumPy if there is none."""
     taking = [one for one in request.stages if TAKES[one] is given]
     if not taking:
         yield [HOST]

@@ -1,11 +1,11 @@
-"""The cheapest ways through the stages.
+"""The cheapest routes through the stages.
 
-A node is a stage boundary and the space in which the data lies there. Backends are edges, a backend that
-spans stages is a longer edge, and an edge is priced with the bridges that bring its input to it. Choosing
-stage by stage would miss that a slower spectrogram beside the network can beat a fast one across the bus.
+A node is a boundary between stages and the space in which the data is located there. Backends are edges; a backend that
+spans stages is a longer edge. The price of an edge includes the bridges that move its input to it. Choosing stage by
+stage would miss that a slower spectrogram on the device of the network can be better than a fast one on another device.
 
-The stages form a trunk up to the logits and then two branches, the metre and the sections, which both start
-where the logits lie. A backend may also cover both branches at once, and stages of the trunk before them.
+The stages form a trunk up to the logits, and then two branches, metre and sections, which both start at the logits. A
+backend may also cover both branches at once, and stages of the trunk before them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.candidate import Candidate
 from allin1_core.selection.cost import BYTES_PER_SECOND
 
-#: Partial routes of each kind that are kept at each node; enough for ties, and for a plugin that wants alternatives.
+#: Number of partial routes of each kind to keep at each node; enough for ties, and for plugins that want alternatives.
 KEPT = 8
 
-#: A backend must be faster by this fraction of its own time to be taken before one of the next stronger parity. It is
-#: charged step by step: in a window on the whole route a long stage would hide what a short one loses.
+#: Fraction of its own time by which a backend must be faster to be preferred to one with the next stronger parity. It
+#: is charged for each step: applied to the whole route, a long stage would hide what a short one loses.
 TIE = 0.03
 
 _METRE: tuple[Stage, ...] = ("metrical_prep", "metrical_dbn")
@@ -37,11 +37,11 @@ _SECTIONS: tuple[Stage, ...] = ("functional",)
 
 @dataclass(frozen=True)
 class _Path:
-    """Steps up to a node, what they cost, and the same with the charge for weaker promises.
+    """Steps up to a node, their cost, and the cost including the charge for weaker promises.
 
-    Where the last step went through the song in blocks, which are put together in NumPy, the way on leads from there.
-    Where it separates, the next one is (or is not) a spectrogram that does so too. What was started for one step is
-    there for those that follow.
+    If the last step processed the song in blocks, which are joined in NumPy, the path continues from there. If it is a
+    separation, `streams` states whether the next step must be, or must not be, a spectrogram that streams with it.
+    Later steps need not start what was started for an earlier one.
     """
 
     cost_s: float
@@ -54,7 +54,7 @@ class _Path:
 
     @property
     def order(self) -> tuple[float, int, tuple[str, ...]]:
-        """What paths to one node are sorted by."""
+        """Sort key of paths to the same node."""
         return (
             self.charged_s,
             sum(len(step.bridges) for step in self.steps),
@@ -72,7 +72,7 @@ class _Path:
         streams: bool | None = None,
         started: frozenset[str] = frozenset(),
     ) -> _Path:
-        """Go on from its end."""
+        """Continue from the end of the path."""
         return _Path(
             self.cost_s + cost_s,
             self.charged_s + charged_s,
@@ -89,10 +89,10 @@ def find_routes(
     candidates: Mapping[Stage, Sequence[Candidate]],
     network: BridgeNetwork,
 ) -> tuple[Route, ...]:
-    """Up to :data:`KEPT` routes, best first; empty if there is none.
+    """Return up to :data:`KEPT` routes, sorted from best to worst; empty if there is none.
 
-    Best is the cheapest, where each weaker promise costs :data:`TIE` of its backend's time more; what is equal then
-    goes to fewer bridges, then by name; never by the order of registration.
+    The best route is the cheapest, where each weaker promise is charged :data:`TIE` of its backend's time. Ties are
+    resolved by the number of bridges, then by name, and never by the order of registration.
     """
     trunk = [s for s in request.stages if s not in _METRE + _SECTIONS]
     branches = [[s for s in request.stages if s in branch] for branch in (_METRE, _SECTIONS)]
@@ -103,7 +103,7 @@ def find_routes(
         for stage, found in candidates.items()
     }
     if len(branches) == 1:
-        # Only one branch: a backend may then span from the trunk into it.
+        # With a single branch, a backend may span from the trunk into it.
         trunk, branches = [*trunk, *branches[0]], []
 
     def ends(branch: list[Stage], before: _Path, started: frozenset[str]) -> list[_Path]:
@@ -118,7 +118,7 @@ def find_routes(
     ):
         paths = [trunk_path]
         for branch in branches or [[]]:
-            # From the end of the trunk, with what the branch before has started.
+            # From the end of the trunk, with what the previous branches have started.
             after = {s: ends(branch, trunk_path, s) for s in {path.started for path in paths}}
             paths = [
                 path.extended(end.steps, end.cost_s, end.charged_s, end.space, started=end.started)
@@ -136,10 +136,10 @@ def _both_at_once(
     candidates: Mapping[Stage, Sequence[Candidate]],
     network: BridgeNetwork,
 ) -> list[_Path]:
-    """The best ways that end in a backend of both branches, of which one may not be asked for."""
+    """The best paths that end in a backend of both branches, one of which may not be requested."""
     wanted = tuple(stage for stage in BOTH_BRANCHES if stage in request.stages)
     if wanted not in (BOTH_BRANCHES, _METRE, _SECTIONS):
-        return []  # of what lies within a branch, such a backend gives nothing
+        return []  # such a backend returns no records from within a branch
     stages = [*trunk, *wanted]
     fitting = {
         stage: [
@@ -163,14 +163,14 @@ def _chain(
     network: BridgeNetwork,
     request: RouteRequest,
 ) -> list[_Path]:
-    """The best paths through consecutive `stages`, over every space they can end in."""
+    """The best paths through consecutive `stages`, for every space in which they can end."""
     boundaries: list[list[_Path]] = [[] for _ in range(len(stages) + 1)]
     boundaries[0] = [start]
     for index, stage in enumerate(stages):
         for candidate in candidates[stage]:
             backend = candidate.backend
             span = backend.stages
-            if covers_both(span):  # of the two branches, one may not be asked for
+            if covers_both(span):  # one of the two branches may not be requested
                 span = tuple(s for s in span if s in stages or s not in BOTH_BRANCHES)
             if not candidate.is_eligible or span[0] != stage:
                 continue
@@ -205,7 +205,7 @@ def _chain(
 
 
 def _start_ups(candidate: Candidate, started: frozenset[str]) -> tuple[float, frozenset[str]]:
-    """Seconds to start what a backend needs and nothing before it has started, and what that is."""
+    """Seconds to start what a backend needs and no step before it has started, and the names of these start-ups."""
     new = {} if candidate.ready is None else {s.name: s.seconds for s in candidate.ready.start_ups}
     new = {name: seconds for name, seconds in new.items() if name not in started}
     return sum(new.values()), frozenset(new)
@@ -214,7 +214,7 @@ def _start_ups(candidate: Candidate, started: frozenset[str]) -> tuple[float, fr
 def _ways_through(
     backend: Backend[Any], following: Sequence[Stage], request: RouteRequest
 ) -> list[tuple[bool, bool | None]]:
-    """Whether the song goes through a backend in blocks, and whether the next step has to do so too, or must not."""
+    """Whether a backend processes the song in blocks, and whether the next step must, or must not, do so as well."""
     is_alone = len(backend.stages) == 1 and backend.stage in request.in_blocks
     if backend.stage != "demix":
         return [(is_alone, None)]
@@ -226,7 +226,7 @@ def _ways_through(
 def _bridges(
     path: _Path, destination: Space, network: BridgeNetwork, in_blocks: bool
 ) -> tuple[Bridge, ...] | None:
-    """The way on, through NumPy where blocks are cut or put together there; None if there is none."""
+    """The bridges to the next step, through NumPy if blocks are split or joined there; None if there are none."""
     if not (in_blocks or path.in_blocks):
         return network.between(path.space, destination)
     home, on = network.between(path.space, HOST), network.between(HOST, destination)
@@ -234,7 +234,7 @@ def _bridges(
 
 
 def _keep_best(paths: list[_Path]) -> list[_Path]:
-    """The cheapest few of each kind of end."""
+    """The cheapest paths of each kind of end."""
     ends: dict[object, list[_Path]] = {}
     for path in sorted(paths, key=lambda path: path.order):
         kind = (path.space, path.in_blocks, path.streams, path.started)
@@ -243,9 +243,9 @@ def _keep_best(paths: list[_Path]) -> list[_Path]:
 
 
 def _bring_home(path: _Path, last: Stage, network: BridgeNetwork, audio_s: float) -> _Path | None:
-    """`path` with the way back to NumPy, or None if there is no way.
+    """`path` extended to NumPy, or None if no bridge leads there.
 
-    It is priced by the input of its last stage, which bounds what that stage gives.
+    The price is that of the input of its last stage, which is an upper bound for its output.
     """
     bridges = network.between(path.space, HOST)
     if bridges is None:

@@ -1,8 +1,9 @@
-"""What authors of plugins need to test them: conformance classes, seeded data, isolated plugin managers.
+"""Test utilities for authors of plugins: conformance classes, seeded data, fixtures.
 
-Subclass the classes in :mod:`allin1_core.testing.conformance`; take signals from :mod:`allin1_core.testing.signals`, results from
-:mod:`allin1_core.testing.results`, parameters of the network from :mod:`allin1_core.testing.weights`. pytest finds the fixtures of
-:mod:`allin1_core.testing.pytest_plugin` by itself. All of it needs the extra ``allin1-core[testing]``, and docs/testing.md describes it.
+Subclass the classes in :mod:`allin1_core.testing.conformance`; :mod:`allin1_core.testing.signals` has signals,
+:mod:`allin1_core.testing.results` has results, and :mod:`allin1_core.testing.weights` parameters of the network. pytest
+loads the fixtures of :mod:`allin1_core.testing.pytest_plugin` automatically. Everything requires the extra
+``allin1-core[testing]``; docs/testing.md describes it.
 """
 
 from __future__ import annotations
@@ -12,5 +13,5 @@ from contextlib import suppress
 with suppress(ImportError):
     import pytest
 
-    # pytest explains a failed assertion only in modules that it was told of before they are imported.
+    # pytest explains failed assertions only in modules that are registered before they are imported.
     pytest.register_assert_rewrite("allin1_core.testing.conformance")

@@ -1,9 +1,9 @@
-"""What the tests of compiled plugins share: building a wheel, and running kernels under a sanitizer.
+"""Helpers for tests of compiled plugins: building a wheel, and running kernels with sanitizers.
 
-Building takes a compiler, so such tests run where they are asked for: ``ALLIN1_TEST_BUILDS=1``, as ``nox`` and the
-builds of releases do. ``ALLIN1_BUILD_ISOLATION=1`` lets pip fetch what building needs. With ``ALLIN1_RUNNER`` (such as
-``valgrind -q --error-exitcode=9``, or an emulator of another processor) programs are compiled as usual by ``CC`` and that
-command runs them; otherwise with the address and the undefined-behaviour sanitizer.
+Building needs a compiler, so these tests only run with ``ALLIN1_TEST_BUILDS=1``, which ``nox`` and the release builds
+set. ``ALLIN1_BUILD_ISOLATION=1`` lets pip download the build requirements. With ``ALLIN1_RUNNER`` (such as
+``valgrind -q --error-exitcode=9``, or an emulator of another processor), programs are compiled normally by ``CC`` and run
+by that command; otherwise they are compiled with the address and undefined-behaviour sanitizers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ compiles = [
     pytest.mark.skipif(not shutil.which(_COMPILER[0]), reason=f"needs the compiler {_COMPILER[0]}"),
 ]
 
-#: What building leaves beside the sources, and what is none of them.
+#: Build products and other files that are not sources.
 _NOT_SOURCES = ("build", "*.egg-info", "*.so", "*.pyd", "_*.c", "__pycache__", ".*")
 
 
@@ -54,7 +54,7 @@ def build_wheel(sources: Path, folder: Path) -> Path:
 
 
 def check_contents(wheel: Path, package: Path, entry_point: str) -> None:
-    """Assert that a wheel holds the compiled modules of `package`, its Python sources and types, and nothing else.
+    """Assert that a wheel contains exactly the compiled modules of `package`, its Python sources and its types.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def check_contents(wheel: Path, package: Path, entry_point: str) -> None:
 
 
 def check_tag(wheel: Path) -> None:
-    """Assert that a wheel's tag says which Pythons it serves: from 3.11 on all that follow, by the stable ABI."""
+    """Assert that the tag of a wheel is correct: from Python 3.11 on, that of the stable ABI."""
     _, _, python, abi, platform = wheel.stem.split("-")
     assert platform != "any"
     version = f"cp{sys.version_info.major}{sys.version_info.minor}"
@@ -95,7 +95,7 @@ def check_tag(wheel: Path) -> None:
 
 
 def run_from_wheel(wheel: Path, folder: Path, package: str, code: str) -> list[str]:
-    """Run `code` where of `package` only what the wheel holds can be imported, and return the words that it prints."""
+    """Run `code` with `package` imported from the wheel only, and return the words that it prints."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     ran = subprocess.run(
@@ -124,13 +124,13 @@ def compile_program(
     Parameters
     ----------
     name
-        Of the program.
+        Name of the program.
     folder
-        Where to put it.
+        Folder to write it to.
     include
-        Folder of headers.
+        Folder with the headers.
     sources
-        What it is made of.
+        Source files.
     unchecked
         Sources that are compiled without the sanitizers.
     optimisation

@@ -1,4 +1,4 @@
-"""A module of hooks in a process of its own: how long it takes to import, what it imports, and whether its targets exist."""
+"""Examines a hooks module in a separate process: import time, imported modules, and whether its targets exist."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from allin1_core.plugins.collecting import Offered, Offers
 
-#: What no module of hooks may import.
+#: Modules that no hooks module may import.
 HEAVY = (
     *("numpy", "scipy", "torch", "mlx", "madmom", "demucs"),
     *("natten", "librosa", "tensorflow", "jax", "cupy", "onnxruntime", "pandas"),
 )
 
-#: Seconds that importing a module of hooks may take, beyond what it imports of the core.
+#: Maximum import time of a hooks module in seconds, without the modules of the core.
 MOST_IMPORT_S = 0.2
 
-#: The import is timed up to so many times, until it is fast enough: other work on the machine must not decide.
+#: Maximum number of timings until the import is fast enough, as other work on the machine may slow it down.
 _TRIES = 3
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What importing a module of hooks, and asking each of them, did in a fresh process.
+    """The effect of importing a hooks module and calling its hooks in a fresh process.
 
     Attributes
     ----------
     seconds
         Time of the import.
     heavy
-        Modules that were imported and must not be.
+        Modules that were imported, but must not be.
     printed
-        What was printed on stdout.
+        Output on stdout.
     error
-        What it raised; empty where nothing.
+        The exception that was raised; empty if none.
     """
 
     seconds: float
@@ -55,16 +55,16 @@ class ImportReport:
 
 @dataclass(frozen=True)
 class TargetReport:
-    """What became of importing everything that the records of a plugin point to, in a fresh process.
+    """The outcome of importing all targets of a plugin's records in a fresh process.
 
     Attributes
     ----------
     faults
-        A sentence for each target that cannot be imported, or is no function.
+        A sentence for each target that cannot be imported, or is not callable.
     missing
-        A sentence for each record whose needs are not met here; its targets were not looked at.
+        A sentence for each record whose requirements are not installed; its targets were not imported.
     printed
-        What was printed on stdout.
+        Output on stdout.
     """
 
     faults: tuple[str, ...]
@@ -73,7 +73,7 @@ class TargetReport:
 
 
 def load_hooks(hooks: str) -> Any:
-    """Import what an entry point names: ``package.module``, or ``package.module:object``."""
+    """Import the value of an entry point: ``package.module``, or ``package.module:object``."""
     module, _, name = hooks.partition(":")
     loaded = import_module(module)
     for part in filter(None, name.split(".")):
@@ -83,12 +83,12 @@ def load_hooks(hooks: str) -> Any:
 
 @lru_cache
 def examine_import(hooks: str, heavy: tuple[str, ...] = ()) -> ImportReport:
-    """Import a module of hooks in a fresh process; `heavy` besides :data:`HEAVY` must not be imported by it."""
+    """Import a hooks module in a fresh process, and check that it imports none of :data:`HEAVY` and `heavy`."""
     return _import_report(*_run(_IMPORT, hooks, HEAVY + heavy))
 
 
 def import_time(hooks: str, most_s: float = MOST_IMPORT_S) -> float:
-    """Seconds that importing a module of hooks takes; timed anew, a few times at most, where that is more than `most_s`."""
+    """Import time of a hooks module in seconds; measured again, a few times at most, if it exceeds `most_s`."""
     best = examine_import(hooks).seconds
     for _ in range(_TRIES - 1):
         if best <= most_s:
@@ -103,19 +103,23 @@ def _import_report(found: dict[str, Any], printed: str) -> ImportReport:
 
 @lru_cache
 def examine_targets(hooks: str) -> TargetReport:
-    """Import everything that the records of a module of hooks point to in a fresh process."""
+    """Import all targets of the records of a hooks module in a fresh process."""
     found, printed = _run(_TARGETS, hooks, ())
     return TargetReport(tuple(found["faults"]), tuple(found["missing"]), printed)
 
 
+def same_path() -> dict[str, str]:
+    """Environment variables of a process that can import the same modules as this one."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def _run(code: str, hooks: str, heavy: tuple[str, ...]) -> tuple[dict[str, Any], str]:
-    """Run code that writes its findings as JSON, and give them with what it printed."""
+    """Run code that writes its findings as JSON, and return them with its output."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "findings.json"
         ran = subprocess.run(
             [sys.executable, "-c", code, str(file), hooks, *heavy],
-            # What can be imported here can be imported there.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=same_path(),
             capture_output=True,
             text=True,
             check=False,
@@ -158,7 +162,7 @@ pathlib.Path(sys.argv[1]).write_text(json.dumps(found), encoding="utf-8")
 
 
 def find_target_faults(hooks: str) -> dict[str, list[str]]:
-    """Import everything that a plugin's records point to, in this process."""
+    """Import all targets of a plugin's records in this process."""
     from allin1_core.errors import PLUGIN_FAILURES, in_full
     from allin1_core.plugins.collecting import collect_commands, collect_offers
     from allin1_core.plugins.loading import BUILT_IN, load_plugins
@@ -196,7 +200,7 @@ def find_target_faults(hooks: str) -> dict[str, list[str]]:
 
 
 def _offered(offers: Offers) -> Iterator[Offered[Any]]:
-    """Everything that plugins offer, whatever it is."""
+    """Everything that plugins provide, of any kind."""
     for field in dataclasses.fields(offers):
         value = getattr(offers, field.name)
         if field.name != "problems":
@@ -204,7 +208,7 @@ def _offered(offers: Offers) -> Iterator[Offered[Any]]:
 
 
 def label_of(record: Any) -> str:
-    """Words for a record: ``Backend mine of nn``."""
+    """Description of a record: ``Backend mine of nn``."""
     kind = type(record).__name__
     if kind == "Bridge":
         return f"Bridge {record.source} to {record.destination}"

@@ -1,6 +1,6 @@
-"""Fixtures for pytest, where its entry points are not loaded: ``pytest_plugins = ["allin1_core.testing.fixtures"]``.
+"""Fixtures for pytest if its entry points are not loaded: ``pytest_plugins = ["allin1_core.testing.fixtures"]``.
 
-Usually they are there without it; see :mod:`allin1_core.testing.pytest_plugin`.
+Usually this is not needed; see :mod:`allin1_core.testing.pytest_plugin`.
 """
 
 from __future__ import annotations

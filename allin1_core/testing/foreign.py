@@ -1,8 +1,8 @@
-"""A foreign array library on a device that does not exist, for finding transfers that nobody asked for.
+"""A foreign array library on a fictitious device, to detect implicit device transfers.
 
-On a machine without an accelerator every array converts to NumPy silently, and a forgotten bridge is only seen by
-users. A :class:`ForeignArray` refuses: what it holds is reached through :func:`upload` and
-:func:`download` alone.
+On a machine without an accelerator, every array converts to NumPy silently, and only users would notice a missing bridge.
+A :class:`ForeignArray` refuses implicit conversions: its values are only accessible through :func:`upload` and
+:func:`download`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BRIDGES = (
 
 
 class ForeignArray:
-    """An array that shows its shape and type, and keeps its values to itself."""
+    """An array with a public shape and type, and private values."""
 
     device = "npu"
 
@@ -48,23 +48,23 @@ class ForeignArray:
 
 
 def upload(array: np.ndarray[Any, Any], device: str) -> ForeignArray:
-    """Bring a NumPy array to the device."""
+    """Move a NumPy array to the device."""
     assert isinstance(array, np.ndarray), type(array)
     assert device.partition(":")[0] == FOREIGN.device, device
     return ForeignArray(np.array(array))
 
 
 def download(array: ForeignArray, device: str) -> np.ndarray[Any, Any]:
-    """Bring an array of the device to NumPy."""
+    """Move an array of the device to NumPy."""
     assert isinstance(array, ForeignArray), type(array)
     assert device == HOST.device, device
     return np.array(array._values)
 
 
 def on_foreign(call: Callable[[Any, Task], Any]) -> Callable[[Any, Task], Any]:
-    """Turn a stage's callable on NumPy arrays into one that takes and gives foreign arrays.
+    """Convert a stage's callable on NumPy arrays into one that takes and returns foreign arrays.
 
-    It is its own kernel, as it were: only it may look inside.
+    Like a kernel on the device, only it may access the values.
     """
 
     def run(data: Any, task: Task) -> Any:

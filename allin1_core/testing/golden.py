@@ -1,7 +1,7 @@
 """Fixtures for golden outputs and trained weights: ``pytest_plugins = ["allin1_core.testing.golden"]``.
 
-They are looked for in the folder that ``ALLIN1_SHARED_DIR`` names, or else in a folder ``shared`` beside the repository. Tests that
-want them skip where there is none.
+They are searched in the folder ``ALLIN1_SHARED_DIR`` if set, otherwise in a folder ``shared`` next to the repository. Tests
+that need them are skipped if there is none.
 """
 
 from __future__ import annotations

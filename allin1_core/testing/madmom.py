@@ -1,4 +1,4 @@
-"""madmom's own decoder, where it is installed: what the metre decoders are compared with."""
+"""The decoder of madmom, if it is installed, to compare the metre decoders with."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from allin1_core.contracts.metre import MetreParameters
 
-#: Decodes activations: beats and positions float64 ``[N, 2]``, or None where madmom finds no path and fails.
+#: Decodes activations to beats and positions, float64 ``[N, 2]``, or None if madmom finds no path and fails.
 MadmomDecoder = Callable[[NDArray[Any], MetreParameters, float], "NDArray[np.float64] | None"]
 
 
 @contextmanager
 def as_madmom_expects() -> Iterator[None]:
-    """Put back the names that Python and NumPy have removed since madmom 0.16.1, as long as it is imported or runs."""
+    """Within the block, restore names that Python and NumPy have removed since madmom 0.16.1."""
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in collections.abc.__all__:
@@ -39,7 +39,7 @@ def madmom_or_skip(module: str = "madmom") -> Any:
     """Import a module of madmom within :func:`as_madmom_expects`, or skip the test."""
     try:
         return importlib.import_module(module)
-    except Exception as error:  # As old as it is, it may fail in any way.
+    except Exception as error:  # such an old package may raise any error
         pytest.skip(f"compares with madmom, which cannot be imported: {error!r}")
 
 
@@ -62,7 +62,7 @@ def madmom_decoder() -> MadmomDecoder:
             try:
                 return np.asarray(processor(parameters, frames_per_second).process(values))
             except IndexError:
-                # It looks at the first state of a path that is empty, when no path is possible.
+                # If no path is possible, madmom accesses the first state of an empty path.
                 return None
 
     return decode
@@ -71,7 +71,7 @@ def madmom_decoder() -> MadmomDecoder:
 def _map_to_objects(
     function: Callable[[Any], Any], items: Iterable[Any]
 ) -> Iterator[NDArray[np.object_]]:
-    """Give pairs as arrays of objects, from which NumPy builds the table that madmom then takes a column of."""
+    """Yield pairs as arrays of objects, from which NumPy builds the table that madmom expects."""
     for item in items:
         pair = np.empty(2, object)
         pair[:] = function(item)

@@ -1,4 +1,4 @@
-"""A verdict for each promise of a plugin: the standard tests of all that it brings, and what its backends cost."""
+"""A verdict for each promise of a plugin: the standard tests of everything that it provides, and backend timings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from allin1_core.selection.cost import estimate
 from allin1_core.testing.conformance import (
     BackendConformance,
     DemixConformance,
-    ExporterConformance,
     FunctionalConformance,
     MetricalDbnConformance,
     MetricalPrepConformance,
@@ -34,6 +33,8 @@ from allin1_core.testing.conformance import (
     PluginConformance,
     SpectrogramConformance,
 )
+from allin1_core.testing.conformance.records import CLASSES as RECORDS
+from allin1_core.testing.conformance.records import tests_of_records
 from allin1_core.testing.examining import import_time, load_hooks
 from allin1_core.testing.verdicts import PromiseVerdict, run_tests, words_of
 from allin1_core.text import did_you_mean
@@ -48,26 +49,26 @@ CLASSES: dict[Stage, type[BackendConformance]] = {
     "functional": FunctionalConformance,
 }
 
-#: A declared speed is wrong where three minutes of audio take so many times more or less,
+#: A declared speed is wrong if the time for three minutes of audio differs by more than this factor,
 MOST_RATIO = 10.0
 
-#: and differ by so many seconds: little of either is neither here nor there.
+#: and by more than this number of seconds.
 LEAST_DIFFERENCE_S = 0.5
 
 
 def check_installed(
     name: str, plugins: Plugins, *, taken: Collection[str] = (), measure: bool = True
 ) -> Iterator[PromiseVerdict]:
-    """Look at everything that an installed plugin promises.
+    """Check all promises of an installed plugin.
 
     Parameters
     ----------
     name
-        Of the plugin.
+        Name of the plugin.
     plugins
-        What is installed.
+        The installed plugins.
     taken
-        Names that no command of a plugin can have.
+        Names that commands of plugins must not have.
     measure
         Whether backends are timed, and compared with the speed that they declare.
 
@@ -98,17 +99,17 @@ def check_installed(
 
 
 def check_plugin(hooks: str, *, measure: bool = True) -> Iterator[PromiseVerdict]:
-    """Look at everything that a plugin promises.
+    """Check all promises of a plugin.
 
     Parameters
     ----------
     hooks
-        What its entry point names: ``package.module``, or ``package.module:object``.
+        Value of its entry point: ``package.module``, or ``package.module:object``.
     measure
         Whether backends are timed, and compared with the speed that they declare.
     """
     whole = type("TestPlugin", (PluginConformance,), {"hooks": hooks})
-    for verdict in run_tests(whole, "plugin", without=_OF_THE_PLUGIN):
+    for verdict in run_tests(whole, "plugin", without=(*_OF_THE_PLUGIN, *_OF_RECORDS)):
         if verdict.promise == words_of("test_importing_it_is_fast") and verdict.state == "kept":
             verdict = replace(verdict, text=f"{1000 * import_time(hooks):.1f} ms")
         yield verdict
@@ -119,11 +120,8 @@ def check_plugin(hooks: str, *, measure: bool = True) -> Iterator[PromiseVerdict
     for offered in offers.backends:
         if offered.plugin.name == _NAME:
             yield from _check_backend(hooks, offered.item, measure=measure)
-    for exporter in offers.exporters.values():
-        if exporter.plugin.name == _NAME:
-            members = {"hooks": hooks, "exporter": exporter.item.name}
-            kind = type("TestExporter", (ExporterConformance,), members)
-            yield from run_tests(kind, f"exporter {exporter.item.name}", without=_OF_THE_PLUGIN)
+    for subject, tests in tests_of_records(hooks, RECORDS):
+        yield from run_tests(tests, subject, without=_OF_THE_PLUGIN)
 
 
 def _check_backend(hooks: str, backend: Backend[Any], *, measure: bool) -> Iterator[PromiseVerdict]:
@@ -148,7 +146,7 @@ def _skipped(subject: str) -> PromiseVerdict:
 
 
 def _measure(test: BackendConformance, subject: str) -> PromiseVerdict:
-    """Time a backend on two lengths of audio, and compare with what it declares."""
+    """Time a backend on two lengths of audio, and compare the result with its declared speed."""
     try:
         record, device = test.ready()
         way, home = (
@@ -182,7 +180,7 @@ def _measure(test: BackendConformance, subject: str) -> PromiseVerdict:
 def _judge_speed(
     subject: str, record: Backend[Any], setup_s: float, rate: float, members: int | None
 ) -> PromiseVerdict:
-    """Compare what was measured with what is declared."""
+    """Compare the measured with the declared speed."""
     measured_s = setup_s + rate * USUAL_AUDIO_S
     found = f"set-up {setup_s:.3g} s, {1000 * rate:.3g} ms for a second of audio"
     if not record.speed:
@@ -207,20 +205,23 @@ def _judge_speed(
     return PromiseVerdict(subject, _SPEED, "kept", found)
 
 
-#: What plugins are loaded under here.
+#: Name that plugins are loaded under here.
 _NAME = "under-test"
 
 _SPEED = "its speed is as declared"
 
-#: Tests that the plugin's own have made already, or that are about classes.
+#: Tests that the tests of the plugin include already, or that concern subclasses.
 _OF_THE_PLUGIN = (
     "test_declaring_it_imports_nothing_heavy",
     "test_no_standard_test_is_missing",
 )
 
+#: Tests that run those of other classes, which get separate verdicts here.
+_OF_RECORDS = tuple(f"test_its_{kind.replace(' ', '_')}s_keep_their_promises" for kind in RECORDS)
+
 
 def _alone(hooks: str) -> Plugins | None:
-    """The plugin beside the core's own; None where it cannot be loaded."""
+    """The plugin together with the core's own; None if it cannot be loaded."""
     try:
         plugins = load_plugins(extra={_NAME: load_hooks(hooks)}, autoload=False, strict=False)
     except PLUGIN_FAILURES:

@@ -1,6 +1,6 @@
-"""What pytest has wherever allin1-core is installed: fixtures for plugins, and a mark on the standard tests.
+"""A pytest plugin that is active wherever allin1-core is installed: fixtures, and a mark for the standard tests.
 
-pytest imports this module in every run, so it imports nothing of the core until a fixture is used.
+pytest imports this module in every run, so it imports nothing from the core until a fixture is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ENVIRONMENT = ("ALLIN1_BACKEND", "ALLIN1_BLOCK", "ALLIN1_DISABLE_AUTOLOAD", "AL
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
+    """Register the mark."""
     config.addinivalue_line("markers", f"{MARK}: a standard test of {_PACKAGE}")
 
 
@@ -39,10 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def isolated_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plugins]:
-    """Load the core's own plugins and those given, and nothing that happens to be installed.
+    """Load the core's own plugins and the given ones, but no installed plugins.
 
-    Call it with plugins by name: ``isolated_plugins(mine=my_package.hooks)``. Variables of the environment that
-    would change what is loaded or chosen are removed for the test, and no configuration file is read.
+    Call it with plugins by name: ``isolated_plugins(mine=my_package.hooks)``. Environment variables that affect
+    loading or selection are removed for the test, and no configuration file is read.
     """
     from allin1_core.plugins.loading import load_plugins
 
@@ -58,7 +58,7 @@ def isolated_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plugins]:
 
 @pytest.fixture
 def make_plugin() -> Callable[..., object]:
-    """Make a plugin of functions by the names of their hooks: ``make_plugin(allin1_nn=lambda: [backend])``."""
+    """Create a plugin from functions by the names of their hooks: ``make_plugin(allin1_nn=lambda: [backend])``."""
     from allin1_core.markers import hookimpl
 
     def make(**hooks: Callable[..., Any]) -> object:
@@ -72,14 +72,14 @@ def make_plugin() -> Callable[..., object]:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run of ``allin1`` gave.
+    """The outcome of a run of ``allin1``.
 
     Attributes
     ----------
     status
         Exit status.
     out, err
-        What it printed.
+        Output on stdout and stderr.
     """
 
     status: int
@@ -95,7 +95,7 @@ RunAllin1 = Callable[..., Ran]
 def run_allin1(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> RunAllin1:
-    """Run the command ``allin1`` in a process of its own: ``run_allin1("export", path, "--to", "mine").status``.
+    """Run the command ``allin1`` in a separate process: ``run_allin1("export", path, "--to", "mine").status``.
 
     The plugins that are installed are loaded; no configuration file is read, and the cache is empty.
     """

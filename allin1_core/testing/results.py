@@ -1,4 +1,4 @@
-"""Results to test exporters, post-processors and observers with."""
+"""Example results for tests of exporters, post-processors and observers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from allin1_core.contracts.export import Song
 from allin1_core.contracts.result import AnalysisResult, StageRecord
 from allin1_core.contracts.sections import Segment
 
-#: How a stage was run, for observers.
+#: An example record of a stage, for observers.
 EXAMPLE_RECORD = StageRecord(("nn",), "reference", "reference", "0", "cpu", 0.5)
 
 
 def example_result(*, beats: bool = True, sections: bool = True) -> AnalysisResult:
-    """Half a minute at 120 beats a minute, in 4/4, with four sections; without beats or sections where so asked.
+    """Half a minute at 120 bpm, in 4/4, with four sections; optionally without beats or sections.
 
     >>> result = example_result()
     >>> result.bpm, len(result.beats), [segment.label for segment in result.segments]
@@ -38,13 +38,13 @@ def example_result(*, beats: bool = True, sections: bool = True) -> AnalysisResu
 
 
 def write_example(folder: Path, name: str, *, beats: bool = True, sections: bool = True) -> Path:
-    """Write the example as 'allin1 analyze' would, and give the path of the JSON file."""
+    """Write the example as 'allin1 analyze' would, and return the path of the JSON file."""
     from allin1_core.io.results import save_result
 
     return save_result(example_result(beats=beats, sections=sections), folder, name)
 
 
 def example_song(name: str = "example", *, beats: bool = True, sections: bool = True) -> Song:
-    """The example as exporters get it."""
+    """The example in the form that exporters receive."""
     result = example_result(beats=beats, sections=sections)
     return Song(result, name, Path(f"/music/{name}.wav"), 31.0)

@@ -20,7 +20,7 @@ def noise_stems(samples: int, *, channels: int = 2, seed: int = 0) -> Stems:
 
 
 def noise_mix(samples: int, *, seed: int = 0) -> Mix:
-    """White noise at a tenth of full scale, different on both sides."""
+    """White noise at a tenth of full scale, different in both channels."""
     rng = np.random.default_rng(seed)
     return Mix((0.1 * rng.standard_normal((2, samples))).astype(np.float32))
 
@@ -31,7 +31,7 @@ def silent_stems(samples: int, *, channels: int = 2) -> Stems:
 
 
 def hard_stems(samples: int) -> Stems:
-    """What brings out rounding: a full-scale chirp, a square wave, a constant, and clipped noise."""
+    """Signals that are sensitive to rounding: a full-scale chirp, a square wave, a constant, and clipped noise."""
     time = np.arange(samples) / SAMPLE_RATE
     length = max(samples / SAMPLE_RATE, 1e-3)
     chirp = np.sin(2 * np.pi * (20 * time + (20_000 - 20) / (2 * length) * time**2))

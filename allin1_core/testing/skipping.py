@@ -1,4 +1,4 @@
-"""Skipping what cannot run here, in a line."""
+"""Skipping of tests that cannot run here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from allin1_core.contracts.verdict import Broken, Unavailable, Verdict
 
 
 def device_or_skip(name: str, verdict: Verdict) -> str:
-    """Give the device of a backend called `name`; skip the test where it cannot run, fail it where it is broken."""
+    """Return the device of a backend called `name`; skip the test if it cannot run, fail it if it is broken."""
     if isinstance(verdict, Broken):
         pytest.fail(f"{name}: its probe says that it is broken: {verdict.error}")
     if isinstance(verdict, Unavailable):
@@ -21,9 +21,9 @@ def device_or_skip(name: str, verdict: Verdict) -> str:
 
 
 class DoesNotApply(Skipped):
-    """A test is about something that is not there; unlike one that cannot run here, nobody misses it."""
+    """A test concerns a feature that does not exist, unlike one that cannot run here; it is not reported."""
 
 
 def does_not_apply(reason: str) -> NoReturn:
-    """Skip a test that is about something else."""
+    """Skip a test that does not apply."""
     raise DoesNotApply(reason)

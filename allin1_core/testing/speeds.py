@@ -1,4 +1,4 @@
-"""Whether the speeds that a backend declares can be true."""
+"""Plausibility check of the speeds that a backend declares."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from allin1_core.contracts.backend import Backend
 
-#: Seconds of set-up, and of work for a second of audio, that nobody means; milliseconds were meant.
+#: Implausible set-up time in seconds, and time per second of audio; they were probably given in milliseconds.
 MOST_SETUP_S, MOST_RATE = 600.0, 60.0
 
 
 def find_speed_faults(record: Backend[Any]) -> list[str]:
-    """Say what is wrong with the declared speeds, as sentences.
+    """Return a sentence for each fault of the declared speeds.
 
     >>> from allin1_core.contracts.speed import Speed
     >>> speed = (Speed("cpu", 0.0, 250.0, "my laptop"),)

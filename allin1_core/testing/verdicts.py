@@ -1,4 +1,4 @@
-"""Running the standard tests of a class without pytest's command, one verdict for each."""
+"""Runs the standard tests of a class without pytest, with a verdict for each."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ State = Literal["kept", "broken", "not checked"]
 
 @dataclass(frozen=True)
 class PromiseVerdict:
-    """What became of one promise.
+    """The verdict on one promise.
 
     Attributes
     ----------
     subject
-        Whose it is: ``plugin``, ``nn=mine``, ``exporter mine``.
+        Its subject: ``plugin``, ``nn=mine``, ``exporter mine``.
     promise
-        What was looked at, in words.
+        The promise, in words.
     state
-        ``kept``; ``broken``; ``not checked``: it cannot be looked at here.
+        ``kept``; ``broken``; ``not checked``: it cannot be checked here.
     text
         Why it is broken, and what to do; why it was not checked; or what was measured.
     """
@@ -43,16 +43,16 @@ class PromiseVerdict:
 def run_tests(
     kind: type, subject: str, *, without: Collection[str] = ()
 ) -> Iterator[PromiseVerdict]:
-    """Run the tests of a class of :mod:`allin1_core.testing.conformance`, each on an object of its own.
+    """Run the tests of a class of :mod:`allin1_core.testing.conformance`, each on its own object.
 
-    Tests of what is not there give no verdict.
+    Tests that do not apply are left out.
 
     Parameters
     ----------
     kind
         The class. Tests that take fixtures are left out.
     subject
-        For the verdicts.
+        Subject of the verdicts.
     without
         Names of tests that are left out.
     """
@@ -74,7 +74,7 @@ def words_of(name: str) -> str:
 
 
 def _names(kind: type) -> list[str]:
-    """Names of tests, in the order in which they are written, those of the base class first."""
+    """Names of the tests in the order of their definition, those of base classes first."""
     found: dict[str, None] = {}
     for base in reversed(kind.__mro__):
         found.update((name, None) for name in vars(base) if name.startswith("test_"))
@@ -91,7 +91,7 @@ def _outcome(test: Callable[[], Any]) -> tuple[State, str] | None:
     except pytest.fail.Exception as failed:
         return "broken", str(failed)
     except AssertionError as error:
-        # pytest may have put its own explanation behind the message.
+        # pytest may have appended its own explanation to the message.
         return "broken", brief(error).removeprefix("AssertionError: ")
     except Allin1Error as error:
         return "broken", str(error)

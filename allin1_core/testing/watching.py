@@ -1,4 +1,4 @@
-"""What code does besides what it is called for: prints, and threads that stay."""
+"""Detects side effects of code: output on stdout, and threads that do not end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
-#: Seconds that threads may take to end once they were told to.
+#: Maximum time in seconds for threads to end.
 PATIENCE_S = 5.0
 
 
 @contextmanager
 def printed() -> Iterator[list[str]]:
-    """Collect what is printed on stdout, by Python and by compiled code; the list is filled at the end.
+    """Collect output on stdout, of Python and of compiled code; the list is filled at the end.
 
     >>> with printed() as texts:
     ...     print("loading", end="")
@@ -46,17 +46,17 @@ def printed() -> Iterator[list[str]]:
 
 
 def _flush() -> None:
-    """Let nothing that was printed before or in between be counted elsewhere."""
+    """Flush buffered output, so that it is attributed correctly."""
     with suppress(AttributeError, OSError, ValueError):
         sys.stdout.flush()
-    # The buffers of C; where there is no such library to ask, compiled code is looked at a little less closely.
+    # The buffers of C; on systems where this library cannot be loaded, they are not flushed.
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).fflush(None)
 
 
 def threads_beside(known: Collection[threading.Thread]) -> list[threading.Thread]:
-    """Give the threads that are not among `known` and do not end within :data:`PATIENCE_S`."""
-    gc.collect()  # a pool whose owner is gone lets its threads end
+    """Return the threads that are not among `known` and do not end within :data:`PATIENCE_S`."""
+    gc.collect()  # the threads of a thread pool end when it is garbage-collected
     deadline = time.monotonic() + PATIENCE_S
     for thread in threading.enumerate():
         if thread not in known:

@@ -1,4 +1,4 @@
-"""Parameters by seed: the network with no training, for tests that have no trained weights."""
+"""Seeded random parameters of the network, for tests without trained weights."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Trained models.
 
-``catalogue`` says which there are and ``find`` which a name means; ``store`` knows where their files
-lie, ``check`` whether they are whole, ``download`` how they get there; ``load`` reads a model into memory.
-The folder ``builtin`` holds the files of the model that comes with the package.
+``catalogue`` lists the models and ``find`` looks one up by name; ``store`` locates their files, ``check``
+verifies them, ``download`` downloads them; ``load`` reads a model into memory. The folder ``builtin``
+contains the files of the model that is included in the package.
 """

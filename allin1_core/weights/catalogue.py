@@ -1,7 +1,7 @@
 """The models that the core knows, read from ``catalogue.toml``.
 
-The trained models of upstream, which are downloaded, and the versions of the model ``builtin``: the files of the first lie
-in this package, those of earlier ones are downloaded.
+The trained models of all-in-one, which are downloaded, and the versions of the model ``builtin``: the files of the current
+one are included in this package, those of earlier ones are downloaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 
-#: Import name of the folder with the files of ``builtin``.
+#: Import name of the package that contains the files of ``builtin``.
 BUILTIN = "allin1_core.weights.builtin"
 
 
@@ -37,10 +37,10 @@ def catalogue() -> tuple[ModelCard, ...]:
 
 
 def builtin_cards(version: dict[str, Any], *, is_current: bool) -> Iterator[ModelCard]:
-    """The cards of one version of ``builtin``: the mean of the members, then each.
+    """The cards of one version of ``builtin``: the ensemble, then each member.
 
-    The current version's files come with this package. An earlier one has addresses, ``{member}`` in which stands for the
-    member's number, and ``@version`` in its names.
+    The files of the current version are included in this package. Those of earlier ones have URLs with a placeholder
+    ``{member}`` for the number of the member, and ``@version`` in their names.
     """
     number = version["version"]
     suffix = "" if is_current else f"@{number}"
@@ -74,7 +74,7 @@ def builtin_cards(version: dict[str, Any], *, is_current: bool) -> Iterator[Mode
 def harmonix_cards(table: dict[str, Any]) -> tuple[ModelCard, ...]:
     """The ensemble ``harmonix-all``, then its members ``harmonix-fold0`` to ``harmonix-fold7``.
 
-    The ensemble's threshold is the mean of its members', as in the package allin1 1.1.0.
+    The threshold of the ensemble is the mean over its members, as in the package allin1 1.1.0.
     """
     folds = []
     for number, fold in enumerate(table["folds"]):

@@ -1,4 +1,4 @@
-"""Whether the bytes of a file of weights are those that the catalogue names."""
+"""Verification of a weights file against its digest in the catalogue."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from allin1_core.contracts.model import WeightsFile
 
 
 def find_damage(file: WeightsFile, content: bytes) -> str | None:
-    """How `content` differs from what it should be, as a sentence; None if it does not.
+    """How `content` differs from the catalogue, as a sentence; None if it does not.
 
-    A file without a digest can be anything.
+    A file without a digest is always accepted.
     """
     if not file.sha256:
         return None
@@ -18,7 +18,7 @@ def find_damage(file: WeightsFile, content: bytes) -> str | None:
     if digest == file.sha256:
         return None
     short = len(content) < file.size
-    what = "Truncated, or another file" if short else "Not the file that the catalogue names"
+    what = "Truncated, or another file" if short else "Not the file in the catalogue"
     wanted = f"{file.size} bytes and SHA-256" if file.size else "SHA-256"
     return (
         f"{what}: it has {len(content)} bytes and SHA-256 {digest};"

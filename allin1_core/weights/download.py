@@ -1,4 +1,4 @@
-"""Fetching one file of weights into a folder, whole or not at all."""
+"""Atomic download of a weights file to a folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from allin1_core.contracts.model import WeightsFile
 from allin1_core.errors import WeightsError
 from allin1_core.weights.check import find_damage
 
-#: Seconds for a server to accept a connection, and between two pieces of its answer.
+#: Timeouts in seconds for connecting, and between two chunks of data.
 TIMEOUT_S = (5.0, 30.0)
 
 _CHUNK_BYTES = 64 * 1024
 
 
 class DownloadError(Exception):
-    """No address gave the file; ``reasons`` has a sentence for each."""
+    """The file could not be downloaded from any URL; ``reasons`` has a sentence for each."""
 
     def __init__(self, reasons: list[str]) -> None:
         super().__init__(*reasons)
@@ -28,25 +28,25 @@ class DownloadError(Exception):
 
 
 def download(file: WeightsFile, folder: Path, progress: Callable[[int], None] | None) -> None:
-    """Put `file` into `folder`, from the first of its addresses that gives the right content.
+    """Download `file` to `folder`, from the first of its URLs that serves the correct content.
 
-    It is written under a temporary name in that folder, checked, and only then renamed, so neither an
-    interruption nor another process at the same work leaves a part of it under its name. Where a good
-    copy lies already, nothing is fetched; a bad one is replaced.
+    It is written to a temporary file in that folder, verified, and only then renamed, so neither an
+    interruption nor another process that downloads the same file leaves a partial file. If an intact copy
+    exists already, nothing is downloaded; a damaged one is replaced.
 
     Parameters
     ----------
     file
-        What to fetch.
+        The file to download.
     folder
-        Made if it is not there.
+        The folder; created if it is missing.
     progress
-        Called with the bytes of this file that are here. What it raises ends the download.
+        Called with the number of bytes downloaded. An exception that it raises cancels the download.
 
     Raises
     ------
     DownloadError
-        No address gave it.
+        No URL serves the file.
     WeightsError
         The folder cannot be written.
     """
@@ -57,17 +57,17 @@ def download(file: WeightsFile, folder: Path, progress: Callable[[int], None] | 
         bar = False if progress is None else _Bar(progress, file.size)
         get = pooch.HTTPDownloader(progressbar=bar, chunk_size=_CHUNK_BYTES, timeout=TIMEOUT_S)
         get(url, output_file, None)
-        # pooch compares digests too, but says nothing of a truncated file.
+        # pooch also compares digests, but does not report truncated files.
         damage = find_damage(file, Path(output_file).read_bytes())
         if damage is not None:
             raise _ContentError(damage)
-        # pooch's temporary file is for its owner only; a cache may be shared.
+        # pooch's temporary file is only readable by its owner; a cache may be shared.
         Path(output_file).chmod(0o644)
 
-    reasons = [] if file.urls else [f"No address is known for {file.name}."]
+    reasons = [] if file.urls else [f"No URL is known for {file.name}."]
     unreachable: set[str] = set()
     for url in file.urls:
-        # A machine without network says so at once, not once for each revision at the same address.
+        # Without a network, do not wait for the timeout of every URL on the same host.
         host = urlsplit(url).netloc
         if host in unreachable:
             continue
@@ -82,18 +82,18 @@ def download(file: WeightsFile, folder: Path, progress: Callable[[int], None] | 
         except OSError as error:
             raise WeightsError(
                 f"Weights cannot be stored in this folder: {error.strerror or error}.",
-                remedy="Make it writable, with room in it, or name another cache by ALLIN1_CACHE_DIR.",
+                remedy="Make it writable, free some space, or set ALLIN1_CACHE_DIR to another folder.",
                 path=folder,
             ) from error
     raise DownloadError(reasons)
 
 
 class _ContentError(Exception):
-    """The server gave something else than the file."""
+    """The server sent something else than the file."""
 
 
 class _Bar:
-    """What pooch takes for a progress bar, on top of a callback."""
+    """Adapts a callback to the interface of pooch's progress bars."""
 
     def __init__(self, progress: Callable[[int], None], size: int) -> None:
         self._progress = progress
@@ -107,15 +107,15 @@ class _Bar:
         self._progress(self._done)
 
     def reset(self) -> None:
-        """Forget nothing: what pooch counts after this has been counted."""
+        """Do nothing: the bytes that pooch reports after this were already counted."""
 
     def close(self) -> None:
-        """Do nothing: the callback's owner ends it."""
+        """Do nothing: the owner of the callback closes it."""
 
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    # pooch announces each download on stderr by a logger of its own, outside logging's hierarchy.
+    # pooch announces each download on stderr with its own logger, outside the hierarchy of logging.
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -134,7 +134,7 @@ def _explain(error: Exception) -> str:
     if isinstance(error, requests.exceptions.SSLError):
         return f"the connection is not secure ({error})."
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the transfer broke off."
+        return "the transfer was interrupted."
     if isinstance(error, requests.ConnectionError):
         return "the connection failed."
     return str(error)

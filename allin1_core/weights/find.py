@@ -1,4 +1,4 @@
-"""The model that a name means."""
+"""Lookup of a model by its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from allin1_core.errors import SelectionError
 from allin1_core.installing import install_command
 from allin1_core.text import did_you_mean
 
-#: Models that exist, and the distribution of the plugin that brings each, for messages.
+#: Models of known plugins, and the distribution that provides each, for error messages.
 KNOWN_MODELS = {"madmom-rnn": "allin1-madmom"}
 
 
@@ -18,12 +18,12 @@ Card = TypeVar("Card", bound=ModelCard | SeparatorCard)
 
 
 def find_card(name: str, cards: Iterable[Card]) -> Card:
-    """Find the card called `name`; ``name@version`` names one of that version.
+    """Find the card called `name`, or ``name@version``.
 
     Raises
     ------
     SelectionError
-        There is none; the remedy names those that there are.
+        There is none; the remedy lists the available ones.
     """
     known = {card.name: card for card in cards}
     if name in known:
@@ -35,14 +35,14 @@ def find_card(name: str, cards: Iterable[Card]) -> Card:
     if shared:
         raise SelectionError(
             f"More than one plugin has a model called {name!r}.",
-            remedy=f"Name one of {', '.join(shared)}.",
+            remedy=f"Use one of {', '.join(shared)}.",
         )
     if name in KNOWN_MODELS:
         raise SelectionError(
             f"The model {name!r} comes with {KNOWN_MODELS[name]}, which is not loaded.",
-            remedy=f"Install it: {install_command(KNOWN_MODELS[name])}. Or see 'allin1 plugins' for what became of it.",
+            remedy=f"Install it: {install_command(KNOWN_MODELS[name])}. If it is installed, see 'allin1 plugins'.",
         )
     raise SelectionError(
         f"There is no model called {name!r}.",
-        remedy=f"{did_you_mean(name, known)}There are: {', '.join(known) or 'none'}.",
+        remedy=f"{did_you_mean(name, known)}Available: {', '.join(known) or 'none'}.",
     )

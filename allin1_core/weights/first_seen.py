@@ -1,6 +1,6 @@
-"""Digests of files for which none is published: that of the first copy read is kept, and every later one must have it.
+"""Digests of files without a published digest: that of the first copy is stored, and later copies must match it.
 
-It does not tell whether the first copy was the right one, but that nobody has changed it since.
+This does not verify the first copy, but detects any later change.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from allin1_core.errors import WeightsError
 
 _logger = logging.getLogger(__name__)
 
-#: File in the cache's folder of weights.
+#: Name of the file in the folder of weights in the cache.
 NAME = "first-seen.json"
 
 
 def with_digest(file: WeightsFile, folder: Path) -> WeightsFile:
-    """Return `file` with the digest that was kept in `folder`, where none is published.
+    """Return `file` with the digest stored in `folder`, if none is published.
 
     Raises
     ------
     WeightsError
-        The digests that were kept cannot be read.
+        The stored digests cannot be read.
     """
     if file.sha256:
         return file
@@ -36,12 +36,12 @@ def with_digest(file: WeightsFile, folder: Path) -> WeightsFile:
 
 
 def keep_digest(file: WeightsFile, content: bytes, folder: Path) -> None:
-    """Keep the digest of `content` in `folder`, where none is published nor kept, and say so.
+    """Store the digest of `content` in `folder`, if none is published or stored, and log this.
 
     Raises
     ------
     WeightsError
-        It cannot be written.
+        The digest cannot be written.
     """
     if with_digest(file, folder).sha256:
         return
@@ -55,13 +55,13 @@ def keep_digest(file: WeightsFile, content: bytes, folder: Path) -> None:
         Path(part).replace(path)
     except OSError as error:
         raise WeightsError(
-            f"The digest of {file.name} cannot be kept here: {error.strerror or error}.",
-            remedy="Make the folder writable, or name another cache by ALLIN1_CACHE_DIR.",
+            f"The digest of {file.name} cannot be stored here: {error.strerror or error}.",
+            remedy="Make the folder writable, or set ALLIN1_CACHE_DIR to another folder.",
             path=path,
         ) from error
     _logger.warning(
-        "No full digest of %s is published. This first copy has SHA-256 %s, which is kept in %s: from now on"
-        " every copy must have it.",
+        "No full digest of %s is published. This first copy has SHA-256 %s, which was stored in %s: from now on,"
+        " every copy must match it.",
         file.name,
         digest,
         path,
@@ -73,14 +73,14 @@ def _read(path: Path) -> dict[str, str]:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(kept, dict) and all(isinstance(digest, str) for digest in kept.values()):
             return kept
-        problem = "it does not hold digests by name"
+        problem = "it does not contain digests by name"
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         problem = str(error)
-    # Not passed over: whoever spoils it could have any file taken for the first.
+    # Not ignored: otherwise, damaging this file would allow any weights to be accepted as the first copy.
     raise WeightsError(
-        f"The digests of weights that were kept here cannot be read ({problem}).",
-        remedy="Remove the file, and the weights that you are not sure of.",
+        f"The digests of weights stored here cannot be read ({problem}).",
+        remedy="Remove the file, and any weights that you do not trust.",
         path=path,
     )

@@ -10,7 +10,7 @@ from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_models() -> Iterable[ModelCard]:
-    """Offer the ensemble of the eight folds, the folds, and the model of this package."""
+    """Provide the ensemble of the eight folds, the folds, and the model of this package."""
     from allin1_core.weights.catalogue import catalogue
 
     return catalogue()

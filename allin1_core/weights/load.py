@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: How a ZIP archive begins.
+#: First bytes of a ZIP archive.
 _ZIP = b"PK"
 
 
@@ -34,23 +34,23 @@ def load_model(
     Parameters
     ----------
     card
-        The model. One without files gives a model without members: its parameters come with a plugin.
+        The model. One without files results in a model without members, whose plugin has the parameters.
     weights_dir
-        Folder to look in first; then come ``ALLIN1_WEIGHTS_DIR`` and the cache.
+        Folder to search before ``ALLIN1_WEIGHTS_DIR`` and the cache.
     download
-        Fetch files that are not there into the cache.
+        Whether to download missing files to the cache.
     progress
-        Called with the bytes downloaded and the bytes to download; never if nothing is downloaded.
+        Called with the number of bytes downloaded and the total, only if something is downloaded.
 
     Returns
     -------
     Model
-        Its arrays are float32, also where the file stores float16, and cannot be written to.
+        Its arrays are float32, also if the file stores float16, and read-only.
 
     Raises
     ------
     WeightsError
-        A file is missing, damaged, or no archive of float32 or float16 arrays.
+        A file is missing, damaged, or not an archive of float32 or float16 arrays.
     """
     files = read_weights(
         card, find_folders(weights_dir), allow_download=download, progress=progress
@@ -60,11 +60,11 @@ def load_model(
     return Model(card, tuple(_parse(file) for file in files))
 
 
-_REMEDY = "The file is as its model describes it; ask whoever published the model."
+_REMEDY = "The file is the one that its model describes. Report this to the publisher of the model."
 
 
 def _read(reader: str, file: Found) -> Parameters:
-    """Let the plugin read a format of its own."""
+    """Read the plugin's own format with its reader."""
     try:
         module, _, function = reader.partition(":")
         parameters: Parameters = getattr(importlib.import_module(module), function)(file.content)
@@ -84,7 +84,7 @@ def _parse(file: Found) -> Parameters:
 
     if not file.content.startswith(_ZIP):
         raise WeightsError(
-            "Not an archive of NumPy arrays (.npz), and its model names no reader for another format"
+            "Not an archive of NumPy arrays (.npz), and its model declares no reader for another format"
             " (ModelCard.reader).",
             remedy=_REMEDY,
             path=file.path,
@@ -123,7 +123,7 @@ def _parse(file: Found) -> Parameters:
 
 def _array(content: bytes, member: str) -> NDArray[Any]:
     if not content.startswith(MAGIC):
-        raise ValueError(f"{member} in it is no array")
+        raise ValueError(f"{member} in it is not an array")
     try:
         return read_elements(content, read_header(content))
     except ValueError as error:

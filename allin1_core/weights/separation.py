@@ -13,7 +13,7 @@ from allin1_core.errors import InputError, WeightsError
 from allin1_core.paths import expanded
 from allin1_core.weights.store import Progress, find_folders, is_here, read_weights
 
-_WAY_OUT = "To go on without separation, give separated stems (--stems-dir)."
+_ALTERNATIVE = "To analyse without separation, give separated stems (--stems-dir)."
 
 
 def has_separator_weights(
@@ -22,18 +22,18 @@ def has_separator_weights(
     separators: Mapping[str, SeparatorCard],
     weights_dir: str | os.PathLike[str] | None = None,
 ) -> bool:
-    """Whether a backend could separate with these parameters without a download.
+    """Whether a backend can separate with these parameters without a download.
 
-    Nothing is read or imported: a file that is there may still be damaged.
+    Nothing is read or imported: an existing file may still be damaged.
 
     Parameters
     ----------
     backend
-        One that covers the stage ``demix``.
+        A backend that covers the stage ``demix``.
     parameters
-        Of the separation.
+        Parameters of the separation.
     separators
-        Cards by name, as plugins offer them.
+        Cards of separators by name.
     weights_dir
         As for :func:`~allin1_core.weights.store.find_folders`.
     """
@@ -57,14 +57,14 @@ def read_separator(
     download: bool = True,
     progress: Progress | None = None,
 ) -> tuple[WeightsContent, ...]:
-    """Read and check the files of the separation model `name`; fetch what is missing.
+    """Read and verify the files of the separation model `name`; download missing ones.
 
     Parameters
     ----------
     name
-        Of the model.
+        Name of the model.
     separators
-        Cards by name, as plugins offer them.
+        Cards of separators by name.
     weights_dir, download, progress
         As for :func:`~allin1_core.weights.load.load_model`.
 
@@ -73,13 +73,13 @@ def read_separator(
     InputError
         There is no model of this name.
     WeightsError
-        A file is damaged, or cannot be had.
+        A file is damaged, or cannot be obtained.
     """
     card = separators.get(name)
     if card is None:
         raise InputError(
             f"There is no separation model called {name}.",
-            remedy=f"There are {', '.join(separators) or 'none'}; or name a folder with its files (--demucs-weights).",
+            remedy=f"Available: {', '.join(separators) or 'none'}. Or give a folder with its files (--demucs-weights).",
         )
     try:
         found = read_weights(
@@ -87,6 +87,6 @@ def read_separator(
         )
     except WeightsError as error:
         raise WeightsError(
-            error.message, remedy=f"{error.remedy} {_WAY_OUT}", path=error.path
+            error.message, remedy=f"{error.remedy} {_ALTERNATIVE}", path=error.path
         ) from error
     return tuple(WeightsContent(file.path.name, file.content) for file in found)

@@ -1,9 +1,9 @@
-"""Where files of weights lie on this machine, and how a model's files come together.
+"""Location of weights files on this machine, and reading the files of a model.
 
-A file is looked for in the folder given as an argument, in the folder that ``ALLIN1_WEIGHTS_DIR``
-names, in the cache, then where other programs keep it; what is nowhere is downloaded into the cache. Every file is
-checked whenever it is read. A damaged file in a folder that the user named is an error; one in the cache is replaced.
-A file that is installed with a package is looked for there alone.
+A file is searched in the folder given as an argument, in that of ``ALLIN1_WEIGHTS_DIR``, in the cache, and then in the
+folders of other programs; if it is missing, it is downloaded to the cache. Every file is verified whenever it is read. A
+damaged file in a folder that the user named is an error; one in the cache is replaced. A file that belongs to a package
+is searched only there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from allin1_core.weights.check import find_damage
 from allin1_core.weights.download import DownloadError, download
 from allin1_core.weights.first_seen import keep_digest, with_digest
 
-#: Called with the bytes downloaded, and the bytes to download in all. It may raise, to cancel.
+#: Called with the number of bytes downloaded, and the total. An exception that it raises cancels the download.
 Progress = Callable[[int, int], None]
 
 _logger = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Folders:
-    """Where to look for weights.
+    """Folders to search for weights.
 
     Attributes
     ----------
     named
-        Folders that the user named, the first first; nothing is written there.
+        Folders that the user named, in the order of the search; nothing is written there.
     downloads
-        The last place to look, and where downloads go.
+        Folder that is searched last, and that files are downloaded to.
     """
 
     named: tuple[Path, ...]
@@ -47,18 +47,18 @@ class Folders:
 
 @dataclass(frozen=True)
 class Found:
-    """A file of weights as it lies on this machine.
+    """A weights file on this machine.
 
     Attributes
     ----------
     path
-        Where.
+        Its path.
     content
-        All of its bytes.
+        Its content.
     damage
-        How they differ from what the catalogue says, as a sentence; None if they do not.
+        How the content differs from the catalogue, as a sentence; None if it does not.
     file
-        Which file it should be: the one asked for, or an alternative to it.
+        The file that it should be: the requested one, or an alternative to it.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class Found:
 
 
 def cache_folder() -> Path:
-    """Folder ``weights`` in ``ALLIN1_CACHE_DIR``, or else in the user's cache folder of allin1."""
+    """Folder ``weights`` in ``ALLIN1_CACHE_DIR`` if set, otherwise in the user's cache folder of allin1."""
     import platformdirs
 
     root = os.environ.get("ALLIN1_CACHE_DIR") or platformdirs.user_cache_dir("allin1")
@@ -76,24 +76,24 @@ def cache_folder() -> Path:
 
 
 def find_folders(weights_dir: str | os.PathLike[str] | None = None) -> Folders:
-    """Folders to look in: `weights_dir`, that of ``ALLIN1_WEIGHTS_DIR``, then the cache."""
+    """Folders to search: `weights_dir`, that of ``ALLIN1_WEIGHTS_DIR``, then the cache."""
     named = (weights_dir, os.environ.get("ALLIN1_WEIGHTS_DIR"))
     return Folders(tuple(expanded(folder) for folder in named if folder), cache_folder())
 
 
 def locate(file: WeightsFile, folders: Folders) -> Path | None:
-    """Path of the file that would be used, unchecked; None if there is none."""
+    """Path of the file that would be used, without verification; None if there is none."""
     found = _find(file, folders)
     return None if found is None else found[1]
 
 
 def is_here(card: ModelCard | SeparatorCard, folders: Folders) -> bool:
-    """Whether all files of a model are on this machine, unchecked; nothing is read."""
+    """Whether all files of a model exist on this machine, without reading or verifying them."""
     return all(locate(file, folders) is not None for file in card.files)
 
 
 def can_fetch(card: ModelCard | SeparatorCard, folders: Folders) -> bool:
-    """Whether an address is known for each file of a model that is not on this machine."""
+    """Whether a URL is known for each file of a model that is not on this machine."""
     return all(file.urls or locate(file, folders) is not None for file in card.files)
 
 
@@ -113,18 +113,18 @@ def _find(file: WeightsFile, folders: Folders) -> tuple[WeightsFile, Path] | Non
 def _package_folders(package: str) -> list[Path]:
     try:
         spec = find_spec(package)
-    except ModuleNotFoundError:  # of a package that it is in
+    except ModuleNotFoundError:  # a parent package is missing
         return []
     return [] if spec is None else [Path(f) for f in spec.submodule_search_locations or ()]
 
 
 def inspect(file: WeightsFile, folders: Folders) -> Found | None:
-    """Read and check the file that would be used; None if there is none.
+    """Read and verify the file that would be used; None if there is none.
 
     Raises
     ------
     WeightsError
-        It is there, but cannot be read.
+        The file exists, but cannot be read.
     """
     found = _find(file, folders)
     if found is None:
@@ -148,28 +148,28 @@ def read_weights(
     allow_download: bool = True,
     progress: Progress | None = None,
 ) -> list[Found]:
-    """Read the files of a model, undamaged and in order; download those that are not there.
+    """Read and verify the files of a model, in order; download missing ones.
 
     Parameters
     ----------
     card
         The model.
     folders
-        Where to look, and where downloads go.
+        Folders to search, and to download to.
     allow_download
-        Whether to download; without it, a missing file is an error.
+        Whether to download missing files; otherwise, they are an error.
     progress
-        Told how far the download is.
+        Called with the progress of the download.
 
     Raises
     ------
     WeightsError
-        A file in a folder that the user named is damaged, or a file is missing and was not, or could
-        not be, downloaded; or one that comes with a package is damaged or missing.
+        A file in a folder that the user named is damaged; a file is missing and was not, or could not be,
+        downloaded; or a file that belongs to a package is damaged or missing.
     """
     for folder in folders.named:
         if not folder.is_dir():
-            _logger.warning("There is no folder %s to take weights from; looking further.", folder)
+            _logger.warning("The folder of weights %s does not exist and is ignored.", folder)
     stock = {file: inspect(file, folders) for file in card.files}
     for file, there in stock.items():
         if file.package is not None and (there is None or there.damage):
@@ -179,21 +179,21 @@ def read_weights(
         if there.path.parent in folders.named:
             raise WeightsError(
                 str(there.damage),
-                remedy="Replace the file by a good copy, or remove it.",
+                remedy="Replace the file by an intact copy, or remove it.",
                 path=there.path,
             )
     sound = {file: there for file, there in stock.items() if there and not there.damage}
     missing = [file for file in stock if file not in sound]
     if missing:
         notes = [f"{there.path}: {there.damage}" for there in damaged]
-        # Told before a download is announced.
+        # Reported before a download is announced.
         without = [file.name for file in missing if not file.urls]
         if without:
-            reason = f"They cannot be downloaded: no address is known for {', '.join(without)}."
+            reason = f"They cannot be downloaded: no URL is known for {', '.join(without)}."
             raise _not_here(card, missing, folders, [*notes, reason])
         if not allow_download:
             raise _not_here(
-                card, missing, folders, [*notes, "Downloading is switched off."], can_fetch=True
+                card, missing, folders, [*notes, "Downloading is disabled."], can_fetch=True
             )
         for note in notes:
             _logger.warning("%s It will be downloaded again.", note)
@@ -210,7 +210,7 @@ def _download_missing(
     progress: Progress | None,
 ) -> dict[WeightsFile, Found]:
     total = sum(file.size for file in missing)
-    # A warning, because the licence is for the user to weigh, and this happens once.
+    # A warning, because the user should see the licence, and this happens only once.
     _logger.warning(
         "Downloading the weights of %s (%.1f MB) to %s. %s",
         card.name,
@@ -234,7 +234,7 @@ def _download_missing(
         there = inspect(replace(file, places=(), alternatives=()), Folders((), folders.downloads))
         if there is None or there.damage:
             raise WeightsError(
-                "Another program removed or changed it right after the download.",
+                "Another program removed or changed the file right after the download.",
                 remedy="Try again.",
                 path=folders.downloads / file.name,
             )
@@ -244,10 +244,10 @@ def _download_missing(
 
 
 def _badly_installed(file: WeightsFile, package: str, there: Found | None) -> WeightsError:
-    what = f"{file.name} is missing from the package {package}, with which it should be installed."
+    what = f"{file.name} is missing from the installed package {package}."
     return WeightsError(
         what if there is None else str(there.damage),
-        remedy=f"Install again the distribution that brings {package.partition('.')[0]}.",
+        remedy=f"Reinstall the distribution that provides {package.partition('.')[0]}.",
         path=None if there is None else there.path,
     )
 
@@ -260,14 +260,14 @@ def _not_here(
     *,
     can_fetch: bool = False,
 ) -> WeightsError:
-    """Build the error that tells a person without a connection what to put where, and others to fetch it."""
+    """Create an error whose remedy says which files to put where, or how to download them."""
     names = ", ".join(file.name for file in missing)
     sources = dict.fromkeys(file.urls[0].rpartition("/")[0] for file in missing if file.urls)
     published = f" They are published at {', '.join(sources)}." if sources else ""
-    fetch = f"Fetch them: allin1 weights fetch {card.name}. Or: " if can_fetch else ""
+    fetch = f"Download them: allin1 weights fetch {card.name}. Or: " if can_fetch else ""
     return WeightsError(
         f"{len(missing)} of {len(card.files)} weights files of {card.name} are not on this machine."
         f" {' '.join(reasons)}",
-        remedy=f"{fetch}Put {names} into {folders.downloads}, or into any folder that you name by --weights-dir or"
+        remedy=f"{fetch}Put {names} into {folders.downloads}, or into another folder and give it with --weights-dir or"
         f" ALLIN1_WEIGHTS_DIR.{published}",
     )

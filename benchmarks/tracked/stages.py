@@ -26,19 +26,19 @@ def _song(seconds: int) -> Any:
 
 
 class _Analysis:
-    """One analysis from samples to a result, by named backends."""
+    """One analysis from samples to a result, with named backends."""
 
     seconds = 30
     backends: ClassVar[dict[str, str]] = {}
 
     def setup(self) -> None:
-        """Make the session, and set its backends up by a first song."""
+        """Create the session, and set up its backends with a first song."""
         self.song = _song(self.seconds)
         self.session = Session("builtin", backends=self.backends, cache=False, device="cpu")
         self.session.analyze(_song(5), SAMPLE_RATE)
 
     def teardown(self) -> None:
-        """Release what the session holds."""
+        """Close the session."""
         self.session.close()
 
     def time_analysis(self) -> None:
@@ -53,7 +53,7 @@ class CompiledQuick(_Analysis):
 
 
 class NumpyQuick(_Analysis):
-    """NumPy alone."""
+    """NumPy only."""
 
     seconds = 10
     backends: ClassVar = {
@@ -65,30 +65,30 @@ class NumpyQuick(_Analysis):
 
 
 class StartQuick:
-    """What every call of the command costs."""
+    """The start-up cost of every command."""
 
     def time_version(self) -> None:
-        """Start, print the version, end."""
+        """Start, print the version, and exit."""
         subprocess.run(
             [sys.executable, "-m", "allin1_core", "--version"], capture_output=True, check=True
         )
 
     def time_backends(self) -> None:
-        """Load all plugins and ask every backend whether it is ready."""
+        """Load all plugins, and probe every backend."""
         subprocess.run(
             [sys.executable, "-m", "allin1_core", "backends"], capture_output=True, check=True
         )
 
 
 class Long(_Analysis):
-    """Twenty minutes, which go through the network in blocks."""
+    """Twenty minutes, which the network processes in blocks."""
 
     seconds = 1200
     backends: ClassVar = CompiledQuick.backends
     timeout = 600
 
     def peakmem_analysis(self) -> None:
-        """Memory at its peak."""
+        """Peak memory."""
         self.session.analyze(self.song, SAMPLE_RATE)
 
 

@@ -13,7 +13,7 @@ int isa_always(void)
 #include <immintrin.h>
 #include <intrin.h>
 
-/* Registers that the operating system saves: XCR0, or 0 where it cannot be asked. */
+/* Registers that the operating system saves: XCR0, or 0 if it cannot be read. */
 static unsigned long long saved_registers(void)
 {
     int leaf[4];
@@ -43,7 +43,7 @@ int isa_has_avx512(void)
     return extended_feature(16) && (saved_registers() & 0xe6) == 0xe6;
 }
 #else
-/* These look at the operating system's part (XGETBV) too. */
+/* These check the support of the operating system (XGETBV) too. */
 int isa_has_avx2(void)
 {
     __builtin_cpu_init();

@@ -1,4 +1,4 @@
-"""Builds the compiled modules; everything else about the distribution stands in pyproject.toml."""
+"""Builds the compiled modules; all other metadata is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PACKAGE = "src/allin1_backend_cython"
 
 
 def per_instruction_set(kernel: str) -> tuple[str, ...]:
-    """Files of a kernel that is written for each instruction set."""
+    """Source files of a kernel that has a version for each instruction set."""
     return tuple(f"{kernel}_{isa}" for isa in ("avx512", "avx2", "sse2", "neon", "scalar"))
 
 
-#: Compiled modules, and the files of ``kernel`` that each is linked from.
+#: Compiled modules, and the files in ``kernel`` that each is built from.
 MODULES = {
     "_isa": ("isa",),
     "_dconv": ("dconv", *per_instruction_set("dconv")),
@@ -25,16 +25,16 @@ MODULES = {
     "_spectrogram": ("spectrogram", *per_instruction_set("spectrogram")),
 }
 
-# The buffer protocol belongs to the stable ABI from Python 3.11 on, so one wheel serves 3.11 and all
-# that follow; 3.10 and the free-threaded builds, which have no stable ABI, get wheels of their own.
+# The stable ABI includes the buffer protocol from Python 3.11 on, so a single wheel supports 3.11 and later;
+# 3.10 and the free-threaded builds, which have no stable ABI, need separate wheels.
 STABLE_ABI = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 class BuildExt(build_ext):
-    """Tells the compiler to leave floating-point arithmetic as it is written."""
+    """Sets compiler flags that forbid reordering of floating-point arithmetic."""
 
     def build_extensions(self) -> None:
-        """Build with the flags of the compiler at hand."""
+        """Build with the flags for the compiler in use."""
         if self.compiler.compiler_type == "msvc":
             flags = ["/O2", "/std:c11", "/fp:precise"]
         else:

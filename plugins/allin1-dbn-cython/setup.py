@@ -1,4 +1,4 @@
-"""Builds the compiled module; everything else about the distribution stands in pyproject.toml."""
+"""Builds the compiled module; all other metadata is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PACKAGE = "src/allin1_backend_dbn_cython"
 INSTRUCTION_SETS = ("avx512", "avx2", "sse2", "neon", "scalar")
 KERNELS = ("isa", "kernels", *(f"advance_{isa}" for isa in INSTRUCTION_SETS), "trace")
 
-# The buffer protocol belongs to the stable ABI from Python 3.11 on, so one wheel serves 3.11 and all
-# that follow; 3.10 and the free-threaded builds, which have no stable ABI, get wheels of their own.
+# The stable ABI includes the buffer protocol from Python 3.11 on, so a single wheel supports 3.11 and later;
+# 3.10 and the free-threaded builds, which have no stable ABI, need separate wheels.
 STABLE_ABI = sys.version_info >= (3, 11) and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 class BuildExt(build_ext):
-    """Tells the compiler to leave floating-point arithmetic as it is written."""
+    """Sets compiler flags that forbid reordering of floating-point arithmetic."""
 
     def build_extensions(self) -> None:
-        """Build with the flags of the compiler at hand."""
+        """Build with the flags for the compiler in use."""
         if self.compiler.compiler_type == "msvc":
             flags = ["/O2", "/fp:precise"]
         else:

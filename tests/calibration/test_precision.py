@@ -1,4 +1,4 @@
-"""What precisions of separation lose: kept, found again, and acted upon."""
+"""Errors of precisions of separation: stored, read, and taken into account."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_was_measured_of_something_else_changes_nothing(one):
 
 
 @pytest.mark.parametrize("asked", ["float16", "tf32", "float32"])
-def test_what_is_asked_for_is_obeyed(asked):
+def test_what_is_requested_is_obeyed(asked):
     parameters = replace(AUTO, precision=asked)
     given = without_what_loses_too_much(parameters, "mine", HERE, [error(10.0)])
     assert given == (parameters, "")

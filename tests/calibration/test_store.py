@@ -1,4 +1,4 @@
-"""A measurement is found while its conditions hold, and only then."""
+"""A measurement is found if and only if its conditions are met."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_separation_alone_depends_on_what_makes_its_work(changed):
     assert conditions(separator, demix=same) == conditions(separator)
 
 
-def test_a_newer_measurement_takes_the_place_of_an_older_one_alone(tmp_path):
+def test_a_newer_measurement_replaces_only_the_older_one(tmp_path):
     path = tmp_path / "calibration.json"
     elsewhere = measured(conditions={**conditions(), "machine": "another"})
     save_calibration(Calibration((measured(), elsewhere)), path)

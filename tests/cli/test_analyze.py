@@ -314,7 +314,7 @@ def test_a_picture_of_unknown_kind_is_status_6_before_any_work(
 ):
     options = ["-o", str(tmp_path / "out"), "--timings-viz-path", str(tmp_path / "times.xyz")]
     assert run(["analyze", *random_model, "--stems-dir", str(song), *options]) == 6
-    assert "times.xyz: A picture of timings cannot be of the kind .xyz" in capsys.readouterr().err
+    assert "times.xyz: A picture of timings cannot be written as .xyz" in capsys.readouterr().err
     assert files(tmp_path / "out") == []
 
 
@@ -333,7 +333,7 @@ def test_a_named_backend_that_always_fails_is_told_of_in_full_once(
     assert run(["analyze", *random_model, *folders, *options]) == 1
     first, second, third, other, summary = capsys.readouterr().err.splitlines()
     assert summary == "allin1: 4 failed"
-    assert first.startswith(f"allin1: error: {song}: The backend asked for, nn=reference, failed:")
+    assert first.startswith(f"allin1: error: {song}: The requested backend, nn=reference, failed:")
     assert "libkernel.so" in first
     assert second == f"allin1: error: {copies[0]}: failed as {song} did"
     assert third == f"allin1: error: {copies[1]}: failed as {song} did"

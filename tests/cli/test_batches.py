@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -87,11 +88,11 @@ def test_lists_and_patterns_name_songs_once(words, album, tmp_path, capsys):
 
 @pytest.fixture
 def send(monkeypatch):
-    """Send a file to stdin."""
+    """Send a file, or bytes, to stdin."""
 
-    def send(path: Path) -> None:
+    def send(path: Path | bytes) -> None:
         class Stdin:
-            buffer = io.BytesIO(path.read_bytes())
+            buffer = io.BytesIO(path.read_bytes() if isinstance(path, Path) else path)
 
         monkeypatch.setattr(sys, "stdin", Stdin)
 
@@ -135,6 +136,40 @@ def test_what_comes_on_stdin_has_a_name_and_replaces_nothing_else(
     assert (out / "a.json").is_file()
 
 
+def test_a_list_on_stdin_names_songs(words, album, send, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(album)
+    out = tmp_path / "out"
+    send(b"a.wav\n# no song\ndisc 2/c.wav\n")
+    assert run([*words, "b.wav", "--from-list", "-", "-o", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "b.json", "c.json"]
+    capsys.readouterr()
+    send(b"")
+    assert run([*words, "b.wav", "--from-list", "-", "-o", str(out)]) == 3
+    printed = capsys.readouterr()
+    assert "error: -: The list contains no songs." in printed.err
+    assert "b.json: up to date" in printed.out
+    send(b"a.wav\n")
+    assert run([*words, "-", "--from-list", "-", "-o", str(out)]) == 2
+    assert "either a song" in capsys.readouterr().err
+
+
+def test_a_list_that_nobody_sends_is_not_waited_for(words, tmp_path, capsys, monkeypatch):
+    class Terminal(io.BytesIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Terminal()))
+    assert run([*words, "--from-list", "-", "-o", str(tmp_path / "out")]) == 3
+    assert "No list was sent to stdin" in capsys.readouterr().err
+
+
+def test_a_song_keeps_its_name_beside_a_missing_one_of_that_name(words, album, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run([*words, "nowhere/a.wav", str(album / "a.wav"), "-o", str(out)]) == 3
+    assert [path.name for path in out.iterdir()] == ["a.json"]
+    assert "nowhere/a.wav: cannot be read" in capsys.readouterr().err
+
+
 def test_inputs_that_mean_no_song_cost_themselves_alone(words, album, tmp_path, capsys):
     report = tmp_path / "report.jsonl"
     arguments = ["nothing*.mp3", str(album / "a.wav"), "--from-list", str(tmp_path / "none.txt")]
@@ -175,7 +210,7 @@ def test_songs_at_urls_are_analysed_as_files_are(words, album, tmp_path, capsys,
     assert lines[0]["path"] == "memory:///album/a.wav"
     assert lines[0]["provenance"]["input"]["files"][0]["path"] == "memory:///album/a.wav"
     assert lines[2]["path"] == "memory://other/a.wav"
-    assert "is not there" in lines[2]["error"]
+    assert "does not exist" in lines[2]["error"]
     assert lines[3]["error"].startswith("memory://broken.wav: ")
     assert str(temporary) not in lines[3]["error"]
     assert len(list((tmp_path / "viz").iterdir())) == len(list((tmp_path / "sonif").iterdir())) == 2

@@ -82,7 +82,7 @@ def test_that_there_is_no_route_is_explained_like_a_route(capsys, monkeypatch, i
     assert "route      none" in printed.out
     assert "reference" in printed.out
     assert printed.err == (
-        "allin1: error: No installed backend runs on device npu. See 'allin1 backends' for what there is.\n"
+        "allin1: error: No installed backend runs on device npu. 'allin1 backends' lists the installed ones.\n"
     )
     assert run([*arguments, "--json"]) == 5
     values = json.loads(capsys.readouterr().out)
@@ -114,6 +114,6 @@ def test_a_song_at_a_url_is_explained_and_removed(capsys, monkeypatch, tmp_path)
     assert run(["explain", "-m", "builtin", "memory://song.wav"]) == 0
     assert "builtin" in capsys.readouterr().out
     assert run(["explain", "memory://missing.wav"]) == 3
-    assert "memory://missing.wav: is not there" in capsys.readouterr().err
+    assert "memory://missing.wav: does not exist" in capsys.readouterr().err
     assert list((tmp_path / "temporary").iterdir()) == []
     files.store.clear()

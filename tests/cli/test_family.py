@@ -27,7 +27,7 @@ def test_flags_that_nothing_needs_say_so(random_model, song, tmp_path, capsys):
     [
         (["--no-multiprocess", "-j", "2"], "--no-multiprocess and -j 2 contradict"),
         (["--demucs-fp16", "--demix-precision", "float32"], "contradict"),
-        (["--spec-fast-guard-seconds", "3"], "--guard checks every backend"),
+        (["--spec-fast-guard-seconds", "3"], "--guard, which checks every backend"),
         (["--quiet", "--verbose"], "--quiet or --verbose"),
     ],
 )
@@ -110,7 +110,7 @@ def test_stems_are_found_by_a_pattern_of_their_names(random_model, song, tmp_pat
     assert run([*line[:-1], "{name}.wav", str(tmp_path / "song.wav")]) == 3
     assert "has no {stem}" in capsys.readouterr().err
     assert run([*line[:-1], "{stem}{other}", str(tmp_path / "song.wav")]) == 3
-    assert "is not understood" in capsys.readouterr().err
+    assert "is invalid" in capsys.readouterr().err
 
 
 def test_verbose_says_where_it_is_without_a_terminal(

@@ -183,6 +183,44 @@ def test_songs_come_after_two_hyphens_whatever_they_are_called(capsys, before):
     assert "-dash.mp3" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyze", "-dash.mp3"],
+        ["-dash.mp3"],
+        ["-e.wav"],
+        ["analyze", "--dash.flac"],
+        ["analyze", "song.wav", "-dash.mp3"],
+        ["explain", "-dash.mp3"],
+        ["analyze", "-there"],
+    ],
+)
+def test_a_file_that_was_taken_for_an_option_is_told_how_to_be_named(
+    capsys, tmp_path, monkeypatch, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-there").touch()
+    assert run(arguments) != 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith(f"write ./{arguments[-1]}, or put -- before the files.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["analyze", "--typo"], ["analyze", "--stems-bass=x.wav"], ["explain", "--", "-dash.mp3"]],
+)
+def test_options_are_not_taken_for_files(capsys, arguments):
+    assert run(arguments) != 0
+    assert "was read as an option" not in capsys.readouterr().err
+
+
+def test_doctor_names_the_libraries_that_read_audio(capsys):
+    run(["doctor", "-m", "builtin", "--json"])
+    checks = json.loads(capsys.readouterr().out)
+    texts = [check["text"] for check in checks if check["name"] == "audio"]
+    assert texts[0].startswith("libsndfile ")
+
+
 def test_backends_are_listed_for_programs(capsys):
     assert run(["backends", "--json"]) == 0
     stages = json.loads(capsys.readouterr().out)["stages"]

@@ -94,7 +94,7 @@ def test_a_command_of_a_plugin_runs_with_its_options(site, capsys) -> None:
         (["greet", "--how", "exit"], 7, ""),
         (["greet", "--nonsense"], 2, "No such option"),
         (["shout"], 5, "importing plug_missing:shout raised ModuleNotFoundError"),
-        (["wrong"], 5, "plug_cli:no_command is a str; wanted a click command"),
+        (["wrong"], 5, "plug_cli:no_command is a str, not a click command"),
         (["poor"], 5, 'no-such-library is not installed. Install it: pip install "no-such'),
         (["twin"], 2, "plugin plug-two has one of this name too"),
         (["gret"], 2, "Did you mean greet?"),

@@ -14,6 +14,7 @@ import soundfile
 
 import allin1_core as allin1
 from allin1_core.cli.main import run
+from allin1_core.cli.printing import say_json
 
 ALLIN1 = (sys.executable, "-m", "allin1_core")
 
@@ -162,9 +163,12 @@ def heed_signals():
 
 
 def writing(folder, *words):
-    command = [sys.executable, "-c", WRITING, str(folder), *words]
+    return started(WRITING, str(folder), *words)
+
+
+def started(code, *words):
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", code, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -186,6 +190,33 @@ def test_a_signal_leaves_nothing_half_written_and_no_empty_folder(tmp_path, name
     assert list(tmp_path.iterdir()) == []
 
 
+#: Sleeps in a callback from C, where Python discards exceptions, and then as long as it is told.
+IN_CALLBACK = """
+import ctypes, sys, time
+from allin1_core.cli import main
+
+def work(arguments):
+    print("ready", flush=True)
+    ctypes.CFUNCTYPE(None)(lambda: time.sleep(0.3))()
+    time.sleep(float(sys.argv[1]))
+    return 0
+
+main._run = work
+sys.exit(main.run([]))
+"""
+
+
+@posix
+@pytest.mark.parametrize("seconds", ["60", "0"])
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_a_signal_is_not_lost_in_a_callback(name, status, seconds):
+    process = started(IN_CALLBACK, seconds)
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate()
+    assert process.returncode == status
+    assert err.strip() == "allin1: interrupted"
+
+
 @posix
 def test_under_nohup_a_hangup_ends_nothing(tmp_path):
     process = writing(tmp_path, "nohup")
@@ -202,3 +233,8 @@ def test_the_handlers_of_a_program_that_calls_the_command_line_stay(monkeypatch)
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     assert run(["--version"]) == 0
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_numbers_that_json_lacks_are_null(capsys):
+    say_json({"a": [float("nan"), 1.5, (float("inf"), True)]})
+    assert capsys.readouterr().out == '{"a": [null, 1.5, [null, true]]}\n'

@@ -82,7 +82,7 @@ def test_the_table_has_songs_means_and_counts(capsys, results, annotations):
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["song", "one", "two", "mean"]
     assert lines[-1] == "annotated: beats of 2, downbeats of 1, segments of 1"
-    assert "annotations alone: three" in err
+    assert "annotations without result: three" in err
 
 
 def test_a_single_result_takes_annotations_of_any_name(capsys, results, annotations):
@@ -103,7 +103,7 @@ def test_names_that_do_not_match_are_an_error(capsys, results, tmp_path):
     for name in ("x", "y"):
         (tmp_path / f"{name}.lab").write_text("0 10 verse\n")
     assert run(["evaluate", str(results), "--reference", str(tmp_path)]) == 3
-    assert "those are of x, y" in capsys.readouterr().err
+    assert "the annotations are of x, y" in capsys.readouterr().err
 
 
 def test_a_damaged_reference_is_named(capsys, results, tmp_path):
@@ -150,6 +150,7 @@ def test_a_result_agrees_with_itself(capsys, results):
 def test_results_of_two_models_are_compared_and_the_furthest_named(capsys, results, tmp_path):
     other = tmp_path / "other"
     late = replace(RESULT, beats=[t + 0.2 for t in BEATS], path=Path("two.wav"))
+    late = replace(late, downbeats=[t + 0.2 for t in RESULT.downbeats])
     save_result(replace(RESULT, path=Path("one.wav")), other, "one")
     save_result(late, other, "two")
     save_result(late, other, "three", overwrite=True)

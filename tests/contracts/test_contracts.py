@@ -50,7 +50,7 @@ def alternatives(**changes):
         MetreParameters(beats_per_bar=(1,), num_tempi=None, threshold=0.0),
     ],
 )
-def test_what_is_right_passes_and_comes_back(record):
+def test_valid_values_are_accepted_and_returned(record):
     assert record.validate() is record
 
 
@@ -60,7 +60,7 @@ def test_what_is_right_passes_and_comes_back(record):
         (Mix(np.zeros((1, 5), F32)), r"mix.samples has shape \[1, 5\]; wanted \[2, any\]"),
         (Mix(np.zeros((2, 0), F32)), "has shape"),
         (Mix(np.zeros((2, 5))), "dtype float64; wanted float32"),
-        (Mix([[0.0], [0.0]]), "is no array but list"),
+        (Mix([[0.0], [0.0]]), "is not an array but list"),
         (Mix(np.array([[0, 1, np.nan], [0, 0, 0]], F32)), r"holds nan at index \[0, 2\]"),
         (Mix(np.array([[0, 1, 2], [0, -np.inf, 0]], F32)), r"holds -inf at index \[1, 1\]"),
         (Stems(np.zeros((4, 3, 7), F32)), "3 channels; wanted 1 or 2"),
@@ -72,7 +72,7 @@ def test_what_is_right_passes_and_comes_back(record):
         (logits(beat=np.array([0, 0, np.nan, 0, 0], F32)), "logits.beat holds nan"),
         (Activations(np.zeros((3, 3), F32)), "activations.values has shape"),
         (Activations(np.zeros((3, 2), F32), 0.0), "wanted above 0"),
-        (Metre(np.array([0.5, 0.5]), np.array([1, 2])), "does not rise"),
+        (Metre(np.array([0.5, 0.5]), np.array([1, 2])), "is not increasing"),
         (Metre(np.array([0.5]), np.array([0])), "below 1"),
         (Metre(np.array([0.5]), np.array([1, 2])), "beat_positions has shape"),
         (Sections(()), "is empty"),
@@ -104,7 +104,7 @@ def test_what_is_right_passes_and_comes_back(record):
         (alternatives(bpm=0.0), "metre.alternatives"),
     ],
 )
-def test_what_is_wrong_is_refused_with_a_sentence(record, message):
+def test_invalid_values_are_refused_with_a_sentence(record, message):
     with pytest.raises(ContractError, match=message):
         record.validate()
 
@@ -156,7 +156,7 @@ def test_madmoms_decoder_is_called_by_its_own_names():
         "correct": False,
         "fps": 50.0,
     }
-    with pytest.raises(ContractError, match="knows no prior over tempo"):
+    with pytest.raises(ContractError, match="does not support a prior over tempo"):
         MetreParameters(tempo_prior=TempoPrior(120, 0.7)).madmom_arguments(100.0)
 
 

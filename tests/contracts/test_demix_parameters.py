@@ -1,4 +1,4 @@
-"""What separators may be asked for."""
+"""Valid parameters of separations."""
 
 from __future__ import annotations
 

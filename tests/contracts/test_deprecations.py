@@ -1,4 +1,4 @@
-"""What is deprecated says in which release, and stays long enough."""
+"""Deprecations state their releases, and last long enough."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_name_that_moved_is_found_with_a_warning(monkeypatch) -> None:
         _ = module.other
 
 
-def test_a_plugin_of_a_level_that_goes_is_loaded_with_a_warning(
+def test_a_plugin_of_a_deprecated_level_is_loaded_with_a_warning(
     isolated_plugins, make_plugin, monkeypatch, caplog
 ) -> None:
     level = Deprecation(
@@ -60,7 +60,7 @@ def test_a_plugin_of_a_level_that_goes_is_loaded_with_a_warning(
     )
 
 
-def test_a_hook_that_goes_warns_where_a_plugin_implements_it() -> None:
+def test_implementing_a_deprecated_hook_warns() -> None:
     marker = pluggy.HookspecMarker("allin1")
 
     class Specs:

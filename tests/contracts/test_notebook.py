@@ -1,4 +1,4 @@
-"""What a notebook shows of a result."""
+"""The display of a result in a notebook."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parsed(result: AnalysisResult) -> ET.Element:
     return ET.fromstring(result._repr_html_().replace("&middot;", ""))
 
 
-def test_sections_lie_where_they_are_heard():
+def test_sections_are_where_they_are_heard():
     root = parsed(a_result())
     bands = [one for one in root.iter("svg") if "x" in one.attrib]
     assert [(float(b.get("x")), float(b.get("width"))) for b in bands] == [(0, 500), (500, 500)]
@@ -43,7 +43,7 @@ def test_sections_lie_where_they_are_heard():
     assert len(set(fills)) == 2
 
 
-def test_beats_and_downbeats_lie_where_they_are_heard():
+def test_beats_and_downbeats_are_where_they_are_heard():
     beats, downbeats = (
         [float(x) for x in re.findall(r"M([\d.]+) ", path.get("d"))]
         for path in parsed(a_result()).iter("path")

@@ -50,7 +50,8 @@ class Block:
 def documents() -> list[Path]:
     """Every document of the site, and those of the repository that the site shows."""
     found = [p for p in DOCS.rglob("*.md") if "_build" not in p.parts]
-    found += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+    names = ("README.md", "CONTRIBUTING.md", "SECURITY.md")  # a source archive has the first alone
+    found += [ROOT / name for name in names if (ROOT / name).exists()]
     found += sorted((ROOT / "plugins").glob("*/README.md"))
     found += sorted((ROOT / "examples").glob("*/README.md"))
     return sorted(found)

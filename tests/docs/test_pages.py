@@ -53,6 +53,18 @@ def test_every_block_says_what_it_is() -> None:
     assert [str(block) for block in BLOCKS if block.language not in LANGUAGES] == []
 
 
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in documents()]
+)
+def test_prose_is_wrapped_at_120_columns(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    # Code, formulas, and what scripts write, which begins with a comment that says so.
+    text = re.sub(r"^( *)(```|\$\$).*?\2[ \t]*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^<!-- .*?(^<!-- end -->$|\Z)", "", text, flags=re.MULTILINE | re.DOTALL)
+    unbroken = ("|", "#", "![", "    ")  # tables, headings, pictures, indented code
+    assert [x for x in text.splitlines() if len(x) > 120 and not x.startswith(unbroken)] == []
+
+
 @pytest.mark.parametrize("block", blocks_in("toml", "json", "yaml"))
 def test_data_can_be_parsed(block: Block) -> None:
     if block.language == "toml":
@@ -121,7 +133,8 @@ def check_command(words: list[str]) -> None:
         values, _, _ = command.make_parser(context).parse_args(list(arguments))
     for parameter in command.params:
         value = values.get(parameter.name)
-        if isinstance(parameter.type, click.Choice) and isinstance(value, str):
+        checked = (click.Choice, click.IntRange, click.FloatRange)
+        if isinstance(parameter.type, checked) and isinstance(value, str):
             parameter.type.convert(value, parameter, context)
 
 

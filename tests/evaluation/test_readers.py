@@ -7,6 +7,7 @@ import pytest
 
 from allin1_core.errors import InputError
 from allin1_core.evaluation import read_reference
+from allin1_core.evaluation.matching import find_references
 
 
 def write(tmp_path, name, text):
@@ -161,6 +162,48 @@ def test_a_table_of_both_gives_beats_and_sections(tmp_path, kind):
     assert spans(found) == [(0.0, 8.0, "verse, one")]
 
 
+def test_a_result_and_the_truth_of_the_demo_are_references(tmp_path):
+    segments = [
+        {"start": 0, "end": 2.5, "label": "intro"},
+        {"start": 2.5, "end": 4, "label": "end"},
+    ]
+    content = {"bpm": 120, "beats": [0, 0.5, 1.0], "downbeats": [0.0], "segments": segments}
+    found = read_reference(write(tmp_path, "a.json", json.dumps(content)))
+    assert (found.beats.tolist(), found.downbeats.tolist()) == ([0.0, 0.5, 1.0], [0.0])
+    assert spans(found) == [(0.0, 2.5, "intro"), (2.5, 4.0, "end")]
+    found = read_reference(write(tmp_path, "b.json", '{"beats": [1.0], "segments": []}'))
+    assert (found.beats.tolist(), found.downbeats, found.segments) == ([1.0], None, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        "{",
+        '{"beats": []}',
+        '{"beats": 3}',
+        '{"beats": ["a"]}',
+        '{"beats": [2, 1]}',
+        '{"segments": [3]}',
+        '{"segments": [{"start": 0, "label": "a"}]}',
+        '{"segments": [{"start": 1, "end": 1, "label": "a"}]}',
+    ],
+)
+def test_a_json_that_is_no_result_is_an_input_error(tmp_path, text):
+    path = write(tmp_path, "a.json", text)
+    with pytest.raises(InputError, match="The annotations cannot be read") as caught:
+        read_reference(path)
+    assert caught.value.path == str(path)
+
+
+def test_results_in_a_folder_are_not_taken_for_annotations(tmp_path):
+    write(tmp_path, "a.json", '{"beats": [1.0]}')
+    with pytest.raises(InputError, match="contains no annotations"):
+        find_references([tmp_path])
+    assert list(find_references([tmp_path / "a.json"])) == ["a"]
+
+
 def test_a_header_names_the_columns_of_beats(tmp_path):
     found = read_reference(write(tmp_path, "a.csv", "time,position,downbeat\n1.0,4,0\n1.5,1,1\n"))
     assert found.beats.tolist() == [1.0, 1.5]
@@ -172,3 +215,25 @@ def test_point_labels_are_beats(tmp_path):
     found = read_reference(write(tmp_path, "a.txt", "1.000\t1.000\t4\n1.500\t1.500\t1\n"))
     assert found.beats.tolist() == [1.0, 1.5]
     assert found.downbeats.tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("song.txt", "garbage here\n", "line 1 has 'garbage' instead of a time"),
+        ("song.txt", "# by hand\n\nno beats\n", "line 3 has 'no' instead of a time"),
+        ("song.csv", "type,start,end,label\n", "line 1 has 'type' instead of a time"),
+        (
+            "song.csv",
+            "type,start,end,label\nnote,1,2,x\n",
+            "it contains neither beats nor sections",
+        ),
+        ("song.beats", "", "it contains neither beats nor sections"),
+        ("song.jams", '{"annotations": []}', "it contains neither beats nor sections"),
+    ],
+)
+def test_a_file_without_annotations_is_an_error_that_names_it(tmp_path, name, content, reason):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(InputError, match=f"{name}: The annotations cannot be read: {reason}"):
+        read_reference(path)

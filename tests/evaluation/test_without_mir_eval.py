@@ -10,6 +10,7 @@ import pytest
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.errors import PluginError
 from allin1_core.evaluation import Reference, score
+from allin1_core.installing import install_command
 from allin1_core.page.content import Version
 from allin1_core.page.scores import score_versions
 
@@ -25,7 +26,7 @@ def _no_mir_eval(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scoring_says_what_to_install() -> None:
     with pytest.raises(PluginError, match="mir_eval") as caught:
         score(Reference(beats=BEATS), BEATS)
-    assert "allin1-core[evaluate]" in str(caught.value)
+    assert install_command("allin1-core", "evaluate") in str(caught.value)
 
 
 def test_the_page_has_no_scores() -> None:

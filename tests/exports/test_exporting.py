@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from allin1_core.cli.main import cli
 from allin1_core.contracts.backend import Needs
 from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.rules import find_fault
-from allin1_core.errors import OutputError, PluginError, SelectionError
+from allin1_core.errors import OutputError, PluginError, ResultError, SelectionError
 from allin1_core.io.results import save_result
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import load_plugins
@@ -135,12 +136,52 @@ def test_the_command_needs_a_result_and_a_format(results: SimpleNamespace) -> No
     assert CliRunner().invoke(cli, bad).exit_code == 2
 
 
-def test_a_json_that_is_no_result_is_an_error_and_writes_nothing(results: SimpleNamespace) -> None:
-    (results.folder / "other.json").write_text(json.dumps({"a": 1}))
+def test_results_that_cannot_be_exported_are_told_and_the_others_are_exported(
+    results: SimpleNamespace,
+) -> None:
+    (results.folder / "a.json").write_text(json.dumps({"a": 1}))
+    (results.folder / "z.json").write_text("{")
+    formats = ["--to", "lab", "--to", "rekordbox"]
+    arguments = ["export", str(results.folder), *formats, "-o", str(results.out)]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == ResultError.exit_code
+    errors = done.stderr.splitlines()
+    assert [line.split(": ")[2] for line in errors] == [
+        str(results.folder / name) for name in ("a.json", "z.json")
+    ]
+    names = sorted(path.name for path in results.out.iterdir())
+    assert names == ["allin1.rekordbox.xml", "song0.lab", "song1.lab"]
+    with_traceback = CliRunner().invoke(cli, ["--traceback", *arguments])
+    assert isinstance(with_traceback.exception, OutputError)
+
+
+def test_where_no_result_can_be_exported_nothing_is_written(results: SimpleNamespace) -> None:
+    for path in results.paths:
+        path.write_text("{}")
+    arguments = ["export", str(results.folder), "--to", "rekordbox", "-o", str(results.out)]
+    done = CliRunner().invoke(cli, arguments)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (ResultError.exit_code, 2)
+    assert not results.out.exists()
+
+
+def test_an_exporter_that_fails_for_a_song_writes_the_others(
+    results: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from allin1_core.exports import text
+
+    write = text.write_lab
+
+    def picky(songs: Any, file: Any) -> None:
+        if songs[0].name == "song0":
+            raise OutputError("cannot be expressed.")
+        write(songs, file)
+
+    monkeypatch.setattr(text, "write_lab", picky)
     arguments = ["export", str(results.folder), "--to", "lab", "-o", str(results.out)]
     done = CliRunner().invoke(cli, arguments)
-    assert isinstance(done.exception, OutputError)
-    assert not results.out.exists()
+    assert done.exit_code == ResultError.exit_code
+    assert "cannot be expressed" in done.stderr
+    assert [path.name for path in results.out.iterdir()] == ["song1.lab"]
 
 
 def test_the_cores_formats_have_files_of_different_names() -> None:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from allin1_core.errors import AudioError, OutputError
-from allin1_core.io.atomic import atomic_files, atomic_path
+from allin1_core.io.atomic import atomic_files, atomic_path, check_folder
 from allin1_core.io.leftovers import new_folder
 from allin1_core.io.replacing import replace_together
 
@@ -142,3 +144,16 @@ def test_a_link_is_replaced_and_what_it_names_is_not(tmp_path: Path) -> None:
         path.write_text("new")
     assert (tmp_path / "link").read_text() == "new"
     assert (tmp_path / "folder" / "file.txt").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_file_system_that_takes_no_files_is_told_and_is_not_called_full():
+    with pytest.raises(OutputError, match="no file can be created in /proc") as caught:
+        check_folder(Path("/proc/results"), 1000)
+    assert "full" not in str(caught.value)
+
+
+def test_a_file_system_that_does_not_tell_its_size_is_tried(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=0, free=0))
+    check_folder(tmp_path / "results", 1000)
+    assert list(tmp_path.iterdir()) == []

@@ -132,7 +132,7 @@ def test_blocks_put_together_are_the_whole(
     soundfile.write(path, noise(count, channels), sample_rate, subtype="FLOAT")
     length = count * 44_100 / sample_rate
     if round(length) == 0:
-        with pytest.raises(AudioError, match="holds no samples"):
+        with pytest.raises(AudioError, match="contains no samples"):
             read_audio(path)
         return
     whole, info = read_audio(path, channels=wanted)
@@ -292,7 +292,7 @@ def test_the_first_sample_that_is_no_number_is_named(
     content[sample_rate * 3 // 2, 1] = value
     content[sample_rate * 7 // 4, 0] = np.nan
     soundfile.write(path, content, sample_rate, subtype="FLOAT")
-    said = rf"broken\.wav: holds {value} at 1\.500000 s in channel 2\."
+    said = rf"broken\.wav: contains {value} at 1\.500000 s in channel 2\."
     with pytest.raises(AudioError, match=said):
         read_audio(path)
     with open_audio(path) as stream, pytest.raises(AudioError, match=said):
@@ -327,6 +327,22 @@ def test_a_file_that_ends_early_is_read_up_to_there_with_a_warning(
     assert f"{length / 44_100:.2f} s" in info.warnings[0]
     if path.suffix != ".flac":
         assert "3.00 s" in info.warnings[0]
+
+
+def test_an_ogg_that_ends_within_a_page_is_read_up_to_there_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "cut.ogg"
+    content = write_samples(path)
+    whole, info = read_audio(path)
+    assert info.warnings == ()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    samples, info = read_audio(path)
+    assert 0 < samples.shape[1] < whole.shape[1]
+    assert [text.partition(": ")[2] for text in info.warnings] == [
+        "ends in the middle of a page, as truncated files do, and was read up to there."
+    ]
+    # Where a page ends, a stream may have been cut out of a longer one on purpose.
+    path.write_bytes(content[: content.rindex(b"OggS")])
+    assert read_audio(path)[1].warnings == ()
 
 
 def test_a_wav_that_was_written_to_a_pipe_is_not_called_cut(tmp_path: Path) -> None:
@@ -378,7 +394,7 @@ def make_soundless(path: Path) -> Path:
         (make_empty, "is empty"),
         (make_text, r"is not audio that libsndfile .* can read.*pip install .+\[av\]"),
         (make_headerless, "is not audio"),
-        (make_soundless, "holds no samples"),
+        (make_soundless, "contains no samples"),
     ],
 )
 def test_what_is_no_audio_is_named_with_a_remedy(
@@ -393,7 +409,7 @@ def test_what_is_no_audio_is_named_with_a_remedy(
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
 def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
-    with pytest.raises(AudioError, match="no ordinary file"):
+    with pytest.raises(AudioError, match="not a regular file"):
         probe_audio(tmp_path / "pipe.wav")
 
 
@@ -489,3 +505,14 @@ def test_a_film_without_sound_and_a_text_are_refused_by_ffmpeg_too(tmp_path: Pat
         container.mux(stream.encode(None))
     with pytest.raises(AudioError, match=r"film\.mp4: has no audio stream"):
         probe_audio(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize("rate", [44_100, 22_050])
+def test_a_constant_is_as_silent_as_silence(tmp_path, rate):
+    path = tmp_path / "constant.wav"
+    constant = np.full((rate // 10, 2), 0.5)
+    soundfile.write(path, constant, rate)
+    assert "is silent" in read_audio(path)[1].warnings[0]
+    constant[::50] = [0.4, 0.5]
+    soundfile.write(path, constant, rate)
+    assert read_audio(path)[1].warnings == ()

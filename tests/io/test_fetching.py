@@ -105,11 +105,11 @@ def test_a_song_on_the_web_is_fetched(web, temporary):
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("{web}/missing.mp3", "is not there"),
+        ("{web}/missing.mp3", "does not exist"),
         ("{web}/secret.mp3", "403"),
         ("http://127.0.0.1:1/song.mp3", "Cannot connect"),
-        ("memory://missing.mp3", "is not there"),
-        ("nonsense://song.mp3", "nothing knows URLs that begin with nonsense://"),
+        ("memory://missing.mp3", "does not exist"),
+        ("nonsense://song.mp3", "nonsense:// are not supported"),
         ("http://[::1/song.mp3", "cannot be read"),
     ],
 )
@@ -144,7 +144,10 @@ def test_a_download_ends_when_nobody_wants_it_any_more(web, temporary):
 def test_a_disk_that_is_full_is_told_of(memory, temporary, monkeypatch):
     memory.pipe("/song.wav", b"bytes")
     monkeypatch.setattr(tempfile, "tempdir", str(temporary / "not there"))
-    with pytest.raises(InputError, match="No file can be made"), fetched(Url("memory://song.wav")):
+    with (
+        pytest.raises(InputError, match="A temporary file for it cannot be created"),
+        fetched(Url("memory://song.wav")),
+    ):
         pass
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     if Path("/dev/full").exists():

@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(AudioError, match="is no file"):
+    with pytest.raises(AudioError, match="is not a regular file"):
         fingerprint(tmp_path / "pipe")
 
 

@@ -103,10 +103,10 @@ def test_what_means_no_song_is_an_error_and_the_rest_is_found(album: Path, tmp_p
     found = find_songs([tmp_path / "empty", album / "b.mp3", album / "*.xyz"])
     assert found.songs == [album / "b.mp3"]
     assert [error.path for error in found.errors] == [str(tmp_path / "empty"), str(album / "*.xyz")]
-    assert "holds no audio" in str(found.errors[0])
+    assert "contains no audio" in str(found.errors[0])
     assert "No file matches" in str(found.errors[1])
     (error,) = find_songs([album], include=["*.xyz"]).errors
-    assert "holds no *.xyz" in str(error)
+    assert "contains no *.xyz" in str(error)
 
 
 def test_a_list_that_cannot_be_read_costs_itself_alone(album: Path) -> None:
@@ -161,3 +161,9 @@ def test_a_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         read_list(tmp_path / "missing.txt")
     with pytest.raises(InputError, match="cannot be read"):
         read_list("a\0b")
+
+
+def test_a_file_called_as_stdin_in_a_list_is_a_file(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("-\n")
+    assert find_songs([], ["list.txt"]).songs == [tmp_path / "-"]

@@ -169,15 +169,15 @@ def test_a_folder_with_anything_else_in_it_is_never_replaced(kept, tmp_path):
     write(kept, noise_stems(2000))
     (kept.folder / "my notes.txt").write_text("mine")
     for _ in range(2):
-        with pytest.raises(OutputError, match=r"holds my notes\.txt"):
+        with pytest.raises(OutputError, match=r"contains my notes\.txt"):
             kept.check(overwrite=True)
         write(kept, noise_stems(3000))
-        assert r"holds my notes.txt" in str(kept.problem)
+        assert r"contains my notes.txt" in str(kept.problem)
     assert kept.find() is not None
     assert (kept.folder / "my notes.txt").read_text() == "mine"
     other = stems_to_keep(tmp_path / "demix", "other", kept.source, kept.parameters)
     (other.folder / "bass.wav").mkdir(parents=True)
-    with pytest.raises(OutputError, match=r"holds bass\.wav"):
+    with pytest.raises(OutputError, match=r"contains bass\.wav"):
         other.check(overwrite=True)
 
 
@@ -194,7 +194,9 @@ def test_a_song_without_a_name_keeps_its_stems_to_itself(tmp_path, song, name):
 
 
 def test_a_disk_that_has_no_room_is_told_before_anything_is_separated(kept, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=50_000_000))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: SimpleNamespace(total=10**12, free=50_000_000)
+    )
     kept.check(seconds=30)
     with pytest.raises(OutputError, match="disk is full .50.0 MB free, 85.7 MB needed"):
         kept.check(seconds=60)
@@ -215,7 +217,7 @@ def test_another_song_of_the_same_name_neither_finds_nor_replaces_them(kept, tmp
     other.write_bytes(b"b song")
     rival = stems_to_keep(tmp_path / "demix", "song", other, kept.parameters)
     assert rival.find() is None
-    with pytest.raises(OutputError, match=f"holds the stems of {kept.source}.*--overwrite"):
+    with pytest.raises(OutputError, match=f"contains the stems of {kept.source}.*--overwrite"):
         rival.check()
     rival.check(overwrite=True)
     kept.check()
@@ -266,7 +268,7 @@ def test_a_full_disk_is_told_with_the_path_leaves_nothing_and_ends_no_separation
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_separated(tmp_path, song):
     (tmp_path / "demix").write_text("a file")
     kept = stems_to_keep(tmp_path / "demix", "song", song, DemixParameters())
-    with pytest.raises(OutputError, match="demix is no folder"):
+    with pytest.raises(OutputError, match="demix is not a folder"):
         kept.check()
 
 

@@ -117,3 +117,12 @@ def test_a_tilde_is_a_home_only_where_there_is_one(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("USERPROFILE", os.sep + "home")
     assert expanded("~/song.wav") == Path(os.sep, "home", "song.wav")
     assert expanded("~no such user.wav") == Path("~no such user.wav")
+
+
+def test_a_source_that_is_not_there_is_no_reason_to_rename_another() -> None:
+    songs = [("song", Path(f"/{folder}/song.wav")) for folder in "abc"]
+    there = {Path("/b/song.wav")}
+    assert unique_names(songs, there.__contains__) == ["song_2", "song", "song_3"]
+    there |= {Path("/c/song.wav")}
+    assert unique_names(songs, there.__contains__) == ["song", "b_song", "c_song"]
+    assert unique_names(songs, lambda source: False) == ["a_song", "b_song", "c_song"]

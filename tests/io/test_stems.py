@@ -14,6 +14,7 @@ from allin1_core.contracts.audio import STEMS, Stems
 from allin1_core.contracts.stages import Setup, Task
 from allin1_core.errors import AudioError, StemsError
 from allin1_core.io import audio
+from allin1_core.io.inputs import AUDIO_SUFFIXES
 from allin1_core.io.stems import StemFiles, find_stems, read_stems, stem_blocks
 
 
@@ -42,12 +43,12 @@ def write_stems(
 
 
 def test_a_name_that_no_folder_can_have_is_said_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(StemsError, match="is not a name that a folder can have"):
+    with pytest.raises(StemsError, match="is not a valid name of a folder"):
         find_stems(tmp_path / "ste\0ms")
     lost = tmp_path / "ste\0ms" / "song.wav"
     files = StemFiles(bass=lost, drums=lost, other=lost, vocals=lost)
     assert files.name == "ste\0ms"
-    with pytest.raises(AudioError, match="is not a name that a file can have"):
+    with pytest.raises(AudioError, match="is not a valid name of a file"):
         read_stems(files)
 
 
@@ -122,6 +123,14 @@ def test_stems_are_found_by_name_whatever_the_case_and_extension(tmp_path: Path)
     assert files.name == "My Song"
 
 
+@pytest.mark.parametrize("suffix", sorted(AUDIO_SUFFIXES))
+def test_stems_may_have_every_suffix_that_songs_in_a_folder_may_have(
+    tmp_path: Path, suffix: str
+) -> None:
+    files = find_stems(touch(tmp_path / "song", *(f"{name}{suffix}" for name in STEMS)))
+    assert [path.suffix for path in files.paths] == [suffix] * len(STEMS)
+
+
 def test_the_name_is_that_of_the_folder_even_when_it_is_the_current_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +185,8 @@ def test_what_is_no_folder_is_an_error(tmp_path: Path, name: str, said: str) -> 
 
 def test_stems_come_in_the_order_of_the_network(tmp_path: Path) -> None:
     for level, name in enumerate(STEMS, start=1):
-        soundfile.write(tmp_path / f"{name}.wav", np.full(100, level / 8), 44_100, subtype="FLOAT")
+        samples = np.tile([level / 8, -level / 8], 50)
+        soundfile.write(tmp_path / f"{name}.wav", samples, 44_100, subtype="FLOAT")
     stems, infos, warnings = read_stems(find_stems(tmp_path))
     np.testing.assert_array_equal(stems.validate().samples[:, 0, 0], [0.125, 0.25, 0.375, 0.5])
     assert [info.path.stem for info in infos] == list(STEMS)
@@ -289,7 +299,7 @@ def test_a_stem_with_nan_names_its_file(tmp_path: Path) -> None:
     samples = np.zeros(4_410)
     samples[441] = np.nan
     soundfile.write(files.vocals, samples, 44_100, subtype="FLOAT")
-    with pytest.raises(AudioError, match=r"vocals\.wav: holds nan at 0\.010000 s in channel 1"):
+    with pytest.raises(AudioError, match=r"vocals\.wav: contains nan at 0\.010000 s in channel 1"):
         read_stems(files)
 
 

@@ -1,4 +1,4 @@
-"""Set-up and rate come apart, whatever the noise."""
+"""Set-up and rate are separated, whatever the noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_no_noise_makes_anything_negative(create, first, short, long, first_long
     assert min(found) >= 0
 
 
-def test_compiling_for_each_length_is_told_from_setting_up_once():
+def test_compiling_for_each_length_is_reported_from_setting_up_once():
     compiled = Times(create_s=1.0, first_s=3.4, short_s=0.4, long_s=1.6, first_long_s=4.6)
     assert separate(compiled, 4.0, 16.0) == pytest.approx((1.0, 0.1, 3.0))
     noise = Times(create_s=1.0, first_s=0.5, short_s=0.4, long_s=1.6, first_long_s=1.9)

@@ -324,4 +324,4 @@ def test_an_hour_is_drawn(page: Any, result: AnalysisResult, tmp_path: Path) -> 
     assert page.locator("#ribbon button").count() == 60
     assert page.evaluate("document.allin1.timeline.duration") == 3600
     page.click("#play")
-    assert "audio of this result is not here" in page.inner_text("#notice")
+    assert "audio of this result does not exist" in page.inner_text("#notice")

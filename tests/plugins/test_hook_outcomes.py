@@ -1,4 +1,4 @@
-"""``allin1 plugins --verbose``: each hook of each plugin, and what came of it."""
+"""``allin1 plugins --verbose``: the outcome of each hook of each plugin."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_every_hook_is_shown_with_what_came_of_it(show) -> None:
         ("form", "exporters"),
     ):
         assert rows[f"allin1_{hook}"] == name
-    assert "left out: 'text' is no Backend." in shown
+    assert "left out: 'text' is not a Backend." in shown
     assert "left out: Command bench: allin1 has a command of this name." in shown
 
 
@@ -94,7 +94,7 @@ def test_json_has_the_same(show) -> None:
     }
     assert {one["status"] for one in hooks.values()} == {"offers", "nothing", "called", "ignored"}
     assert hooks["allin1_nn"]["text"] == "net"
-    assert hooks["allin1_spectrogram"]["problems"] == ["'text' is no Backend."]
+    assert hooks["allin1_spectrogram"]["problems"] == ["'text' is not a Backend."]
 
 
 def test_the_short_table_names_commands_too(show) -> None:

@@ -1,18 +1,22 @@
-"""Plugins as pip installs them: wheels with entry points, in a folder of their own on the path."""
+"""Plugins installed by pip: wheels with entry points, in a folder of their own on the path."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from allin1_core.errors import PluginError
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
 from allin1_core.plugins.record import PluginRecord
+from allin1_core.testing.signals import music_mix
 
 HOOKS = """
 from allin1_core.contracts.backend import Backend
@@ -29,6 +33,36 @@ from allin1_core.markers import hookimpl
 @hookimpl
 def allin1_spectrogram():
     raise OSError("no licence file")
+"""
+
+SHUFFLING = """
+import random
+
+from allin1_core.contracts.executor import Executor
+from allin1_core.markers import hookimpl
+from allin1_core.runtime.batch import run_batch
+
+@hookimpl
+def allin1_executors():
+    yield Executor("shuffling", "In any order, one twice, one not at all", "plug_shuffling:create")
+
+class Shuffling:
+    def __init__(self, setup):
+        self.session = setup.session
+
+    def run(self, tracks, **options):
+        order = list(range(len(tracks)))
+        while order == sorted(order):
+            random.Random(0).shuffle(order)
+        lost = order.pop()
+        for index in order:
+            outcomes = list(run_batch(self.session, [tracks[index]], **options))
+            yield from outcomes
+        yield from outcomes  # once more
+        print("lost:", tracks[lost].name)
+
+def create(setup):
+    return Shuffling(setup)
 """
 
 
@@ -62,6 +96,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("plug-twin-two", "twin"): HOOKS.format(name="two"),
         ("plug-future", "future"): "ALLIN1_API = 99\n" + HOOKS.format(name="future"),
         ("plug-raising", "raising"): RAISING,
+        ("plug-shuffling", "shuffling"): SHUFFLING,
     }
     built = [build_wheel(wheels, *key, source) for key, source in sources.items()]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
@@ -108,7 +143,7 @@ def test_each_bad_plugin_is_left_out_with_its_reason_and_the_good_one_works(site
     assert found["reference"]["status"] == "loaded"
 
 
-def test_of_a_name_of_the_core_the_cores_plugin_stays_and_the_other_is_not_loaded(
+def test_a_plugin_with_a_name_of_the_core_is_not_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     info = tmp_path / "plug_core-1.0.dist-info"
@@ -121,7 +156,7 @@ def test_of_a_name_of_the_core_the_cores_plugin_stays_and_the_other_is_not_loade
     assert (core.status, core.distribution) == ("loaded", "allin1-core")
     assert (other.status, other.distribution) == ("incompatible", "plug-core")
     told = (
-        "Plugin reference (plug-core 1.0) is incompatible: allin1-core has a plugin of this name, which stays;"
+        "Plugin reference (plug-core 1.0) is incompatible: allin1-core has a plugin of this name, so"
         " this one is not loaded. Uninstall it: pip uninstall plug-core"
     )
     assert [text for text in caplog.messages if "reference" in text] == [told]
@@ -173,6 +208,34 @@ def test_nothing_is_loaded_when_autoload_is_off(site: Path) -> None:
     assert set(records(site, ALLIN1_DISABLE_AUTOLOAD="1")) == set(BUILT_IN)
 
 
+def test_outcomes_of_an_executor_that_shuffles_are_put_in_order_and_counted(
+    site: Path, tmp_path: Path
+) -> None:
+    names = ["d", "a", "e", "c", "b"]
+    songs = [str(tmp_path / f"{name}.wav") for name in names]
+    for song in songs:
+        soundfile.write(song, music_mix(2.0).samples.T, 44_100)
+    out = tmp_path / "out"
+    options = ("--executor", "shuffling", "-m", "builtin", "--only", "beats", "-o", str(out))
+    ran = allin1(site, "analyze", *options, "--report", str(tmp_path / "report"), *songs)
+    assert ran.returncode == PluginError.exit_code, ran.stderr
+    # What plugins print is kept out of stdout.
+    (lost,) = re.findall("^lost: (.)$", ran.stderr, re.MULTILINE)
+    assert [line.partition(":")[0] for line in ran.stdout.splitlines()] == [
+        str(out / f"{name}.json") for name in names if name != lost
+    ]
+    report = [json.loads(line) for line in (tmp_path / "report").read_text().splitlines()]
+    assert [Path(row["input"]).stem for row in report] == names
+    assert [row["status"] for row in report] == [
+        "failed" if name == lost else "done" for name in names
+    ]
+    said = (
+        f"{lost}.wav: The executor shuffling of plugin shuffling returned no outcome for this song"
+    )
+    assert ran.stderr.count(said) == 1
+    assert ran.stderr.count("more than once; it is dropped") == 1
+
+
 @pytest.mark.parametrize(
     ("entry_points", "metadata"),
     [
@@ -201,7 +264,7 @@ def test_damaged_metadata_of_one_distribution_does_not_hide_the_others(
         assert words in ran.stdout
 
 
-def test_tracebacks_of_plugins_are_shown_by_every_command_when_asked_for(site: Path) -> None:
+def test_tracebacks_of_plugins_are_shown_by_every_command_when_requested(site: Path) -> None:
     for command in ("plugins", "doctor", "backends"):
         ran = allin1(site, command, "--traceback")
         assert ran.returncode == 0, ran.stderr

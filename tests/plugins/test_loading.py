@@ -54,6 +54,15 @@ def test_the_environment_blocks_too(isolated_plugins, make_plugin, monkeypatch):
     assert record_of(plugins, "mine").status == "blocked"
 
 
+def test_a_name_that_blocks_nothing_is_reported_once(isolated_plugins, caplog):
+    for _ in range(2):
+        isolated_plugins(block=("no-plugin-has-this-name", "harmonix"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "No plugin named no-plugin-has-this-name is installed, so there is nothing to block.",
+        "Plugin harmonix is part of the core, and cannot be blocked.",
+    ]
+
+
 def test_a_plugin_of_a_future_contract_is_incompatible(isolated_plugins, make_plugin):
     plugin = make_plugin(allin1_nn=lambda: [])
     plugin.ALLIN1_API = API_LEVEL + 1
@@ -81,7 +90,7 @@ def test_levels_that_the_core_no_longer_takes_ask_for_a_newer_plugin(
 ):
     monkeypatch.setattr(markers, "SUPPORTED_LEVELS", (2, 3))
     monkeypatch.setattr(markers, "API_LEVEL", 3)
-    wanted = "It was written for level 1 of the plugin contract; this core has 2 and 3."
+    wanted = "It was written for level 1 of the plugin contract; this core supports 2 and 3."
     plugin = make_plugin(allin1_spectrogram=lambda: [backend()])
     if plugin_or_backend == "backend":
         plugin.ALLIN1_API = 2
@@ -96,7 +105,7 @@ def test_levels_that_the_core_no_longer_takes_ask_for_a_newer_plugin(
 
 
 @pytest.mark.parametrize("level", ["1", 1.0, None, True])
-def test_a_level_that_is_no_number_makes_a_plugin_broken(isolated_plugins, make_plugin, level):
+def test_a_level_that_is_not_a_number_makes_a_plugin_broken(isolated_plugins, make_plugin, level):
     plugin = make_plugin(allin1_nn=lambda: [])
     plugin.ALLIN1_API = level
     record = record_of(isolated_plugins(odd=plugin), "odd")
@@ -104,7 +113,7 @@ def test_a_level_that_is_no_number_makes_a_plugin_broken(isolated_plugins, make_
     assert f"ALLIN1_API is {level!r}; wanted a whole number" in record.reason
 
 
-def test_an_unknown_hook_that_is_marked_as_optional_is_let_be(isolated_plugins):
+def test_an_unknown_hook_that_is_marked_as_optional_is_ignored(isolated_plugins):
     class Newer:
         @hookimpl(optionalhook=True)
         def allin1_teleport(self, anything):
@@ -191,7 +200,7 @@ def test_a_hook_with_wrong_arguments_leaves_nothing_half_registered(isolated_plu
     assert "half" not in [o.item.name for o in collect_offers(plugins).covering("nn")]
 
 
-def test_an_object_without_hooks_is_no_plugin(isolated_plugins):
+def test_an_object_without_hooks_is_not_a_plugin(isolated_plugins):
     record = record_of(isolated_plugins(empty=types.ModuleType("empty")), "empty")
     assert record.status == "broken"
     assert "hookimpl" in record.reason
@@ -205,7 +214,7 @@ def test_an_object_that_cannot_be_hashed_does_not_break_the_others(isolated_plug
     assert collect_offers(plugins).problems == ()
 
 
-def test_a_hook_that_raises_costs_that_hook_alone(isolated_plugins, make_plugin):
+def test_a_hook_that_raises_affects_only_that_hook(isolated_plugins, make_plugin):
     def raising():
         yield backend("first", "nn")
         raise RuntimeError("no driver")
@@ -225,12 +234,12 @@ def test_a_hook_that_raises_costs_that_hook_alone(isolated_plugins, make_plugin)
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ("a string", "is no Backend"),
-        (backend(stage="nn"), "says it is for stage nn"),
+        ("a string", "is not a Backend"),
+        (backend(stage="nn"), "declares stage nn"),
         (Backend("x", "spectrogram", "no colon"), "wanted 'package.module:name'"),
         (backend(probe=":check"), "wanted 'package.module:name'"),
         (backend(spans=("nn", "metrical_prep")), "does not begin at spectrogram"),
-        (backend(spans=("spectrogram", "functional")), "do not follow"),
+        (backend(spans=("spectrogram", "functional")), "are not consecutive"),
         (backend(takes="both"), "takes is 'both'; wanted one of stems, mix"),
     ],
 )
@@ -269,7 +278,7 @@ def test_models_of_two_plugins_with_one_name_both_stay(isolated_plugins, make_pl
     assert [name for name in models if "same" in name] == ["one/same", "two/same"]
     cards = [offered.item for offered in models.values()]
     assert find_card("two/same", cards) is models["two/same"].item
-    with pytest.raises(SelectionError, match=r"More than one.*Name one of one/same, two/same"):
+    with pytest.raises(SelectionError, match=r"More than one.*Use one of one/same, two/same"):
         find_card("same", cards)
 
 
@@ -288,7 +297,7 @@ def test_no_plugin_can_push_the_reference_out(isolated_plugins, make_plugin):
     assert {o.plugin.name for o in offers.covering("spectrogram")} == {"reference"}
     (problem,) = offers.problems
     assert problem.plugin == "bold"
-    assert problem.reason == "Backend reference: the name is the core's."
+    assert problem.reason == "Backend reference: the name is reserved for the core."
 
 
 def test_no_plugin_can_push_a_model_of_the_catalogue_out(isolated_plugins, make_plugin):

@@ -57,7 +57,7 @@ def check(isolated_plugins, make_plugin):
         ("kernel", "", ""),
     ],
 )
-def test_values_are_brought_into_the_declared_type(check, name, value, expected):
+def test_values_are_converted_to_the_declared_type(check, name, value, expected):
     found = [options[name] for options in check("mine", name, value).values() if name in options]
     assert found
     for one in found:
@@ -91,7 +91,7 @@ def test_a_value_of_another_type_is_an_error_that_says_what_was_wanted(check, na
     with pytest.raises(SettingsError) as caught:
         check("mine", name, value)
     assert str(caught.value) == f"Option of plugin mine: {wanted}"
-    with pytest.raises(SettingsError, match=r"said by /config\.toml"):
+    with pytest.raises(SettingsError, match=r"set by /config\.toml"):
         check("mine", name, value, "/config.toml")
 
 
@@ -136,7 +136,7 @@ def test_an_option_that_two_backends_of_a_plugin_declare_has_one_type(
     assert names == {"first", "fine", "own"}
     (problem,) = offers.problems
     assert (problem.plugin, problem.hook) == ("mine", "allin1_nn")
-    assert "Backend odd: option batch is of another type" in problem.reason
+    assert "Backend odd: option batch has another type" in problem.reason
     assert declared_options(offers, "mine") == {"batch": BATCH}
 
 
@@ -145,4 +145,4 @@ def test_a_backend_that_declares_an_option_twice_is_left_out(isolated_plugins, m
         mine=make_plugin(allin1_nn=lambda: [backend("twice", BATCH, BATCH, stage="nn")])
     )
     (problem,) = collect_offers(plugins).problems
-    assert "options[1].name is 'batch', as that of one before it" in problem.reason
+    assert "options[1].name is 'batch', which an earlier option already has" in problem.reason

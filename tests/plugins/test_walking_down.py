@@ -1,4 +1,4 @@
-"""Without one plugin after another the same beats are found, down to the reference."""
+"""As plugins are removed one by one, down to the reference, the beats stay the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real madmom, where it can be imported."""
+"""The original madmom, if it can be imported."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_large_logits_give_no_warning(size):
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 4000), st.integers(0, 2**32 - 1))
-def test_segments_cover_the_song_and_the_input_is_left_alone(total, seed):
+def test_segments_cover_the_song_and_the_input_is_not_modified(total, seed):
     rng = np.random.default_rng(seed)
     section = rng.normal(-4, 3, (total, 2)).astype(np.float32)
     function = rng.normal(0, 3, (total, 10)).astype(np.float32)

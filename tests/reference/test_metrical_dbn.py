@@ -560,7 +560,7 @@ def test_progress_may_cancel():
         decode(song(1, 200), task=Task(progress=cancel))
 
 
-def test_strided_and_read_only_activations_are_taken_and_left_alone():
+def test_strided_and_read_only_activations_are_taken_and_not_modified():
     values = song(2, 800)
     stored = np.zeros((3, 1600), np.float32)
     view = stored[::2, ::2].T

@@ -70,7 +70,7 @@ def test_saturated_logits_give_finite_values_and_no_warning(beat, downbeat, expe
         elements=st.floats(-1000, 1000, width=32),
     )
 )
-def test_rows_are_probabilities_and_the_input_is_left_alone(logits):
+def test_rows_are_probabilities_and_the_input_is_not_modified(logits):
     logits.flags.writeable = False
     kept = logits.copy()
     values = activations(logits[0], logits[1]).values

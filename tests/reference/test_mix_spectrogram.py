@@ -71,7 +71,7 @@ def test_silence_in_the_middle_does_not_disturb_what_is_around_it():
     np.testing.assert_allclose(frames[[0, 1, 3]], literal(samples)[[0, 1, 3]], rtol=0, atol=5e-7)
 
 
-def test_strided_and_read_only_mixes_are_taken_and_left_alone():
+def test_strided_and_read_only_mixes_are_taken_and_not_modified():
     interleaved = np.random.default_rng(3).uniform(-1, 1, (9000, 2)).astype(np.float32)
     mix = interleaved.T[:, ::-1]
     mix.flags.writeable = False

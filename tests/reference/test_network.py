@@ -133,14 +133,14 @@ def test_an_ensemble_gives_the_mean_of_the_logits_and_all_embeddings():
     )
 
 
-def test_embeddings_come_only_when_asked_for():
+def test_embeddings_come_only_when_requested():
     model, frames = random_model(5), random_spectrogram(20)
     without = run(model, frames, Task())
     assert without.embeddings is None
     np.testing.assert_array_equal(without.beat, run(model, frames).beat)
 
 
-def test_the_order_of_the_frames_in_memory_is_of_no_account_and_they_are_left_alone():
+def test_the_order_of_the_frames_in_memory_is_of_no_account_and_they_are_not_modified():
     model, frames = random_model(6), random_spectrogram(60)
     expected = run(model, frames)
     strided = np.repeat(frames.transpose(2, 1, 0), 2, axis=0).transpose(2, 1, 0)[..., ::2]
@@ -150,7 +150,7 @@ def test_the_order_of_the_frames_in_memory_is_of_no_account_and_they_are_left_al
     np.testing.assert_array_equal(strided, random_spectrogram(60))
 
 
-def test_parameters_may_be_read_only_and_are_left_alone():
+def test_parameters_may_be_read_only_and_are_not_modified():
     model, frames = random_model(7), random_spectrogram(30)
     expected = run(model, frames)
     for array in model.members[0].values():

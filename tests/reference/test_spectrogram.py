@@ -189,7 +189,7 @@ def test_channels_that_cancel_are_silent():
     assert not spectrogram(np.stack([one, -one])[np.newaxis]).any()
 
 
-def test_strided_and_read_only_stems_are_taken_and_left_alone():
+def test_strided_and_read_only_stems_are_taken_and_not_modified():
     interleaved = np.random.default_rng(3).uniform(-1, 1, (4, 6000, 2)).astype(np.float32)
     stems = interleaved.transpose(0, 2, 1)[:, :, ::-1]
     stems.flags.writeable = False

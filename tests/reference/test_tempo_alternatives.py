@@ -129,7 +129,7 @@ def test_few_beats_have_no_alternatives():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 2.0, np.nan, np.inf, -np.inf])
-def test_values_that_are_no_probabilities_give_numbers(value):
+def test_values_that_are_not_probabilities_give_numbers(value):
     values = np.full((900, 2), value)
     found = tempo_alternatives(values, np.arange(5, 900, 50), MetreParameters(), 100.0)
     assert len(found) == 3

@@ -1,4 +1,4 @@
-"""Readers of audio that plugins add: found by name or by content, before or behind the core's, and their failures."""
+"""Audio loaders of plugins: selection by name or content, precedence over the core's readers, and failures."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_folders_and_stems_are_searched_for_what_loaders_read(use, tmp_path) -> 
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_loader_stands_before_the_readers_of_the_core_only_where_it_says_so(
+def test_a_loader_takes_precedence_over_the_readers_of_the_core_only_if_it_declares_that(
     use, toy, tmp_path, before
 ) -> None:
     path = tmp_path / "song.wav"
@@ -133,7 +133,7 @@ def test_a_probe_that_raises_costs_a_warning(use, toy, tmp_path, caplog) -> None
     use(AudioLoader("toy", "toy_loader:load", probe="toy_loader:is_toy"))
     with pytest.raises(AudioError, match="is not audio that"):
         read_audio(write_toy(tmp_path / "song"))
-    assert "could not look at" in caplog.text
+    assert "could not probe" in caplog.text
 
 
 def _broken():
@@ -144,15 +144,21 @@ def _broken():
 @pytest.mark.parametrize(
     ("give", "message"),
     [
-        (lambda f, p: 1 / 0, "plugin toys failed: ZeroDivisionError.* Report that to the author"),
-        (lambda f, p: "song", "it gave 'song'; wanted LoadedAudio or None"),
-        (lambda f, p: LoadedAudio([], "8000", 1), "its rate is '8000'; wanted a whole number"),
-        (lambda f, p: LoadedAudio([], 8000, 1, 1.5), "its frames are 1.5; wanted a whole"),
-        (lambda f, p: LoadedAudio([], 8000, 99), "it has 99 channels; 1 to 64 are read"),
-        (lambda f, p: LoadedAudio([], 8000, 1), "holds no samples"),
-        (lambda f, p: LoadedAudio([np.zeros((5, 2), "f")], 8000, 1), r"shape \[5, 2\]; wanted \[n"),
-        (lambda f, p: LoadedAudio([np.zeros((5, 1))], 8000, 1), "wanted float32 arrays of NumPy"),
-        (lambda f, p: LoadedAudio([np.full((5, 1), np.nan, "f")], 8000, 1), "holds nan at 0.0000"),
+        (lambda f, p: 1 / 0, "plugin toys failed: ZeroDivisionError.* Report this to the author"),
+        (lambda f, p: "song", "it returned 'song' instead of LoadedAudio or None"),
+        (lambda f, p: LoadedAudio([], "8000", 1), "its rate is '8000' instead of an integer"),
+        (lambda f, p: LoadedAudio([], 8000, 1, 1.5), "its frames are 1.5 instead of an integer"),
+        (lambda f, p: LoadedAudio([], 8000, 99), "it has 99 channels; 1 to 64 are supported"),
+        (lambda f, p: LoadedAudio([], 8000, 1), "contains no samples"),
+        (
+            lambda f, p: LoadedAudio([np.zeros((5, 2), "f")], 8000, 1),
+            r"shape \[5, 2\] instead of \[n",
+        ),
+        (lambda f, p: LoadedAudio([np.zeros((5, 1))], 8000, 1), "instead of float32 NumPy arrays"),
+        (
+            lambda f, p: LoadedAudio([np.full((5, 1), np.nan, "f")], 8000, 1),
+            "contains nan at 0.0000",
+        ),
         (lambda f, p: LoadedAudio(None, 8000, 1), "failed: TypeError"),
     ],
 )
@@ -182,11 +188,11 @@ def test_a_loader_that_fails_in_the_middle_leaves_what_it_gave(use, toy, tmp_pat
     assert "OSError: the tape is torn" in info.warnings[0]
 
 
-def test_a_file_that_ends_early_is_told_of(use, toy, tmp_path) -> None:
+def test_a_file_that_ends_early_is_reported(use, toy, tmp_path) -> None:
     toy.load = lambda f, p: LoadedAudio([np.ones((RATE, 1), "f")], RATE, 1, frames=2 * RATE)
     use(LOADER)
     _, info = read_audio(write_toy(tmp_path / "song.toy"))
-    assert "ends after 1.00 s where its header says 2.00 s" in info.warnings[0]
+    assert "ends after 1.00 s, although its header states 2.00 s" in info.warnings[0]
 
 
 def test_the_file_and_the_generator_are_closed_when_reading_ends_early(use, toy, tmp_path) -> None:

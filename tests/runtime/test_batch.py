@@ -1,4 +1,4 @@
-"""Batches: what fails costs itself alone, and what is finished is kept."""
+"""Batches: a failure affects one song only, and finished results are kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +20,8 @@ from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.speed import Speed
 from allin1_core.errors import BatchError, InputError, StemsError, WeightsError
 from allin1_core.reference import metrical_dbn, network
-from allin1_core.runtime import reading
+from allin1_core.runtime import batch, reading
+from allin1_core.runtime.analysis import Analysis
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
@@ -55,7 +57,7 @@ def empty_file(path):
     return path
 
 
-def test_a_bad_track_costs_itself_alone_and_the_order_is_kept(make_session, album, tmp_path):
+def test_a_bad_track_affects_nothing_else_and_the_order_is_kept(make_session, album, tmp_path):
     out = tmp_path / "out"
     tracks = make_tracks(songs(album), [album])
     with make_session() as session:
@@ -92,7 +94,7 @@ def test_ctrl_c_leaves_what_is_finished_and_nothing_half_written(make_session, a
     assert [path.name for path in out.iterdir()] == ["b.json"]
 
 
-def test_a_result_of_another_input_is_kept_unless_told_otherwise(
+def test_a_result_of_another_input_is_kept_unless_overwriting_is_requested(
     make_session, album, tmp_path, write_stems
 ):
     out = tmp_path / "out"
@@ -199,7 +201,7 @@ def accelerated(make_plugin, monkeypatch):
     return plugin, threads, waited
 
 
-def test_beside_an_accelerator_a_song_is_decoded_while_the_next_one_is_in_the_network(
+def test_next_to_an_accelerator_a_song_is_decoded_while_the_next_one_is_in_the_network(
     make_session, album, accelerated, tmp_path
 ):
     plugin, threads, waited = accelerated
@@ -222,7 +224,7 @@ def test_beside_an_accelerator_a_song_is_decoded_while_the_next_one_is_in_the_ne
             assert outcome.written.is_file()
 
 
-def test_a_decoder_that_fails_beside_an_accelerator_costs_no_other_song(
+def test_a_decoder_that_fails_next_to_an_accelerator_costs_no_other_song(
     make_session, album, accelerated, monkeypatch
 ):
     plugin, _, _ = accelerated
@@ -249,6 +251,46 @@ def test_the_next_songs_are_read_while_one_is_computed(make_session, album, monk
     with make_session() as session:
         list(run_batch(session, make_tracks(songs(album), [album])))
     assert sorted(readers) == [("a", False), ("b", True), ("bad", False)]
+
+
+def test_the_seconds_of_a_song_are_its_own_and_not_those_in_which_it_waited(
+    make_session, album, monkeypatch
+):
+    class AtOnce(ThreadPoolExecutor):
+        """Reads ahead before the computation goes on."""
+
+        def submit(self, function, /, *arguments):
+            future = Future()
+            future.set_result(function(*arguments))
+            return future
+
+    clock = {"now": 0.0}
+    steps = {
+        ("read", "b"): 1.0,
+        ("begin", "b"): 1000.0,
+        ("finish", "b"): 10.0,
+        ("read", "bad"): 2.0,
+        ("read", "a"): 3.0,
+        ("begin", "a"): 2000.0,
+        ("finish", "a"): 20.0,
+    }
+
+    def taking_its_time(name):
+        step = getattr(Analysis, name)
+
+        def run(self):
+            clock["now"] += steps[name, self.track.name]
+            return step(self)
+
+        return run
+
+    for name in ("read", "begin", "finish"):
+        monkeypatch.setattr(Analysis, name, taking_its_time(name))
+    monkeypatch.setattr(batch, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(batch.time, "perf_counter", lambda: clock["now"])
+    with make_session() as session:
+        outcomes = list(run_batch(session, make_tracks(songs(album), [album])))
+    assert {o.track.name: o.seconds for o in outcomes} == {"b": 1011.0, "bad": 2.0, "a": 2023.0}
 
 
 def test_missing_weights_end_the_batch(make_session, album, tmp_path, monkeypatch):
@@ -278,7 +320,7 @@ def test_a_backend_that_takes_long_to_set_up_is_worth_it_for_many_songs(
             assert each.result.provenance.stages[1].backend == "quick"
 
 
-def test_a_song_without_beats_is_told_of(make_session, stems):
+def test_a_song_without_beats_is_reported(make_session, stems):
     (track,) = make_tracks(stems_dirs=[stems.source])
     for threshold, told in ((1.0, ["No beats were found."]), (0.0, [])):
         with make_session(metre=MetreParameters(threshold=threshold)) as session:

@@ -1,4 +1,4 @@
-"""An album of twenty songs, from their files to their results, two of which are broken."""
+"""An album of twenty songs, two of which are damaged, from files to results."""
 
 from __future__ import annotations
 

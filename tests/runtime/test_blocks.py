@@ -1,4 +1,4 @@
-"""The spectrogram of long stems and long mixes, block by block, is that of the whole."""
+"""Spectrograms of long stems and mixes in blocks equal those of the whole."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_blocks_of_a_mix_give_what_the_whole_gives(samples, frames):
     np.testing.assert_allclose(parts, whole, rtol=0, atol=4 * ROUNDING)
 
 
-def test_a_hop_less_of_context_would_not_do_for_a_mix(monkeypatch):
+def test_one_hop_less_of_context_is_not_enough_for_a_mix(monkeypatch):
     monkeypatch.setattr("allin1_core.runtime.blocks.MIX_CONTEXT_FRAMES", MIX_CONTEXT_FRAMES - 1)
     mix = Mix(np.random.default_rng(1).uniform(-1, 1, (2, 200 * HOP_SAMPLES)).astype(np.float32))
     size = 20 * HOP_SAMPLES

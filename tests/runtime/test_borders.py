@@ -1,4 +1,4 @@
-"""What a backend gives is as long as what it took, and lies where it says; else the next one takes over."""
+"""Outputs of backends have the length of their input and the declared space; otherwise a fallback is used."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_half_as_many_frames_are_a_broken_contract(
     with make_session(plugins={"bad": plugin}) as session:
         run = session.run(stems)
     (told,) = run.fallbacks
-    assert "It gave 300 frames; 600 belong to its input of 6.000 s." in told
+    assert "It returned 300 frames; its input of 6.000 s has 600." in told
     assert measure(wanted.metre, run.products.metre) == 0
     assert run.products.sections == wanted.sections
 
@@ -104,7 +104,7 @@ def with_row(*row):
         ((0.6, 0.6), r"activations.values sums to 1\.2 at frame 123; wanted at most 1\."),
     ],
 )
-def test_activations_that_are_no_probabilities_are_a_broken_contract(
+def test_activations_that_are_not_probabilities_are_a_broken_contract(
     make_session, backend_plugin, stems, wanted, foreign, row, told
 ):
     create = changing(metrical_prep, with_row(*row))
@@ -139,7 +139,7 @@ def test_activations_that_the_user_starts_from_are_the_decoders_to_judge(make_se
 
 
 @pytest.mark.parametrize("name", ["boundary_strengths", "label_probabilities"])
-def test_probabilities_of_sections_that_are_no_numbers_are_a_broken_contract(
+def test_probabilities_of_sections_that_are_not_numbers_are_a_broken_contract(
     make_session, backend_plugin, stems, wanted, name
 ):
     def change(sections):
@@ -197,13 +197,13 @@ class Elsewhere(ForeignArray):
         (
             False,
             ForeignArray,
-            "It gave values in allin1_core/npu; its record says that it gives arrays in numpy/cpu.",
+            "It returned values in allin1_core/npu; its record declares arrays in numpy/cpu.",
         ),
-        (True, np.asarray, "It gave values in numpy/cpu; its record says"),
+        (True, np.asarray, "It returned values in numpy/cpu; its record declares"),
         (True, Elsewhere, "arrays in allin1_core/npu"),
     ],
 )
-def test_arrays_lie_where_the_record_says(make_session, backend_plugin, stems, foreign, wrap, told):
+def test_arrays_are_where_the_record_says(make_session, backend_plugin, stems, foreign, wrap, told):
     def create(setup):
         call = metrical_prep.create(setup)
         taking = on_foreign(call) if foreign else call

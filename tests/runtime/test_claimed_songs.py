@@ -1,8 +1,7 @@
-"""Songs that another process is at: they are left to it, others are analysed meanwhile, and the order is kept."""
+"""Songs that another process has claimed are left to it; others are analysed in the meantime, in order."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -11,11 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from allin1_core.io import claims, leftovers
 from allin1_core.io.results import load_result
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
-
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="there are no claims on Windows")
 
 OTHER = """
 import pathlib, sys
@@ -49,7 +47,7 @@ def tracks(tmp_path):
     return make_tracks(paths)
 
 
-def test_what_another_process_is_at_is_left_until_it_has_ended(
+def test_a_song_that_another_process_has_claimed_is_left_until_that_has_ended(
     make_session, tracks, tmp_path, other
 ):
     begun = []
@@ -69,7 +67,7 @@ def test_what_another_process_is_at_is_left_until_it_has_ended(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"s{n}.json" for n in range(4)}
 
 
-def test_what_another_process_has_made_meanwhile_is_not_made_again(
+def test_what_another_process_has_written_in_the_meantime_is_not_computed_again(
     make_session, tracks, tmp_path, other
 ):
     out = tmp_path / "out"
@@ -88,6 +86,22 @@ def test_what_another_process_has_made_meanwhile_is_not_made_again(
         outcomes = list(run_batch(session, tracks, out_dir=out, progress=tell))
     assert [outcome.status for outcome in outcomes] == ["skipped", "done", "done", "done"]
     assert load_result(out / "s0.json").path == tracks[0].source
+
+
+def test_where_nothing_can_be_claimed_every_song_is_analysed_at_once(
+    make_session, tracks, tmp_path, other, monkeypatch
+):
+    monkeypatch.setattr(claims, "fcntl", None)
+    monkeypatch.setattr(claims, "msvcrt", None)
+    monkeypatch.setattr(leftovers, "fcntl", None)
+    with make_session(card={"takes": "mix"}) as session:
+        outcomes = list(run_batch(session, tracks, out_dir=tmp_path / "out"))
+        again = list(run_batch(session, tracks, out_dir=tmp_path / "out"))
+    assert other.poll() is None
+    assert {outcome.status for outcome in outcomes} == {"done"}
+    assert {outcome.status for outcome in again} == {"skipped"}
+    written = {path.name for path in (tmp_path / "out").glob("*.json")}
+    assert written == {f"s{n}.json" for n in range(4)}
 
 
 def test_too_many_outcomes_do_not_wait_behind_one(

@@ -1,4 +1,4 @@
-"""Backends are closed: those that failed at once, the others with the session; what closing raises is logged."""
+"""Backends are closed: those that failed immediately, the others with the session; errors are logged."""
 
 from __future__ import annotations
 

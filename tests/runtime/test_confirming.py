@@ -1,4 +1,4 @@
-"""Backends that only seemed ready are found out before they are set up, and something else takes over."""
+"""Backends whose quick probe was wrong are detected before they are set up, and replaced."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_the_route_needs_is_loaded_while_the_first_song_is_read(
     assert session.analyze(stems.source).provenance.stages[0].backend == "lazy"
 
 
-def test_what_cannot_be_loaded_beside_the_reading_is_told_when_it_is_needed(
+def test_what_cannot_be_loaded_while_reading_is_reported_when_it_is_needed(
     make_session, stems, monkeypatch
 ):
     def missing(*arguments, **options):

@@ -1,4 +1,4 @@
-"""Lists of devices, and how many CUDA devices there are."""
+"""Lists of devices, and the number of CUDA devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executors of plugins: found by name, made with what the user asked for, and run in place of the core's."""
+"""Executors of plugins: selected by name, set up with the user's request, and used instead of the core's."""
 
 from __future__ import annotations
 
@@ -109,19 +109,19 @@ def test_each_track_has_one_outcome_in_its_place_whatever_an_executor_gives(
     for outcome in outcomes:
         if outcome.status == "failed":
             assert isinstance(outcome.error, PluginError)
-            assert f"{PLUGIN} gave no outcome for this song." in str(outcome.error)
+            assert f"{PLUGIN} returned no outcome for this song." in str(outcome.error)
             assert str(outcome.track.path) in str(outcome.error)
     dropped = [text for text in caplog.messages if "it is dropped" in text]
     assert len(dropped) == warnings
     assert all(PLUGIN in text for text in dropped)
 
 
-def test_the_command_line_and_python_tell_of_a_song_that_an_executor_drops(giving, songs, capsys):
+def test_the_command_line_and_python_report_a_song_that_an_executor_drops(giving, songs, capsys):
     giving(lambda all, _: all[:1])
     words = ["analyze", "-m", "builtin", "--only", "beats", "--executor", "backwards", "--json"]
     assert run([*words, *map(str, songs[:2])]) != 0
-    assert f"{PLUGIN} gave no outcome for this song" in capsys.readouterr().err
-    with pytest.raises(BatchError, match=f"(?s)1 of 2 tracks failed.*{PLUGIN} gave no outcome"):
+    assert f"{PLUGIN} returned no outcome for this song" in capsys.readouterr().err
+    with pytest.raises(BatchError, match=f"(?s)1 of 2 tracks failed.*{PLUGIN} returned no outcome"):
         allin1_core.analyze(songs[:2], model="builtin", only="beats", executor="backwards")
 
 
@@ -168,15 +168,18 @@ def test_ctrl_c_and_errors_for_people_pass_through_an_executor(giving, mine, son
     ("given", "told"),
     [
         (lambda all: None, "failed: TypeError"),
-        (lambda all: ["a song"], "gave str; wanted Outcome."),
-        (lambda all: [Outcome(all[0].track)], "gave an outcome that is done and has no result."),
+        (lambda all: ["a song"], "returned str; wanted Outcome."),
+        (
+            lambda all: [Outcome(all[0].track)],
+            "returned an outcome that is done and has no result.",
+        ),
         (
             lambda all: [Outcome(all[0].track, status="failed")],
-            "gave a failed outcome without an Allin1Error.",
+            "returned a failed outcome without an Allin1Error.",
         ),
     ],
 )
-def test_what_is_no_outcome_is_the_plugins_failure(giving, mine, songs, given, told):
+def test_what_is_not_an_outcome_is_the_plugins_failure(giving, mine, songs, given, told):
     giving(lambda all, _: given(all))
     with Session("builtin", plugins=mine) as session:
         runner = make_executor("backwards", session, SessionRecipe())
@@ -322,7 +325,7 @@ def test_an_executor_and_a_backend_of_a_plugin_cannot_share_an_option_of_two_typ
     (problem,) = offers.problems
     assert (problem.hook, problem.reason) == (
         "allin1_executors",
-        "Executor backwards: option nodes is of another type in a backend.",
+        "Executor backwards: option nodes has another type in a backend.",
     )
 
 

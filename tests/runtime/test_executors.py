@@ -1,4 +1,4 @@
-"""Batches in this process and in workers: the same outcomes in the same order, whatever becomes of a worker."""
+"""Batches in this process and in workers have the same outcomes in the same order, even if workers die."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_worker_that_dies_costs_its_track_and_is_replaced(installed, tracks, t
     assert [o.status for o in outcomes] == ["done", "failed"] * 3 + ["done"]
     errors = [str(o.error) for o in outcomes if o.error]
     assert "dies.wav: The worker process that analysed it was ended by SIGSEGV" in errors[0]
-    assert "was ended by SIGKILL. Where memory was short" in errors[1]
+    assert "was ended by SIGKILL in stage metrical_dbn. If memory was short" in errors[1]
     assert "ended with status 3" in errors[2]
 
 
@@ -102,7 +102,7 @@ def test_what_ends_a_batch_ends_it_with_workers_too(installed, tracks, tmp_path,
         list(InWorkers(recipe, 2).run(make_tracks((), [folder])))
 
 
-def test_a_session_that_cannot_be_made_is_told_as_it_is(installed, tracks):
+def test_an_error_of_a_workers_session_is_reported_unchanged(installed, tracks):
     with pytest.raises(SettingsError, match="mine"):
         list(
             InWorkers(SessionRecipe("builtin", {"plugin_options": {"mine": {"a": 1}}}), 2).run(

@@ -1,4 +1,4 @@
-"""A session that was used before a fork says in the child that it cannot go on; one that was not works there."""
+"""A session used before a fork raises an error in the child; an unused one works there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guard finds the backend that is wrong on this machine, and the run goes on without it."""
+"""The guard detects a backend that is wrong on this machine, and the run continues without it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def plugin(make_plugin, monkeypatch):
 
 @pytest.mark.parametrize("foreign", [False, True])
 @pytest.mark.parametrize(("stage", "module"), [("spectrogram", spectrogram), ("nn", network)])
-def test_a_backend_that_is_wrong_by_a_thousandth_is_replaced_and_told_of(
+def test_a_backend_that_is_wrong_by_a_thousandth_is_replaced_and_reported(
     make_session, plugin, stems, caplog, stage, module, foreign
 ):
     bad, _ = plugin(stage, module, 1e-3, parity=close(1e-5), foreign=foreign)
@@ -70,7 +70,9 @@ def test_a_backend_that_is_wrong_by_a_thousandth_is_replaced_and_told_of(
     assert used[stage] == "reference"
     assert measure(wanted.products.metre, run.products.metre) == 0
     (told,) = run.fallbacks
-    assert f"Backend {stage}=mine failed and was replaced: It broke its promise" in told
+    assert (
+        f"Backend {stage}=mine of plugin bad failed and was replaced: It broke its promise" in told
+    )
     assert "by 0.001" in told
     assert "promised: within 1e-05" in told
     assert told in caplog.text
@@ -91,7 +93,7 @@ def test_the_error_says_which_variable_had_named_it(make_session, plugin, stems,
     # The fixture of isolated plugins removes the variable; the session reads it after that.
     monkeypatch.setenv("ALLIN1_BACKEND", "nn=bad")
     with make_session(plugins={"bad": bad}, guard=True) as session:
-        with pytest.raises(BackendError, match=r"nn=mine \(said by ALLIN1_BACKEND\), failed"):
+        with pytest.raises(BackendError, match=r"nn=mine \(set by ALLIN1_BACKEND\), failed"):
             session.run(stems)
 
 
@@ -119,7 +121,7 @@ def test_what_promises_nothing_is_not_checked(make_session, plugin, stems, parit
     # Files that are not read whole are read up to the second that the middle is in.
     [("spectrogram", 5.0, 3 * 44_100), ("spectrogram", 10.0, 250 * 441), ("nn", 5.0, 250)],
 )
-def test_the_middle_of_a_long_track_is_looked_at(
+def test_the_middle_of_a_long_track_is_examined(
     make_session, plugin, stems, monkeypatch, stage, long_s, start
 ):
     monkeypatch.setattr(guard, "GUARD_S", 1.0)
@@ -165,7 +167,7 @@ def test_moves_between_spaces_stand_in_the_record(make_session, plugin, stems):
     assert copies["spectrogram"] == ()
 
 
-def test_a_reference_that_fails_is_no_fault_of_the_backend(
+def test_a_reference_that_fails_is_not_a_fault_of_the_backend(
     make_session, plugin, stems, caplog, monkeypatch
 ):
     good, _ = plugin("metrical_prep", SimpleNamespace(create=metrical_prep.create), 0.0)

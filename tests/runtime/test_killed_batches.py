@@ -1,4 +1,4 @@
-"""A batch that is killed again and again, while another works in the same folder, comes to the same end."""
+"""A batch that is killed repeatedly, next to another in the same folder, has the same results in the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backends are measured when that is asked for, checked on the way, and chosen by it."""
+"""Backends are measured on request, compared with the reference, and chosen by the measurement."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_saved_measurement_reverses_a_prior_and_says_when(make_session, plugin
     assert str(other.chosen) == f"{STAGE}=boastful"
 
 
-def test_nothing_is_measured_or_written_unasked(make_session, stems):
+def test_nothing_is_measured_or_written_without_a_request(make_session, stems):
     with make_session() as session:
         session.run(stems, outputs=["logits"])
         list(measure_backends(session.engine, (STAGE,), LENGTHS))
@@ -179,7 +179,7 @@ def test_what_was_named_does_not_narrow_what_is_measured(make_session, plugin):
 
 
 def test_lengths_must_rise(make_session):
-    with pytest.raises(InputError, match="wanted a shorter first"):
+    with pytest.raises(InputError, match="wanted the shorter first"):
         list(measure_backends(make_session().engine, (STAGE,), (5.0, 5.0)))
 
 

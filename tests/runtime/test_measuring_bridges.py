@@ -1,4 +1,4 @@
-"""Bridges are measured, kept under their conditions, and counted in the route at what was measured."""
+"""Bridges are measured, stored with their conditions, and priced as measured."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_bridges_to_devices_that_are_not_here_or_not_wanted_are_left_out(make_se
     assert list(measure_bridges(make_session(plugins=plugin(), device="cpu").engine)) == []
 
 
-def test_a_bridge_that_fails_is_told_of_and_the_others_are_measured(make_session, plugin):
+def test_a_bridge_that_fails_is_reported_and_the_others_are_measured(make_session, plugin):
     up, down = BRIDGES
     broken = replace(up, target="no_such_module:up")
     rows = list(measure_bridges(make_session(plugins=plugin(bridges=(up, down, broken))).engine))

@@ -1,4 +1,4 @@
-"""A run measures what its route depends on where that was asked for, and never else."""
+"""A run measures what its route depends on if requested, and otherwise nothing."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def prepare(session):
     return session.run(song_logits(300), outputs=["activations"]).products.activations
 
 
-def test_a_run_measures_its_candidates_keeps_that_and_goes_by_it(
+def test_a_run_measures_its_candidates_stores_that_and_uses_it(
     make_session, plugin, measured, caplog
 ):
     with caplog.at_level(logging.INFO, "allin1_core.measuring.on_demand"):
@@ -96,7 +96,7 @@ def test_a_run_measures_its_candidates_keeps_that_and_goes_by_it(
     assert len(measured) == 2
 
 
-def test_nothing_is_measured_unasked(make_session, plugin, measured):
+def test_nothing_is_measured_without_a_request(make_session, plugin, measured):
     with make_session(plugins=plugin()) as session:
         prepare(session)
         session.explain(song_logits(300), outputs=["activations"])
@@ -104,7 +104,7 @@ def test_nothing_is_measured_unasked(make_session, plugin, measured):
     assert not calibration_path().exists()
 
 
-def test_the_configuration_file_may_ask_and_an_argument_stands_above_it(
+def test_the_configuration_file_may_request_it_and_an_argument_takes_precedence(
     make_session, plugin, measured, monkeypatch, tmp_path
 ):
     (tmp_path / "config.toml").write_text("calibrate = true\n")
@@ -125,7 +125,7 @@ def test_what_is_alone_in_its_stage_is_not_measured(make_session, plugin, measur
     assert not calibration_path().exists()
 
 
-def test_a_backend_that_breaks_its_promise_is_left_out_and_told_of_once(
+def test_a_backend_that_breaks_its_promise_is_left_out_and_reported_once(
     make_session, plugin, measured, caplog
 ):
     with make_session(plugins=plugin(off=1e-3), calibrate=True) as session:
@@ -146,7 +146,7 @@ def test_what_cannot_be_kept_holds_for_the_run(
     with make_session(plugins=plugin(), calibrate=True) as session:
         prepare(session)
         decision = session.decide(session.request((STAGE,), 180.0))
-    assert "What was measured holds for this run alone" in caplog.text
+    assert "The measurements can only be used in this run" in caplog.text
     assert all("measured here" in said for said in evidence(decision).values())
 
 
@@ -165,14 +165,14 @@ def test_bridges_between_the_candidates_are_measured_too(make_session, plugin, m
     assert len(measured) == 2
 
 
-def test_other_conditions_are_measured_anew(make_session, plugin, measured):
+def test_other_conditions_are_measured_again(make_session, plugin, measured):
     prepare(make_session(plugins=plugin(), calibrate=True))
     prepare(make_session(plugins=plugin(), calibrate=True, threads=1))
     assert len(measured) == 4
     assert len(load_calibration().backends) == 4
 
 
-def test_a_newer_calibration_counts_beside_what_was_read(make_session, plugin, measured):
+def test_a_newer_calibration_is_added_to_what_was_read(make_session, plugin, measured):
     session = make_session(plugins=plugin(), calibrate=True)
     prepare(session)
     (one, *_) = session.engine.prices.calibration.backends

@@ -1,4 +1,4 @@
-"""Which model analyses a track where none was named."""
+"""The model that analyses a track if none was named."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_song_needs_what_separates_it(open_session, weights_dir, splitting):
     assert "separated here" in choice.reason
 
 
-def test_a_separator_without_its_weights_is_none(
+def test_a_separator_without_its_weights_does_not_count(
     open_session, weights_dir, make_plugin, backend_plugin, separator
 ):
     (backend,) = backend_plugin("demix", splitter=separator).allin1_demix()
@@ -119,10 +119,10 @@ def test_a_separator_without_its_weights_is_none(
 def test_asking_for_a_separation_asks_for_the_model_that_takes_stems(
     open_session, weights_dir, splitting, options
 ):
-    with pytest.raises(WeightsError, match=r"Separation was asked for.*fetch harmonix-all"):
+    with pytest.raises(WeightsError, match=r"Separation was requested.*fetch harmonix-all"):
         open_session(plugins=splitting, **options).choose_model(Mix)
     session = open_session(plugins=splitting, weights_dir=weights_dir, **options)
-    assert "Separation was asked for" in session.choose_model(Mix).reason
+    assert "Separation was requested" in session.choose_model(Mix).reason
     # With stems there is nothing to separate.
     assert open_session(plugins=splitting, **options).choose_model(StemFiles).card.name == "builtin"
 
@@ -166,11 +166,13 @@ def test_a_named_model_is_obeyed_and_may_download(open_session, weights_dir):
         assert not chosen.engine.backends.may_download
 
 
-def test_what_lies_behind_the_audio_is_of_the_better_one_and_fetches_nothing(open_session):
+def test_a_run_that_starts_after_the_audio_uses_the_better_model_and_downloads_nothing(
+    open_session,
+):
     session = open_session()
     assert session.choose_model(Logits).card.name == "harmonix-all"
     spectrogram = LogSpectrogram(np.zeros((4, 100, 81), np.float32))
-    with pytest.raises(WeightsError, match=r"switched off.*allin1 weights fetch harmonix-all"):
+    with pytest.raises(WeightsError, match=r"disabled.*allin1 weights fetch harmonix-all"):
         session.run(spectrogram)
 
 
@@ -242,8 +244,10 @@ def test_a_song_that_can_no_longer_be_separated_is_analysed_by_the_other_model(
     assert first.result.segments == expected.segments
     assert provenance.model == "builtin"
     assert provenance.identity == expected.provenance.identity
-    assert "harmonix-all could not go on" in provenance.model_reason
-    assert ["splitter failed" in text for text in provenance.fallbacks] == [True]
+    assert "harmonix-all could not continue" in provenance.model_reason
+    assert ["splitter of plugin splitting failed" in text for text in provenance.fallbacks] == [
+        True
+    ]
     assert second.result.provenance.model == "builtin"
     # What ran out of memory is tried again with the next song.
     assert len(second.result.provenance.fallbacks) == (separator is TooSmall)
@@ -257,7 +261,7 @@ def test_a_song_that_can_no_longer_be_separated_is_analysed_by_the_other_model(
         {"backends": {"demix": "splitter"}},
     ],
 )
-def test_what_was_asked_for_is_not_replaced_by_another_model(
+def test_what_was_requested_is_not_replaced_by_another_model(
     open_session, weights_dir, backend_plugin, songs, tmp_path, options
 ):
     plugins = {"splitting": backend_plugin("demix", splitter=Failing)}
@@ -269,7 +273,7 @@ def test_what_was_asked_for_is_not_replaced_by_another_model(
                 assert outcome.status == "failed"
 
 
-def test_a_name_that_tells_of_the_model_keeps_the_other_out(
+def test_a_name_that_names_the_model_keeps_the_other_out(
     open_session, weights_dir, backend_plugin, songs, tmp_path
 ):
     plugins = {"splitting": backend_plugin("demix", splitter=Failing)}

@@ -1,4 +1,4 @@
-"""Observers are told, and cannot disturb: not by what they change, raise, or fail to write."""
+"""Observers are notified, and cannot affect a run by modifying, raising or failing to write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of an analysis are written once, and what is none is refused."""
+"""The options of an analysis are defined once, and unknown options are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plugin does wrong while a track is analysed is that plugin's failure."""
+"""Errors of a plugin during an analysis count as failures of that plugin."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FACTORIES = {
     "in the call": (leaving_when_called, "SystemExit: 3"),
     "nothing callable": (
         of_nothing,
-        "Its factory a_bad_backend:create gave None; wanted what can be called.",
+        "Its factory a_bad_backend:create returned None; wanted a function.",
     ),
     "no function": (5, "Its factory a_bad_backend:create is 5; wanted a function."),
 }
@@ -67,7 +67,7 @@ def test_another_backend_takes_over(make_session, bad):
     with make_session(plugins={"bad": plugin}) as session:
         run = session.run(song_logits(200), outputs=["activations"])
     assert [record.backend for record in run.records] == ["reference"]
-    assert run.fallbacks == [f"Backend {STAGE}=bad failed and was replaced: {words}"]
+    assert run.fallbacks == [f"Backend {STAGE}=bad of plugin bad failed and was replaced: {words}"]
 
 
 def test_one_that_was_named_is_an_error_with_its_words(make_session, bad):
@@ -158,7 +158,10 @@ def test_the_command_line_writes_the_post_processed_result(
     monkeypatch.setattr(analyze, "load_plugins", lambda ctx: plugins)
     arguments = ["-m", card.name, "--weights-dir", str(folder), "--stems-dir", str(stems.source)]
     assert run_command(["analyze", *arguments, "-o", str(tmp_path / "out")]) == 0
-    assert "plugin leaving would have it: it raised SystemExit: 3" in capsys.readouterr().err
+    assert (
+        "The change by plugin leaving was not applied: it raised SystemExit: 3"
+        in capsys.readouterr().err
+    )
     (path,) = (tmp_path / "out").glob("*.json")
     written = json.loads(path.read_text())
     assert written["bpm"] == 61

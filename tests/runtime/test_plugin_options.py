@@ -1,4 +1,4 @@
-"""What users set of plugins' options reaches the factories."""
+"""Options of plugins set by users are passed to the factories."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_factory_gets_the_defaults_the_file_and_the_arguments_in_this_order(
     assert options_seen(make_session, plugin, plugin_options=given) == {"batch": 16, "fused": True}
 
 
-def test_the_files_table_stands_below_an_argument(plugin, config, isolated_plugins):
+def test_an_argument_takes_precedence_over_the_table_in_the_file(plugin, config, isolated_plugins):
     from allin1_core.runtime.session import Session
 
     plugins = isolated_plugins(mine=plugin[0])

@@ -1,4 +1,4 @@
-"""Plugins hear of results once these are in place, and can do no harm to them."""
+"""Plugins are notified of results once these are in place, and cannot damage them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Batches that are run again: what is up to date is skipped, what is missing is added, and nothing is taken away."""
+"""Repeated batches: up-to-date results are skipped, missing parts added, and nothing is removed."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.contracts.parity import IDENTICAL
 from allin1_core.errors import OutputError
+from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.results import load_result
 from allin1_core.runtime.batch import Outcome, run_batch
 from allin1_core.runtime.identity import find_earlier, refuse_other
@@ -63,7 +66,7 @@ def test_a_result_says_what_it_is_a_result_of(run, tmp_path):
     assert identity.options["metre"]["min_bpm"] == 55.0
 
 
-def test_what_is_asked_for_beyond_a_result_is_added_and_nothing_is_taken_away(run, tmp_path):
+def test_what_is_requested_beyond_a_result_is_added_and_nothing_is_taken_away(run, tmp_path):
     out = tmp_path / "out"
     beats = run(only="beats")[0].result
     assert statuses(run(only="beats")) == ["skipped"] * 2
@@ -85,7 +88,7 @@ def test_what_is_asked_for_beyond_a_result_is_added_and_nothing_is_taken_away(ru
     assert load_result(out / "one.json").embeddings is not None
 
 
-def test_other_options_never_replace_a_result_unasked(run, tmp_path):
+def test_other_options_never_replace_a_result_without_a_request(run, tmp_path):
     run()
     before = contents(tmp_path / "out")
     slower = {"session": {"metre": MetreParameters(min_bpm=40)}}
@@ -99,7 +102,7 @@ def test_other_options_never_replace_a_result_unasked(run, tmp_path):
     assert statuses(run(**slower)) == ["skipped"] * 2
 
 
-def test_another_model_never_replaces_a_result_unasked(run, make_session, tmp_path):
+def test_another_model_never_replaces_a_result_without_a_request(run, make_session, tmp_path):
     run()
     path = tmp_path / "out" / "one.json"
     result = load_result(path)
@@ -128,7 +131,7 @@ def test_a_song_that_was_moved_is_known_again(run, make_session, tmp_path):
     assert outcome.status == "skipped"
 
 
-def test_a_stronger_parity_is_found_anew_and_a_weaker_one_is_not(run):
+def test_a_stronger_parity_is_found_again_and_a_weaker_one_is_not(run):
     run()
     strong = {"session": {"parity": IDENTICAL}}
     assert statuses(run(**strong)) == ["done"] * 2
@@ -141,7 +144,7 @@ def test_threads_do_not_make_another_result(run):
     assert statuses(run(session={"threads": 1})) == ["skipped"] * 2
 
 
-def test_a_result_that_does_not_say_what_it_is_of_is_left_alone(run, tmp_path):
+def test_a_result_that_does_not_say_what_it_is_of_is_not_modified(run, tmp_path):
     run()
     path = tmp_path / "out" / "one.json"
     content = json.loads(path.read_text())
@@ -152,7 +155,7 @@ def test_a_result_that_does_not_say_what_it_is_of_is_left_alone(run, tmp_path):
     assert statuses(run(overwrite=True)) == ["done"] * 2
 
 
-def test_everything_is_analysed_anew_where_that_is_asked_for(run):
+def test_everything_is_analysed_again_where_that_is_requested(run):
     run()
     assert statuses(run(overwrite=True)) == ["done"] * 2
 
@@ -208,7 +211,7 @@ def test_the_cache_is_not_used_for_what_lies_before_the_logits(run, cached, tmp_
         assert "nn" in stages(outcomes[0]), options
 
 
-def test_a_damaged_entry_of_the_cache_costs_time_alone(run, cached, tmp_path):
+def test_a_damaged_entry_of_the_cache_only_costs_time(run, cached, tmp_path):
     first = run()
     entries = list((tmp_path / "cache" / "arrays").iterdir())
     assert len(entries) == 2
@@ -219,7 +222,9 @@ def test_a_damaged_entry_of_the_cache_costs_time_alone(run, cached, tmp_path):
     assert again[0].result.beats == first[0].result.beats
 
 
-def test_a_song_that_changes_meanwhile_has_no_identity(run, make_session, tmp_path, write_stems):
+def test_a_song_that_changes_during_the_analysis_has_no_identity(
+    run, make_session, tmp_path, write_stems
+):
     folder = tmp_path / "one"
     with make_session() as session:
         (track,) = make_tracks((), [folder])
@@ -233,7 +238,9 @@ def test_a_song_that_changes_meanwhile_has_no_identity(run, make_session, tmp_pa
     assert np.all(np.diff(result.beats) > 0)
 
 
-def test_what_another_process_has_made_meanwhile_is_not_made_again(run, make_session, tmp_path):
+def test_what_another_process_has_written_in_the_meantime_is_not_computed_again(
+    run, make_session, tmp_path
+):
     out, other = tmp_path / "out", tmp_path / "other"
     run(out_dir=other)
 
@@ -249,3 +256,33 @@ def test_what_another_process_has_made_meanwhile_is_not_made_again(run, make_ses
     assert contents(out) == contents(other)
     with_more = run(progress=arrive, include_activations=True)
     assert statuses(with_more) == ["done"] * 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows gives no change times")
+@pytest.mark.parametrize("source", ["stems", "song"])
+def test_the_cache_remembers_what_files_hold_and_only_the_cache_is_asked(
+    make_session, write_stems, tmp_path, monkeypatch, source
+):
+    monkeypatch.setenv("ALLIN1_CACHE_DIR", str(tmp_path / "user"))
+    monkeypatch.setenv("ALLIN1_CACHE_LIMIT", "1M")
+    write_stems(tmp_path / "song", 1.0, 0)
+    song = tmp_path / "song" / "bass.wav"
+    (track,) = make_tracks((), [song.parent]) if source == "stems" else make_tracks([song])
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3600 * 10**9)
+
+    def audio(**options: Any) -> str:
+        with make_session(demix_dir=tmp_path / "demix", **options) as session:
+            analysis = session.analysis(track)
+            if source == "song":
+                return analysis._start.kept.taken.content
+            return analysis.identities[0].audio
+
+    right = audio(cache=False)
+    assert not (tmp_path / "user").exists()
+    assert audio() == right
+    monkeypatch.setattr(KnownDigests, "get", lambda *_: "blake2b:remembered")
+    assert audio() != right
+    assert audio(cache=False) == right
+    monkeypatch.setenv("ALLIN1_CACHE_LIMIT", "0")
+    assert audio() == right

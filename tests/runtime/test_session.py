@@ -1,4 +1,4 @@
-"""The whole way, on seeded random weights and synthetic stems."""
+"""The complete pipeline on seeded random weights and synthetic stems."""
 
 from __future__ import annotations
 
@@ -166,9 +166,9 @@ def test_a_model_without_sections_says_so(make_session, stems, model_folder):
 
 def test_what_cannot_be_reached_from_the_start_is_refused(make_session, by_hand):
     with make_session() as session:
-        with pytest.raises(InputError, match="only beats"):
+        with pytest.raises(InputError, match="Only beats"):
             session.run(by_hand[Activations], outputs=["sections"])
-        with pytest.raises(InputError, match="No output is called tempo"):
+        with pytest.raises(InputError, match="There is no output called tempo"):
             session.run(by_hand[Logits], outputs=["tempo"])
         with pytest.raises(ContractError, match=r"stems.samples has shape"):
             session.run(Stems(np.zeros((3, 2, 5), np.float32)))
@@ -254,7 +254,7 @@ BAD_LOGITS = Logits(*(np.full(shape, np.nan, np.float32) for shape in (600, 600,
         (failing(RuntimeError("kernel\nlong story")), "RuntimeError: kernel"),
         (failing(SystemExit(0)), "SystemExit: 0"),
         (failing_setup, "OSError: libkernel.so: no such file"),
-        (giving(None), "It gave NoneType; wanted Logits."),
+        (giving(None), "It returned NoneType; wanted Logits."),
         (giving(BAD_LOGITS), "holds nan"),
     ],
 )
@@ -269,13 +269,15 @@ def test_a_backend_that_fails_hands_over_and_stays_out(
         assert backends(run)["nn"] == "reference"
         assert measure(by_hand[Metre], run.products.metre) == 0
     (told,) = first.fallbacks
-    assert told.startswith("Backend nn=mine failed and was replaced: ")
+    assert told.startswith("Backend nn=mine of plugin bad failed and was replaced: ")
     assert reason in told
     assert second.fallbacks == []
-    assert sum("nn=mine failed" in record.getMessage() for record in caplog.records) == 1
+    assert (
+        sum("nn=mine of plugin bad failed" in record.getMessage() for record in caplog.records) == 1
+    )
 
 
-def test_a_failure_that_two_runs_meet_is_told_of_once(
+def test_a_failure_that_two_runs_meet_is_reported_once(
     make_session, backend_plugin, by_hand, caplog
 ):
     inner = []
@@ -294,8 +296,10 @@ def test_a_failure_that_two_runs_meet_is_told_of_once(
         with caplog.at_level(logging.WARNING):
             outer = session.run(by_hand[LogSpectrogram])
     for run in (outer, inner[0]):
-        assert run.fallbacks == ["Backend nn=mine failed and was replaced: RuntimeError: lost"]
-    assert caplog.text.count("nn=mine failed") == 1
+        assert run.fallbacks == [
+            "Backend nn=mine of plugin bad failed and was replaced: RuntimeError: lost"
+        ]
+    assert caplog.text.count("nn=mine of plugin bad failed") == 1
 
 
 def test_not_a_number_on_a_device_is_not_taken_for_silence(make_session, backend_plugin, by_hand):
@@ -336,7 +340,7 @@ def test_a_backend_that_was_named_is_never_replaced(make_session, backend_plugin
                 session.run(by_hand[LogSpectrogram])
 
 
-def test_when_everything_fails_each_reason_is_told(make_session, monkeypatch, by_hand):
+def test_when_everything_fails_each_reason_is_reported(make_session, monkeypatch, by_hand):
     monkeypatch.setattr(network, "create", failing(RuntimeError("even this")))
     with make_session() as session:
         with pytest.raises(SelectionError, match=r"No backend can run stage nn.*even this"):
@@ -379,7 +383,7 @@ def test_a_caller_who_cancels_is_not_taken_for_a_failing_backend(make_session, s
         assert session.engine.chooser.failures == {}
 
 
-def test_observers_are_told_and_cannot_disturb(make_session, make_plugin, stems, caplog):
+def test_observers_are_notified_and_cannot_disturb(make_session, make_plugin, stems, caplog):
     told = []
     plugins = {
         "bad": make_plugin(allin1_stage_finished=lambda track, record: 1 / 0),
@@ -486,7 +490,7 @@ def test_a_separator_gets_its_checked_files_from_the_core(
         with pytest.raises(WeightsError, match="Truncated, or another file"):
             session.run(mix, outputs=["activations"])
     with Session("random", demix=DemixParameters("vnet"), **options) as session:
-        with pytest.raises(InputError, match="There are unet"):
+        with pytest.raises(InputError, match="Available: unet"):
             session.run(mix, outputs=["activations"])
 
 

@@ -1,4 +1,4 @@
-"""Who decides: an argument, then ALLIN1_BACKEND, then the configuration file, then a plugin, then auto."""
+"""Precedence: an argument, then ALLIN1_BACKEND, the configuration file, a plugin, and auto."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def test_an_error_tells_where_the_choice_came_from(make_session, plugins, config
         make_session()
     assert str(path) in str(error.value)
     monkeypatch.setenv("ALLIN1_BACKEND", "nn=slide-rule")
-    with pytest.raises(SelectionError, match=r"called slide-rule \(said by ALLIN1_BACKEND\)"):
+    with pytest.raises(SelectionError, match=r"called slide-rule \(set by ALLIN1_BACKEND\)"):
         make_session()
     monkeypatch.setenv("ALLIN1_BACKEND", f"nn=reference,{STAGE}=cheap")
     session = make_session(plugins=plugins, device=None)
     session.engine.chooser.failures[STAGE, "cheap"] = "out of memory"
-    with pytest.raises(SelectionError, match=r"metrical_prep=cheap \(said by ALLIN1_BACKEND\)"):
+    with pytest.raises(SelectionError, match=r"metrical_prep=cheap \(set by ALLIN1_BACKEND\)"):
         chosen(session)
 
 
@@ -128,12 +128,12 @@ def test_without_a_variable_the_file_in_the_users_folder_is_read(tmp_path, monke
         ("model = 3", "model is 3; wanted a text"),
         ("threads = 0", "wanted 1 or more"),
         ("threads = true", "wanted a whole number"),
-        ("parity = 'exact'", "Write one of identical, close, lossy"),
+        ("parity = 'exact'", "Use one of identical, close, lossy"),
         ("[backends]\nnn = 3", "backends.nn is 3"),
         ("backends = 'nn=torch'", "wanted a table"),
         ("[plugins]\nmine = 3", "plugins.mine is 3; wanted a table"),
         ("plugins = 'mine'", "plugins is 'mine'; wanted a table"),
-        ("model = ", "Is not TOML"),
+        ("model = ", "is not TOML"),
     ],
 )
 def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(config, text, message):
@@ -145,12 +145,12 @@ def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(config, text
     assert error.value.exit_code == 2
 
 
-def test_a_file_or_a_variable_that_is_wrong_is_told(monkeypatch, tmp_path, make_session):
+def test_a_file_or_a_variable_that_is_wrong_is_reported(monkeypatch, tmp_path, make_session):
     monkeypatch.setenv("ALLIN1_BACKEND", "torch")
-    with pytest.raises(SettingsError, match="ALLIN1_BACKEND has 'torch'"):
+    with pytest.raises(SettingsError, match="ALLIN1_BACKEND contains 'torch'"):
         make_session()
     monkeypatch.setenv("ALLIN1_CONFIG", str(tmp_path / "none.toml"))
-    with pytest.raises(SettingsError, match="it is not there"):
+    with pytest.raises(SettingsError, match="it does not exist"):
         make_session()
     monkeypatch.setenv("ALLIN1_CONFIG", "")
     monkeypatch.delenv("ALLIN1_BACKEND")
@@ -163,7 +163,7 @@ def test_shorthands_for_the_spectrogram():
     assert spectrogram_choice({}, None, "cuda") == {"spectrogram": "torch-cuda"}
     assert spectrogram_choice({}, "auto") == {"spectrogram": "auto"}
     assert spectrogram_choice({"nn": "x"}, None) == {"nn": "x"}
-    with pytest.raises(InputError, match="asked of both torch and mlx"):
+    with pytest.raises(InputError, match="named for the spectrogram: torch and mlx"):
         spectrogram_choice({"spectrogram": "torch"}, "mlx")
     with pytest.raises(InputError, match="spec_torch_device is cpu, but spec_backend is mlx"):
         spectrogram_choice({}, "mlx", "cpu")

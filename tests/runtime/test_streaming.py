@@ -1,4 +1,4 @@
-"""Long songs in files are separated and transformed block by block, and come out as whole ones do."""
+"""Long songs in files, separated and transformed in blocks, have the same results as whole ones."""
 
 from __future__ import annotations
 
@@ -256,7 +256,9 @@ def test_a_separator_that_fails_in_the_middle_is_replaced(
         run = session.run(MixFile(path), outputs=["logits"])
         assert list(session.engine.chooser.failures) == [("demix", "bad")]
     assert [r.backend for r in run.records[:2]] == ["good", "reference"]
-    assert run.fallbacks == ["Backend demix=bad failed and was replaced: RuntimeError: no more"]
+    assert run.fallbacks == [
+        "Backend demix=bad of plugin mine failed and was replaced: RuntimeError: no more"
+    ]
     assert measure(whole(path, separator), given_frames[0]) < ROUNDING
 
 
@@ -334,7 +336,9 @@ def test_the_guard_checks_the_spectrogram_of_a_stream(
     assert run.records[1].backend == "reference"
 
 
-def test_a_value_that_is_no_number_in_the_middle_is_the_inputs_fault(session, write_song, tmp_path):
+def test_a_value_that_is_not_a_number_in_the_middle_is_the_inputs_fault(
+    session, write_song, tmp_path
+):
     path = write_song(seconds=4.0)
     samples, rate = soundfile.read(path, dtype="float32")
     samples[2 * rate] = np.inf
@@ -370,7 +374,7 @@ def test_a_song_that_changes_while_it_is_read_is_the_inputs_fault(session, write
     assert not session.engine.chooser.failures
 
 
-def test_the_result_tells_of_the_song_and_how_it_was_separated(session, write_song):
+def test_the_result_names_the_song_and_how_it_was_separated(session, write_song):
     path = write_song(seconds=6.0)
     (track,) = make_tracks([path])
     result = session.analyze(track)

@@ -1,4 +1,4 @@
-"""A run goes the way that ``explain`` tells, over the bridges that its route was priced with."""
+"""A run takes the route that ``explain`` states, over the bridges that it was priced with."""
 
 from __future__ import annotations
 

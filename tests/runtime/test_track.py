@@ -56,7 +56,7 @@ def test_order_and_repetitions_are_kept(tmp_path):
     assert names(tracks) == ["b", "a", "b"]
 
 
-def test_equal_names_from_different_places_are_told_apart():
+def test_equal_names_from_different_places_are_distinguished():
     assert names(make_tracks([Path("/m/a/x.mp3"), Path("/m/b/x.wav")])) == ["a_x", "b_x"]
     assert names(make_tracks([Path("/m/a/cd/x.mp3"), Path("/m/b/cd/x.mp3")])) == [
         "a_cd_x",

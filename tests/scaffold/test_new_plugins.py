@@ -19,6 +19,7 @@ from allin1_core.scaffold import writing
 from allin1_core.scaffold.kinds import KINDS, OTHER_KINDS, STAGE_KINDS
 from allin1_core.scaffold.writing import plugin_files, write_plugin
 from allin1_core.testing.examining import find_target_faults
+from allin1_core.testing.plugin_check import check_plugin
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -70,6 +71,27 @@ def test_what_it_offers_is_right_and_its_targets_exist(
     assert find_target_faults(hooks) == {"faults": [], "missing": []}
 
 
+@pytest.mark.parametrize(
+    ("name", "unchecked"),
+    [
+        ("audio-loader", []),
+        ("command", []),
+        ("executor", []),
+        ("exporter", []),
+        ("policy", []),
+        ("stem-provider", ["stems that it finds can be read"]),
+    ],
+)
+def test_it_keeps_its_promises_as_it_is(name, unchecked, tmp_path, monkeypatch):
+    write_plugin(f"new-{name}", KINDS[name], tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / "src"))
+    verdicts = list(check_plugin(f"allin1_new_{name.replace('-', '_')}.hooks", measure=False))
+    broken = [one for one in verdicts if one.state == "broken"]
+    # It is not installed here.
+    assert [one.promise for one in broken] == ["its entry point leads to its hooks"], broken
+    assert [one.promise for one in verdicts if one.state == "not checked"] == unchecked
+
+
 def test_the_command_writes_it_beside_and_says_what_to_do(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["plugin", "new", "mine", "--stage", "nn"]) == 0
@@ -86,7 +108,7 @@ def test_files_are_not_replaced_unless_it_is_asked_for(tmp_path, capsys):
     folder.mkdir()
     (folder / "README.md").write_text("my own words")
     assert run(command) == 6
-    assert "README.md exists. Name another folder by --folder" in capsys.readouterr().err
+    assert "README.md exists. Choose another folder with --folder" in capsys.readouterr().err
     assert (folder / "README.md").read_text() == "my own words"
     assert [path.name for path in folder.iterdir()] == ["README.md"]
     assert run([*command, "--overwrite"]) == 0
@@ -97,15 +119,15 @@ def test_files_are_not_replaced_unless_it_is_asked_for(tmp_path, capsys):
 def test_names_that_no_plugin_can_have_are_refused(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["plugin", "new", "--kind", "observer", "--", name]) == 2
-    assert "cannot be the name of a plugin. Wanted small letters" in capsys.readouterr().err
+    assert "is not a valid name of a plugin. Use lower-case letters" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["mine"], "by --stage or by --kind"),
-        (["mine", "--stage", "nn", "--kind", "model"], "by --stage or by --kind"),
+        (["mine"], "either --stage or --kind"),
+        (["mine", "--stage", "nn", "--kind", "model"], "either --stage or --kind"),
         (["mine", "--stage", "model"], "'model' is not one of 'demix'"),
         (["export", "--kind", "command"], "The core has a command export"),
     ],
@@ -122,6 +144,6 @@ def test_names_of_the_core_are_refused(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["plugin", "new", "--kind", "exporter", name]) == 2
     err = capsys.readouterr().err
-    assert f"{name!r} is a name of allin1-core's own" in err
-    assert "Choose another; taken are reference, " in err
+    assert f"{name!r} is a name of allin1-core itself" in err
+    assert "Choose a name other than reference, " in err
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Estimates: what was measured, else the prior, in proportion to the model."""
+"""Estimates: a measurement, or else the prior, scaled to the size of the model."""
 
 from __future__ import annotations
 

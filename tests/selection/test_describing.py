@@ -1,4 +1,4 @@
-"""What a decision tells, to people and to programs."""
+"""Decisions as text and as plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which backend is chosen, and the reason for each that is not."""
+"""The backend that is chosen, and the reason for each that is not."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_backend_of_unknown_speed_comes_after_everything_known(choose):
     ("changes", "gate", "reason", "remedy"),
     [
         ({"api": API_LEVEL + 1}, "api", "level", "--upgrade"),
-        ({"opt_in": True}, "opt-in", "asked for by name", "--backend spectrogram=fast"),
+        ({"opt_in": True}, "opt-in", "requested by name", "--backend spectrogram=fast"),
         (
             {"needs": Needs(requires=("no-such-package>=2",))},
             "needs",
@@ -127,14 +127,14 @@ def test_a_backend_of_unknown_speed_comes_after_everything_known(choose):
         (
             {"needs": Needs(requires=("numpy>=999",), remedy="Wait a while.")},
             "needs",
-            "it needs >=999",
+            ">=999 is required",
             "Wait a while.",
         ),
         ({"needs": Needs(platforms=("amiga",))}, "needs", "It runs on amiga", ""),
         ({"probe": f"{__name__}:probe_absent"}, "probe", "No device was found.", "Plug one in."),
         ({"probe": f"{__name__}:probe_broken"}, "probe", "Libdevice.so: no such file", "Reinstall"),
         ({"probe": f"{__name__}:probe_raises"}, "probe", "OSError: cannot open the driver", ""),
-        ({"probe": f"{__name__}:probe_of_wrong_type"}, "probe", "which is no verdict", ""),
+        ({"probe": f"{__name__}:probe_of_wrong_type"}, "probe", "which is not a verdict", ""),
         ({"probe": "no_such_module:check"}, "probe", "ModuleNotFoundError", ""),
         ({"parity": LOSSY}, "parity", "promises lossy", ""),
     ],
@@ -157,7 +157,7 @@ def test_a_model_of_another_architecture_is_refused(choose):
     assert refusal(decision, "fast").gate == "model"
 
 
-def test_a_closer_promise_may_be_asked_for(choose):
+def test_a_closer_promise_may_be_requested(choose):
     decision = choose(fast(parity=close(1e-3)), parity=close(1e-6))
     assert refusal(decision, "fast").gate == "parity"
     decision = choose(fast(parity=close(1e-3)), parity=IDENTICAL)
@@ -269,10 +269,10 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
     }
     words = {
         "failed": "It failed earlier.",
-        "api": f"It was written for level {API_LEVEL + 1} of the plugin contract; this core has {API_LEVEL}.",
-        "choice": "reference was asked for in stage spectrogram.",
-        "opt-in": "It runs only when asked for by name.",
-        "parity": "It promises within 0.001; within 1e-06 was asked for.",
+        "api": f"It was written for level {API_LEVEL + 1} of the plugin contract; this core supports {API_LEVEL}.",
+        "choice": "reference was requested for stage spectrogram.",
+        "opt-in": "It runs only when requested by name.",
+        "parity": "It promises within 0.001; within 1e-06 was requested.",
         "needs": "no-such-package is not installed.",
         "device": "It runs on npu, not cpu.",
         "probe": "No device was found.",
@@ -289,7 +289,7 @@ def test_every_gate_gives_its_reason_in_a_sentence(choose):
     assert {*cases, "model", "feature", "bridge"} == set(get_args(Gate))
 
 
-def test_a_backend_without_a_feature_that_is_asked_for_is_refused(choose):
+def test_a_backend_without_a_feature_that_is_requested_is_refused(choose):
     features = (("metrical_dbn", "tempo_prior"),)
     plain, able = (
         fast(stage="metrical_dbn"),
@@ -300,11 +300,11 @@ def test_a_backend_without_a_feature_that_is_asked_for_is_refused(choose):
     decision = choose(plain, able, features=features, **request)
     assert str(decision.chosen) == "metrical_dbn=able"
     found = refusal(decision, "fast")
-    assert (found.gate, found.reason) == ("feature", "It knows no prior over tempo.")
+    assert (found.gate, found.reason) == ("feature", "It does not support a prior over tempo.")
     assert "--tempo-prior none" in found.remedy
     # Being named does not make it able, and the feature of another stage is not its concern.
     named = (("metrical_dbn", "fast"),)
-    with pytest.raises(SelectionError, match="no prior over tempo"):
+    with pytest.raises(SelectionError, match="does not support a prior over tempo"):
         choose(plain, features=features, choices=named, **request)
     assert str(choose(fast(), features=features).chosen) == "spectrogram=fast"
 
@@ -469,7 +469,7 @@ def test_what_was_named_and_no_bridge_leads_to_is_an_error_that_explains_everyth
     assert "asked for  100 s of audio from numpy/cpu" in explanation
     assert "route      none" in explanation
     assert "bridge: No bridge leads from numpy/cpu to arrays/npu." in explanation
-    assert "choice: lonely was asked for" in explanation
+    assert "choice: lonely was requested" in explanation
     values = caught.value.values
     assert values["route"] is None
     assert values["named"] == {"spectrogram": {"name": "lonely", "source": "argument"}}
@@ -632,7 +632,7 @@ def test_a_verdict_that_is_wrong_in_a_field_is_the_probes_failure(choose, monkey
     monkeypatch.setattr(types, "probe_wrong", lambda: verdict, raising=False)
     found = refusal(choose(fast(probe="types:probe_wrong")), "fast")
     assert found.gate == "probe"
-    assert f"gave {type(verdict).__name__}: " in found.reason
+    assert f"returned {type(verdict).__name__}: " in found.reason
     assert "; wanted " in found.reason
 
 
@@ -646,7 +646,7 @@ def test_a_copy_of_a_route_is_taken_for_the_route_that_was_offered(choose):
 
 
 @pytest.mark.parametrize("asked", [IDENTICAL, close(1e-9), event(0.0), LOSSY])
-def test_a_backend_without_a_reference_is_eligible_whatever_parity_was_asked_for(choose, asked):
+def test_a_backend_without_a_reference_is_eligible_whatever_parity_was_requested(choose, asked):
     decision = choose(fast(parity=None), parity=asked)
     assert str(decision.chosen) == "spectrogram=fast"
     assert "no reference" in str(decision)
@@ -660,7 +660,7 @@ def test_in_a_tie_a_backend_without_a_reference_comes_last(choose):
     assert str(decision.chosen) == "spectrogram=z"
 
 
-def test_authors_are_told_how_many_routes_they_are_offered():
+def test_authors_are_informed_how_many_routes_they_are_offered():
     assert f"at most {KEPT} routes" in SelectionSpecs.allin1_select_route.__doc__
 
 

@@ -91,14 +91,16 @@ def test_what_is_damaged_or_missing_in_a_package_is_to_be_installed_again(packag
     path.write_bytes(b"half")
     with pytest.raises(WeightsError, match="Truncated") as caught:
         load_model(card)
-    assert "Install again" in str(caught.value.remedy)
+    assert "Reinstall" in str(caught.value.remedy)
     assert caught.value.path == str(path)
     path.unlink()
-    with pytest.raises(WeightsError, match=r"mine.npz is missing from the package") as caught:
+    with pytest.raises(
+        WeightsError, match=r"mine.npz is missing from the installed package"
+    ) as caught:
         load_model(card)
-    assert "Install again" in str(caught.value.remedy)
+    assert "Reinstall" in str(caught.value.remedy)
     elsewhere = replace(card, files=(replace(card.files[0], package="no_such_package.weights"),))
-    with pytest.raises(WeightsError, match=r"missing from the package no_such_package"):
+    with pytest.raises(WeightsError, match=r"missing from the installed package no_such_package"):
         load_model(elsewhere)
     assert not cache.exists()
 

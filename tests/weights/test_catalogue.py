@@ -75,5 +75,5 @@ def test_an_unknown_name_is_answered_with_the_known_ones_and_the_likely_one():
 
 
 def test_an_unknown_name_among_no_models_at_all_is_an_error_too():
-    with pytest.raises(SelectionError, match="There are: none"):
+    with pytest.raises(SelectionError, match="Available: none"):
         find_card("harmonix-all", ())

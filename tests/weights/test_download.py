@@ -91,7 +91,7 @@ def test_progress_needs_no_tqdm(served, contents, monkeypatch):
 
 #: urllib3 tells of a transfer that ends early from version 2 on; before, the digest does.
 TRUNCATED = (
-    "transfer broke off"
+    "transfer was interrupted"
     if int(version("urllib3").partition(".")[0]) >= 2
     else "Truncated, or another file: it has 1000 bytes"
 )
@@ -101,7 +101,7 @@ TRUNCATED = (
     ("answer", "reason"),
     [
         ({"body": b"<html>Please log in</html>"}, "Truncated, or another file: it has 26 bytes"),
-        ({"body": b"x" * 300_000}, "Not the file that the catalogue names"),
+        ({"body": b"x" * 300_000}, "Not the file in the catalogue"),
         ({"body": b"x" * 1000, "length": 2000}, TRUNCATED),
         ({"status": 404}, "404 Not Found"),
         ({"status": 503}, "503 Service Unavailable"),
@@ -172,7 +172,7 @@ def test_a_model_without_addresses_says_so_and_announces_no_download(
     make_card, contents, cache, caplog, allow_download
 ):
     with pytest.raises(
-        WeightsError, match=r"cannot be downloaded: no address .* member0\.npz\."
+        WeightsError, match=r"cannot be downloaded: no URL is known for member0\.npz\."
     ) as caught:
         read(make_card(contents[0]), allow_download=allow_download)
     assert "allin1 weights fetch" not in str(caught.value)
@@ -186,7 +186,7 @@ def test_nothing_is_downloaded_of_a_model_of_which_a_file_has_no_address(
 ):
     (other,) = make_card(contents[0]).files
     card = replace(served, files=(*served.files, replace(other, name="other.npz")))
-    with pytest.raises(WeightsError, match=r"no address is known for other\.npz\."):
+    with pytest.raises(WeightsError, match=r"no URL is known for other\.npz\."):
         read(card)
     assert server.asked == []
 

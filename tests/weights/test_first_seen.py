@@ -55,7 +55,7 @@ def test_a_download_that_changed_since_is_refused(card, cache, server):
 def test_a_changed_copy_in_a_folder_of_the_users_is_an_error(card, tmp_path):
     read(card)
     (tmp_path / "a-12345678.th").write_bytes(b"another one")
-    with pytest.raises(WeightsError, match="Replace the file by a good copy"):
+    with pytest.raises(WeightsError, match="Replace the file by an intact copy"):
         read_weights(card, find_folders(tmp_path))
 
 

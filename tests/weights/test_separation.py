@@ -74,7 +74,7 @@ def test_what_cannot_be_had_is_an_error_with_ways_to_go_on(cards, server):
         text = str(caught.value)
         for part in ("a.safetensors", "--weights-dir", "--stems-dir"):
             assert part in text
-    with pytest.raises(InputError, match="There are unet"):
+    with pytest.raises(InputError, match="Available: unet"):
         read_separator("mine", cards)
 
 

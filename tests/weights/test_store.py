@@ -104,7 +104,7 @@ def test_a_truncated_file_is_called_truncated_with_both_sizes(tmp_path, make_car
 
 def test_the_cache_named_by_the_user_is_a_named_folder(cache, make_card, contents):
     put(cache, "member0.npz", contents[1])
-    with pytest.raises(WeightsError, match="Not the file that the catalogue names"):
+    with pytest.raises(WeightsError, match="Not the file in the catalogue"):
         read(make_card(contents[0]), cache)
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_file_in_the_cache_is_an_error_that_says_so_where_nothing_is_d
     cache, server, served, contents
 ):
     put(cache, "member0.npz", contents[0][:-1])
-    with pytest.raises(WeightsError, match=r"member0\.npz: Truncated.*switched off"):
+    with pytest.raises(WeightsError, match=r"member0\.npz: Truncated.*Downloading is disabled"):
         read(served, allow_download=False)
     assert server.asked == []
     assert (cache / "member0.npz").read_bytes() == contents[0][:-1]

@@ -1,1 +1,1 @@
-"""Decoders of audio files, and what is known about damaged ones, by format."""
+"""Decoders of audio files, with recovery of damaged files, one module per format."""

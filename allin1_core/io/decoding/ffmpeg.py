@@ -19,18 +19,18 @@ from allin1_core.io.decoding.reader import (
 )
 from allin1_core.io.decoding.source import Source, Spliced
 
-#: Containers that state a duration; for the others FFmpeg guesses one from the bit rate.
+#: Containers that state a duration; for others, FFmpeg estimates it from the bit rate.
 _STATING = frozenset({"mp4", "matroska", "asf"})
 
-#: Times of frames may be rounded by this much.
+#: Tolerance for rounded times of frames.
 _ROUNDING_S = 0.01
 
-#: Where the container states no duration, times that jump by more are not believed.
+#: Longest jump in time that counts as a gap, if the container does not state a duration.
 _LONGEST_GAP_S = 60.0
 
 
 class FFmpegReader:
-    """A file that FFmpeg reads; see :class:`~allin1_core.io.decoding.reader.Reader`.
+    """A file read with FFmpeg; see :class:`~allin1_core.io.decoding.reader.Reader`.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class FFmpegReader:
     Raises
     ------
     AudioError
-        FFmpeg cannot open it, or there is no audio in it.
+        FFmpeg cannot open the file, or it contains no audio.
     """
 
     guessed_frames: int | None = None
@@ -68,7 +68,7 @@ class FFmpegReader:
 
     def _first_stream(self) -> Any:
         for stream in self._container.streams.audio:
-            # Without a codec there is a stream that FFmpeg has no decoder for.
+            # Without a codec context, FFmpeg has no decoder for the stream.
             if stream.codec_context is not None:
                 stream.codec_context.thread_count = 1
                 return stream
@@ -97,7 +97,7 @@ class FFmpegReader:
         )
 
     def blocks(self) -> Iterator[Block]:
-        """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
+        """Yield the audio from start to end; raises `DecodingError` if it cannot continue."""
         done_s = 0.0
         held: list[Samples] = []
         shape = (self.info.sample_rate, self.info.channels)
@@ -117,7 +117,7 @@ class FFmpegReader:
             yield Block(np.concatenate(held), shape[0])
 
     def _frames(self) -> Iterator[tuple[Samples, int, float]]:
-        """Give each decoded frame, its rate, and the seconds that are missing before it."""
+        """Yield each decoded frame, its rate, and the seconds missing before it."""
         import av
 
         expected_s: float | None = None
@@ -172,12 +172,12 @@ class FFmpegReader:
             yield packet
 
     def _converted(self, frame: Any) -> Iterator[Samples]:
-        """Float32 ``[n, channels]``, none empty."""
+        """Yield float32 ``[n, channels]``; no block is empty."""
         import av
 
         parts = [frame]
         if frame.format.name != "fltp":
-            # Changes the sample format only; rate and channels are ours to change.
+            # Converts only the sample format; rate and channels are converted later.
             convert = av.AudioResampler(format="fltp")
             try:
                 parts = [*convert.resample(frame), *convert.resample(None)]
@@ -197,5 +197,5 @@ class FFmpegReader:
 
 
 def _reason(error: BaseException) -> str:
-    """What FFmpeg says, without the number and the file that av puts around it."""
+    """The message of FFmpeg, without the number and the file name that av adds."""
     return str(getattr(error, "strerror", None) or error)

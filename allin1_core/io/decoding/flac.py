@@ -1,7 +1,7 @@
-"""FLAC files, be it that some frames are damaged or that several files were put together.
+"""FLAC files, including those with damaged frames and concatenated files.
 
-libsndfile gives up at the first damaged frame. Frames state their position and have checksums, so those that are whole can be
-found behind it, and decoded by a decoder of their own.
+libsndfile stops at the first damaged frame. Frames state their position and have checksums, so intact frames after it can be
+found, and decoded with another decoder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 #: Longest header of a frame.
 _HEADER_BYTES = 16
 
-#: A frame whose position continues none of so many before it, and is continued by none of so many behind it, is no frame.
+#: Number of frames before and after a candidate, one of which must be adjacent in position, or it is not a frame.
 _NEIGHBOURS = 3
 
 
@@ -57,7 +57,7 @@ def _crc16(content: bytes) -> int:
 
 @dataclass(frozen=True)
 class Stream:
-    """What was one FLAC file: bytes `start` to `end`, the content of its first block, and where its frames begin."""
+    """One of the concatenated FLAC files: bytes `start` to `end`, the content of its first block, and the start of its frames."""
 
     start: int
     end: int
@@ -66,7 +66,7 @@ class Stream:
 
     @property
     def block_size(self) -> int:
-        """Samples of a frame where all have the same number."""
+        """Number of samples per frame, if all have the same number."""
         return int.from_bytes(self.info[0:2], "big")
 
     @property
@@ -78,7 +78,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame at byte `start`, with the position of its first sample, and how many it has."""
+    """A frame at byte `start`, with the position of its first sample and the number of samples."""
 
     start: int
     position: int
@@ -86,17 +86,17 @@ class Frame:
 
     @property
     def end(self) -> int:
-        """Position behind its last sample."""
+        """Position after its last sample."""
         return self.position + self.samples
 
 
 def find_first(source: Source) -> Stream | None:
-    """Give the stream that a file begins with; None if this is no FLAC file."""
+    """Return the first stream of a file; None if it is not a FLAC file."""
     return _stream_at(source, skip_tags(source, 0))
 
 
 def find_streams(source: Source, first: Stream) -> list[Stream]:
-    """Give what was one FLAC file each."""
+    """Return all concatenated streams."""
     streams = [first]
     while stream := _next_stream(source, streams[-1].frames_at):
         streams.append(stream)
@@ -128,7 +128,7 @@ def _stream_at(source: Source, start: int) -> Stream | None:
 
 
 def find_frames(source: Source, stream: Stream) -> list[Frame]:
-    """Give the frames of a file by their headers, in order; what is in them may be damaged."""
+    """Find the frames of a file by their headers, in order; their content may be damaged."""
     found = []
     at = stream.frames_at
     while at < stream.end and (data := source.read_at(at, STEP + _HEADER_BYTES)):
@@ -185,9 +185,9 @@ class FlacReader:
     source
         The open file; closed with the reader.
     first
-        The stream that it begins with.
+        The first stream of the file.
     pcm16_full_scale
-        What 16-bit samples are divided by.
+        Divisor of 16-bit samples.
 
     Raises
     ------
@@ -206,7 +206,7 @@ class FlacReader:
         decoder.close()
 
     def blocks(self) -> Iterator[Block]:
-        """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
+        """Yield the audio from start to end; raises `DecodingError` if it cannot continue."""
         done_s = 0.0
         for stream in find_streams(self.source, self._first):
             part = _Part(self.source, stream, self._scale)
@@ -231,11 +231,11 @@ class _Part:
     Attributes
     ----------
     rate, channels, promised
-        As its header says; the length in samples may be None.
+        Rate, channels and length in samples according to its header; the length may be None.
     done
-        Samples that were given.
+        Number of samples yielded so far.
     gaps
-        Positions from which and to which silence was given.
+        Start and end positions of inserted silence.
     """
 
     def __init__(self, source: Source, stream: Stream, pcm16_full_scale: int) -> None:
@@ -263,10 +263,10 @@ class _Part:
         finally:
             self._decoder.close()
         if trouble is not None or (self.promised is not None and self.done < self.promised):
-            yield from self._behind_damage(trouble)
+            yield from self._after_damage(trouble)
 
-    def _behind_damage(self, trouble: DecodingError | None) -> Iterator[Samples]:
-        """Go on with frames that are whole, and silence where there are none."""
+    def _after_damage(self, trouble: DecodingError | None) -> Iterator[Samples]:
+        """Continue with intact frames, and silence in place of damaged ones."""
         limit = self.promised
         frames = find_frames(self.source, self._stream)
         frames = [frame for frame in frames if limit is None or frame.end <= limit]
@@ -294,7 +294,7 @@ class _Part:
             raise trouble
 
     def _silence(self, end: int) -> Iterator[Samples]:
-        """Give silence up to a position, and note the gap."""
+        """Yield silence up to a position, and record the gap."""
         if end > self.done:
             self.gaps.append((self.done, end))
             for block in silence(end - self.done, self.channels, self.rate):
@@ -302,7 +302,7 @@ class _Part:
                 yield block.samples
 
     def _first(self, frames: list[Frame], start: int, *, whole: bool) -> int:
-        """Index of the first frame from `start` on that is whole, or is not; their number if there is none."""
+        """Index of the first frame from `start` that is intact, or is not; the number of frames if there is none."""
         for index in range(start, len(frames)):
             if self._is_whole(frames, index) == whole:
                 return index
@@ -317,7 +317,7 @@ class _Part:
         return not _crc16(self.source.read_at(frame.start, end - frame.start))
 
     def _decoded(self, frames: list[Frame], first: int, behind: int) -> Iterator[Samples]:
-        """Decode frames `first` to `behind`, without the samples that were given already."""
+        """Decode frames `first` to `behind`, without samples that were already yielded."""
         end = frames[behind].start if behind < len(frames) else self._stream.end
         try:
             decoder = self._open([self._stream.header, range(frames[first].start, end)])
@@ -329,7 +329,7 @@ class _Part:
                 new = samples[skipped:]
                 skipped -= len(samples) - len(new)
                 if self.promised is not None:
-                    # Frames may be there twice, or in another order.
+                    # Frames may be duplicated, or in another order.
                     new = new[: self.promised - self.done]
                 if len(new):
                     self.done += len(new)

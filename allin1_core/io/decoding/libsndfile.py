@@ -19,40 +19,40 @@ from allin1_core.io.decoding.reader import (
 )
 from allin1_core.io.decoding.source import Piece, Source, Spliced
 
-#: libsndfile says this where it does not know a length, or something near it after arithmetic.
+#: Length that libsndfile reports if it is unknown, also approximately, after arithmetic.
 _UNKNOWN = 1 << 60
 
-#: What a program that writes to a pipe declares for a length in 32 bits, or more.
+#: Smallest length that programs which write to a pipe declare in 32 bits.
 _UNKNOWN_32 = 0x7FFF0000
 
 
 class NotReadableError(Exception):
-    """libsndfile does not know the format, or its header is damaged."""
+    """libsndfile does not support the format, or the header is damaged."""
 
 
 class Decoder:
-    """One file, or one part of a file, that libsndfile decodes from beginning to end.
+    """One file, or one part of a file, that libsndfile decodes from start to end.
 
     Parameters
     ----------
     source, pieces
         See :class:`~allin1_core.io.decoding.source.Spliced`.
     pcm16_full_scale
-        What 16-bit PCM is divided by.
+        Divisor of 16-bit PCM.
 
     Attributes
     ----------
     rate, channels, format, subtype
-        As libsndfile tells them.
+        As reported by libsndfile.
     frames
-        Length by the header as far as libsndfile finds it in the file; None where it is unknown.
+        Length according to the header, as far as libsndfile finds the samples; None if unknown.
 
     Raises
     ------
     NotReadableError
         libsndfile cannot open it.
     AudioError
-        The header holds what no music has.
+        The header states an unsupported rate or number of channels.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Decoder:
 
         try:
             self._file = soundfile.SoundFile(Spliced(source, pieces))
-        # soundfile wants more arguments for headerless files.
+        # soundfile requires more arguments for headerless files.
         except TypeError as error:
             raise NotReadableError("unknown format") from error
         except soundfile.LibsndfileError as error:
@@ -83,9 +83,9 @@ class Decoder:
 
     @property
     def declared_frames(self) -> int | None:
-        """Length by the header, be it there or not; None where it is unknown.
+        """Length according to the header, even if the file is truncated; None if unknown.
 
-        libsndfile corrects the length of a WAV or AIFF file that was cut off, and says so only in its log.
+        libsndfile corrects the length of a truncated WAV or AIFF file, and reports this only in its log.
         """
         found = re.search(
             r"^ *(?:data|SSND) *: (\d+) \(should be (\d+)\)", self._file.extra_info, re.MULTILINE
@@ -98,12 +98,12 @@ class Decoder:
         return round(self.frames * declared / actual)
 
     def blocks(self) -> Iterator[Samples]:
-        """Give float32 ``[n, channels]``, none empty.
+        """Yield float32 ``[n, channels]``; no block is empty.
 
         Raises
         ------
         DecodingError
-            libsndfile cannot go on; what it decoded since the last block is lost.
+            libsndfile cannot continue; what it decoded since the last block is lost.
         """
         import soundfile
 
@@ -111,7 +111,7 @@ class Decoder:
         dtype = "int16" if integers else "float32"
         left = _UNKNOWN if self.frames is None else self.frames
         while left:
-            # No more than there is: a decoder that looks farther may stumble over what is not audio.
+            # Not more than there is: a decoder that reads further may fail on data that is not audio.
             count = min(left, frames_at_once(self.channels))
             block = np.empty((count, self.channels), dtype)
             try:
@@ -125,17 +125,17 @@ class Decoder:
             yield np.divide(block, self._scale, dtype=np.float32) if integers else block
 
     def close(self) -> None:
-        """Let libsndfile go; the source stays open."""
+        """Close the decoder; the source stays open."""
         self._file.close()
 
 
 def _reason(error: Any) -> str:
-    """What libsndfile says, without what soundfile puts in front."""
+    """The message of libsndfile, without the prefix that soundfile adds."""
     return str(error.error_string).removeprefix("Error : ").rstrip(".")
 
 
 def describe(decoder: Decoder, source: Source) -> AudioInfo:
-    """Tell what a file is whose header `decoder` has read."""
+    """Return the properties of a file whose header `decoder` has read."""
     return AudioInfo(
         path=source.path,
         sample_rate=decoder.rate,
@@ -156,16 +156,16 @@ def version() -> str:
 
 
 class LibsndfileReader:
-    """A file that libsndfile reads in one go; see :class:`~allin1_core.io.decoding.reader.Reader`.
+    """A file that libsndfile reads from start to end; see :class:`~allin1_core.io.decoding.reader.Reader`.
 
     Parameters
     ----------
     source
         The open file; closed with the reader.
     decoder
-        Of all of it.
+        Decoder of the whole file.
     guesses_length
-        libsndfile guesses the length from the bit rate, and stops there.
+        Whether libsndfile estimates the length from the bit rate, and stops there.
     """
 
     def __init__(self, source: Source, decoder: Decoder, *, guesses_length: bool = False) -> None:
@@ -180,7 +180,7 @@ class LibsndfileReader:
             self.info = dataclasses.replace(self.info, frames=None, duration_s=None)
 
     def blocks(self) -> Iterator[Block]:
-        """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
+        """Yield the audio from start to end; raises `DecodingError` if it cannot continue."""
         for samples in self._decoder.blocks():
             yield Block(samples, self._decoder.rate)
 

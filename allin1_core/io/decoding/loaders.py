@@ -1,4 +1,4 @@
-"""Readers that plugins add. Like codecs, they belong to the process: whatever reads audio here finds them."""
+"""Audio readers that plugins add. Like codecs, they are global to the process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from allin1_core.io.decoding.source import Source
 
 log = logging.getLogger(__name__)
 
-#: Bytes from the beginning of a file that a probe is given.
+#: Number of bytes from the start of a file that are passed to a probe.
 HEAD = 4096
 
 
@@ -36,11 +36,11 @@ class Loader:
     Attributes
     ----------
     plugin, name, version
-        Whose it is.
+        Name of the plugin, name of the loader, and version of the plugin's distribution.
     load
         Opens a file.
     suffixes, probe, before_core
-        As for the record.
+        As in :class:`~allin1_core.contracts.audio_loader.AudioLoader`.
     """
 
     plugin: str
@@ -52,7 +52,7 @@ class Loader:
     before_core: bool = False
 
     def is_for(self, source: Source) -> bool:
-        """Whether a file is for it, by its name or by how it begins."""
+        """Whether it reads a file, according to its name or its first bytes."""
         if source.path.name.lower().endswith(tuple(map(str.lower, self.suffixes))):
             return True
         if self.probe is None:
@@ -60,7 +60,7 @@ class Loader:
         try:
             return bool(self.probe(source.read_at(0, HEAD)))
         except PLUGIN_FAILURES as error:
-            log.warning("%s could not look at %s: %s", self, source.path, in_full(error))
+            log.warning("%s could not probe %s: %s", self, source.path, in_full(error))
             return False
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Loader:
 
 @dataclass
 class Attempt:
-    """The reader of a file, if a loader took it, and a sentence for each loader that failed."""
+    """The reader of a file, if a loader accepted it, and a sentence for each loader that failed."""
 
     reader: Reader | None = None
     failures: list[str] = field(default_factory=list)
@@ -79,52 +79,62 @@ _loaders: tuple[Loader, ...] = ()
 
 
 def use_loaders(loaders: Iterable[Loader]) -> None:
-    """Let files be read by these from now on, in their order, and by no others."""
+    """Use these loaders, in this order, and no others from now on."""
     global _loaders
     _loaders = tuple(loaders)
 
 
 def loader_suffixes() -> frozenset[str]:
-    """Last suffixes, in lower case, of the files that the loaders read."""
+    """Suffixes, in lower case, of the files that the loaders read; only the last part of compound ones."""
     return frozenset(Path(f"x{s}").suffix.lower() for one in _loaders for s in one.suffixes)
 
 
 def open_by_loader(source: Source, *, before_core: bool) -> Attempt:
-    """Let the loaders that come before, or after, the core's readers open a file.
+    """Try to open a file with the loaders that come before, or after, the core's readers.
 
     Raises
     ------
     AudioError
-        A loader says that the file is damaged.
+        A loader reports that the file is damaged.
     """
     attempt = Attempt()
     for loader in _loaders:
         if loader.before_core != before_core or not loader.is_for(source):
             continue
-        file = source.path.open("rb")
         try:
-            loaded = loader.load(file, source.path)
-            if loaded is not None:
-                attempt.reader = _LoaderReader(source, loader, _checked(loaded, source.path), file)
-                return attempt
+            attempt.reader = open_with(loader, source)
         except AudioError:
-            file.close()
             raise
         except PLUGIN_FAILURES as error:
             attempt.failures.append(f"{loader} failed: {in_full(error)}.")
             log.debug("%s failed on %s", loader, source.path, exc_info=True)
-        file.close()
+        if attempt.reader is not None:
+            break
     return attempt
+
+
+def open_with(loader: Loader, source: Source) -> Reader | None:
+    """Open a file with one loader; None if the loader cannot handle it. Exceptions of the loader are propagated."""
+    file = source.path.open("rb")
+    reader = None
+    try:
+        loaded = loader.load(file, source.path)
+        if loaded is not None:
+            reader = _LoaderReader(source, loader, _checked(loaded, source.path), file)
+    finally:
+        if reader is None:
+            file.close()
+    return reader
 
 
 def _checked(loaded: Any, path: Path) -> LoadedAudio:
     if not isinstance(loaded, LoadedAudio):
-        raise TypeError(f"it gave {show(loaded)}; wanted LoadedAudio or None")
+        raise TypeError(f"it returned {show(loaded)} instead of LoadedAudio or None")
     for name in ("rate", "channels"):
         if not isinstance(getattr(loaded, name), int):
-            raise TypeError(f"its {name} is {show(getattr(loaded, name))}; wanted a whole number")
+            raise TypeError(f"its {name} is {show(getattr(loaded, name))} instead of an integer")
     if not (loaded.frames is None or (isinstance(loaded.frames, int) and loaded.frames >= 0)):
-        raise TypeError(f"its frames are {show(loaded.frames)}; wanted a whole number or None")
+        raise TypeError(f"its frames are {show(loaded.frames)} instead of an integer or None")
     check_shape(path, loaded.rate, loaded.channels)
     return loaded
 
@@ -156,17 +166,19 @@ class _LoaderReader:
         )
 
     def blocks(self) -> Iterator[Block]:
-        """Give what the loader gives, checked."""
+        """Yield the blocks of the loader, after checking them."""
         rate, channels = self._loaded.rate, self._loaded.channels
         try:
             for samples in self._loaded.blocks:
                 shape: tuple[int, ...] = getattr(samples, "shape", ())
                 if not isinstance(samples, np.ndarray) or samples.dtype != np.float32:
-                    raise TypeError(f"it gave {show(samples)}; wanted float32 arrays of NumPy")
+                    raise TypeError(f"it yielded {show(samples)} instead of float32 NumPy arrays")
                 if len(shape) != 2 or shape[1] != channels:
-                    raise ValueError(f"it gave the shape {list(shape)}; wanted [n, {channels}]")
+                    raise ValueError(
+                        f"it yielded the shape {list(shape)} instead of [n, {channels}]"
+                    )
                 if len(samples):
-                    yield Block(samples.copy(), rate)  # it may use its array again
+                    yield Block(samples.copy(), rate)  # the loader may reuse its array
         except AudioError:
             raise
         except PLUGIN_FAILURES as error:
@@ -174,7 +186,7 @@ class _LoaderReader:
             raise DecodingError(f"{self._loader} failed: {in_full(error)}") from error
 
     def close(self) -> None:
-        """Close the file, and let the loader go."""
+        """Close the file and the loader's generator."""
         close = getattr(self._loaded.blocks, "close", None)
         if close is not None:
             with contextlib.suppress(*PLUGIN_FAILURES):

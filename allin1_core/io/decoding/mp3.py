@@ -1,8 +1,8 @@
-"""MP3 files, decoded by libsndfile from a stream that is whole.
+"""MP3 files, decoded by libsndfile from a repaired stream.
 
-libsndfile trusts what the first frame notes about the length, guesses where there is no note, and gives up where a kilobyte of
-something else lies between frames. So the frames are looked up here, and a decoder gets them alone, with a note that is right. In
-place of frames that are lost come silent ones, so that times stay what they are.
+libsndfile trusts the length in the header frame (Xing, Info), estimates it if there is none, and stops if there is a kilobyte
+of other data between frames. So the frames are located here, and passed to a decoder alone, with a correct header frame. Lost
+frames are replaced by silent ones, so that times are unaffected.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from allin1_core.io.decoding.reader import AudioInfo, Block, DecodingError, chec
 from allin1_core.io.decoding.source import Piece, Source
 from allin1_core.io.decoding.tags import skip_tags
 
-#: Bytes after which no first frame is looked for any more.
+#: Maximum offset in bytes of the first frame.
 _FAR = 1 << 20
 
-#: Bytes by which a file may differ from what its first frame says; some count that frame itself, some do not.
+#: Tolerance in bytes for the size in the header frame; some encoders count that frame itself, some do not.
 _SLACK = 4096
 
-#: Bytes that a frame can at most borrow from those before it.
+#: Maximum number of bytes that a frame uses from those before it (bit reservoir).
 _RESERVOIR = 511
 
 
 def find_first(source: Source, *, named_mp3: bool) -> tuple[int, FrameKind] | None:
-    """Give the offset and kind of the first frame; None if this is no MP3 file.
+    """Return the offset and kind of the first frame; None if this is not an MP3 file.
 
-    Behind tags and zeros a frame must follow at once, else the file's name must say that it is an MP3, or a tag stand
-    at its beginning.
+    A frame must follow immediately after tags and zeros, unless the file name is that of an MP3, or the file starts with
+    a tag.
     """
     at = skip_tags(source, 0)
     named_mp3 = named_mp3 or source.read_at(0, 3) == b"ID3"
@@ -58,7 +58,7 @@ class Mp3Reader:
     source
         The open file; closed with the reader.
     start, kind
-        Of the first frame.
+        Offset and kind of the first frame.
     """
 
     guessed_frames: int | None = None
@@ -81,7 +81,7 @@ class Mp3Reader:
         )
 
     def blocks(self) -> Iterator[Block]:
-        """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
+        """Yield the audio from start to end; raises `DecodingError` if it cannot continue."""
         done_s = promised_s = 0.0
         for stream in find_streams(self.source, self._start, self._kind):
             kind, note = stream.kind, stream.note
@@ -96,7 +96,7 @@ class Mp3Reader:
             pieces, silent = _whole_stream(self.source, stream, missing)
             before = 0 if note is None else note.delay + DECODER_DELAY
             for first, last in silent:
-                # Frames overlap: the one behind fades in.
+                # Frames overlap: the next one fades in.
                 start_s, end_s = (
                     (n * kind.samples - before) / kind.rate for n in (first, last + 1)
                 )
@@ -120,7 +120,7 @@ class Mp3Reader:
 
 
 def _length_by_note(source: Source, start: int, kind: FrameKind) -> int | None:
-    """Samples by the first frame, if it says how many frames and bytes follow, and the file is as long as that."""
+    """Number of samples according to the header frame, if it is complete and consistent with the size of the file."""
     head = source.read_at(start, 4)
     note = read_note(kind, source.read_at(start, kind.lengths[head[2]]))
     counts = None if note is None else note.counts(kind)
@@ -134,7 +134,7 @@ def _length_by_note(source: Source, start: int, kind: FrameKind) -> int | None:
 
 
 def _counts(stream: Stream) -> tuple[int, int] | None:
-    """Frames and bytes by the note, if there is one and it makes sense."""
+    """Frames and bytes according to the note, if there is one and it is plausible."""
     return None if stream.note is None else stream.note.counts(stream.kind)
 
 
@@ -145,10 +145,10 @@ def _trimmed_s(stream: Stream, frames: int) -> float:
 
 
 def _missing_frames(source: Source, stream: Stream) -> list[int]:
-    """How many frames were where other bytes are now, for each place between two runs.
+    """Number of lost frames in each gap between two runs.
 
-    By the number of frames that are noted, if that can be; else by the bytes. Bytes that were put between frames
-    took nothing away.
+    It is computed from the number of frames in the note, if plausible, otherwise from the number of bytes. Bytes that were
+    inserted between frames replace no frames.
     """
     runs, kind = stream.runs, stream.kind
     gaps = [after.start - before.end for before, after in itertools.pairwise(runs)]
@@ -170,7 +170,7 @@ def _missing_frames(source: Source, stream: Stream) -> list[int]:
 
 
 def _has_one_rate(source: Source, kind: FrameKind, run: Run) -> bool:
-    """Whether all frames are as long as the first, give or take a byte of padding."""
+    """Whether all frames are as long as the first, up to a byte of padding."""
     shortest = kind.lengths[source.read_at(run.start, 4)[2] & ~2]
     return run.frames * shortest <= run.end - run.start <= run.frames * (shortest + 1)
 
@@ -182,7 +182,7 @@ def _frames_in(gap: int, mean: float, *, has_one_rate: bool) -> int:
 
 
 def _shared(count: int, gaps: list[int]) -> list[int]:
-    """Share out `count` in proportion to the lengths of the gaps."""
+    """Distribute `count` in proportion to the lengths of the gaps."""
     shares, done, total = [], 0, sum(gaps)
     for sofar in itertools.accumulate(gaps):
         upto = round(count * sofar / total)
@@ -194,14 +194,14 @@ def _shared(count: int, gaps: list[int]) -> list[int]:
 def _whole_stream(
     source: Source, stream: Stream, missing: list[int]
 ) -> tuple[list[Piece], list[tuple[int, int]]]:
-    """Put a stream together that a decoder reads without a stop.
+    """Assemble a stream that a decoder reads to the end.
 
     Returns
     -------
     pieces
         The stream.
     silent
-        First frame and the one behind the last of every stretch that is silent instead of lost.
+        For each replaced stretch, its first frame and the one after its last.
     """
     kind = stream.kind
     header = source.read_at(stream.runs[0].start, 4)
@@ -221,7 +221,7 @@ def _whole_stream(
             silent.append((first, done + missing[index - 1] + muted_start))
             done += missing[index - 1]
         if index + 1 < len(stream.runs):
-            # The last frame before damage has a good header and, likely, damaged content.
+            # The last frame before damage has an intact header, but its content is probably damaged.
             if run.frames > muted_start:
                 muted_end = 1
                 end = run.last
@@ -231,7 +231,7 @@ def _whole_stream(
             frames.append(_muted(kind, source.read_at(end, run.end - end)))
         done += run.frames
     if stream.note is None:
-        # What is cut off is the delay that this states and the decoder's own: one silent frame, put there for it.
+        # The decoder removes the stated delay and its own: together one silent frame, inserted for this purpose.
         frames.insert(0, quiet)
         done += 1
         delay, padding = kind.samples - DECODER_DELAY, 0
@@ -244,14 +244,14 @@ def _whole_stream(
 
 
 def _without_reservoir(source: Source, kind: FrameKind, run: Run) -> tuple[list[Piece], int]:
-    """Mute frames at the beginning of a run that need bytes from before it.
+    """Mute frames at the start of a run that need bytes from before it.
 
     Returns
     -------
     muted
         The frames.
     start
-        Offset of the first that stands on its own.
+        Offset of the first frame that does not need them.
     """
     muted: list[Piece] = []
     at = run.start
@@ -270,12 +270,12 @@ def _without_reservoir(source: Source, kind: FrameKind, run: Run) -> tuple[list[
 
 
 def _side_at(frame: bytes) -> int:
-    """Where the side information begins: behind the header, and behind a checksum where there is one."""
+    """Offset of the side information: after the header, and after a checksum if there is one."""
     return 4 if frame[1] & 1 else 6
 
 
 def _muted(kind: FrameKind, frame: bytes) -> bytes:
-    """Give a frame that sounds of nothing, and keeps the bytes that later ones borrow."""
+    """Return a silent frame that keeps the bytes which later frames use."""
     side = _side_at(frame)
     return frame[:side] + bytes(kind.side_bytes) + frame[side + kind.side_bytes :]
 

@@ -1,7 +1,7 @@
-"""Frames of MPEG audio, layer III: where they are in a file, and what the first one notes about the others.
+"""Frames of MPEG audio, layer III: their location in a file, and the note about them in the header frame.
 
-An encoder may note the number of frames, their bytes, and its delay in a frame of its own, in front of the others
-(Xing, Info, with LAME's part). A file that was put together from several has several of these.
+An encoder may store the number of frames, their size in bytes, and its delay in a header frame before the others (Xing,
+Info, with an extension by LAME). A file that was concatenated from several has several of these notes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from functools import cache
 from allin1_core.io.decoding.source import STEP, Source
 from allin1_core.io.decoding.tags import skip_tags
 
-#: kbit/s by the index in a header; 0 for a rate that is free or forbidden.
+#: Bit rates in kbit/s by the index in a header; 0 for free or forbidden ones.
 _BIT_RATES = {
     1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
 }
 
-#: Hz by version (MPEG 2.5, reserved, 2, 1) and index.
+#: Sample rates in Hz by version (MPEG 2.5, reserved, 2, 1) and index.
 _RATES = (
     (11_025, 12_000, 8_000, 0),
     (0, 0, 0, 0),
@@ -28,27 +28,27 @@ _RATES = (
     (44_100, 48_000, 32_000, 0),
 )
 
-#: So many frames in a row are no accident: of the kind that came before, and of another.
+#: Number of consecutive frames that is not a coincidence: of the previous kind, and of another kind.
 _SURE_SAME, _SURE_OTHER = 2, 4
 
-#: Decoding begins this many samples late, which a decoder that knows the encoder's delay cuts off, too.
+#: Delay of decoding in samples, which a decoder that knows the encoder's delay also removes.
 DECODER_DELAY = 529
 
 
 @dataclass(frozen=True)
 class FrameKind:
-    """What the frames of one stream have in common.
+    """Common properties of the frames of one stream.
 
     Attributes
     ----------
     second
         Second byte of the header, with the bit for "no checksum" set.
     rate, channels, samples
-        Hz, and samples per channel and frame.
+        Sample rate in Hz, number of channels, and samples per channel and frame.
     side_bytes
-        Length of the side information behind the header.
+        Length of the side information after the header.
     lengths
-        Length of a frame in bytes by the header's third byte; 0 where that is not of this kind.
+        Length of a frame in bytes by the third byte of its header; 0 if that is not of this kind.
     """
 
     second: int
@@ -59,7 +59,7 @@ class FrameKind:
     lengths: tuple[int, ...]
 
     def matches(self, header: bytes) -> bool:
-        """Tell whether a header of four bytes is of this kind."""
+        """Whether a header of four bytes is of this kind."""
         return (
             header[0] == 0xFF
             and header[1] | 1 == self.second
@@ -69,7 +69,7 @@ class FrameKind:
 
 
 def kind_of(header: bytes) -> FrameKind | None:
-    """Give the kind of the frame that begins with these four bytes; None if none does."""
+    """Return the kind of the frame with this header of four bytes; None if it is not a header."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return None
     kind = _kind(header[1] | 1, header[2] >> 2 & 3, header[3] >= 0xC0)
@@ -95,14 +95,14 @@ def _kind(second: int, rate_index: int, mono: bool) -> FrameKind | None:
 
 @dataclass(frozen=True)
 class Note:
-    """What the first frame of a stream says about the others.
+    """The content of a header frame (Xing, Info, LAME).
 
     Attributes
     ----------
     frames, size
-        Number of the frames that follow, and bytes with this one; None where that is not said.
+        Number of the frames that follow, and size in bytes including this one; None if not stated.
     delay, padding
-        Samples that the encoder put before and behind the song; 0 where that is not said.
+        Number of samples that the encoder added before and after the song; 0 if not stated.
     """
 
     frames: int | None
@@ -111,7 +111,7 @@ class Note:
     padding: int
 
     def counts(self, kind: FrameKind) -> tuple[int, int] | None:
-        """Frames and bytes; None where one is not said, or they cannot belong together."""
+        """Frames and bytes; None if one is not stated, or they are inconsistent."""
         if not self.frames or not self.size:
             return None
         shortest = min(length for length in kind.lengths if length)
@@ -119,15 +119,15 @@ class Note:
         return (self.frames, self.size) if fits else None
 
     def samples(self, kind: FrameKind, frames: int) -> int:
-        """Length of `frames` frames without what the encoder put around the song."""
+        """Number of samples in `frames` frames, without the delay and padding of the encoder."""
         trimmed = self.delay + DECODER_DELAY + max(0, self.padding - DECODER_DELAY)
         return max(0, frames * kind.samples - trimmed)
 
 
 def write_note(kind: FrameKind, header: bytes, note: Note) -> bytes:
-    """Make the frame that says what `note` does, for frames with a header like `header`; its own size is added."""
+    """Create the header frame for `note`, for frames with a header like `header`; its own size is added."""
     at = 4 + kind.side_bytes
-    # The shortest that has room; the second bit of this byte is for padding.
+    # The shortest frame with enough space; the second bit of this byte is for padding.
     third = min(
         (t for t in range(256) if kind.lengths[t] >= at + 160 and not t & 2),
         key=lambda t: kind.lengths[t],
@@ -142,7 +142,7 @@ def write_note(kind: FrameKind, header: bytes, note: Note) -> bytes:
 
 
 def read_note(kind: FrameKind, frame: bytes) -> Note | None:
-    """Give what a frame notes about those that follow; None if it is a frame like any other."""
+    """Return the note in a header frame; None if it is an ordinary frame."""
     for at in (4 + kind.side_bytes, 6 + kind.side_bytes):
         if frame[at : at + 4] in (b"Xing", b"Info") and len(frame) >= at + 16:
             break
@@ -161,7 +161,7 @@ def read_note(kind: FrameKind, frame: bytes) -> Note | None:
 
 @dataclass
 class Run:
-    """Consecutive frames without anything between them: bytes `start` to `end`, the last from `last` on."""
+    """Consecutive frames: bytes `start` to `end`, where the last frame starts at `last`."""
 
     start: int
     last: int
@@ -171,14 +171,14 @@ class Run:
 
 @dataclass
 class Stream:
-    """What was one MP3 file when it was encoded.
+    """The frames of one of the concatenated MP3 files.
 
     Attributes
     ----------
     kind, note
-        Of its frames; the note may be missing.
+        Kind and note of its frames; the note may be None.
     runs
-        Its frames without the note. What lies between two runs is damaged.
+        Its frames without the header frame. The data between two runs is damaged.
     """
 
     kind: FrameKind
@@ -192,7 +192,7 @@ class Stream:
 
 
 def follow(source: Source, start: int, kind: FrameKind, most: int | None = None) -> Run:
-    """Give the consecutive frames of a kind from `start` on, up to `most`, and up to the next that is a note."""
+    """Return the run of frames of a kind from `start`, at most `most`, up to the next header frame."""
     at, last, frames = start, start, 0
     data, base = b"", start
     second, lengths, mono = kind.second, kind.lengths, kind.channels == 1
@@ -220,9 +220,9 @@ def follow(source: Source, start: int, kind: FrameKind, most: int | None = None)
 def find_frames(
     source: Source, start: int, kind: FrameKind | None, stop: int | None = None
 ) -> tuple[int, FrameKind] | None:
-    """Give the first offset from `start` on where frames begin, and their kind.
+    """Return the first offset from `start` at which frames begin, and their kind.
 
-    Frames of another kind than `kind` must be more in a row to be believed; at the end of the file, one will do.
+    More consecutive frames are required if their kind is not `kind`; at the end of the file, one is enough.
     """
     at = start
     stop = source.size if stop is None else min(stop, source.size)
@@ -249,7 +249,7 @@ def _is_sure(source: Source, at: int, found: FrameKind, kind: FrameKind | None) 
 
 
 def _is_end(source: Source, at: int, kind: FrameKind) -> bool:
-    """Whether nothing but tags follows, or a frame that is cut off."""
+    """Whether only tags or a truncated frame follow."""
     head = source.read_at(at, 4)
     if len(head) == 4 and kind.matches(head):
         return at + kind.lengths[head[2]] > source.size
@@ -257,7 +257,7 @@ def _is_end(source: Source, at: int, kind: FrameKind) -> bool:
 
 
 def find_streams(source: Source, start: int, kind: FrameKind) -> Iterator[Stream]:
-    """Give the streams of a file whose first frame, of `kind`, begins at `start`."""
+    """Yield the streams of a file whose first frame, of `kind`, begins at `start`."""
     stream: Stream | None = None
     at, tagged = start, True
     while True:
@@ -275,7 +275,7 @@ def find_streams(source: Source, start: int, kind: FrameKind) -> Iterator[Stream
         if run.frames:
             stream.runs.append(run)
         behind = skip_tags(source, run.end)
-        # Zeros alone are damage, too, if frames follow of which nothing says that they begin a stream.
+        # Zeros alone count as damage, too, unless the frames after them start a stream.
         tagged = behind > run.end and any(source.read_at(run.end, 1))
         found = find_frames(source, behind, kind)
         if found is None:

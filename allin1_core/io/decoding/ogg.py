@@ -1,8 +1,8 @@
-"""OGG files with Vorbis, Opus or FLAC: every link of a chain, and what stands behind a hole.
+"""OGG files with Vorbis, Opus or FLAC, including chained files and files with missing pages.
 
-libsndfile reads the first link alone, takes what is behind a hole for what was in it, and cannot go on where the rate
-changes. So pages are looked up here, and each run of pages is decoded on its own, behind the headers of its link. Where it belongs
-is told by the position that its last page states.
+libsndfile reads only the first link of a chain, closes up the gap of missing pages, and stops if the rate changes. So pages are
+located here, and each run of pages is decoded separately, after the headers of its link. Its time follows from the position
+that its last page states.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CAPTURE = b"OggS"
 _HEADER_BYTES = 27
 _LARGEST_PAGE = _HEADER_BYTES + 255 + 255 * 255
 
-#: A page holds no more than this; a position that is farther behind a hole is not believed.
+#: Maximum length of a page; a larger jump in position after a gap is ignored.
 _PAGE_S = 60.0
 
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -29,9 +29,9 @@ _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 @dataclass(frozen=True)
 class Page:
-    """A page whose checksum is right: bytes `start` to `end`.
+    """A page with a correct checksum: bytes `start` to `end`.
 
-    `position` is where the last packet that ends in it ends, in samples; -1 where none does.
+    `position` is the end of the last packet that ends in it, in samples; -1 if none does.
     """
 
     start: int
@@ -44,22 +44,22 @@ class Page:
 
 @dataclass
 class Run:
-    """Consecutive pages with audio, and how many are missing before them."""
+    """Consecutive pages with audio, and the number of pages missing before them."""
 
     pages: list[Page]
     missing: int
 
     @property
     def position(self) -> int:
-        """Where it ends, in samples; -1 where that is unknown."""
+        """Its end, in samples; -1 if unknown."""
         return max(page.position for page in self.pages)
 
 
 @dataclass
 class Link:
-    """What was one file when it was encoded: pages with headers, then runs of pages with audio.
+    """One of the chained files: pages with headers, then runs of pages with audio.
 
-    The headers and `codec` are empty where they are damaged.
+    The headers and `codec` are empty if they are damaged.
     """
 
     codec: str
@@ -69,9 +69,9 @@ class Link:
 
 
 def find_links(source: Source, *, named_ogg: bool) -> list[Link] | None:
-    """Give the links of an OGG file; None where this is none, or its streams are not audio one after another.
+    """Return the links of an OGG file; None if it is not one, or its streams are not consecutive audio.
 
-    Pages are looked for behind something else if the file's name says that it is an OGG.
+    If the file name is that of an OGG file, pages are also searched after other data.
     """
     if not named_ogg and source.read_at(skip_tags(source, 0), 4) != _CAPTURE:
         return None
@@ -81,7 +81,7 @@ def find_links(source: Source, *, named_ogg: bool) -> list[Link] | None:
         if page.first:
             codec = _codec(source.read_at(page.start, min(page.end - page.start, 512)))
             if previous is not None and previous.first:
-                # Two at a time, unless it is the same page again.
+                # Two parallel streams, unless it is the same page again.
                 if page.serial != previous.serial:
                     return None
                 links.pop()
@@ -112,7 +112,7 @@ def _codec(head: bytes) -> str:
 
 
 def _pages(source: Source) -> Iterator[Page]:
-    """Give all pages whose checksums are right; whatever else there is, is passed over."""
+    """Yield all pages with correct checksums; other data is skipped."""
     data, base, at = b"", 0, 0
     while at < source.size:
         if at - base + _LARGEST_PAGE > len(data) and base + len(data) < source.size:
@@ -143,7 +143,7 @@ def _pages(source: Source) -> Iterator[Page]:
 
 
 def _page_at(data: bytes, index: int) -> bytes:
-    """Give the page that begins here; empty if it is not all there."""
+    """Return the page that begins here; empty if it is truncated."""
     segments = data[index + 26] if index + _HEADER_BYTES <= len(data) else 0
     body = index + _HEADER_BYTES + segments
     end = body + sum(data[index + _HEADER_BYTES : body])
@@ -151,7 +151,7 @@ def _page_at(data: bytes, index: int) -> bytes:
 
 
 def _checksum(page: bytes) -> int:
-    """CRC-32 as OGG has it: zlib's with the bits of every byte, and of the result, in the other order."""
+    """CRC-32 as in OGG: that of zlib with the bits of every byte, and of the result, reversed."""
     blank = page[:22] + bytes(4) + page[26:]
     crc = zlib.crc32(blank.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int.from_bytes(crc.to_bytes(4, "little").translate(_MIRRORED), "big")
@@ -165,7 +165,7 @@ class OggReader:
     source
         The open file; closed with the reader.
     links
-        Of it.
+        The links of the file.
 
     Raises
     ------
@@ -188,9 +188,15 @@ class OggReader:
         decoder.close()
         if len(links) > 1 or len(links[0].runs) != 1 or links[0].runs[0].missing:
             self.info = dataclasses.replace(self.info, frames=None, duration_s=None)
+        end = max(page.end for link in links for run in link.runs for page in run.pages)
+        if source.read_at(end, len(_CAPTURE)) == _CAPTURE:
+            note = "ends in the middle of a page, as truncated files do, and was read up to there."
+            self.info = dataclasses.replace(
+                self.info, warnings=(*self.info.warnings, f"{source.path}: {note}")
+            )
 
     def _opened(self, link: Link) -> libsndfile.Decoder | None:
-        """Decoder of a link's first run; None where the headers are damaged."""
+        """Decoder of a link's first run; None if the headers are damaged."""
         if not link.codec or not link.runs:
             return None
         try:
@@ -201,7 +207,7 @@ class OggReader:
             return None
 
     def blocks(self) -> Iterator[Block]:
-        """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
+        """Yield the audio from start to end; raises `DecodingError` if it cannot continue."""
         done_s = 0.0
         rate, channels = self.info.sample_rate, self.info.channels
         for link in self._links:
@@ -211,7 +217,7 @@ class OggReader:
                 decoder.close()
             elif link.runs:
                 count = sum(len(run.pages) for run in link.runs)
-                # Of the first page there is no telling how long it is.
+                # The length of the first page is unknown.
                 frames = max(0, link.runs[-1].position - link.runs[0].pages[0].position)
                 frames = min(frames, round(count * _PAGE_S * rate))
                 self.gaps.append((done_s, done_s + frames / rate))
@@ -230,19 +236,19 @@ class OggReader:
                 pieces = _pieces(self.source, link, run, is_first=is_first)
                 decoder = libsndfile.Decoder(self.source, pieces)
             except libsndfile.NotReadableError:
-                # Such as a last page alone; libsndfile wants another before it.
+                # For example a single last page; libsndfile requires another one before it.
                 decoder = None
             frames: int | None = 0
             if decoder is not None:
                 rate, channels, frames = decoder.rate, decoder.channels, decoder.frames
             begins = None if frames is None or run.position < 0 else run.position - frames
             if is_first:
-                # A stream that was cut out of a longer one does not begin at zero.
+                # A stream that was cut out of a longer one does not start at zero.
                 origin = begins if decoder is not None and begins is not None else 0
             else:
                 origin = origin if index else _pre_skip(self.source, link)
                 gap = 0 if begins is None else begins - origin - done
-                # Pages may be there twice.
+                # Pages may be duplicated.
                 skipped = max(0, -gap)
                 if not 0 < gap <= (run.missing + len(run.pages)) * _PAGE_S * rate:
                     gap = 0
@@ -268,9 +274,9 @@ class OggReader:
 
 
 def _pieces(source: Source, link: Link, run: Run, *, is_first: bool) -> list[Piece]:
-    """Give what libsndfile reads as a file: the headers and one run.
+    """Return a file for libsndfile: the headers and one run.
 
-    Only at the beginning of a link does Opus want samples skipped.
+    Opus requires samples to be skipped only at the start of a link.
     """
     pieces: list[Piece] = [range(page.start, page.end) for page in link.headers]
     if link.codec == "opus" and not is_first:
@@ -278,7 +284,7 @@ def _pieces(source: Source, link: Link, run: Run, *, is_first: bool) -> list[Pie
     return pieces + [range(page.start, page.end) for page in run.pages]
 
 
-#: Where the header of Opus says how many samples are to be skipped, behind that of a page with one segment.
+#: Position of the number of samples to skip in the header of Opus, after that of a page with one segment.
 _PRE_SKIP = slice(_HEADER_BYTES + 1 + 10, _HEADER_BYTES + 1 + 12)
 
 

@@ -1,4 +1,4 @@
-"""Which reader a file gets: by what is in it, whatever it is called; plugins may add readers before and behind the core's."""
+"""Choice of the reader for a file, by its content; plugins may add readers before and after those of the core."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool
     Parameters
     ----------
     source
-        The file; closed with the reader, or where there is none.
+        The file; closed with the reader, or if there is none.
     pcm16_full_scale
-        What 16-bit PCM is divided by.
+        Divisor of 16-bit PCM.
     with_av
-        Whether FFmpeg may read what libsndfile cannot.
+        Whether to use FFmpeg for files that libsndfile cannot read.
 
     Raises
     ------
     AudioError
-        It is no audio that can be read here.
+        The file is not in a supported format.
     """
     refusal: AudioError | None = None
     try:
@@ -58,7 +58,7 @@ def open_reader(source: Source, pcm16_full_scale: int = 32_768, *, with_av: bool
         if failures:
             raise AudioError(
                 f"cannot be read. {' '.join(failures)}",
-                remedy="Report that to the author of the plugin.",
+                remedy="Report this to the author of the plugin.",
                 path=source.path,
             ) from refusal
         if refusal is not None:
@@ -78,11 +78,12 @@ def _by_ffmpeg(source: Source) -> Reader:
     try:
         import av
 
-        av.open  # noqa: B018 - a folder called av that hides it has none
-    except Exception as error:  # such as a library that it was built against and is not here
+        av.open  # noqa: B018 - fails if a folder called av hides the package
+    except Exception as error:  # for example because a shared library is missing
         raise AudioError(
             f"is not audio that {libsndfile.version()} can read, and PyAV cannot be imported ({brief(error)}).",
-            remedy='Reinstall it: pip install --force-reinstall "allin1-core[av]"',
+            remedy="Reinstall it: "
+            + install_command("allin1-core", "av", options="--force-reinstall"),
             path=source.path,
         ) from error
     return FFmpegReader(source)
@@ -104,7 +105,7 @@ def _by_libsndfile(source: Source, pcm16_full_scale: int, *, with_av: bool) -> R
         decoder = libsndfile.Decoder(source, finished(source), pcm16_full_scale)
     except libsndfile.NotReadableError:
         return None
-    # The length of MPEG audio other than layer III is guessed; FFmpeg reads it to the end.
+    # libsndfile estimates the length of MPEG audio other than layer III; FFmpeg reads it to the end.
     guesses = decoder.format == "MP3"
     if guesses and with_av:
         decoder.close()

@@ -1,4 +1,4 @@
-"""What every reader of an audio file has in common."""
+"""The interface of all readers of audio files."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from allin1_core.io.decoding.source import Source
 
 Samples = NDArray[np.float32]
 
-#: Samples, over all channels, that are decoded at once.
+#: Number of samples, over all channels, that are decoded at once.
 _READ_SAMPLES = 1 << 15
 
-#: Sample rates in Hz that are read: from what telephones had to what studios use. A header that says anything
-#: else is damaged, and would take memory and time without bounds.
+#: Supported sample rates in Hz, from telephones to studios. A header that states another rate is damaged, and would
+#: cost unlimited memory and time.
 SAMPLE_RATES = range(4_000, 768_001)
 
-#: More channels than a file can have that is music.
+#: Maximum number of channels.
 MAX_CHANNELS = 64
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What is known of an audio file.
+    """Properties of an audio file.
 
     Attributes
     ----------
     path
         The file.
     sample_rate
-        Of the file, in Hz; where it changes on the way, the first.
+        Sample rate of the file in Hz; the first one if it changes.
     channels
-        Of the file; where they change on the way, the first.
+        Number of channels of the file; the first one if it changes.
     frames
-        Samples per channel at the file's own rate; None where the header does not say it exactly.
-        Once the file has been read, what was there.
+        Samples per channel at the file's own rate; None if the header does not state it exactly. After the file
+        has been read, the actual number.
     duration_s
-        Length in seconds; None where the header does not say it. Without `frames`, approximate.
+        Length in seconds; None if the header does not state it. Approximate if `frames` is None.
     format, subtype
         Container and sample format or codec.
     decoder
         Library and version that reads it.
     warnings
-        What was wrong with the file but not fatal, one sentence each; complete once it has been read.
+        Non-fatal problems of the file, one sentence each; complete after it has been read.
     peak
-        Largest magnitude of a sample as it was given, full scale being 1; None before the file has been read.
+        Largest magnitude of the output samples, where full scale is 1; None before the file has been read.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class Block(NamedTuple):
 
 
 class DecodingError(Exception):
-    """A decoder gave up in the middle of a file."""
+    """A decoder failed within a file."""
 
 
 class Reader(Protocol):
@@ -82,15 +82,15 @@ class Reader(Protocol):
     Attributes
     ----------
     source
-        Where it is read from.
+        The open file.
     info
-        What the header says.
+        Properties according to the header.
     promised_s
-        Length in seconds by the header where a shorter one means that something is missing; None elsewhere.
+        Length in seconds according to the header, if a shorter file is incomplete; otherwise None.
     guessed_frames
-        Where the decoder stops whether or not the file goes on; None where it reads to the end.
+        Frame at which the decoder stops even if the file continues; None if it reads to the end.
     gaps
-        Spans in seconds in whose place silence was given, as far as has been read.
+        Spans in seconds that were replaced by silence so far.
     """
 
     source: Source
@@ -100,42 +100,42 @@ class Reader(Protocol):
     gaps: list[tuple[float, float]]
 
     def blocks(self) -> Iterator[Block]:
-        """Give the audio from beginning to end; raises `DecodingError` where it cannot go on."""
+        """Yield the audio from start to end; raises `DecodingError` if it cannot continue."""
 
     def close(self) -> None:
         """Close the file."""
 
 
 def check_shape(path: Path, rate: int, channels: int) -> None:
-    """Refuse what no music has.
+    """Check the sample rate and the number of channels.
 
     Raises
     ------
     AudioError
-        If rate or number of channels are out of bounds.
+        One of them is out of range.
     """
     if rate not in SAMPLE_RATES:
         raise AudioError(
-            f"says that its sample rate is {rate} Hz;"
-            f" rates from {SAMPLE_RATES[0]} to {SAMPLE_RATES[-1]} Hz are read.",
+            f"states a sample rate of {rate} Hz; rates from {SAMPLE_RATES[0]} to {SAMPLE_RATES[-1]} Hz"
+            " are supported.",
             remedy="Export the audio again from its source.",
             path=path,
         )
     if not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(
-            f"says that it has {channels} channels; 1 to {MAX_CHANNELS} are read.",
+            f"states that it has {channels} channels; 1 to {MAX_CHANNELS} are supported.",
             remedy="Export the audio again from its source.",
             path=path,
         )
 
 
 def frames_at_once(channels: int) -> int:
-    """Frames that are decoded at once."""
+    """Number of frames that are decoded at once."""
     return max(1, _READ_SAMPLES // channels)
 
 
 def silence(frames: int, channels: int, rate: int) -> Iterator[Block]:
-    """Give silence, in blocks of bounded length."""
+    """Yield silence, in blocks of limited length."""
     step = frames_at_once(channels)
     for start in range(0, frames, step):
         yield Block(np.zeros((min(step, frames - start), channels), np.float32), rate)

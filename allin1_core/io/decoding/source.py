@@ -1,7 +1,7 @@
-"""Audio files as decoders see them: opened by Python, whole or put together from pieces.
+"""Audio files for decoders: opened by Python, whole or assembled from pieces.
 
-Decoders never get a name. So any name that the system allows can be read, whatever its encoding and the locale, and no decoder
-looks for companions of the file.
+Decoders never get a path. So files can have any name that the system allows, independent of its encoding and the locale, and no
+decoder searches for related files.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from pathlib import Path
 
 from allin1_core.errors import AudioError
 
-#: Bytes that are read at once.
+#: Number of bytes that are read at once.
 STEP = 1 << 16
 
 
 class Source:
-    """An ordinary file, open for reading at any offset.
+    """A regular file, open for reading at any offset.
 
     Attributes
     ----------
     path, size
         The file, and its length in bytes when it was opened.
     error
-        What the system said when reading failed, None while all is well. Decoders call from C, where an exception would be
-        lost: they see the end of the file instead.
+        The error that occurred while reading, or None. Decoders read from C code, where an exception would be lost, so
+        they get the end of the file instead.
 
     Raises
     ------
     AudioError
-        It is missing, empty, no ordinary file, or cannot be opened.
+        The file is missing, empty, not a regular file, or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class Source:
                 )
             if path.exists() and not path.is_file():
                 raise AudioError(
-                    "is no ordinary file.", remedy="Write the audio to a file first.", path=path
+                    "is not a regular file.", remedy="Write the audio to a file first.", path=path
                 )
             self._file = path.open("rb")
         except FileNotFoundError as error:
@@ -57,9 +57,9 @@ class Source:
         except OSError as error:
             raise AudioError(f"cannot be opened: {error.strerror or error}.", path=path) from error
         except ValueError as error:
-            # A null character, or one that the file system's encoding lacks.
+            # A NUL character, or one that the encoding of the file system lacks.
             raise AudioError(
-                "is not a name that a file can have.", remedy="Check its name.", path=path
+                "is not a valid name of a file.", remedy="Check its name.", path=path
             ) from error
         try:
             self.size = os.fstat(self._file.fileno()).st_size
@@ -72,7 +72,7 @@ class Source:
             raise AudioError("is empty.", remedy="Download or export it again.", path=path)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Read up to `size` bytes; fewer only at the end of the file or where reading fails."""
+        """Read up to `size` bytes; fewer only at the end of the file or if reading fails."""
         try:
             self._file.seek(max(0, offset))
             return self._file.read(size)
@@ -81,7 +81,7 @@ class Source:
             return b""
 
     def check(self) -> None:
-        """Raise what was kept.
+        """Raise an error that occurred while reading.
 
         Raises
         ------
@@ -97,19 +97,19 @@ class Source:
         self._file.close()
 
 
-#: What a file is put together from: ranges of offsets in the source, and bytes that take the place of others.
+#: A piece of an assembled file: a range of offsets in the source, or bytes that replace others.
 Piece = bytes | range
 
 
 class Spliced:
-    """A file for a decoder, put together from pieces of a source. Reads as binary files of Python do.
+    """A file for a decoder, assembled from pieces of a source; has the interface of binary files.
 
     Parameters
     ----------
     source
-        Where ranges are read from.
+        The file that ranges refer to.
     pieces
-        In order; the whole source if none are given.
+        Pieces in order; None for the whole source.
     """
 
     def __init__(self, source: Source, pieces: Iterable[Piece] | None = None) -> None:
@@ -122,24 +122,24 @@ class Spliced:
         self._window, self._window_start = b"", 0
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True: the file is readable."""
         return True
 
     def seekable(self) -> bool:
-        """Tell that it can seek."""
+        """Return True: the file is seekable."""
         return True
 
     def writable(self) -> bool:
-        """Tell that it cannot be written."""
+        """Return False: the file is read-only."""
         return False
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to `size` bytes, or all that is left."""
+        """Read up to `size` bytes, or the rest of the file."""
         buffer = bytearray(max(0, self.size - self._at) if size < 0 else size)
         return bytes(buffer[: self.readinto(buffer)])
 
     def readinto(self, buffer: bytearray) -> int:
-        """Fill `buffer` as far as there are bytes, and tell how many."""
+        """Read into `buffer`, and return the number of bytes read."""
         wanted, done = len(buffer), 0
         while done < wanted:
             inside = self._at - self._window_start
@@ -155,7 +155,7 @@ class Spliced:
         return done
 
     def _load(self, wanted: int) -> None:
-        """Bring the window to the present position; leave it empty at the end."""
+        """Load the window at the current position; it is empty at the end."""
         self._window, self._window_start = b"", self._at
         if not 0 <= self._at < self.size:
             return
@@ -167,11 +167,11 @@ class Spliced:
             self._window = self._source.read_at(piece.start, min(len(piece), max(wanted, STEP)))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to another position, and tell it."""
+        """Change the position, and return it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def tell(self) -> int:
-        """Give the present position."""
+        """Return the current position."""
         return self._at

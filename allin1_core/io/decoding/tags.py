@@ -9,11 +9,11 @@ _APE_BYTES = 32
 
 
 def skip_tags(source: Source, at: int) -> int:
-    """Give the offset behind any tags and zeros at `at`."""
+    """Return the offset after any tags and zeros at `at`."""
     while at < source.size:
         head = source.read_at(at, _APE_BYTES)
         if head.startswith(b"ID3") and len(head) > 10:
-            # Four bytes of seven bits: what follows the header. A flag tells of a footer.
+            # Four bytes of seven bits: the size without the header. A flag indicates a footer.
             high, upper, lower, low = head[6:10]
             size = 10 + (high << 21 | upper << 14 | lower << 7 | low) + (10 if head[5] & 16 else 0)
             at += size if at + size < source.size else 10
@@ -39,14 +39,14 @@ def _skip_zeros(source: Source, at: int) -> int:
 
 
 def find_end(source: Source) -> int:
-    """Give the offset of the tags at the end of a file; its size if there are none."""
+    """Return the offset of the tags at the end of a file; its size if there are none."""
     end = source.size
     if source.read_at(end - _ID3V1_BYTES, 3) == b"TAG" and end > _ID3V1_BYTES:
         end -= _ID3V1_BYTES
     if end > _APE_BYTES:
         footer = source.read_at(end - _APE_BYTES, _APE_BYTES)
         if footer.startswith(b"APETAGEX"):
-            # The size counts the footer; a flag tells of a header as long.
+            # The size includes the footer; a flag indicates a header of the same size.
             size = int.from_bytes(footer[12:16], "little")
             size += _APE_BYTES if footer[23] & 128 else 0
             end -= size if size < end else 0

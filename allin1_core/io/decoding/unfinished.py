@@ -1,15 +1,15 @@
-"""Files whose header was never finished, as of a recorder that crashed: the length of the samples is zero, and samples follow."""
+"""Files with an unfinished header, for example of a recorder that crashed: the stated length is zero."""
 
 from __future__ import annotations
 
 from allin1_core.io.decoding.source import Piece, Source
 
-#: What stands for "to the end" where a length has 32 bits.
+#: Length in 32 bits that means "to the end".
 _OPEN_32 = b"\xff\xff\xff\xff"
 
 
 def finished(source: Source) -> list[Piece] | None:
-    """Give the file with a length in its header; None where nothing is amiss."""
+    """Return the pieces of the file with a length in its header; None if the header is complete."""
     head = source.read_at(0, 16)
     if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
         return _riff(source)
@@ -38,7 +38,7 @@ def _riff(source: Source) -> list[Piece] | None:
             long_size = int.from_bytes(content[8:16], "little")
             if long_size or len(content) < 16:
                 return None
-            # Without this chunk it is an ordinary file, in which "to the end" can be said.
+            # Without this chunk, it is a plain WAV file, which supports "to the end".
             return _riff_to_end(source, at + 8 + size + size % 2)
         if name == b"data":
             rest = source.size - at - 8
@@ -65,7 +65,7 @@ def _riff_to_end(source: Source, start: int) -> list[Piece] | None:
 
 
 def _are_chunks(source: Source, start: int) -> bool:
-    """Whether other chunks follow, to the end of the file."""
+    """Whether only other chunks follow, up to the end of the file."""
     at = start
     while len(head := source.read_at(at, 8)) == 8 and head[:4].isalnum():
         size = int.from_bytes(head[4:], "little")
@@ -78,7 +78,7 @@ def _caf(source: Source) -> list[Piece] | None:
     while len(head := source.read_at(at, 12)) == 12:
         size = int.from_bytes(head[4:], "big", signed=True)
         if head[:4] == b"data":
-            # -1 stands for "to the end", which libsndfile does not know.
+            # -1 means "to the end", which libsndfile does not support.
             rest = source.size - at - 12
             return _replaced(source, {at + 4: rest.to_bytes(8, "big")}) if size in (0, -1) else None
         if size < 0:

@@ -1,4 +1,4 @@
-// Times as people read them, and base64 as numbers.
+// Formatting of times, and decoding of base64.
 
 export function clock(seconds) {
   const tenths = Math.max(0, Math.round(seconds * 10));

@@ -2,7 +2,7 @@
 
 import {after} from "allin1/clock";
 
-// Of a model that does not name its own.
+// Labels of a model that does not declare its own.
 const LABELS = ["start", "end", "intro", "outro", "break", "bridge", "inst", "solo", "verse", "chorus"];
 
 const SHORTEST = 0.1;
@@ -87,13 +87,13 @@ export class Result {
     return beats[i];
   }
 
-  // Beats with their places in the bar: as found, every other one, or with one between each two.
+  // Beats with their positions in the bar: as detected, every other one, or with one between each two.
   grid() {
     if (this.cached?.level === this.level) return this.cached;
     const {beats, beat_positions: places} = this.content;
     let out = {beats, places, sure: this.content.confidence?.beats ?? null};
     if (this.level === "half") {
-      // A bar keeps its downbeat, so the count begins anew there.
+      // A bar keeps its downbeat, so the count restarts there.
       const kept = beats.map((_, i) => i).filter(i => (places[i] - 1) % 2 === 0);
       out = {beats: kept.map(i => beats[i]), places: kept.map(i => (places[i] + 1) / 2), sure: null};
     } else if (this.level === "double") {
@@ -111,10 +111,10 @@ export class Result {
     return this.cached;
   }
 
-  // The result as a file: as it was, with the sections as they are now.
+  // The result as a file: the original with the current sections.
   toJSON() {
     const {name, activations, confidence, ...rest} = this.content;
-    // Probabilities belong to the sections that were found.
+    // Probabilities belong to the original sections.
     const kept = confidence && this.changed ? {...confidence, segments: null} : confidence;
     return {...rest, segments: this.segments, confidence: kept};
   }

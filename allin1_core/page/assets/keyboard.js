@@ -1,14 +1,14 @@
-// Keys, and the list of them.
+// Keyboard shortcuts, and their list.
 
 const FIELDS = new Set(["INPUT", "SELECT", "TEXTAREA"]);
 
 export const KEYS = [
   [" ", "Space", "play or pause", "play"],
   ["ArrowLeft", "←", "one beat back", "beatBack"],
-  ["ArrowRight", "→", "one beat on", "beatOn"],
+  ["ArrowRight", "→", "one beat forward", "beatOn"],
   ["Shift+ArrowLeft", "Shift ←", "one bar back", "barBack"],
-  ["Shift+ArrowRight", "Shift →", "one bar on", "barOn"],
-  ["PageUp", "Page up", "to the section before", "sectionBack"],
+  ["Shift+ArrowRight", "Shift →", "one bar forward", "barOn"],
+  ["PageUp", "Page up", "to the previous section", "sectionBack"],
   ["PageDown", "Page down", "to the next section", "sectionOn"],
   ["Home", "Home", "to the start", "home"],
   ["c", "C", "clicks on or off", "clicks"],
@@ -38,7 +38,7 @@ export function listen(page, actions) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const {target} = event;
     if (FIELDS.has(target.tagName) && target.type !== "checkbox") return;
-    // A button or a box that has the focus is what space is for.
+    // Space activates a button or checkbox that has the focus.
     if (event.key === " " && (target.tagName === "BUTTON" || target.tagName === "INPUT")) return;
     if (page.querySelector("dialog[open]")) return;
     const key = event.shiftKey && event.key.startsWith("Arrow") ? `Shift+${event.key}` : event.key;

@@ -1,4 +1,4 @@
-// Puts the page together: what is shown, what is heard, and what can be changed.
+// Assembles the page: display, playback, and editing.
 
 import {clock} from "allin1/clock";
 import {Result} from "allin1/document";
@@ -89,7 +89,7 @@ export function start(page) {
     });
   }
 
-  // Downbeats of another result, as long as they can be told apart.
+  // Downbeats of another result, if the zoom is large enough to distinguish them.
   function placeBeats(row, other) {
     const {start, length} = timeline;
     row.querySelectorAll(".beat").forEach(mark => mark.remove());
@@ -103,7 +103,7 @@ export function start(page) {
     }));
   }
 
-  // Every other result of the song under the one that is shown, in the same window of time.
+  // All other results of the song below the current one, in the same time window.
   function showOthers() {
     others = results.filter(r => r !== result).map(other => {
       const row = page.createElement("div");
@@ -166,7 +166,7 @@ export function start(page) {
 
   const actions = {
     play: async () => {
-      if (!transport.playable) { say("The audio of this result is not here, so nothing can be played."); return; }
+      if (!transport.playable) { say("The audio of this result does not exist, so nothing can be played."); return; }
       try { await transport.toggle(); } catch (error) { say(`The browser cannot play this audio: ${error.message}`); }
     },
     beatBack: () => jump(result.grid().beats, -1),
@@ -192,7 +192,7 @@ export function start(page) {
     later: () => nudge(1),
     label: number => edited(result.relabel(selected, result.labels[number]), "Label changed."),
     undo: () => edited(result.undo(), "Undone."),
-    redo: () => edited(result.redo(), "Done again."),
+    redo: () => edited(result.redo(), "Redone."),
     help: () => by("keys").showModal(),
   };
 
@@ -247,7 +247,7 @@ export function start(page) {
     link.download = name;
     link.click();
     URL.revokeObjectURL(link.href);
-    say(`Saved as ${name} where your browser puts downloads.`);
+    say(`Saved as ${name} in the download folder of your browser.`);
   }
 
   // The window: click to seek, drag a boundary to move it.
@@ -354,7 +354,7 @@ const percent = value => value === undefined || value === null ? "" : `${Math.ro
 
 function scoreTable(page, {names, rows}) {
   const table = page.createElement("table");
-  table.append(Object.assign(page.createElement("caption"), {textContent: `Against ${names[0]}`}));
+  table.append(Object.assign(page.createElement("caption"), {textContent: `Compared with ${names[0]}`}));
   for (const [name, ...values] of [["", ...names.slice(1)], ...rows]) {
     const row = page.createElement("tr");
     row.append(Object.assign(page.createElement("th"), {textContent: name, scope: "row"}));

@@ -1,4 +1,4 @@
-// Draws the song: all of it, a window of it, and where it is being played.
+// Draws the song: an overview, a window, and the playback position.
 
 import {after, bytes, clock} from "allin1/clock";
 
@@ -8,7 +8,7 @@ const COLOURS = {
   bridge: "#44BB99", inst: "#BBCC33", solo: "#EEDD88", verse: "#77AADD", chorus: "#EE8866",
 };
 
-// Other labels get one each, in the order in which they are first seen.
+// Other labels get one colour each, in the order of their first occurrence.
 const others = Object.values(COLOURS).slice(2);
 const assigned = new Map();
 
@@ -50,7 +50,7 @@ export class Timeline {
 
   clamp(start) { return Math.min(Math.max(0, start), Math.max(0, this.duration - this.length)); }
 
-  // Turns pages while playing; tells whether the window has moved.
+  // Scrolls by pages while playing; returns whether the window has moved.
   follow(time) {
     if (time >= this.start && time <= this.start + 0.95 * this.length) return false;
     const start = this.clamp(time - 0.05 * this.length);
@@ -159,7 +159,7 @@ export class Timeline {
     let first = after(beats, this.start - 1e-6);
     const last = after(beats, this.start + this.length);
     const crowded = (last - first) * 4 * scale > width;
-    // Lines across bars that are this close would hide what they cross.
+    // Vertical lines at bars that are this close would hide the content.
     const bars = after(downbeats, this.start + this.length) - after(downbeats, this.start - 1e-6);
     const ticks = bars * 16 * scale > width;
     if (bars * 4 * scale > width) first = last;
@@ -199,7 +199,7 @@ export class Timeline {
   }
 }
 
-// Each level holds the largest of two values of the one before it, so that hours are drawn as fast as seconds.
+// Each level holds the maximum of two values of the previous one, so that hours are drawn as fast as seconds.
 function pyramid(values) {
   const levels = [values];
   while (levels.at(-1).length > 512) {
@@ -227,7 +227,7 @@ function picture({perSecond, bands, data}) {
     for (let x = 0; x < canvas.width; x++) {
       for (let band = 0; band < bands; band++) {
         const v = values[(first + x) * bands + band] / 255, at = 4 * ((bands - 1 - band) * canvas.width + x);
-        // From black over violet and orange to light yellow, ever lighter.
+        // From black through violet and orange to light yellow, with increasing lightness.
         image.data[at] = 255 * Math.min(1, 1.6 * v);
         image.data[at + 1] = 255 * v ** 2;
         image.data[at + 2] = 255 * (0.25 + 0.75 * Math.sin(Math.PI * Math.min(1, v * 1.2)) * (1 - v)) * Math.min(1, 4 * v + 0.15);

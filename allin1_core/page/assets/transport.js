@@ -1,4 +1,4 @@
-// Plays the song or its stems, and clicks in time with it.
+// Plays the song or its stems, with synchronous clicks.
 
 import {after} from "allin1/clock";
 
@@ -31,7 +31,7 @@ export class Transport {
   get players() { return this.stems.size ? [...this.stems.values()].map(s => s.player) : [this.master]; }
   get playing() { return !this.master.paused && !this.master.ended; }
 
-  // The media clock advances in steps; between two of them the page's own clock goes on.
+  // The media clock advances in steps; between them, the page's own clock is used.
   get time() {
     const media = this.master.currentTime, now = performance.now() / 1000;
     if (!this.playing) return media;
@@ -66,7 +66,7 @@ export class Transport {
     for (const s of this.stems.values()) s.player.muted = s.muted || (soloed && !s.solo);
   }
 
-  // To be called each time the page is drawn, with the beats and which of them are downbeats.
+  // Called each time the page is drawn, with the beats and which of them are downbeats.
   tick(grid) {
     const time = this.time;
     if (!this.playing) return time;

@@ -27,11 +27,11 @@ from allin1_core.runtime.moving import copied, cross, lies_in, space_of
 from allin1_core.selection.probing import Probes, check_needs
 from allin1_core.testing.conformance.inputs import sample_of
 from allin1_core.testing.conformance.running import BackendRunner, runs_all_in_one
-from allin1_core.testing.examining import HEAVY, examine_import
+from allin1_core.testing.examining import HEAVY, examine_import, same_path
 from allin1_core.testing.speeds import find_speed_faults
 from allin1_core.testing.watching import printed, threads_beside
 
-#: How many inputs are enough for what does not depend on the length.
+#: Number of inputs for tests that do not depend on the length.
 _FEW = 15
 
 #: The package of the standard tests.
@@ -39,7 +39,7 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 
 class BackendConformance(BackendRunner):
-    """What holds for a backend of any stage. Subclass the class of the stage that yours ends with instead."""
+    """Requirements for backends of any stage. Subclass the class of your backend's last stage instead."""
 
     def test_declaring_it_imports_nothing_heavy(self) -> None:
         report = examine_import(self.hooks, self.heavy)
@@ -74,16 +74,31 @@ class BackendConformance(BackendRunner):
             f" print(*(m for m in {HEAVY + self.heavy!r} if m in sys.modules))"
         )
         ran = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=same_path(),
         )
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.split() == [], f"its quick probe imports {ran.stdout}"
+        said = ran.stderr.strip().splitlines()[-1:]
+        assert ran.returncode == 0, (
+            f"its quick probe {record.quick_probe} raised {' '.join(said)}: let it answer"
+        )
+        assert ran.stdout.split() == [], (
+            f"its quick probe imports {', '.join(ran.stdout.split())}: leave that to the probe"
+        )
         probes = Probes()
         quick, verdict = probes.verdict(record), probes.confirm(record)
         if isinstance(quick, Ready) and isinstance(verdict, Ready):
-            assert (quick.device, quick.detail) == (verdict.device, verdict.detail)
+            same = (quick.device, quick.detail) == (verdict.device, verdict.detail)
+            assert same, (
+                f"its quick probe says {quick.device} {quick.detail!r}, its probe"
+                f" {verdict.device} {verdict.detail!r}: let both say the same"
+            )
         elif isinstance(quick, Unavailable):
-            assert not isinstance(verdict, Ready), "its quick probe refuses what can run"
+            assert not isinstance(verdict, Ready), (
+                "its quick probe refuses what can run: leave what it cannot tell to the probe"
+            )
 
     def test_its_output_fulfils_the_contract(self) -> None:
         record, device = self.ready()
@@ -190,15 +205,15 @@ class BackendConformance(BackendRunner):
     def test_no_standard_test_is_missing(self) -> None:
         assert_none_is_overridden(type(self))
 
-    # What several stages have in common.
+    # Helpers for several stages.
 
     def few_inputs(self) -> list[tuple[str, Any]]:
-        """Give some of the inputs, where they are many: for what does not depend on the length."""
+        """Return a selection of the inputs, for tests that do not depend on the length."""
         inputs = list(self.inputs())
         return inputs[:: 1 + len(inputs) // _FEW]
 
     def check_progress(self) -> None:
-        """Assert that a call tells how far it is, and that at the end all is done."""
+        """Assert that a call reports its progress, which ends at 1."""
         record, device = self.ready()
         told: list[float] = []
         with self.created(record, device) as call:
@@ -210,7 +225,7 @@ class BackendConformance(BackendRunner):
         assert told[-1] == 1.0, f"its progress ends at {told[-1]:g}: tell 1.0 at the end"
 
     def check_cancelling(self, run: Callable[..., Any]) -> None:
-        """Assert that what progress raises comes out of a call by `run`."""
+        """Assert that an exception of the progress callback is propagated by a call through `run`."""
         record, device = self.ready()
 
         def stop(fraction: float) -> NoReturn:
@@ -227,7 +242,7 @@ class BackendConformance(BackendRunner):
 
 
 def tolerance_of(record: Backend[Any]) -> float:
-    """Largest difference from the reference that `record` promises; skips a test where it has no reference."""
+    """Largest difference from the reference that `record` promises; skips the test if it has no reference."""
     if record.parity is None:
         pytest.skip(f"{record.name} declares that it has no reference")
     return record.parity.tolerance
@@ -244,7 +259,7 @@ def _fault_of(
 
 
 def assert_none_is_overridden(kind: type) -> None:
-    """Assert that a class of tests has all standard tests of the classes that it is made of."""
+    """Assert that a test class does not override standard tests of its base classes."""
     for base in kind.__mro__[1:]:
         if not base.__module__.startswith(_PACKAGE):
             continue
@@ -255,7 +270,7 @@ def assert_none_is_overridden(kind: type) -> None:
 
 
 def imports_heavy(hooks: str, modules: tuple[str, ...]) -> str:
-    """Words for hooks that import too much."""
+    """Message for hooks that import heavy modules."""
     return (
         f"importing {hooks}, or asking its hooks, imports {', '.join(modules)}:"
         " import it where the work is, in the module that the target names"
@@ -263,7 +278,7 @@ def imports_heavy(hooks: str, modules: tuple[str, ...]) -> str:
 
 
 def prints(text: str) -> str:
-    """Words for what was printed on stdout."""
+    """Message for output on stdout."""
     line = text.strip().splitlines()[0] if text.strip() else text
     return f"it prints on stdout ({line!r}), which is for results: log it, or leave it"
 

@@ -24,19 +24,19 @@ from allin1_core.testing.skipping import does_not_apply
 class DemixConformance(BackendConformance):
     """Conformance of a backend for ``demix``.
 
-    There is no reference of separation: compare with the original's code besides. Override :meth:`setup` where the
-    model that the parameters name by default is large, or has to be fetched.
+    There is no reference implementation of separation: also compare with the original code. Override :meth:`setup` if the
+    default model is large, or must be downloaded.
     """
 
     stage = "demix"
 
-    #: How it separates.
+    #: Parameters of the separation.
     parameters: ClassVar[DemixParameters] = DemixParameters()
 
-    #: Whether the seed of the parameters makes a difference; None where that is not to be tested.
+    #: Whether the seed of the parameters has an effect; None to skip this test.
     seeded: ClassVar[bool | None] = True
 
-    #: Largest difference of stems that were separated block by block.
+    #: Largest difference between stems that were separated block by block and in one call.
     stream_tolerance: ClassVar[float] = 1e-5
 
     def setup(self, device: str) -> Setup:
@@ -97,7 +97,7 @@ class DemixConformance(BackendConformance):
         task: Task,
         length: int = 7000,
     ) -> Any:
-        """Call a separator on blocks of a mix in NumPy arrays, and put its stems together there."""
+        """Call a separator on blocks of a mix in NumPy arrays, and concatenate its stems."""
         there = self.bridges().way(HOST, record.consumes)
         back = self.bridges().way(record.produces, HOST)
 

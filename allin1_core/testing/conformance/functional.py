@@ -1,4 +1,4 @@
-"""Conformance of what finds sections."""
+"""Conformance of backends that find sections."""
 
 from __future__ import annotations
 

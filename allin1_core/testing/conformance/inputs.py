@@ -1,4 +1,4 @@
-"""What each stage is tested with: seeded, of odd lengths, silent, and what brings out rounding."""
+"""Seeded inputs for the tests of each stage: odd lengths, silence, and signals that are sensitive to rounding."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.spectrogram import HOP_SAMPLES, MEDIAN_REACH
 from allin1_core.testing import signals
 
-#: Inputs with a name for each.
+#: Pairs of name and input.
 Inputs = Iterator[tuple[str, Any]]
 
 
 def mixes() -> Inputs:
-    """Give short songs of odd lengths, silence, and something loud."""
+    """Short songs of odd lengths, silence, and a loud signal."""
     for samples in (1, 441, 30_001):
         yield f"noise, {samples} samples", signals.noise_mix(samples, seed=samples)
     yield "silence", Mix(np.zeros((2, 20_000), np.float32))
@@ -27,7 +27,7 @@ def mixes() -> Inputs:
 
 
 def stems() -> Inputs:
-    """Give lengths around the hop and the window, noise, silence, and what brings out rounding."""
+    """Lengths around the hop and the window, noise, silence, and signals that are sensitive to rounding."""
     for samples in (1, 2, 440, 441, 442, 2047, 2048, 2049, 44_101):
         yield f"noise, {samples} samples", signals.noise_stems(samples, seed=samples)
     yield "mono", signals.noise_stems(5000, channels=1)
@@ -37,7 +37,7 @@ def stems() -> Inputs:
 
 
 def mixes_for_views() -> Inputs:
-    """Give lengths around hop, window and median, noise, silence, mono, and what brings out rounding."""
+    """Lengths around hop, window and median, noise, silence, mono, and signals that are sensitive to rounding."""
     frames = (MEDIAN_REACH - 1, MEDIAN_REACH, MEDIAN_REACH + 1, 2 * MEDIAN_REACH + 1)
     for samples in (1, 440, 441, 442, 2048, 2049, *(HOP_SAMPLES * n for n in frames), 44_101):
         yield f"noise, {samples} samples", signals.noise_mix(samples, seed=samples)
@@ -50,13 +50,13 @@ def mixes_for_views() -> Inputs:
 
 
 def spectrograms() -> Inputs:
-    """Give every short length, where the windows are shifted most, and some longer ones."""
+    """All short lengths, for which attention windows are shifted most, and some longer ones."""
     for frames in (*range(1, 41), 101, 333, 1030):
         yield f"{frames} frames", signals.random_spectrogram(frames, seed=frames)
 
 
 def logits() -> Inputs:
-    """Give one frame, songs, and logits at which the sigmoid saturates."""
+    """One frame, songs, and logits for which the sigmoid saturates."""
     for frames in (1, 7, 1000):
         yield f"{frames} frames", signals.song_logits(frames, seed=frames)
     song = signals.song_logits(500)
@@ -64,7 +64,7 @@ def logits() -> Inputs:
 
 
 def activations() -> Inputs:
-    """Give songs in several metres, one frame, silence, noise, and values that are no numbers."""
+    """Songs in several metres, one frame, silence, noise, and values that are NaN."""
     for frames, bpm, metre in ((1, 120, 4), (50, 100, 4), (3000, 128, 4), (3000, 93, 3)):
         song = signals.song_activations(frames, bpm=bpm, beats_per_bar=metre, seed=frames)
         yield f"{frames} frames of {metre}/4 at {bpm} bpm", song
@@ -78,7 +78,7 @@ def activations() -> Inputs:
 
 
 def logits_for_sections() -> Inputs:
-    """Give one frame, songs, a constant, and noise."""
+    """One frame, songs, a constant, and noise."""
     for frames in (1, 7, 500, 9001):
         yield f"{frames} frames", signals.song_logits(frames, seed=frames)
     song = signals.song_logits(3000)
@@ -109,12 +109,12 @@ _SAMPLES: dict[str, Callable[[], Any]] = {
 
 
 def inputs_of(record: Backend[Any]) -> Inputs:
-    """Give inputs for the first stage that a backend covers."""
+    """Return inputs for the first stage that a backend covers."""
     return mixes_for_views() if record.takes == "mix" else _INPUTS[record.stages[0]]()
 
 
 def sample_of(record: Backend[Any]) -> Any:
-    """Give one short input for the first stage that a backend covers."""
+    """Return one short input for the first stage that a backend covers."""
     if record.takes == "mix":
         return signals.music_mix(1.2, late_samples=300)
     return _SAMPLES[record.stages[0]]()

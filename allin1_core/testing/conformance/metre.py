@@ -1,4 +1,4 @@
-"""Conformance of what comes between logits and beats."""
+"""Conformance of backends between logits and beats."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MetricalDbnConformance(BackendConformance):
 
     stage = "metrical_dbn"
 
-    #: Parameters that the decoder must know, besides the defaults.
+    #: Parameters that the decoder must support, besides the defaults.
     parameters: ClassVar[tuple[MetreParameters, ...]] = (
         MetreParameters(threshold=DEFAULT_THRESHOLD),
         MetreParameters(threshold=0.0, correct=False),
@@ -98,7 +98,7 @@ class MetricalDbnConformance(BackendConformance):
                     assert_same_alternatives(wanted.alternatives, output.alternatives, name)
 
     def _compared(self) -> tuple[Backend[Any], str]:
-        """The record and its device; skips where there is no reference of all its stages."""
+        """The record and its device; skips the test if not all its stages have a reference."""
         record, device = self.ready()
         tolerance_of(record)
         if not has_reference(self.offers()[0], record.stages):
@@ -108,7 +108,7 @@ class MetricalDbnConformance(BackendConformance):
     def _both(
         self, record: Backend[Any], device: str, setup: Setup
     ) -> Iterator[tuple[str, Metre, Metre]]:
-        """Name of each input, and what the reference and the backend make of it."""
+        """Yield the name of each input with the outputs of the reference and the backend."""
         is_alone = record.stages[0] == "metrical_dbn"
         inputs = self.inputs() if is_alone else iter([("a song", sample_of(record))])
         with self.created(record, device, setup) as call:
@@ -118,7 +118,7 @@ class MetricalDbnConformance(BackendConformance):
 
 
 def assert_same_metres(wanted: Metre, found: Metre, name: str) -> None:
-    """Assert that the metres that were decided between are the reference's, as probable to 1e-3."""
+    """Assert that the metres are those of the reference, with the same log-probabilities up to 1e-3."""
     one, other = wanted.metre_log_probabilities, found.metre_log_probabilities
     assert [beats for beats, _ in one] == [beats for beats, _ in other], (
         f"{name}: metre_log_probabilities are of other metres than the reference's"
@@ -130,10 +130,12 @@ def assert_same_metres(wanted: Metre, found: Metre, name: str) -> None:
 def assert_same_alternatives(
     wanted: tuple[TempoAlternative, ...], found: tuple[TempoAlternative, ...], name: str
 ) -> None:
-    """Assert that `found` are the tempi of the reference, as sure to 1e-6."""
+    """Assert that the tempi are those of the reference, with the same confidences up to 1e-6."""
     by_relation = {one.relation: one for one in found}
     assert by_relation.keys() == {one.relation for one in wanted}, f"{name}: other alternatives"
     for one in wanted:
         other = by_relation[one.relation]
         assert abs(one.confidence - other.confidence) < 1e-6, f"{name}: {one.relation}: confidence"
-        assert (one.bpm, one.step) == pytest.approx((other.bpm, other.step)), name
+        assert (one.bpm, one.step) == pytest.approx((other.bpm, other.step)), (
+            f"{name}: {one.relation}: tempo or step are not the reference's"
+        )

@@ -20,19 +20,19 @@ from allin1_core.testing.conformance.running import runs_all_in_one
 from allin1_core.testing.skipping import does_not_apply
 from allin1_core.testing.weights import random_model
 
-#: What every network gives.
+#: Fields of the logits of every network.
 FIELDS = ("beat", "downbeat", "section", "function")
 
 
 class NnConformance(BackendConformance):
     """Conformance of a backend that ends with ``nn``.
 
-    One that runs All-In-One is given seeded random parameters, any other the model that its plugin offers.
+    A backend for All-In-One gets seeded random parameters, any other one the model of its plugin.
     """
 
     stage = "nn"
 
-    #: Largest difference between the logits of an ensemble and the mean of those of its members.
+    #: Largest difference between the logits of an ensemble and the mean over its members.
     mean_tolerance: ClassVar[float] = 1e-6
 
     def test_an_ensemble_is_the_mean_of_its_members(self) -> None:
@@ -118,7 +118,7 @@ class NnConformance(BackendConformance):
         self.check_cancelling(self.run)
 
     def _of_all_in_one(self) -> tuple[Backend[Any], str]:
-        """The record and its device; skips where it runs another architecture than All-In-One."""
+        """The record and its device; skips the test if it runs another architecture than All-In-One."""
         record, device = self.ready()
         if not runs_all_in_one(record):
             does_not_apply(
@@ -128,7 +128,7 @@ class NnConformance(BackendConformance):
 
 
 def _refusal(record: Backend[Any], setup: Any) -> str:
-    """What a factory says of parameters that are wrong; nothing where it takes them or raises another error."""
+    """The message of the WeightsError that a factory raises; empty if it raises none."""
     try:
         create(record, setup)
     except WeightsError as error:

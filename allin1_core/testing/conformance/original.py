@@ -1,4 +1,4 @@
-"""A network against outputs of the original, where these and the trained weights are on the machine."""
+"""Comparison of a network with outputs of the original, if these and the trained weights are available."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ FOLDS = {"fold0": (0,), "ensemble": tuple(range(8))}
 
 
 class NnOriginalConformance(BackendRunner):
-    """Agreement of a backend for ``nn`` with logits that the original gave, within what it promises of the reference.
+    """Agreement of a backend for ``nn`` with logits of the original, within its promised parity.
 
-    For plugins that are tested beside the golden outputs of this project, with the fixtures of
-    :mod:`allin1_core.testing.golden`; without those the tests are skipped.
+    For plugins that are tested with the golden outputs of this project and the fixtures of
+    :mod:`allin1_core.testing.golden`; without these, the tests are skipped.
     """
 
     stage = "nn"
@@ -78,7 +78,7 @@ class NnOriginalConformance(BackendRunner):
         self._leave_out(12_000)
         wanted = golden("francium_excerpt.npz")
         stems = read_stems(shared_dir / "music" / "francium")
-        # The reference's spectrogram is not quite the original's.
+        # The spectrogram of the reference differs slightly from that of the original.
         logits = self._logits(trained(0), spectrogram.create(Setup())(stems, Task()))
         for field in FIELDS:
             self._assert_near(getattr(logits, field), wanted[f"fold0_logits_{field}"], field)
@@ -99,14 +99,14 @@ class NnOriginalConformance(BackendRunner):
 
 
 def golden_spectrogram(frames: int, seed: int | None = None) -> LogSpectrogram:
-    """The input that the golden outputs of random spectrograms were made from; by default the seed is the length."""
+    """The input of the golden outputs for random spectrograms; by default, the seed is the length."""
     rng = np.random.default_rng(frames if seed is None else seed)
     values = np.abs(rng.standard_normal((4, frames, 81))).astype(np.float32) * np.float32(0.5)
     return LogSpectrogram(values)
 
 
 def read_stems(folder: Path) -> Stems:
-    """The stems of the golden song; skips the test where they are not there."""
+    """The stems of the golden song; skips the test if they are not available."""
     import soundfile
 
     stems = []

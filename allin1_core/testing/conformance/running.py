@@ -1,4 +1,4 @@
-"""Finding a backend under test by its hooks, setting it up, and running it on NumPy arrays."""
+"""Finds a backend under test in its hooks, sets it up, and runs it on NumPy arrays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from allin1_core.testing.weights import random_model
 from allin1_core.weights.load import load_model
 from allin1_core.weights.separation import read_separator
 
-#: The architecture of the models shipped here, of which there are random parameters to test with.
+#: The architecture of the included models, for which there are random parameters for tests.
 ALL_IN_ONE = "all-in-one"
 
 
@@ -46,11 +46,11 @@ class BackendRunner:
     backend
         Name of the backend.
     stage
-        The stage that it ends with; set by the subclasses.
+        The last stage of the backend; set by the subclasses.
     heavy
         Modules besides :data:`~allin1_core.testing.examining.HEAVY` that importing the hooks must not import.
     device
-        Name of the device to run on; None for what the probe says.
+        Name of the device to run on; None for that of the probe.
     """
 
     hooks: ClassVar[str]
@@ -59,20 +59,20 @@ class BackendRunner:
     heavy: ClassVar[tuple[str, ...]] = ()
     device: ClassVar[str | None] = None
 
-    #: Whether anything else that the hooks offer and is wrong makes these tests fail, too.
+    #: Whether other faults of the hooks make these tests fail, too.
     strict: ClassVar[bool] = True
 
-    # What a plugin's tests may override.
+    # Methods that the tests of a plugin may override.
 
     def inputs(self) -> Iterator[tuple[str, Any]]:
-        """Give named inputs for its first stage, odd lengths and silence among them."""
+        """Yield named inputs for its first stage, including odd lengths and silence."""
         return inputs_of(self.record())
 
     def setup(self, device: str) -> Setup:
-        """Give what the factory is called with.
+        """Return the argument of the factory.
 
-        The network gets random parameters of All-In-One or, where the backend does not run that, the model of the
-        plugin which it runs; where that has files which are not on this machine, the test is skipped.
+        A network gets random parameters of All-In-One or, if the backend does not support that, the model of the plugin
+        that it supports; if files of that model are not on this machine, the test is skipped.
         """
         record = self.record()
         setup = Setup(
@@ -90,7 +90,7 @@ class BackendRunner:
         return replace(setup, model=model, metre=metre, labels=card.labels)
 
     def card(self) -> ModelCard:
-        """Find the plugin's model whose architecture the backend knows."""
+        """Find the model of the plugin whose architecture the backend supports."""
         record = self.record()
         offers, plugin = self.offers()
         for offered in offers.models.values():
@@ -105,7 +105,7 @@ class BackendRunner:
     # Helpers.
 
     def offers(self) -> tuple[Offers, str]:
-        """Give what the hooks offer beside the core's own plugins, and the name they are loaded under."""
+        """Return everything that the hooks and the core provide, and the name that the hooks are loaded under."""
         return self._offered
 
     @cached_property
@@ -116,7 +116,7 @@ class BackendRunner:
         return collect_offers(load_plugins(extra=extra, autoload=False, strict=self.strict)), name
 
     def record(self) -> Backend[Any]:
-        """Find the backend's record among what the hooks offer."""
+        """Find the record of the backend among those that the hooks provide."""
         offers, plugin = self.offers()
         own = [o.item for o in offers.backends if o.plugin.name == plugin]
         named = [backend for backend in own if backend.name == self.backend]
@@ -133,7 +133,7 @@ class BackendRunner:
         )
 
     def ready(self) -> tuple[Backend[Any], str]:
-        """Give the record and its device, or skip where it cannot run."""
+        """Return the record and its device, or skip the test if it cannot run."""
         record = self.record()
         missing = check_needs(record.needs)
         verdict = missing or Probes().verdict(record)
@@ -141,7 +141,7 @@ class BackendRunner:
         return record, self.device or device
 
     def create(self, record: Backend[Any], setup: Setup) -> Any:
-        """Call the factory; where it finds no weights that are its own, the test is skipped."""
+        """Call the factory; the test is skipped if weights of the plugin are missing."""
         try:
             return create(record, setup)
         except WeightsError as error:
@@ -153,7 +153,7 @@ class BackendRunner:
     def created(
         self, record: Backend[Any], device: str, setup: Setup | None = None
     ) -> Iterator[Any]:
-        """The backend, by default with the usual setup; it is closed at the end."""
+        """Create the backend, by default with the usual setup; it is closed at the end."""
         call = self.create(record, setup or self.setup(device))
         try:
             yield call
@@ -167,18 +167,18 @@ class BackendRunner:
         return self.brought_home(call(data, task), record)
 
     def brought_home(self, output: Any, record: Backend[Any]) -> Any:
-        """What a backend gave, in NumPy arrays."""
+        """The output of a backend, moved to NumPy arrays."""
         way = self.bridges().way(record.produces, HOST)
         if isinstance(output, Findings) and output.logits is not None:
             return replace(output, logits=cross(output.logits, way, HOST.device))
         return output if isinstance(output, Findings) else cross(output, way, HOST.device)
 
     def bridges(self) -> BridgeNetwork:
-        """The bridges that the hooks offer."""
+        """The bridges that the hooks and the core provide."""
         return BridgeNetwork(self.offers()[0].bridges)
 
     def outputs(self) -> Iterator[tuple[str, Any, Any]]:
-        """Give each input with its output."""
+        """Yield the name of each input, the input and its output."""
         record, device = self.ready()
         with self.created(record, device) as call:
             for name, data in self.inputs():
@@ -187,7 +187,7 @@ class BackendRunner:
     def reference(
         self, record: Backend[Any], setup: Setup, data: Any, task: Task | None = None
     ) -> Any:
-        """What the reference of the stages that a backend covers makes of an input."""
+        """The output of the reference for the stages that a backend covers."""
         return run_reference(self.offers()[0], record.stages, setup, data, task)
 
     def _separator_files(self) -> Any:
@@ -197,15 +197,15 @@ class BackendRunner:
 
 
 def runs_all_in_one(record: Backend[Any]) -> bool:
-    """Whether a backend knows the architecture of the models shipped here."""
+    """Whether a backend supports the architecture of the included models."""
     return any(fnmatchcase(ALL_IN_ONE, pattern) for pattern in record.models)
 
 
 def load_or_skip(card: ModelCard) -> Model:
-    """Load a model from what is on this machine, or skip the test."""
+    """Load a model without downloads, or skip the test."""
     try:
         return load_model(card, weights_dir=None, download=False)
     except WeightsError as error:
         if all(file.package for file in card.files):
-            raise  # They belong to the plugin.
+            raise  # the files belong to the plugin
         pytest.skip(f"{card.name}: {error.message}")

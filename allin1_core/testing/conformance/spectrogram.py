@@ -52,7 +52,7 @@ class MixSpectrogramConformance(BackendConformance):
                 joined = spectrogram_in_blocks(
                     blocks, lambda mix: self.run(call, record, device, mix, Task())
                 )
-                # A product of another number of rows may be rounded in another way.
+                # A matrix product with another number of rows may be rounded differently.
                 tolerance = max(1e-6, tolerance_of(record))
                 assert measure(wanted, joined) <= tolerance, (
                     f"blocks of {frames} frames give another spectrogram than the whole:"

@@ -1,1 +1,1 @@
-"""The parameters of the model ``builtin``, one file a member; ``scripts/builtin_weights.py`` writes them."""
+"""The parameters of the model ``builtin``, one file per member; written by ``scripts/builtin_weights.py``."""

@@ -1,4 +1,4 @@
-"""Programs that import the original run, and the original itself is not shadowed in silence."""
+"""Programs that import the original run, and an installed original is not shadowed silently."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_program_for_the_original_runs(no_original, tmp_path, monkeypatch):
     assert (samples.shape, rate) == ((2, 3 * 44100), 44100)
 
 
-def test_the_names_are_those_of_the_core(no_original):
+def test_the_names_are_exported_from_the_core(no_original):
     import allin1
 
     for name in set(allin1.__all__) - {"__version__"}:

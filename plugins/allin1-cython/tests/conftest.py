@@ -1,4 +1,4 @@
-"""What the tests share: the instruction sets of this processor, golden outputs and trained weights."""
+"""Shared fixtures: the instruction sets of this processor, golden outputs and trained weights."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ pytest_plugins = ["allin1_core.testing.golden"]
 def isa(request: pytest.FixtureRequest) -> str:
     """Name of each instruction set that this processor runs."""
     if request.param not in instruction_sets():
-        pytest.skip(f"this processor does not run {request.param}")
+        pytest.skip(f"this processor does not support {request.param}")
     return str(request.param)

@@ -41,7 +41,7 @@ def layer(channels: int, hidden: int, dilation: int = 1, seed: int = 0) -> Layer
 
 
 def by_definition(layers: list[Layer], x: NDArray[Any]) -> NDArray[np.float64]:
-    """The branch on ``[C, T]``, plainly."""
+    """Compute the branch on ``[C, T]`` directly from its definition."""
 
     def norm(
         values: NDArray[Any], gain: NDArray[Any], shift: NDArray[Any], eps: float
@@ -69,7 +69,7 @@ def signal(*shape: int, seed: int = 1) -> NDArray[np.float32]:
 
 
 def error(wanted: NDArray[Any], out: NDArray[Any]) -> float:
-    """Largest difference, in units of the root mean square."""
+    """Return the largest difference, in units of the root mean square."""
     return float(np.abs(out - wanted).max() / np.sqrt(np.square(wanted).mean()))
 
 
@@ -103,7 +103,7 @@ def test_the_sizes_of_htdemucs(isa: str, channels: int, hidden: int) -> None:
     assert error(wanted, x) < 3e-6
 
 
-def test_slices_are_signals_of_their_own(isa: str) -> None:
+def test_slices_are_independent_signals(isa: str) -> None:
     layers = [layer(8, 3, 1), layer(8, 3, 2, seed=1)]
     x = signal(8, 5, 77)
     wanted = np.stack([by_definition(layers, x[:, n]) for n in range(5)], axis=1)
@@ -139,7 +139,7 @@ def test_threads_do_not_change_a_bit(isa: str) -> None:
         np.testing.assert_array_equal(results[2], results[0])
 
 
-def test_rows_and_slices_may_lie_anywhere_and_nothing_else_is_touched() -> None:
+def test_rows_and_slices_may_have_any_strides_and_no_other_memory_is_written() -> None:
     own = DConv([layer(6, 4)])
     for shape in ((6, 3, 45), (6, 45)):
         wanted = signal(*shape)
@@ -152,7 +152,7 @@ def test_rows_and_slices_may_lie_anywhere_and_nothing_else_is_touched() -> None:
         assert np.isnan(around).sum() == around.size - inside.size
 
 
-def test_a_mean_far_from_zero_does_not_cost_the_variance() -> None:
+def test_a_mean_far_from_zero_does_not_spoil_the_variance() -> None:
     layers = [layer(8, 4)]
     x = signal(8, 900) + np.float32(50)
     wanted = by_definition(layers, x)
@@ -160,18 +160,18 @@ def test_a_mean_far_from_zero_does_not_cost_the_variance() -> None:
     assert error(wanted, x) < 1e-5
 
 
-def test_what_saturates_is_as_it_should_be() -> None:
+def test_saturated_gates_are_within_the_tolerance() -> None:
     own = layer(4, 2)
     for factor in (1e-6, 30.0, 1e4):
         large = Layer(**{**vars(own), "widen_gain": own.widen_gain * np.float32(factor)})
         x = signal(4, 200)
         wanted = by_definition([large], x)
         DConv([large])(x, threads=1)
-        # A gate is as steep as the gain in front of it, and so are rounding errors.
+        # The slope of a gate, and with it the rounding error, is proportional to the gain in front of it.
         assert error(wanted, x) < 2e-6 * max(1.0, factor)
 
 
-def test_what_is_no_number_stays_none(isa: str) -> None:
+def test_nan_spreads_only_within_its_slice(isa: str) -> None:
     x = signal(4, 2, 50)
     x[1, 0, 7] = np.nan
     DConv([layer(4, 2)], instructions=isa)(x, threads=1)
@@ -179,7 +179,7 @@ def test_what_is_no_number_stays_none(isa: str) -> None:
     assert np.isfinite(x[:, 1]).all()
 
 
-def test_no_layers_leave_it_as_it_was() -> None:
+def test_a_branch_without_layers_changes_nothing() -> None:
     x = signal(4, 10)
     before = x.copy()
     DConv([])(x, threads=1)
@@ -187,17 +187,17 @@ def test_no_layers_leave_it_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_nothing_stays_nothing(threads: int) -> None:
+def test_empty_signals_are_accepted(threads: int) -> None:
     for shape in ((4, 0), (4, 0, 20), (4, 3, 0)):
         DConv([layer(4, 2)])(np.empty(shape, np.float32), threads=threads)
 
 
-def test_arrays_that_do_not_fit_are_refused() -> None:
+def test_arrays_of_wrong_shapes_are_refused() -> None:
     own = DConv([layer(4, 2)])
     for shape in ((5, 20), (5, 3, 20), (20,)):
         with pytest.raises(ValueError, match=r"x must be"):
             own(signal(*shape))
-    with pytest.raises(ValueError, match="one behind the other"):
+    with pytest.raises(ValueError, match="contiguous"):
         own(signal(4, 20)[:, ::2])
     with pytest.raises(ValueError, match="dtype|type"):
         own(signal(4, 20).astype(np.float64))  # type: ignore[arg-type]
@@ -211,7 +211,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="no kernel"):
         Branch([pack(wrong)], "mmx")
     branch = Branch([pack(wrong)], instruction_sets()[0])
-    with pytest.raises(ValueError, match="no such slices"):
+    with pytest.raises(ValueError, match="range of slices"):
         branch.slices(signal(4, 2, 20), 1, 3)
-    with pytest.raises(ValueError, match="no such layer"):
+    with pytest.raises(ValueError, match="layer is out of range"):
         branch.hidden(1)

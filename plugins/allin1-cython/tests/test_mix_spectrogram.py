@@ -54,7 +54,7 @@ def test_any_length_equals_the_reference(length: int, seed: int) -> None:
 @pytest.mark.parametrize("kinds", [1, 2, 5, 10_000])
 @pytest.mark.parametrize("total", [1, 2, 15, 16, 31, 77])
 def test_the_running_median_is_exact(isa: str, total: int, kinds: int) -> None:
-    # Few kinds of values: whole windows of equal ones, and equal ones that come and go.
+    # Few distinct values, so that windows contain many equal ones.
     magnitudes = np.random.default_rng(total).integers(0, kinds, (total, BANDS)).astype(np.float32)
     transform = Transform(tables(), isa)
     around = magnitudes[neighbours(0, total, total)]
@@ -81,7 +81,7 @@ def test_threads_and_blocks_do_not_change_a_bit(isa: str) -> None:
         np.testing.assert_array_equal(joined, one)
 
 
-def test_a_side_without_sound_is_zero_and_costs_nothing_else(isa: str) -> None:
+def test_a_silent_side_is_zero_and_does_not_change_mid(isa: str) -> None:
     left = signals.noise_mix(300 * HOP_SAMPLES).samples[0].copy()
     left[100 * HOP_SAMPLES : 200 * HOP_SAMPLES] = -0.0
     frames = views(np.stack([left, left]), isa)
@@ -91,7 +91,7 @@ def test_a_side_without_sound_is_zero_and_costs_nothing_else(isa: str) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_no_number_is_seen_in_the_same_frames_of_mid_and_side(
+def test_nan_and_infinity_affect_the_same_frames_of_mid_and_side_as_in_the_reference(
     isa: str, value: float
 ) -> None:
     samples = signals.noise_mix(60_000).samples.copy()
@@ -115,7 +115,7 @@ def test_any_layout_is_read() -> None:
         np.testing.assert_array_equal(views(changed), wanted)
 
 
-def test_what_progress_raises_comes_out() -> None:
+def test_an_exception_from_progress_propagates() -> None:
     def stop(fraction: float) -> None:
         raise KeyboardInterrupt
 
@@ -123,12 +123,12 @@ def test_what_progress_raises_comes_out() -> None:
         create(Setup(threads=2))(signals.noise_mix(44_100), Task(progress=stop))
 
 
-def test_arrays_that_do_not_fit_are_refused() -> None:
+def test_arrays_of_wrong_shapes_are_refused() -> None:
     transform = Transform(tables(), instruction_sets()[0])
     mid, out = np.zeros((10, BANDS), np.float32), np.zeros((4, BANDS), np.float32)
-    with pytest.raises(ValueError, match="among those of mid"):
+    with pytest.raises(ValueError, match="within those of mid"):
         transform.separate(mid, 7, out, out.copy())
-    with pytest.raises(ValueError, match="among those of mid"):
+    with pytest.raises(ValueError, match="within those of mid"):
         transform.separate(mid, -1, out, out.copy())
     with pytest.raises(ValueError, match="16 bands or more"):
         transform.separate(np.zeros((10, 80), np.float32), 0, out, out.copy())

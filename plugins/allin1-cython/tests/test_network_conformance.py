@@ -1,4 +1,4 @@
-"""The standard tests of the plugin and of its backend for ``nn``; and outputs of the original, with each instruction set."""
+"""The standard tests of the plugin and its backend for ``nn``, and outputs of the original, with each instruction set."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TestCythonAgainstTheOriginal(Cython, NnOriginalConformance):
     @pytest.fixture(autouse=True)
     def _chosen(self, isa, monkeypatch):
         monkeypatch.setenv("ALLIN1_CYTHON_ISA", isa)
-        # Too slow for whole songs; what is particular to them depends on no instruction.
+        # Too slow for whole songs, whose special cases do not depend on the instruction set.
         is_slow = isa in ("sse2", "scalar")
         monkeypatch.setattr(type(self), "most_frames", 3000 if is_slow else 100_000)
         monkeypatch.setattr(type(self), "most_members", 1 if is_slow else 8)

@@ -1,4 +1,4 @@
-"""No byte is read or written that is not the network's: its kernels, sanitized, run on songs of many lengths."""
+"""The network's kernels, compiled with sanitizers, access only their own memory, on songs of many lengths."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = compiles
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    # Compilers take minutes over plain C with checks. It reads and writes what SSE2 and NEON do.
+    # Compiling plain C with checks takes minutes, and it accesses the same memory as SSE2 and NEON.
     plain = KERNEL / "network_scalar.c"
     sources = [Path(__file__).with_name("check_network.c"), KERNEL / "isa.c"]
     sources += sorted(set(KERNEL.glob("network*.c")) - {plain})

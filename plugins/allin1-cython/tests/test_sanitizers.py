@@ -1,4 +1,4 @@
-"""No byte is read or written that is not the kernels' of the spectrogram and of the residual branch.
+"""The kernels of the spectrogram and of the residual branch access only their own memory.
 
 Compiles them with sanitizers and runs them on signals of many lengths.
 """
@@ -27,7 +27,7 @@ KERNEL = Path(__file__).resolve().parents[1] / "src/allin1_backend_cython/kernel
 
 pytestmark = compiles
 
-#: Runs a program on parts of a problem; gives what each kernel answered, with its name.
+#: Runs a program on the parts of a problem; returns the name and the output of each kernel.
 Run = Callable[[list[Any], int], list[tuple[str, NDArray[np.float32]]]]
 
 
@@ -76,7 +76,7 @@ def test_the_spectrogram_stays_in_its_memory(
     rng = np.random.default_rng(length)
     samples = rng.uniform(-1, 1, (1, channels, length)).astype(np.float32)
     wanted = list(reference.create(Setup())(Stems(samples), Task()).frames)
-    # One channel is a mix of two that are the same, but for the difference, which a kernel does not take of one.
+    # One channel equals a mix of two identical ones, except for the difference, which needs two.
     both = np.broadcast_to(samples[0], (2, length))
     wanted += list(mix_spectrogram.create(Setup())(Mix(both), Task()).frames)
     if channels == 1:
@@ -115,5 +115,5 @@ def test_the_residual_branch_stays_in_its_memory(
     answers = run_dconv(problem, x.size)
     DConv([layer])(x, threads=1)
     for name, values in answers:
-        # Small songs through a few random numbers magnify what a rounding is off.
+        # Short signals and few random numbers magnify rounding errors.
         np.testing.assert_allclose(values.reshape(x.shape), x, rtol=0, atol=1e-3, err_msg=name)

@@ -75,14 +75,16 @@ def test_stereo_is_averaged_like_the_reference(isa: str) -> None:
 
 
 @pytest.mark.parametrize("level", [1e-44, 1e-30, 1e-10, 1e3, 1e12, 1e23])
-def test_any_level_is_as_the_reference_has_it(isa: str, level: float) -> None:
+def test_any_level_equals_the_reference(isa: str, level: float) -> None:
     samples = (signals.noise_stems(5000, seed=8).samples * level).astype(np.float32)
     wanted = expected(samples)
     np.testing.assert_allclose(spectrogram(samples, isa), wanted, rtol=4e-7, atol=4e-7)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_is_seen_in_the_same_frames(isa: str, value: float) -> None:
+def test_nan_and_infinity_affect_the_same_frames_as_in_the_reference(
+    isa: str, value: float
+) -> None:
     samples = signals.noise_stems(20_000, channels=1).samples.copy()
     samples[1, 0, 9000] = value
     with np.errstate(invalid="ignore"):
@@ -143,7 +145,7 @@ def test_any_layout_is_read() -> None:
         np.testing.assert_array_equal(spectrogram(changed), wanted)
 
 
-def test_progress_rises_to_one_and_what_it_raises_comes_out() -> None:
+def test_progress_rises_to_one_and_its_exceptions_propagate() -> None:
     told: list[float] = []
     stems = signals.noise_stems(44_100)
     Spectrogram(2)(stems, Task(progress=told.append))
@@ -157,7 +159,7 @@ def test_progress_rises_to_one_and_what_it_raises_comes_out() -> None:
         Spectrogram(2)(stems, Task(progress=stop))
 
 
-def test_an_instruction_set_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError, match=instruction_sets()[0]):
         Spectrogram(1, instructions="mmx")
     monkeypatch.setenv("ALLIN1_CYTHON_ISA", "mmx")
@@ -165,7 +167,7 @@ def test_an_instruction_set_that_is_not_there_is_refused(monkeypatch: pytest.Mon
         create(Setup())
 
 
-def test_arrays_that_do_not_fit_are_refused() -> None:
+def test_arrays_of_wrong_shapes_are_refused() -> None:
     transform = Transform(tables(), instruction_sets()[0])
     mono = np.zeros((1, 100), np.float32)
     with pytest.raises(ValueError, match=r"1 or 2"):
@@ -180,7 +182,7 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         Transform(tables(), "mmx")
 
 
-def test_it_equals_the_madmom_that_is_installed(isa: str) -> None:
+def test_it_equals_the_installed_madmom(isa: str) -> None:
     reason = "compares with madmom through allin1-madmom, which is not installed"
     madmom = pytest.importorskip("allin1_backend_madmom.spectrogram", reason=reason)
     try:
@@ -196,7 +198,7 @@ def test_it_equals_the_madmom_that_is_installed(isa: str) -> None:
             assert difference <= 1e-6
 
 
-def test_it_equals_what_madmom_gave_for_a_song(
+def test_it_equals_stored_output_of_madmom_for_a_song(
     golden: Callable[[str], Any], shared_dir: Path
 ) -> None:
     soundfile = pytest.importorskip("soundfile", reason="reads the song with soundfile")

@@ -1,4 +1,4 @@
-"""madmom, if it is installed here; the tests that need it are skipped without it."""
+"""madmom, if it is installed; otherwise the tests that need it are skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoder at its borders: input of every kind, every instruction set, threads, and little memory."""
+"""The decoder in edge cases: all kinds of input, all instruction sets, threads, and bounded memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from allin1_core.reference.metrical_dbn import create as create_reference
 
 
 def clicks(frames: int, interval: float, bar: int, seed: int = 0) -> NDArray[np.float32]:
-    """Activations of a steady pulse in noise."""
+    """Return activations of a steady pulse in noise."""
     values = np.random.default_rng(seed).uniform(1e-6, 0.05, (frames, 2)).astype(np.float32)
     for number, frame in enumerate(np.arange(7, frames, interval).astype(int)):
         values[frame] = (1e-6, 0.8) if number % bar == 0 else (0.8, 1e-6)
@@ -69,7 +69,7 @@ def test_confidence_falls_where_beats_are_missing() -> None:
     assert np.median(confidences[~gap]) > 0.9999
 
 
-def test_one_metre_has_no_rival() -> None:
+def test_a_single_metre_has_no_confidence() -> None:
     metre = Decoder(MetreParameters(beats_per_bar=(4,), threshold=0.24))(
         Activations(clicks(1000, 50, 4)), Task()
     )

@@ -1,4 +1,4 @@
-"""What the distribution registers, and that reading it costs nothing."""
+"""What the distribution registers, and that reading it imports nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same beats as madmom 0.16.1, which runs beside it in the same process, and as madmom 0.17.dev0's outputs."""
+"""The same beats as madmom 0.16.1, which runs in the same process, and as stored outputs of madmom 0.17.dev0."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_golden_songs(
 
 
 def song_like(rng: np.random.Generator, frames: int, rate: float) -> NDArray[np.float64]:
-    """Peaks at the beats of a tempo that wanders, on a noisy floor, with beats left out."""
+    """Return peaks at the beats of a drifting tempo, on a noisy floor, with beats missing."""
     floor, sharpness = rng.uniform(-9, -5), rng.uniform(3, 12)
     noise = rng.uniform(0, 2)
     logits = floor + noise * rng.standard_normal((frames, 2))
@@ -104,12 +104,12 @@ def song_like(rng: np.random.Generator, frames: int, rate: float) -> NDArray[np.
 
 
 def ties(rng: np.random.Generator, frames: int, rate: float) -> NDArray[np.float64]:
-    """A handful of values only, so that many paths are equally probable."""
+    """Return few distinct values, so that many paths are equally probable."""
     return rng.integers(0, 4, (frames, 2)) / 10 + 0.05
 
 
 def metronome(rng: np.random.Generator, frames: int, rate: float) -> NDArray[np.float64]:
-    """Exactly periodic, on a floor that is exactly flat."""
+    """Return exactly periodic beats on an exactly flat floor."""
     values = np.full((frames, 2), rng.choice([1e-8, 1e-4, 0.01]))
     period, bar = int(rng.integers(max(2, rate // 4), max(3, rate))), int(rng.integers(1, 6))
     values[::period, 0] = 0.9 - 1e-3
@@ -118,17 +118,17 @@ def metronome(rng: np.random.Generator, frames: int, rate: float) -> NDArray[np.
 
 
 def noise(rng: np.random.Generator, frames: int, rate: float) -> NDArray[np.float64]:
-    """No beat at all."""
+    """Return noise without beats."""
     return rng.dirichlet([0.3, 0.2, 2], frames)[:, :2]
 
 
 def constant(rng: np.random.Generator, frames: int, rate: float) -> NDArray[np.float64]:
-    """One value throughout."""
+    """Return a constant."""
     return np.full((frames, 2), rng.choice([0.1, 0.25, 0.3, 0.49, 0.5]))
 
 
 def broken(rng: np.random.Generator, frames: int, rate: float) -> NDArray[np.float64]:
-    """Values that no probability has, or that leave no path."""
+    """Return values that are not probabilities, or that leave no possible path."""
     values = song_like(rng, frames, rate)
     rows = rng.integers(0, frames, int(rng.integers(1, 6)))
     values[rows] = rng.choice([np.nan, np.inf, -np.inf, 0.0, 0.7, 1.0, -0.1])
@@ -139,7 +139,7 @@ KINDS = (song_like, song_like, song_like, ties, metronome, noise, constant, brok
 
 DTYPES = (np.float32, np.float32, np.float64, np.float16)
 
-#: Parameters, and frames per second: the defaults, and each of them changed.
+#: Parameters and frames per second: the defaults, and variants that each change one of them.
 VARIANTS = (
     (MetreParameters(threshold=0.24), 100),
     (MetreParameters(threshold=0.05), 100),
@@ -182,7 +182,7 @@ def test_generated_inputs(madmom: Any, variant: int) -> None:
             err_msg=f"{kind.__name__} {seconds} s, {np.dtype(dtype)}, seed {[variant, number]}",
         )
         with_beats += len(beats) > 1
-    assert with_beats >= 3, "the inputs of this variant hardly have beats, and prove little"
+    assert with_beats >= 3, "too few inputs of this variant have beats"
     decoder.close()
 
 

@@ -1,4 +1,4 @@
-"""No byte is read or written that is not the kernel's: the kernels, sanitized, run on problems of many shapes."""
+"""The kernels, compiled with sanitizers, access only their own memory, on problems of many shapes."""
 
 from __future__ import annotations
 

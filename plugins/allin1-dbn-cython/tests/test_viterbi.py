@@ -1,4 +1,4 @@
-"""The search: against one over all states, and with as little memory as it can be given."""
+"""The search, compared with one over all states, and with minimal memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def series_of(values: NDArray[Any], tables: MetreTables) -> NDArray[np.float64]:
 
 
 def search_all_states(tables: MetreTables, series: NDArray[np.float64]) -> Path:
-    """Viterbi over every state, as in the textbook; states are (beat, interval, position)."""
+    """Run textbook Viterbi over every state (beat, interval, position)."""
     states = [
         (beat, i, k)
         for beat in range(tables.beats)
@@ -113,7 +113,7 @@ def songs(frames: int) -> dict[str, NDArray[np.float64]]:
 SMALL = MetreParameters(beats_per_bar=(1, 2, 3, 5), min_bpm=60, max_bpm=200, transition_lambda=20)
 
 
-#: Nothing holds the tempo, and half of each beat is on the beat.
+#: The tempo may change freely, and half of each beat is on the beat.
 LOOSE = MetreParameters(
     beats_per_bar=(1, 2, 3, 5), min_bpm=40, max_bpm=90, transition_lambda=1, observation_lambda=2
 )
@@ -136,7 +136,7 @@ def test_path_score_and_margins_are_those_of_a_search_over_all_states(
 
 
 class Counting(Lattice):
-    """Counts the frames that are computed."""
+    """Count the frames that are computed."""
 
     frames_computed = 0
 
@@ -177,7 +177,7 @@ def test_only_ties_are_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert frames < computed["constant"] < 2 * frames
 
 
-def test_a_workspace_is_used_again() -> None:
+def test_a_workspace_is_reused() -> None:
     (three, four) = build(MetreParameters(), 100.0)[1]
     workspace = Workspace()
     values = songs(3000)["noise"]
@@ -200,11 +200,11 @@ def test_segments_hold_many_bars_even_of_large_models() -> None:
             assert frames >= 16 * tables.intervals[-1]
 
 
-def test_tables_are_remembered() -> None:
+def test_tables_are_cached() -> None:
     assert build(MetreParameters(), 100.0) is build(MetreParameters(), 100.0)
 
 
-def test_the_kernel_refuses_arrays_that_do_not_fit() -> None:
+def test_the_kernel_refuses_arrays_of_wrong_shapes() -> None:
     (three, _) = build(MetreParameters(), 100.0)[1]
     series = series_of(songs(100)["noise"], three)
     entries = np.empty((three.lanes, three.ring_row))
@@ -216,17 +216,17 @@ def test_the_kernel_refuses_arrays_that_do_not_fit() -> None:
         Lattice(three, series, entries, "mmx")
     lattice = Lattice(three, series, entries, ISA)
     exits = np.empty((4, three.lanes, three.width))
-    with pytest.raises(ValueError, match="hold the frames"):
+    with pytest.raises(ValueError, match="hold the requested frames"):
         lattice.advance(0, 100, exits)
-    with pytest.raises(ValueError, match="whole block"):
+    with pytest.raises(ValueError, match="multiple of the block"):
         lattice.advance(1, 90, exits)
-    with pytest.raises(ValueError, match="whole block"):
+    with pytest.raises(ValueError, match="multiple of the block"):
         lattice.advance(0, 101, np.empty((5, three.lanes, three.width)))
     for use in (lattice.finish, lattice.best_end):
         with pytest.raises(ValueError, match="scores"):
             use(np.empty((three.lanes, 8)))
     visits, margins = np.empty((9, 3), np.int32), np.empty(9)
-    with pytest.raises(ValueError, match="lane"):
+    with pytest.raises(ValueError, match="beat or interval"):
         lattice.trace(exits, 0, 96, (90, 3, 0), visits, margins)
-    with pytest.raises(ValueError, match="before the end"):
+    with pytest.raises(ValueError, match="before the end of the exits"):
         lattice.trace(exits, 0, 96, (96, 0, 0), visits, margins)

@@ -1,4 +1,4 @@
-"""The wheel that is built from these sources: complete, tagged right, and it runs."""
+"""The wheel that is built from these sources is complete, tagged correctly, and runs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_wheel(SOURCES, tmp_path_factory.mktemp("wheel"))
 
 
-def test_it_holds_the_compiled_module_and_what_types_it(wheel: Path) -> None:
+def test_it_contains_the_compiled_module_and_its_type_stub(wheel: Path) -> None:
     package = SOURCES / "src/allin1_backend_dbn_cython"
     check_contents(wheel, package, "dbn-cython = allin1_backend_dbn_cython.hooks")
 
 
-def test_its_tag_says_which_pythons_it_serves(wheel: Path) -> None:
+def test_its_tag_names_the_supported_pythons(wheel: Path) -> None:
     check_tag(wheel)
 
 
-def test_it_decodes_where_nothing_else_of_the_sources_is(wheel: Path, tmp_path: Path) -> None:
+def test_it_decodes_without_the_sources(wheel: Path, tmp_path: Path) -> None:
     code = """
 import numpy as np
 from allin1_backend_dbn_cython.decoder import Decoder

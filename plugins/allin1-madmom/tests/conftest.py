@@ -1,4 +1,4 @@
-"""The song and the golden outputs, where they are, and a way to hide a madmom that is installed."""
+"""The song and the golden outputs, if available, and a way to hide an installed madmom."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest_plugins = ["allin1_core.testing.fixtures", "allin1_core.testing.golden"]
 
 @pytest.fixture(params=PACKAGES)
 def madmom(request: pytest.FixtureRequest, hide: Callable[[str], None]) -> str:
-    """Each madmom that is installed in turn, the only one that can be found."""
+    """Name of each installed madmom; the others are hidden."""
     if find_spec(PACKAGES[request.param]) is None:
         pytest.skip(f"{request.param} is not installed")
     for name, package in PACKAGES.items():
@@ -28,7 +28,7 @@ def madmom(request: pytest.FixtureRequest, hide: Callable[[str], None]) -> str:
 
 @pytest.fixture
 def networks() -> str:
-    """Skip where there are no trained networks; what is used, where there are."""
+    """Return the trained networks in use, or skip the test if there are none."""
     verdict = probe.check_networks()
     if not isinstance(verdict, Ready):
         reason = getattr(verdict, "reason", str(verdict))
@@ -38,7 +38,7 @@ def networks() -> str:
 
 @pytest.fixture
 def hide(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Let a package seem not to be installed."""
+    """Return a function that hides an installed package."""
 
     def hide_package(package: str) -> None:
         for name in list(sys.modules):

@@ -35,7 +35,7 @@ class TestMetricalDbn(MetricalDbnConformance):
     heavy = ("madmom_infer", "allin1_backend_madmom.provider")
 
     def inputs(self) -> Iterator[tuple[str, Any]]:
-        """Give shorter inputs to the decoder in pure Python, which takes 3 ms a frame."""
+        """Yield shorter inputs to the decoder in pure Python, which takes 3 ms per frame."""
         if provider.load().is_original:
             yield from super().inputs()
             return

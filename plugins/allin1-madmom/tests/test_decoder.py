@@ -1,4 +1,4 @@
-"""The decoder's warnings, its progress, and what it says of its confidence."""
+"""The decoder's warnings, progress and confidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def settings(**parameters) -> Setup:
 
 
 @pytest.mark.parametrize("correct", [True, False])
-def test_where_no_path_is_possible_there_are_no_beats_and_a_warning(
+def test_without_a_possible_path_there_are_no_beats_and_a_warning(
     madmom: str, correct: bool
 ) -> None:
     values = signals.song_activations(120).values.copy()
@@ -51,7 +51,7 @@ def test_the_confidence_in_the_metre_is_the_references(madmom: str) -> None:
     assert [beats for beats, _ in one.metre_log_probabilities] == [4]
 
 
-def test_progress_comes_with_each_metre_and_can_cancel(madmom: str) -> None:
+def test_progress_is_reported_for_each_metre_and_can_cancel(madmom: str) -> None:
     song = signals.song_activations(60)
     told: list[float] = []
     call = decoder.create(settings(beats_per_bar=(2, 3, 4, 5)))
@@ -64,7 +64,7 @@ def test_progress_comes_with_each_metre_and_can_cancel(madmom: str) -> None:
     wanted = call(song, Task())
     with pytest.raises(KeyboardInterrupt):
         call(song, Task(progress=cancel))
-    # A cancelled call leaves nothing behind.
+    # A cancelled call does not affect later ones.
     np.testing.assert_array_equal(call(song, Task()).beat_times_s, wanted.beat_times_s)
 
 

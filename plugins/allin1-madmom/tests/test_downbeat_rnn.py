@@ -1,4 +1,4 @@
-"""madmom's downbeat model: from the mix to activations, and the whole way to a result."""
+"""madmom's downbeat model: from the mix to activations, and to a result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("networks")
 
 
 def mix_of(seconds: float) -> NDArray[np.float32]:
-    """Something with beats, a little different in its two channels."""
+    """Return a mix with beats and slightly different channels."""
     left = signals.music_stems(seconds, seed=1).samples.sum(axis=0)[0]
     right = signals.music_stems(seconds, seed=2).samples.sum(axis=0)[0]
     return (np.stack([left, right]) / 2).astype(np.float32)
@@ -36,7 +36,7 @@ def run(samples: NDArray[np.float32], task: Task | None = None) -> NDArray[np.fl
     return downbeat_rnn.create(Setup())(Mix(samples), task or Task()).validate().values
 
 
-def test_it_gives_what_madmoms_own_processor_gives() -> None:
+def test_it_equals_madmoms_own_processor() -> None:
     samples = mix_of(4.0)
     processor = load().module("features.downbeats").RNNDownBeatProcessor()
     np.testing.assert_array_equal(run(samples), processor(np.ascontiguousarray(samples.T)))
@@ -50,13 +50,13 @@ def test_floats_are_read_like_the_integers_of_a_file() -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 440, 441, 442, 882, 4411])
-def test_any_length_gives_a_row_for_each_begun_frame(samples: int) -> None:
+def test_any_length_gives_a_row_for_each_started_frame(samples: int) -> None:
     values = run(mix_of(0.2)[:, :samples])
     assert values.shape == (-(-samples // 441), 2)
     assert values.dtype == np.float32
 
 
-def test_the_input_stays_as_it_was_and_may_be_read_only_or_spread_out() -> None:
+def test_the_input_is_not_modified_and_may_be_read_only_or_strided() -> None:
     samples = mix_of(1.0)
     wanted = run(samples.copy())
     frozen = samples.copy()
@@ -66,7 +66,7 @@ def test_the_input_stays_as_it_was_and_may_be_read_only_or_spread_out() -> None:
     np.testing.assert_array_equal(frozen, samples)
 
 
-def test_it_tells_its_progress_and_can_be_cancelled() -> None:
+def test_it_reports_progress_and_can_be_cancelled() -> None:
     told: list[float] = []
     run(mix_of(0.5), Task(progress=told.append))
     assert told == sorted(told)
@@ -84,7 +84,7 @@ def test_it_tells_its_progress_and_can_be_cancelled() -> None:
     find_spec("madmom") is None or find_spec("madmom_infer") is None,
     reason="compares the rewrite with the original; one of them is not installed",
 )
-def test_the_rewrite_agrees_once_it_has_the_networks(
+def test_the_rewrite_agrees_if_it_has_the_networks(
     hide: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     samples = mix_of(6.0)
@@ -106,9 +106,9 @@ def session(isolated_plugins: Callable[..., Any]) -> Session:
 
 
 def f_measure(wanted: NDArray[np.float64], found: NDArray[np.float64]) -> float:
-    """Beats within 70 ms, each counted once, from 5 s on, as ``mir_eval.beat`` does.
+    """Return the F-measure of beats within 70 ms, each counted once, from 5 s on, as ``mir_eval.beat`` does.
 
-    Where beats are further apart than 140 ms, as here, the largest matching is that of the nearest ones.
+    If beats are further apart than 140 ms, as here, the largest matching pairs each beat with the nearest one.
     """
     wanted, found = wanted[wanted >= 5], found[found >= 5]
     nearest = np.abs(found[:, np.newaxis] - wanted).argmin(axis=1)
@@ -151,7 +151,7 @@ def test_a_tempo_is_found_without_any_file(session: Session) -> None:
     assert 60 / np.median(np.diff(metre.beat_times_s)) == pytest.approx(120, abs=2)
 
 
-def test_sections_cannot_be_asked_for(session: Session, tmp_path: Path) -> None:
+def test_sections_cannot_be_requested(session: Session, tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     soundfile.write(path, mix_of(1.0).T, SAMPLE_RATE)
     with pytest.raises(InputError, match="madmom-rnn does not find sections"):

@@ -1,4 +1,4 @@
-"""What ``auto`` makes of this plugin: the last choice, and there when everything else fails."""
+"""How ``auto`` uses this plugin: as the last choice, and as the fallback of every other backend."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plugins(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Any:
-    """This plugin, the reference, and one that promises to be quick and always fails."""
+    """This plugin, the reference, and a plugin that declares a high speed and always fails."""
     (tmp_path / "quick_failure.py").write_text(
         "def create(setup):\n    raise OSError('no device')\n"
     )
@@ -58,7 +58,7 @@ def test_the_reference_comes_before_madmom_because_it_is_faster(plugins: Any) ->
         assert names == ["quick", "reference", "madmom"]
 
 
-def test_madmom_takes_over_from_all_that_fails(
+def test_madmom_is_the_fallback_of_every_backend_that_fails(
     plugins: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stems, activations = signals.music_stems(1.0), signals.song_activations(300)
@@ -72,7 +72,7 @@ def test_madmom_takes_over_from_all_that_fails(
     assert ["quick" in text for text in run.fallbacks] == [True, False]
     np.testing.assert_array_equal(run.products.metre.beat_times_s, beats)
 
-    # From stems the network would have to run as well: the route is enough, once the others have failed.
+    # From stems, the network would have to run as well; it is enough to check the route after the others failed.
     monkeypatch.setattr(spectrogram, "create", fail)
     with Session("harmonix-all", plugins=plugins) as session:
         for name in ("quick", "reference"):
@@ -91,7 +91,7 @@ def test_madmom_takes_over_from_all_that_fails(
     assert np.abs(output.frames - wanted).max() <= 1e-6
 
 
-def test_what_is_named_is_taken(plugins: Any) -> None:
+def test_a_named_backend_is_used(plugins: Any) -> None:
     with Session(backends={"metrical_dbn": "madmom"}, plugins=plugins) as session:
         run = session.run(signals.song_activations(300), outputs=["beats"])
     assert [record.backend for record in run.records] == ["madmom"]
@@ -99,7 +99,7 @@ def test_what_is_named_is_taken(plugins: Any) -> None:
 
 
 def test_auto_works_beside_a_torch_that_raises_on_import(tmp_path: Path) -> None:
-    """With allin1-torch where it is installed, and a plugin that needs torch in any case."""
+    """Use allin1-torch if it is installed, and always a plugin that needs torch."""
     (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.12: no such file')\n")
     metadata = tmp_path / "torch-2.13.0.dist-info" / "METADATA"
     metadata.parent.mkdir()

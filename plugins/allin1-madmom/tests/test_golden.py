@@ -1,4 +1,4 @@
-"""The same as what madmom 0.17.dev0 gave, with each madmom that is installed."""
+"""Stored outputs of madmom 0.17.dev0 are reproduced with each installed madmom."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_spectrogram_of_a_song(
     for name in STEMS:
         path = shared_dir / "music" / "francium" / f"{name}.flac"
         integers, _ = soundfile.read(path, stop=1000 * 441 + 2048, dtype="int16")
-        # As madmom scales the integers of a file.
+        # Scaled as madmom scales the integers of a file.
         stems.append(integers / np.float32(32767))
     frames = spectrogram.create(Setup())(Stems(np.stack(stems)[:, np.newaxis]), Task()).frames
     np.testing.assert_allclose(frames[:, :1000], wanted, rtol=0, atol=1e-6)
@@ -37,7 +37,7 @@ def test_the_spectrogram_of_a_song(
 def test_the_decoded_beats(madmom: str, golden: Callable[[str], Any]) -> None:
     stored = golden("dbn.npz")
     sets = [json.loads(str(text)) for text in stored["params"]]
-    # All that is short, and a few of the long ones; less for the decoder in pure Python, at 3 ms a frame.
+    # All short inputs and a few of the long ones; fewer for the decoder in pure Python, which takes 3 ms per frame.
     numbers = [int(key[3:]) for key in stored if key.startswith("in_")]
     is_original = madmom == "madmom"
     short = [n for n in numbers if len(stored[f"in_{n}"]) <= (109 if is_original else 29)]

@@ -1,4 +1,4 @@
-"""What the distribution registers, and that reading it costs nothing."""
+"""What the distribution registers, and that reading it imports nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_an_installation_needs_no_compiler() -> None:
     assert names == {"allin1-core", "madmom-infer", "numpy"}
 
 
-def test_the_model_runs_on_the_one_backend_that_knows_it() -> None:
+def test_the_model_runs_only_on_the_backend_that_supports_it() -> None:
     (card,) = hooks.allin1_models()
     (backend,) = hooks.allin1_demix()
     assert card.architecture in backend.models

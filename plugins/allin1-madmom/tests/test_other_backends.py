@@ -30,7 +30,7 @@ OTHERS = [
     for offered in OFFERS.covering(stage)
     if offered.plugin.name != "madmom"
     and offered.item.stages == (stage,)
-    and offered.item.takes == "stems"  # madmom knows nothing like the views of a mix
+    and offered.item.takes == "stems"  # madmom has no equivalent of the views of a mix
 ]
 
 
@@ -54,7 +54,7 @@ def inputs(stage: Stage) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("backend", OTHERS, ids=lambda b: f"{b.stage}-{b.name}")
-def test_it_keeps_its_promise_against_madmom(backend: Any) -> None:
+def test_it_is_within_its_tolerance_of_madmom(backend: Any) -> None:
     verdict = check_needs(backend.needs) or Probes().verdict(backend)
     device = device_or_skip(backend.name, verdict)
     setup = Setup(device=device, metre=MetreParameters(threshold=0.1), threads=2)
@@ -64,7 +64,7 @@ def test_it_keeps_its_promise_against_madmom(backend: Any) -> None:
     to, back = network.between(HOST, backend.consumes), network.between(backend.produces, HOST)
     assert to is not None
     assert back is not None
-    # Each promises so much of the reference, and the reference's spectrogram is within 4e-7 of madmom's.
+    # The declared tolerance is relative to the reference, whose spectrogram is within 4e-7 of madmom's.
     tolerance = backend.parity.tolerance + (1e-6 if backend.stage == "spectrogram" else 0)
     for data in inputs(backend.stage):
         output = cross(other(cross(data, to, device), Task()), back, "cpu")

@@ -1,4 +1,4 @@
-"""Which madmom is found, what is said where there is none, and that importing it leaves no trace."""
+"""Which madmom is found, the error if there is none, and that importing it leaves no trace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from allin1_backend_madmom.provider import PACKAGES, Provider, find, load
 has_infer = pytest.mark.skipif(find_spec("madmom_infer") is None, reason="needs madmom-infer")
 has_original = pytest.mark.skipif(find_spec("madmom") is None, reason="needs the real madmom")
 
-#: What madmom 0.16.1 does when it is imported, and a function that needs an old name when it runs.
+#: Side effects of importing madmom 0.16.1, and a function that needs an old name when it runs.
 LIKE_THE_RELEASE = """
     import doctest
     from collections import Iterable, MutableSequence
@@ -49,7 +49,7 @@ LIKE_THE_RELEASE = """
 def fake_madmom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hide: Callable[[str], None]
 ) -> Iterator[Callable[[str], None]]:
-    """Put a package ``madmom`` in front of the path whose ``__init__`` has the given source."""
+    """Put a package ``madmom`` whose ``__init__`` has the given source at the front of the path."""
 
     def install(source: str) -> None:
         hide("madmom")
@@ -68,7 +68,7 @@ def fake_madmom(
 
 
 def traces() -> dict[str, object]:
-    """Everything of other modules that madmom or its import could change."""
+    """Return everything in other modules that madmom or its import could change."""
     return {
         "collections": set(vars(collections)),
         "numpy": {n for n in ("bool", "int", "float", "complex", "object", "str") if n in vars(np)},
@@ -128,7 +128,7 @@ def test_importing_and_running_the_real_madmom_leaves_no_trace() -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def test_it_says_which_madmom_is_in_use(madmom: str) -> None:
+def test_it_names_the_madmom_in_use(madmom: str) -> None:
     verdict = probe.check()
     assert verdict == Ready("cpu", f"{madmom} {version(madmom)}")
 
@@ -140,7 +140,7 @@ def test_the_original_is_preferred() -> None:
 
 
 @has_infer
-def test_the_rewrite_takes_over_from_an_original_that_cannot_be_imported(
+def test_the_rewrite_replaces_an_original_that_cannot_be_imported(
     fake_madmom: Callable[[str], None],
 ) -> None:
     fake_madmom("raise ImportError('numpy.core.multiarray failed to import')")
@@ -164,7 +164,7 @@ def test_without_either_both_remedies_are_named(hide: Callable[[str], None]) -> 
         assert "madmom==0.16.1" in (raised.value.remedy or "")
 
 
-def test_one_that_does_not_import_is_broken(
+def test_a_madmom_that_does_not_import_is_broken(
     fake_madmom: Callable[[str], None], hide: Callable[[str], None]
 ) -> None:
     hide("madmom_infer")
@@ -178,7 +178,7 @@ def test_one_that_does_not_import_is_broken(
 
 
 @has_infer
-def test_the_rewrite_has_networks_only_once_they_were_fetched(
+def test_the_rewrite_has_networks_only_after_they_were_downloaded(
     hide: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     hide("madmom")
@@ -187,6 +187,6 @@ def test_the_rewrite_has_networks_only_once_they_were_fetched(
     assert isinstance(verdict, Unavailable)
     assert "madmom==0.16.1" in verdict.remedy
     assert "CC BY-NC-SA" in verdict.remedy
-    with pytest.raises(BackendError, match="brings no trained networks"):
+    with pytest.raises(BackendError, match="trained networks of madmom-infer are missing"):
         downbeat_rnn.create(Setup())
     assert not list(tmp_path.iterdir()), "nothing may be downloaded"

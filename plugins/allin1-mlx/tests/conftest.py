@@ -1,4 +1,4 @@
-"""What the tests share: golden outputs and trained weights where there are any, and the devices."""
+"""Shared fixtures: golden outputs and trained weights if available, and the devices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERDICTS = {"cpu": devices.probe_cpu(), "gpu": devices.probe_gpu_in_float32()}
 
 @pytest.fixture(params=[kind for kind in VERDICTS if isinstance(VERDICTS[kind], Ready)])
 def device(request: pytest.FixtureRequest) -> str:
-    """Name of each device that MLX can use here; of the others the conformance tests tell."""
+    """Name of each device that MLX can use here; the conformance tests report the others."""
     verdict = VERDICTS[request.param]
     assert isinstance(verdict, Ready)
     return verdict.device
@@ -26,5 +26,5 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def put(device: str) -> Callable[[Any], Any]:
-    """Bring a NumPy array to MLX."""
+    """Convert a NumPy array to MLX."""
     return lambda array: bridges.from_numpy(array, device)

@@ -15,7 +15,7 @@ def test_mlx_to_numpy_shares_its_memory():
     assert np.shares_memory(one, other)
 
 
-def test_writing_to_the_numpy_array_afterwards_is_the_callers_affair_but_mlx_never_does():
+def test_mlx_never_writes_to_the_shared_numpy_array():
     array = np.arange(1000, dtype=np.float32)
     moved = from_numpy(array, "cpu")
     moved = moved * 2  # MLX may reuse memory that nothing else refers to
@@ -56,7 +56,7 @@ def test_a_view_of_mlx_is_read_in_its_own_order():
 
 
 @pytest.mark.parametrize("leave", [lambda a: from_numpy(a, "cpu"), None])
-def test_what_crosses_can_be_used_by_another_thread(leave):
+def test_moved_arrays_can_be_used_by_another_thread(leave):
     # MLX refuses to compute what another thread has asked for.
     array = leave(np.ones(5, np.float32)) if leave else between_devices(mx.ones(5) * 2, "gpu")
     sums = []

@@ -15,7 +15,7 @@ from allin1_backend_mlx import network
 from allin1_backend_mlx.computing import OnDevice, compiled
 
 
-def test_what_a_stage_returns_is_computed():
+def test_the_value_of_a_stage_is_already_computed():
     # Only the thread that asked for a value can compute it: another one sees whether it has been.
     def lazy(data, task):
         return Activations(data * 2)
@@ -28,7 +28,7 @@ def test_what_a_stage_returns_is_computed():
     assert seen == [[2, 2, 2]]
 
 
-def test_the_programs_default_device_stays(device, put):
+def test_the_default_device_of_the_program_is_unchanged(device, put):
     default = mx.default_device()
     inside = []
 
@@ -61,7 +61,7 @@ def test_a_stage_made_in_one_thread_runs_in_another(device, put):
     np.testing.assert_array_equal(here, there[0])
 
 
-def test_closing_closes_what_has_a_close():
+def test_closing_a_stage_closes_its_function():
     class Held:
         closed = False
 

@@ -1,4 +1,4 @@
-"""The standard tests of each stage, for each device. Where a device is not there they skip and say so."""
+"""The standard tests of each stage on each device; tests of missing devices are skipped."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestMixSpectrogramOnGpu(Gpu, MixSpectrogramConformance):
 
 class TestNnOnCpu(Cpu, NnConformance):
     def inputs(self):
-        """Fewer lengths, because the CPU is slow; test_network has every one of them."""
+        """Return fewer lengths, because the CPU is slow; test_network covers all of them."""
         for frames in (1, 4, 5, 9, 33, 101):
             yield f"{frames} frames", signals.random_spectrogram(frames, seed=frames)
 

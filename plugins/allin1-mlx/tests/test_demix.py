@@ -1,4 +1,4 @@
-"""Separation with a stand-in of demucs-mlx 1.6.1: that package needs a Mac, and 160 MB of weights."""
+"""Separation with a fake of demucs-mlx 1.6.1, which needs a Mac and 160 MB of weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from allin1_backend_mlx import demix
 
 
 class Separator:
-    """Has the signatures of ``demucs_mlx.api.Separator`` that are used, and its order of the stems."""
+    """Fake of ``demucs_mlx.api.Separator``: the signatures that are used, and its order of the stems."""
 
     sources = ("drums", "bass", "other", "vocals")
 
@@ -50,7 +50,7 @@ class Separator:
 
 @pytest.fixture
 def make(monkeypatch):
-    """Create the stage with parameters, around the stand-in."""
+    """Create the stage with parameters, around the fake."""
     module = ModuleType("demucs_mlx")
     module.Separator = Separator
     monkeypatch.setitem(sys.modules, "demucs_mlx", module)
@@ -85,7 +85,7 @@ def test_parameters_are_passed_on(make):
         ({"shifts": -1}, "shifts"),
     ],
 )
-def test_what_it_cannot_do_is_said(make, parameters, message):
+def test_unsupported_parameters_are_refused(make, parameters, message):
     with pytest.raises((InputError, ContractError), match=message):
         make(**parameters)
 

@@ -50,9 +50,9 @@ def test_a_metal_device_that_multiplies_in_float32_is_ready(metal, probe):
     assert verdict.device == "gpu"
 
 
-def test_a_gpu_that_multiplies_in_less_is_refused_where_parity_is_promised(metal, monkeypatch):
+def test_a_gpu_with_reduced_precision_is_refused_if_parity_is_promised(metal, monkeypatch):
     def rounded(array):
-        """About ten bits of each number, as TensorFloat-32 keeps."""
+        """Round each number to about ten bits, as TensorFloat-32 does."""
         return real(array).astype(mx.float16).astype(mx.float32)
 
     real = mx.array

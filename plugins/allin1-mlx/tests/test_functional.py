@@ -21,7 +21,7 @@ def noise(frames, seed):
 
 
 def constant(frames, section):
-    """Every frame a candidate: the rounding of sums decides."""
+    """Make every frame a candidate, so that the rounding of sums decides."""
     row = np.full(frames, section, np.float32)
     return Logits(row, row, row, noise(frames, 1).function)
 

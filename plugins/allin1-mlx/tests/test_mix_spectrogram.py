@@ -13,12 +13,12 @@ from allin1_core.testing import signals
 
 from allin1_backend_mlx.mix_spectrogram import create
 
-#: What the backends promise on any signal, what all views but the percussive keep, and what they reach on music.
+#: Tolerances: declared for any signal, kept by all views but the percussive one, and reached on music.
 TOLERANCE, OTHERS, ON_MUSIC = 1e-4, 2e-5, 2e-5
 
 
 def mixes(length):
-    """Noise, what is hard on a transform, and the same on both sides."""
+    """Return noise, signals that are hard for a transform, and a mix with equal channels."""
     chirp, square, constant, clipped = signals.hard_stems(length).samples[:, 0]
     noise = signals.noise_mix(length, seed=length).samples
     return [noise, *map(np.stack, ([chirp, square], [constant, clipped], [clipped, clipped]))]
@@ -57,7 +57,7 @@ def test_blocks_join_without_a_seam(device, put, block):
     assert_close(call(Mix(put(samples)), Task()).frames, expected(samples))
 
 
-def test_all_blocks_of_all_songs_have_one_shape(device, put):
+def test_all_blocks_of_all_songs_have_the_same_shape(device, put):
     call = create(Setup(device))
     seen = {"filtered": set(), "parts": set()}
 

@@ -29,7 +29,7 @@ from allin1_backend_mlx.network_layers import gelu
 from allin1_backend_mlx.network_parameters import position_table
 from allin1_backend_mlx.network_time import attend_in_windows
 
-#: What the backends promise.
+#: Tolerance that the backends declare.
 TOLERANCE = 2e-5
 
 
@@ -38,7 +38,7 @@ def random_spectrogram(frames, seed=None):
 
 
 def exact(model, spectrogram, embeddings=False):
-    """The reference in float64."""
+    """Run the reference in float64."""
     call = reference.create(Setup(model=model, threads=2), dtype=np.float64)
     return call(LogSpectrogram(spectrogram), Task(embeddings=embeddings))
 
@@ -61,7 +61,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def wanted(model):
-    """The reference's answers, computed once for each length."""
+    """Outputs of the reference, computed once for each length."""
     answers = {}
 
     def at(frames):
@@ -184,8 +184,8 @@ def test_a_shared_length_holds_the_song_and_little_more(frames):
     assert length - frames <= max(63, frames / 8)
 
 
-def test_songs_of_about_one_length_share_their_shapes(model):
-    # What is compiled is compiled for shapes: none may depend on the very length of a song.
+def test_songs_of_similar_lengths_share_their_shapes(model):
+    # Functions are compiled for shapes, so no shape may depend on the exact length of a song.
     seen = set()
 
     def noting(function):
@@ -254,7 +254,7 @@ def test_progress_rises_to_one(device, put):
     assert len(told) > 30
 
 
-def test_cancelling_goes_through(device, put, model):
+def test_cancelling_propagates(device, put, model):
     class CancelledError(Exception):
         pass
 

@@ -1,4 +1,4 @@
-"""From stems to beats and sections, through the session: what users get."""
+"""From stems to beats and sections, through a session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REFERENCE = dict.fromkeys((*MLX, "metrical_dbn"), "reference")
 
 @pytest.fixture(scope="module")
 def stems(shared_dir):
-    """Ten seconds of a song."""
+    """Return ten seconds of a song."""
     soundfile = pytest.importorskip("soundfile", reason="reads the song with soundfile")
     each = []
     for name in ("bass", "drums", "other", "vocals"):

@@ -13,7 +13,7 @@ from allin1_core.testing import signals
 
 from allin1_backend_mlx.spectrogram import create
 
-#: What the backends promise on any signal, and what they reach on music.
+#: Tolerances: declared for any signal, and reached on music.
 TOLERANCE, ON_MUSIC = 2e-5, 2e-6
 
 
@@ -47,7 +47,7 @@ def test_blocks_join_without_a_seam(device, put, block):
     assert_close(call(Stems(put(stems)), Task()).frames, expected(stems))
 
 
-def test_all_blocks_of_all_songs_have_one_shape(device, put):
+def test_all_blocks_of_all_songs_have_the_same_shape(device, put):
     call = create(Setup(device))
     seen = set()
 

@@ -1,4 +1,4 @@
-"""What the tests share: golden outputs and trained weights where there are any, and the devices."""
+"""Shared fixtures: golden outputs and trained weights if available, and the devices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERDICTS = {kind: getattr(devices, f"probe_{kind}")() for kind in ("cpu", "cuda"
 
 @pytest.fixture(params=[kind for kind in VERDICTS if isinstance(VERDICTS[kind], Ready)])
 def device(request: pytest.FixtureRequest) -> str:
-    """Name of each device that PyTorch can use here; of the others the conformance tests tell."""
+    """Name of each device that PyTorch can use here; the conformance tests report the others."""
     verdict = VERDICTS[request.param]
     assert isinstance(verdict, Ready)
     return verdict.device
@@ -32,7 +32,7 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def put(device: str) -> Callable[[Any], Any]:
-    """Bring a NumPy array to the device."""
+    """Copy a NumPy array to the device."""
     return lambda array: bridges.from_numpy(array, device)
 
 
@@ -53,7 +53,7 @@ def kernels_device() -> Iterator[torch.device]:
 
 @pytest.fixture(scope="session")
 def small_htdemucs() -> Callable[..., Any]:
-    """Make an HTDemucs of a fiftieth of the size, for half a second, each of whose residual branches matters."""
+    """Return a function that makes an HTDemucs of 1/50 of the size, for half a second, with effective residual branches."""
 
     def make(seed: int = 0, sources: Any = ("drums", "bass", "other", "vocals"), **changes: Any):
         from demucs.htdemucs import HTDemucs
@@ -78,7 +78,7 @@ def small_htdemucs() -> Callable[..., Any]:
 def small_folder(
     small_htdemucs: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Folder of weights, as Demucs publishes them, of a bag of one small model called ``thin``."""
+    """Folder of weights, in the format of Demucs, with a bag of one small model called ``thin``."""
     folder = tmp_path_factory.mktemp("thin")
     model = small_htdemucs()
     arguments, options = model._init_args_kwargs

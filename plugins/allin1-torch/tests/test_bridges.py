@@ -24,7 +24,7 @@ def test_a_read_only_array_neither_warns_nor_copies():
     assert not array.flags.writeable
     address = array.ctypes.data
     del array
-    assert tensor.data_ptr() == address  # the memory lives on
+    assert tensor.data_ptr() == address  # the memory is still alive
     assert tensor.tolist() == [0, 1, 2, 3, 4, 5]
 
 

@@ -1,4 +1,4 @@
-"""The standard tests of each stage, for each device. Where a device is not there they skip and say so."""
+"""The standard tests of each stage on each device; tests of missing devices are skipped."""
 
 from __future__ import annotations
 

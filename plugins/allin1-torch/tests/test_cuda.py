@@ -1,4 +1,4 @@
-"""What only a CUDA device can show. The other tests run on one, too, where there is one."""
+"""Tests that need a CUDA device. The other tests use one too, if available."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cuda():
 
 
 def chain(device, stems, model):
-    """All stages one after another on a device."""
+    """Run all stages on a device."""
     call = spectrogram.create(Setup(device))
     frames = call(Stems(from_numpy(stems.samples, device)), Task())
     logits = network.create(Setup(device, model))(frames, Task())
@@ -41,7 +41,7 @@ def chain(device, stems, model):
     return frames, logits, activations, sections
 
 
-def test_stages_hand_over_on_the_device_and_agree_with_the_cpu(cuda):
+def test_stages_pass_arrays_on_the_device_and_agree_with_the_cpu(cuda):
     stems, model = noise_stems(400_000), random_model(4)
     on_gpu, on_cpu = chain(cuda, stems, model), chain("cpu", stems, model)
     for gpu, cpu, tolerance in zip(on_gpu, on_cpu, (1e-6, 1e-4, 1e-4), strict=False):
@@ -53,7 +53,7 @@ def test_stages_hand_over_on_the_device_and_agree_with_the_cpu(cuda):
     assert on_gpu[3].segments[-1].end == on_cpu[3].segments[-1].end
 
 
-def test_tensorfloat32_is_kept_out(cuda):
+def test_tensorfloat32_is_not_used(cuda):
     model = random_model(4)
     frames = LogSpectrogram(from_numpy(random_spectrogram(3000).frames, cuda))
     call = network.create(Setup(cuda, model))
@@ -114,7 +114,7 @@ def test_a_song_longer_than_a_tile_equals_one_in_a_single_tile(cuda):
         torch.testing.assert_close(getattr(tiled, name), getattr(whole, name), rtol=0, atol=2e-5)
 
 
-def test_a_stage_that_was_waited_for_has_finished(cuda):
+def test_a_synchronised_stage_has_finished(cuda):
     call = spectrogram.create(Setup(cuda))
     call(Stems(torch.zeros(4, 1, 44_100 * 600, device=cuda)), Task())
     call.synchronize()

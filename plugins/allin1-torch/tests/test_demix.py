@@ -39,7 +39,7 @@ def small(small_htdemucs):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """So small a network is slower on several, many times so where the machine has other work."""
+    """Use one thread: so small a network is slower on several, especially on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -52,10 +52,10 @@ def noise(samples, seed=0):
 
 
 def separate_by_demucs(model, mix, parameters, device="cpu"):
-    """What Demucs' Separator computes, whose class loads its models itself: stems in this project's order.
+    """Compute what Demucs' Separator computes, whose class loads its models itself: stems in this project's order.
 
-    On the same device, in true float32: of a spectrum whose constant is not real, which these networks may
-    give, the libraries' inverse transforms on CPU and GPU make different things.
+    It runs on the same device, in true float32: the inverse transforms of the libraries for CPU and GPU differ for
+    a spectrum whose constant is not real, which these networks may return.
     """
     state = random.getstate()
     random.seed(parameters.seed)
@@ -109,7 +109,7 @@ def channels_last(request):
 @pytest.mark.parametrize("samples", [1, 5000, 22_050, 40_001])
 def test_equals_demucs(device, channels_last, model, samples):
     mix = noise(samples, seed=samples)
-    if samples == 1:  # whose standard deviation Demucs finds to be no number
+    if samples == 1:  # Demucs computes NaN for its standard deviation
         out = separate(separation(model, device, channels_last=channels_last), mix)
         assert bool(torch.isfinite(out).all())
         return
@@ -132,7 +132,7 @@ def test_equals_demucs(device, channels_last, model, samples):
     ],
     ids=str,
 )
-def test_parameters_do_what_they_do_in_demucs(channels_last, model, changes):
+def test_parameters_have_the_same_effect_as_in_demucs(channels_last, model, changes):
     parameters, mix = DemixParameters(**changes), noise(30_000)
     wanted = separate_by_demucs(model, mix, parameters)
     own = separation(model, parameters=parameters, channels_last=channels_last, batch_size=4)
@@ -148,14 +148,14 @@ def test_a_bag_weighs_its_models_as_demucs_does_and_shifts_each_anew(channels_la
     assert worst(wanted, separate(own, mix)) < 1e-5
 
 
-def test_sources_without_a_stem_go_into_other(channels_last, small):
+def test_sources_without_a_stem_are_added_to_other(channels_last, small):
     model, mix = small(sources=(*SOURCES, "guitar", "piano")), noise(30_000)
     wanted = separate_by_demucs(model, mix, DemixParameters())
     own = separation(model, channels_last=channels_last)
     assert worst(wanted, separate(own, mix)) < 1e-5
 
 
-def test_older_architectures_run_as_modules_with_the_length_that_they_want(channels_last):
+def test_older_architectures_run_as_modules_with_their_own_length(channels_last):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         model = HDemucs(list(SOURCES), channels=8, segment=Fraction(1, 2)).eval()
@@ -176,7 +176,7 @@ def test_older_architectures_run_as_modules_with_the_length_that_they_want(chann
     ],
     ids=str,
 )
-def test_the_network_knows_other_sizes(device, changes, small):
+def test_the_network_supports_other_sizes(device, changes, small):
     model, segments = small(4, **changes), torch.stack([noise(22_050, 1), noise(22_050, 2)])
     assert is_supported(model)
     with computing("float32"):
@@ -201,7 +201,7 @@ def test_the_network_knows_other_sizes(device, changes, small):
     ],
     ids=str,
 )
-def test_what_the_network_does_not_know_it_leaves_to_demucs(changes, small):
+def test_other_networks_are_not_supported(changes, small):
     assert not is_supported(small(**changes))
 
 
@@ -225,7 +225,7 @@ def test_the_level_of_an_error_is_in_decibels():
     assert levels["vocals"] == float("inf")
 
 
-def test_a_separator_tells_what_its_precisions_lose(monkeypatch, model):
+def test_a_separator_reports_the_error_of_its_precisions(monkeypatch, model):
     own, mix = separation(model, channels_last=True, batch_size=8), Mix(noise(40_000))
     assert own.precision_errors(mix, Task()) == {}, "a CPU computes in float32"
     monkeypatch.setattr(demix, "less_exact", lambda device: ("float16",))
@@ -241,7 +241,7 @@ def test_a_stem_without_error_is_exact_even_if_it_is_silent():
 
 def test_half_precision_that_overflows_is_repeated(caplog, small):
     model = small(5)
-    with torch.no_grad():  # the same function, through values that half precision cannot hold
+    with torch.no_grad():  # the same function, through values that overflow in half precision
         model.channel_upsampler.weight *= 1e7
         model.channel_upsampler.bias *= 1e7
     mix = noise(30_000)
@@ -253,18 +253,18 @@ def test_half_precision_that_overflows_is_repeated(caplog, small):
     assert worst(wanted, out) < 1e-5
 
 
-def test_a_song_that_holds_no_numbers_is_an_error(model, channels_last):
+def test_a_song_with_nan_is_an_error(model, channels_last):
     mix = noise(30_000)
     mix[0, 100] = torch.nan
-    with pytest.raises(InputError, match="no numbers"):
+    with pytest.raises(InputError, match="not finite"):
         separate(separation(model, channels_last=channels_last), mix)
 
 
-def test_stems_that_are_no_numbers_are_an_error(channels_last, small):
+def test_stems_with_nan_are_an_error(channels_last, small):
     model = small(6)
     with torch.no_grad():
         model.decoder[0].rewrite.bias.fill_(torch.inf)
-    with pytest.raises(BackendError, match="no numbers"):
+    with pytest.raises(BackendError, match="not finite"):
         separate(separation(model, channels_last=channels_last), noise(20_000))
 
 
@@ -294,7 +294,7 @@ def test_smaller_gpus_get_fewer_segments_at_once(monkeypatch, multiprocessors, b
     assert demix.usual_batch(torch.device("cpu")) == 1
 
 
-def test_without_memory_for_one_segment_another_backend_has_to(monkeypatch, model):
+def test_without_memory_for_one_segment_the_backend_fails(monkeypatch, model):
     def without_memory(module, segments):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
@@ -303,7 +303,7 @@ def test_without_memory_for_one_segment_another_backend_has_to(monkeypatch, mode
         separate(separation(model, batch_size=4), noise(30_000))
 
 
-def test_progress_moves_with_every_batch_and_what_it_raises_comes_out(model, channels_last):
+def test_progress_moves_with_every_batch_and_its_exceptions_propagate(model, channels_last):
     told = []
     own = separation(model, channels_last=channels_last)
     own(Mix(noise(40_000)), Task(progress=told.append))
@@ -322,7 +322,7 @@ def test_progress_moves_with_every_batch_and_what_it_raises_comes_out(model, cha
     assert not torch.is_inference_mode_enabled()
 
 
-def test_the_process_is_left_as_it_was(model, channels_last):
+def test_the_settings_of_the_process_are_restored(model, channels_last):
     def state():
         return (
             random.getstate(),
@@ -347,7 +347,7 @@ def test_the_process_is_left_as_it_was(model, channels_last):
     assert state() == before
 
 
-def test_the_input_may_be_read_only_or_strided_and_stays_as_it_was(model, channels_last):
+def test_the_input_may_be_read_only_or_strided_and_is_not_modified(model, channels_last):
     own, mix = separation(model, channels_last=channels_last), noise(30_000)
     wanted = separate(own, mix)
     spread = torch.zeros(2, 60_000)
@@ -356,7 +356,7 @@ def test_the_input_may_be_read_only_or_strided_and_stays_as_it_was(model, channe
     assert torch.equal(mix, noise(30_000))
     out = separate(own, mix)
     assert torch.equal(out, wanted)
-    out += 1  # no inference tensor
+    out += 1  # fails for an inference tensor
 
 
 def test_silence_stays_silence(model, channels_last):
@@ -364,8 +364,8 @@ def test_silence_stays_silence(model, channels_last):
     assert out.abs().max() < 1e-6
 
 
-def test_a_segment_longer_than_the_model_knows_is_refused(model):
-    with pytest.raises(InputError, match="Ask for 0.5 s or less"):
+def test_a_segment_longer_than_the_model_supports_is_refused(model):
+    with pytest.raises(InputError, match="Use 0.5 s or less"):
         demix_members.cut_of(model, DemixParameters(segment_s=0.6))
 
 
@@ -391,7 +391,7 @@ def test_the_real_architecture_equals_demucs():
     bag = demix_models.load_bag(DemixParameters(weights="random:1234"))
     (model,) = bag.models
     assert sum(values.numel() for values in model.parameters()) == 41_984_456
-    with torch.no_grad():  # fresh layer scales of 1e-4 would hide most of the network
+    with torch.no_grad():  # initial layer scales of 1e-4 would hide most of the network
         for name, values in model.named_parameters():
             if name.endswith(".scale"):
                 values.fill_(0.3)
@@ -401,7 +401,7 @@ def test_the_real_architecture_equals_demucs():
     assert worst(wanted, separate(own, mix)) < 1e-5
 
 
-def test_it_leaves_audio_and_training_code_of_demucs_alone():
+def test_audio_and_training_code_of_demucs_is_not_imported():
     code = (
         "import sys; from allin1_backend_torch import demix;"
         "print(*[m for m in ('sphn', 'lameenc', 'demucs.api', 'demucs.train') if m in sys.modules])"

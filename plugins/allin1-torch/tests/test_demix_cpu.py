@@ -1,4 +1,4 @@
-"""HTDemucs rearranged for a CPU, with and without the compiled residual branch, against Demucs' own modules."""
+"""HTDemucs restructured for a CPU, with and without the compiled residual branch, against Demucs' own modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCES = ["drums", "bass", "other", "vocals"]
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """So small a network is slower on several, many times so where the machine has other work."""
+    """Use one thread: so small a network is slower on several, especially on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -42,7 +42,7 @@ def kernel(request):
 
 
 def matters(module, seed=0):
-    """Make residual branches matter, whose fresh scales of 1e-4 would hide them, and norms differ from 1 and 0."""
+    """Scale up residual branches, which initial scales of 1e-4 would hide, and make norms differ from 1 and 0."""
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, values in module.named_parameters():
@@ -66,7 +66,7 @@ def noise(*shape):
 
 
 def error(wanted, out):
-    """Largest difference, in units of the root mean square."""
+    """Return the largest difference, in units of the root mean square."""
     assert out.shape == wanted.shape
     return float((out - wanted).abs().max() / wanted.square().mean().sqrt())
 
@@ -134,7 +134,7 @@ def test_rows_in_parts_of_any_size_give_the_same(model, kernel, values, monkeypa
         assert error(wanted, demix_cpu.Faster(model, kernel)(segment)) < 3e-5
 
 
-def test_the_module_stays_as_it_was(model, kernel):
+def test_the_module_is_not_modified(model, kernel):
     before = {name: values.clone() for name, values in model.state_dict().items()}
     segment = noise(1, 2, 22_050)
     with computing("float32"):
@@ -146,7 +146,7 @@ def test_the_module_stays_as_it_was(model, kernel):
         assert torch.equal(values, before[name])
 
 
-def test_the_same_input_gives_the_same_output_and_stays_as_it_was(model, kernel):
+def test_the_same_input_gives_the_same_output_and_is_not_modified(model, kernel):
     own, segment = demix_cpu.Faster(model, kernel), noise(1, 2, 22_050)
     with computing("float32"):
         one, two = own(segment), own(segment)
@@ -164,7 +164,7 @@ def test_layers_without_a_residual_branch(kernel):
         assert error(model(segment), demix_cpu.Faster(model, kernel)(segment)) < 3e-5
 
 
-def test_the_separation_uses_it_on_a_cpu_alone_and_for_what_it_knows(monkeypatch, model):
+def test_the_separation_uses_it_only_on_a_cpu_and_for_supported_networks(monkeypatch, model):
     made = []
     monkeypatch.setattr(demix_members, "Faster", lambda *args: made.append(args) or args[0])
 
@@ -185,7 +185,7 @@ def test_the_separation_uses_it_on_a_cpu_alone_and_for_what_it_knows(monkeypatch
     assert len(made) == 1
 
 
-def test_without_a_kernel_that_fits_the_branches_run_as_they_are(monkeypatch):
+def test_without_a_suitable_kernel_the_branches_run_unchanged(monkeypatch):
     monkeypatch.setitem(sys.modules, "allin1_backend_cython.dconv", None)
     assert demix_cpu.load_kernel() is None
     other = ModuleType("allin1_backend_cython.dconv")

@@ -8,7 +8,7 @@ from allin1_backend_torch import hooks
 from allin1_backend_torch.demix_precision import choose_precision, computing
 
 
-def test_the_stage_runs_on_each_device_and_asks_for_demucs():
+def test_the_stage_runs_on_each_device_and_requires_demucs():
     offered = list(hooks.allin1_demix())
     assert [b.name for b in offered] == [
         *("torch-cpu", "torch-cuda", "torch-mps"),
@@ -34,7 +34,7 @@ def test_auto_is_half_precision_on_gpus_that_are_faster_in_it(monkeypatch, capab
 
 
 @pytest.mark.parametrize("allowed", ["highest", "high", "medium"])
-def test_products_are_as_exact_as_said_whatever_the_process_allows(device, allowed):
+def test_products_have_the_requested_precision_whatever_the_process_allows(device, allowed):
     rng = torch.Generator().manual_seed(1)
     a = torch.randn(256, 256, generator=rng, dtype=torch.float32)
     image, kernel = a.view(1, 64, 32, 32), torch.randn(64, 64, 3, 3, generator=rng)

@@ -1,4 +1,4 @@
-"""Where the models come from, and what is said when they cannot be had. Nothing is fetched here."""
+"""Where the models come from, and the errors if they are missing. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_single_model_is_named_by_its_signature(tmp_path):
     assert same(load_bag(DemixParameters("cccc", str(tmp_path))).models[0], model)
 
 
-def test_what_is_missing_is_named_with_the_folder(tmp_path):
+def test_missing_files_are_named_with_the_folder(tmp_path):
     with pytest.raises(WeightsError) as caught:
         load_bag(DemixParameters("htdemucs_ft", str(tmp_path)))
     text = str(caught.value)
@@ -96,7 +96,7 @@ def test_what_is_missing_is_named_with_the_folder(tmp_path):
     assert "--stems-dir" in text
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(WeightsError, match="does not exist"):
         load_bag(DemixParameters(weights=str(tmp_path / "nowhere")))
 
@@ -109,14 +109,14 @@ def test_a_damaged_file_is_named(tmp_path, name):
     assert name in str(caught.value)
 
 
-def test_a_recipe_that_is_none_is_named(tmp_path):
+def test_an_invalid_recipe_is_named(tmp_path):
     for text in ("[", "weights: []", "models: x", "models: ['../x']", "[" * 5000):
         (tmp_path / "htdemucs.yaml").write_text(text)
         with pytest.raises(WeightsError, match="Not a bag of models"):
             load_bag(DemixParameters(weights=str(tmp_path)))
 
 
-def test_a_published_model_is_made_of_the_files_that_the_core_gives(tmp_path):
+def test_a_published_model_is_loaded_from_the_files_that_the_core_provides(tmp_path):
     models = [small(seed) for seed in range(4)]
     contents = []
     for number, model in enumerate(models):
@@ -126,13 +126,13 @@ def test_a_published_model_is_made_of_the_files_that_the_core_gives(tmp_path):
     bag = load_bag(DemixParameters("htdemucs_ft"), lambda: contents)
     assert all(same(one, model) for one, model in zip(bag.models, models, strict=True))
     assert bag.weights == tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
-    with pytest.raises(WeightsError, match="do not fit together"):
+    with pytest.raises(WeightsError, match="are inconsistent"):
         load_bag(DemixParameters("htdemucs_ft"), lambda: contents[:3])
-    with pytest.raises(WeightsError, match="Nobody gives the files"):
+    with pytest.raises(WeightsError, match="were not given"):
         load_bag(DemixParameters())
 
 
-def test_a_failure_to_get_the_files_is_told(tmp_path):
+def test_a_failed_download_is_reported(tmp_path):
     def refuse():
         raise WeightsError("no network", remedy="Give stems.")
 
@@ -161,7 +161,7 @@ def test_the_files_of_a_published_model_are_in_the_order_of_demucs_recipe(name):
             )
 
 
-def test_the_files_are_found_where_demucs_keeps_them(monkeypatch, tmp_path):
+def test_files_in_the_cache_of_demucs_are_found(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -179,7 +179,7 @@ def test_the_files_are_found_where_demucs_keeps_them(monkeypatch, tmp_path):
 
 def test_a_model_without_the_four_stems_is_refused():
     model = HTDemucs(["vocals", "rest"], segment=Fraction(1, 2), **SIZES)
-    with pytest.raises(WeightsError, match="gives vocals, rest at 44100 Hz"):
+    with pytest.raises(WeightsError, match="separates vocals, rest at 44100 Hz"):
         demix_models.bag_of(model)
 
 

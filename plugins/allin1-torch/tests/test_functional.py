@@ -24,7 +24,7 @@ def noise(frames, seed):
 
 
 def constant(frames, section):
-    """Every frame a candidate: the rounding of sums decides."""
+    """Make every frame a candidate, so that the rounding of sums decides."""
     row = np.full(frames, section, np.float32)
     return Logits(row, row, row, noise(frames, 1).function)
 
@@ -64,7 +64,7 @@ def test_equal_labels_go_to_the_first(device, put):
     assert {s.label for s in create(Setup(device))(logits, Task()).segments} == {"start"}
 
 
-def test_the_input_stays_as_it_was_in_any_layout(device, put):
+def test_the_input_is_not_modified_in_any_layout(device, put):
     plain = noise(3000, 5)
     function = put(np.ascontiguousarray(plain.function.T)).T
     section = put(np.repeat(plain.section, 2))[::2]

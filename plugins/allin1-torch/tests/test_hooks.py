@@ -23,12 +23,12 @@ def test_each_stage_runs_on_each_device():
         assert names == ["torch-cpu", "torch-cuda", "torch-mps", *more.get(stage, [])]
 
 
-def test_what_is_named_for_the_mix_takes_it():
+def test_backends_named_for_the_mix_take_the_mix():
     for backend in offered():
         assert (backend.takes == "mix") == backend.name.endswith("-mix")
 
 
-def test_lesser_precision_is_only_chosen_by_name():
+def test_lower_precision_is_only_chosen_by_name():
     for backend in offered():
         usual = {"spectrogram": 1e-6, "nn": 5e-5}
         assert backend.opt_in == backend.name.endswith(("-float32", "-float16"))
@@ -36,7 +36,7 @@ def test_lesser_precision_is_only_chosen_by_name():
             assert backend.parity.tolerance > usual[backend.stage]
 
 
-def test_what_was_not_measured_has_no_prior():
+def test_unmeasured_backends_have_no_speed():
     unmeasured = [b.name for b in offered() if not b.speed]
     assert unmeasured == [
         "torch-mps",
@@ -47,7 +47,7 @@ def test_what_was_not_measured_has_no_prior():
     ]
 
 
-def test_bridges_join_every_pair_of_spaces():
+def test_bridges_connect_every_pair_of_spaces():
     spaces = [HOST, Space("torch", "cpu")]
     joined = {(b.source, b.destination) for b in hooks.allin1_bridges()}
     for gpu in ("cuda", "mps"):

@@ -1,4 +1,4 @@
-"""What is told of PyTorch and of GPUs without importing PyTorch."""
+"""What is known about PyTorch and GPUs without importing PyTorch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEW = looking.Build("2.13.0+cu128", "12.8", "")
 
 
 class Driver:
-    """Stands in for NVIDIA's driver: one card, unless it is told otherwise."""
+    """Fake of NVIDIA's driver, with one card by default."""
 
     def __init__(self, count=1, begun=0, version=12080, fails=""):
         self.count, self.begun, self.version, self.fails = count, begun, version, fails
@@ -54,7 +54,7 @@ class Driver:
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """Pretend a PyTorch of this build, and this driver."""
+    """Return a function that fakes a build of PyTorch and a driver."""
 
     def make(driver, build=NEW):
         def load(name):
@@ -68,7 +68,7 @@ def gpu(monkeypatch):
     return make
 
 
-def test_the_build_is_read_as_pytorch_has_it():
+def test_the_build_is_read_as_pytorch_writes_it():
     build = looking.find_build()
     assert build.version == torch.__version__
     assert build.cuda == (torch.version.cuda or "")
@@ -85,9 +85,7 @@ def test_the_build_is_read_as_pytorch_has_it():
         ("", False),
     ],
 )
-def test_a_file_of_the_version_that_says_something_else_tells_nothing(
-    text, found, tmp_path, monkeypatch
-):
+def test_a_version_file_of_another_form_is_ignored(text, found, tmp_path, monkeypatch):
     folder = tmp_path / "torch"
     folder.mkdir()
     (folder / "__init__.py").touch()
@@ -98,7 +96,7 @@ def test_a_file_of_the_version_that_says_something_else_tells_nothing(
     assert build == (looking.Build("2.4.0", "12.1", "") if found else None)
 
 
-def test_the_cpu_is_told_as_the_probe_tells_it(monkeypatch):
+def test_the_cpu_has_the_same_detail_as_in_the_probe(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     quick, verdict = looking.look_for_cpu(), devices.probe_cpu()
     assert (quick.device, quick.detail) == (verdict.device, verdict.detail)
@@ -106,7 +104,7 @@ def test_the_cpu_is_told_as_the_probe_tells_it(monkeypatch):
     assert [one.name for one in quick.start_ups] == ["torch"]
 
 
-def test_the_first_gpu_is_told_by_its_name_with_what_has_to_be_started(gpu):
+def test_the_first_gpu_is_named_together_with_its_start_up(gpu):
     gpu(Driver())
     quick = looking.look_for_cuda()
     assert (quick.device, quick.detail) == ("cuda:0", "NVIDIA H100 80GB HBM3, PyTorch 2.13.0+cu128")
@@ -114,7 +112,7 @@ def test_the_first_gpu_is_told_by_its_name_with_what_has_to_be_started(gpu):
     assert all(isinstance(one, StartUp) and one.seconds > 0 for one in quick.start_ups)
 
 
-def test_a_build_without_cuda_is_refused_before_any_driver_is_asked(gpu):
+def test_a_build_without_cuda_is_refused_without_loading_a_driver(gpu):
     gpu(None, looking.Build("2.13.0+cpu", "", ""))
     assert "without CUDA" in looking.look_for_cuda().reason
 
@@ -145,13 +143,13 @@ def test_no_driver_and_no_device_are_refused(gpu, driver):
         ],
     ],
 )
-def test_what_the_driver_leaves_open_is_for_pytorch_to_say(gpu, driver):
+def test_an_inconclusive_driver_is_left_to_pytorch(gpu, driver):
     gpu(driver)
     assert looking.look_for_cuda() is None
     assert looking.look_for_cuda_triton() is None
 
 
-def test_rocm_is_for_pytorch_to_say(gpu):
+def test_rocm_is_left_to_pytorch(gpu):
     gpu(Driver(), looking.Build("2.13.0+rocm6", "", "6.2"))
     assert looking.look_for_cuda() is None
 

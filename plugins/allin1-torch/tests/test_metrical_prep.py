@@ -38,7 +38,7 @@ def test_rows_are_probabilities(values):
     assert (rows.sum(1) <= 1 + 1e-6).all()
 
 
-def test_the_input_stays_as_it_was(put):
+def test_the_input_is_not_modified(put):
     data = logits(*np.random.default_rng(0).standard_normal((2, 50)).astype(np.float32), put)
     before = data.beat.clone(), data.downbeat.clone()
     create(Setup())(data, Task())

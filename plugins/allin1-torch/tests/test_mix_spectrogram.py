@@ -13,7 +13,7 @@ from allin1_backend_torch.bridges import to_numpy
 
 
 def mixes(length):
-    """Noise, what is hard on a transform, and the same on both sides."""
+    """Return noise, signals that are hard for a transform, and a mix with equal channels."""
     chirp, square, constant, clipped = signals.hard_stems(length).samples[:, 0]
     noise = signals.noise_mix(length, seed=length).samples
     return [noise, *map(np.stack, ([chirp, square], [constant, clipped], [clipped, clipped]))]
@@ -48,8 +48,8 @@ def test_blocks_join_without_a_seam(device, put, tolerance, block, monkeypatch):
     np.testing.assert_allclose(to_numpy(frames), expected(samples), rtol=0, atol=tolerance)
 
 
-def test_in_single_precision_it_is_within_a_ten_thousandth(device, put, monkeypatch):
-    # As on MPS, which has no other.
+def test_in_single_precision_the_error_is_below_one_ten_thousandth(device, put, monkeypatch):
+    # As on MPS, which supports only single precision.
     make = module.make_filters
 
     def single(device, precision, parts, magnitudes):
@@ -69,7 +69,7 @@ def test_mono_has_no_side(device, put):
     assert not to_numpy(frames[1]).any()
 
 
-def test_the_same_input_gives_the_same_output_and_stays_as_it_was(device, put):
+def test_the_same_input_gives_the_same_output_and_is_not_modified(device, put):
     samples = put(mixes(30_000)[0])
     before = samples.clone()
     call = module.create(Setup(device, threads=2))

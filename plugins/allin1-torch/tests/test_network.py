@@ -26,7 +26,7 @@ def random_spectrogram(frames, seed=None):
 
 
 def exact(model, spectrogram, embeddings=False):
-    """The reference in float64."""
+    """Run the reference in float64."""
     call = reference.create(Setup(model=model, threads=2), dtype=np.float64)
     return call(LogSpectrogram(spectrogram), Task(embeddings=embeddings))
 
@@ -93,7 +93,7 @@ def test_the_widest_window_fits_and_does_not(device, put, model):
         assert_equal(call(LogSpectrogram(put(spectrogram)), Task()), wanted)
 
 
-def test_the_same_input_gives_the_same_output_and_stays_as_it_was(device, put, model):
+def test_the_same_input_gives_the_same_output_and_is_not_modified(device, put, model):
     spectrogram = put(random_spectrogram(2000))
     before = spectrogram.clone()
     call = create(Setup(device, model, threads=2))
@@ -144,7 +144,7 @@ def test_progress_rises_to_one(device, put):
 
 
 @given(st.integers(1, 300))
-def test_blocks_cover_a_song_once_and_hold_their_windows(frames):
+def test_blocks_cover_a_song_once_and_contain_their_windows(frames):
     blocks = blocks_of(frames)
     covered = [t for b in blocks for t in range(b.first, b.end)]
     assert covered == list(range(frames))
@@ -161,7 +161,7 @@ def test_blocks_cover_a_song_once_and_hold_their_windows(frames):
 
 @pytest.mark.parametrize("frames", [1, 3, 5, 7, 8, 11, 12, 30])
 def test_every_query_sees_twenty_five_keys(frames):
-    # With no bias at all, the number of keys is that of finite scores and exp(zeros) together.
+    # Without a bias, the number of keys is the number of finite scores plus the exp(zeros).
     for blocks in blocks_of(frames):
         table = position_table(
             np.zeros((1, 2, 9, 9)), blocks, frames, torch.zeros(1, dtype=torch.float64)

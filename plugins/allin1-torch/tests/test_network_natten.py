@@ -1,4 +1,4 @@
-"""The network by NATTEN. What needs the library itself skips without it."""
+"""The network with NATTEN. Tests that need the library are skipped without it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Cpu(NnConformance):
     heavy = ("torch", "natten")
 
     def inputs(self):
-        # A call costs a third of a second however short the song is, so not every length.
+        # A call takes a third of a second however short the song is, so only some lengths are tested.
         for frames in (1, 12, 333):
             yield f"{frames} frames", random_spectrogram(frames, seed=frames)
 
@@ -70,8 +70,8 @@ def assert_equal(actual, wanted):
     ("frames", "dilation"), [(5, 1), (6, 1), (40, 1), (70, 1), (71, 3), (79, 8), (83, 8), (80, 16)]
 )
 def test_at_once_and_in_pieces_are_the_same(device, frames, dilation):
-    # A song at once is for NATTEN's own kernels, which only CUDA has; how NATTEN shifts its windows at the
-    # ends, and which bias a key gets, shows without them, in songs short enough for all pairs of frames.
+    # Only NATTEN's own kernels, which need CUDA, process a whole song at once. How NATTEN shifts its windows at the
+    # ends, and the bias of each key, can be tested without them, on songs short enough for all pairs of frames.
     block = network.prepare_ensemble(Setup(device, random_model(3))).members[0].blocks[0]
     generator = torch.Generator().manual_seed(frames)
     rows = torch.randn(3, 4, frames, 2, 12, generator=generator, dtype=torch.float32).to(device)
@@ -83,7 +83,7 @@ def test_at_once_and_in_pieces_are_the_same(device, frames, dilation):
         torch.testing.assert_close(at_once, in_pieces, rtol=0, atol=2e-5)
 
 
-def test_a_song_that_fills_its_windows_unevenly_is_that_of_the_slices(device):
+def test_a_song_whose_length_no_dilation_divides_equals_its_slices(device):
     # Longer than the deepest window, and divisible by no dilation.
     model, spectrogram = random_model(4), random_spectrogram(10_301)
     call = network_natten.create(Setup(device, model, threads=1))
@@ -99,14 +99,14 @@ def test_it_equals_the_original_with_trained_weights(device, golden, trained):
     assert_equal(logits, {field: wanted[f"T100_logits_{field}"] for field in FIELDS})
 
 
-def test_the_number_of_threads_is_put_back(device):
+def test_the_number_of_threads_is_restored(device):
     before = torch.get_num_threads()
     call = network_natten.create(Setup(device, random_model(3), threads=before + 1))
     logits_of(call, random_spectrogram(20), device)
     assert torch.get_num_threads() == before
 
 
-def test_a_natten_with_nothing_for_the_device_is_refused_with_a_reason(device, monkeypatch):
+def test_a_natten_without_kernels_for_the_device_is_refused_with_a_reason(device, monkeypatch):
     from natten import backends
 
     monkeypatch.setattr(backends, "get_compatible_backends", lambda *_, **__: [])
@@ -128,7 +128,7 @@ def test_channels_of_a_bias_multiply_to_the_bias(seed, size):
 
 @settings(deadline=None)
 @given(st.integers(1, 70), st.integers(0, 800), st.data())
-def test_pieces_hold_each_frames_window_as_the_song_does(dilation, more, data):
+def test_pieces_contain_the_window_of_each_frame(dilation, more, data):
     padded = 5 * dilation + more
     frames = data.draw(st.integers(1, padded))
     members, home = pieces(padded, dilation, frames)

@@ -27,7 +27,7 @@ def test_spans_give_each_thread_as_many():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_every_item_is_worked_on_once_without_gradients(threads):
+def test_every_item_is_processed_once_without_gradients(threads):
     seen, lock = [], threading.Lock()
 
     def work(item):
@@ -41,7 +41,7 @@ def test_every_item_is_worked_on_once_without_gradients(threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_the_number_of_threads_of_pytorch_is_left_as_it_was(threads):
+def test_the_number_of_threads_of_pytorch_is_restored(threads):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -72,10 +72,10 @@ def test_products_are_in_true_float32_whatever_is_allowed(device, precision):
         assert torch.get_float32_matmul_precision() == precision
     finally:
         torch.set_float32_matmul_precision(before)
-    assert (product - exact).abs().max() < 1e-4  # TensorFloat-32 is off by some 1e-2
+    assert (product - exact).abs().max() < 1e-4  # the error of TensorFloat-32 is about 1e-2
 
 
-def test_older_versions_of_pytorch_are_kept_from_it_too(monkeypatch):
+def test_older_versions_of_pytorch_are_set_to_true_float32_too(monkeypatch):
     # Before 2.9 there was one setting for all, and none in torch.backends.mkldnn.
     monkeypatch.setattr(torch.backends, "mkldnn", object())
     torch.set_float32_matmul_precision("medium")

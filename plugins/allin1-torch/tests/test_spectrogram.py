@@ -12,7 +12,7 @@ from allin1_backend_torch.bridges import to_numpy
 
 
 def signals(length):
-    """Four stems of what music is made of, and four of what is hard on a transform."""
+    """Return four stems with musical signals, and four that are hard for a transform."""
     rng = np.random.default_rng(length)
     time = np.arange(length) / SAMPLE_RATE
     decay = np.exp(-8 * (time % 0.5))
@@ -67,7 +67,7 @@ def test_blocks_join_without_a_seam(device, put, tolerance, monkeypatch):
 
 
 def test_all_stems_in_a_block_are_each_stem_in_a_block(device, put):
-    # The first is how a GPU is used, the second how a CPU is; either can do both.
+    # GPUs use the first and CPUs the second; either supports both.
     if device == "mps":
         pytest.skip("MPS has no float64")
     samples = put(signals(40_000)[1])
@@ -81,7 +81,7 @@ def test_all_stems_in_a_block_are_each_stem_in_a_block(device, put):
     np.testing.assert_allclose(to_numpy(frames[0]), expected(to_numpy(samples)), rtol=0, atol=1e-6)
 
 
-def test_single_precision_keeps_its_weaker_promise(device, put):
+def test_single_precision_is_within_its_tolerance(device, put):
     call = module.create_float32(Setup(device))
     for samples in signals(100_000):
         frames = call(Stems(put(samples)), Task()).frames
@@ -93,7 +93,7 @@ def test_silence_is_zero(device, put):
     assert not to_numpy(frames).any()
 
 
-def test_the_same_input_gives_the_same_output_and_stays_as_it_was(device, put):
+def test_the_same_input_gives_the_same_output_and_is_not_modified(device, put):
     samples = put(signals(30_000)[0])
     before = samples.clone()
     call = module.create(Setup(device, threads=2))

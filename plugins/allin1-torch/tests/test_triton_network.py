@@ -1,4 +1,4 @@
-"""The network in Triton: compiled where there is an NVIDIA GPU, else interpreted on the CPU, at lengths for that."""
+"""The network in Triton: compiled for an NVIDIA GPU, or else interpreted on the CPU at short lengths."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from allin1_backend_torch.triton_network.workspace import BYTES, workspace
 
 FIELDS = ("beat", "downbeat", "section", "function")
 
-#: What the backend promises, and the one in half precision.
+#: Tolerances that the backend and the one in half precision declare.
 TOLERANCE, HALF_TOLERANCE = 5e-5, 2e-2
 
 CPU = torch.device("cpu")
@@ -59,7 +59,7 @@ def model():
 @pytest.fixture
 def cuda():
     if find_spec("triton") is None:
-        pytest.skip("needs Triton, which PyTorch for CUDA brings with it")
+        pytest.skip("needs Triton, which PyTorch for CUDA includes")
     verdict = devices.probe_cuda_triton()
     if not isinstance(verdict, Ready):
         pytest.skip(f"torch-cuda-triton cannot run here: {verdict}")
@@ -75,11 +75,11 @@ def ensemble(kernels_device):
     return ensemble
 
 
-# The forward pass, wherever it can run.
+# The forward pass, compiled or interpreted.
 
 
-def test_an_ensemble_equals_pytorchs_operations_and_embeddings_come_when_asked_for(ensemble):
-    # Three frames are fewer than the instrument layer's window, and padded in every time layer.
+def test_an_ensemble_equals_pytorchs_operations_and_gives_embeddings_on_request(ensemble):
+    # Three frames are fewer than the instrument layer's window, and are padded in every time layer.
     device, pair = ensemble.DEVICE, random_model(3, members=2)
     spectrogram, told = random_frames(3, device), []
     call = ensemble.ready(pair.members, device, exact=True)
@@ -91,7 +91,7 @@ def test_an_ensemble_equals_pytorchs_operations_and_embeddings_come_when_asked_f
 
 
 def test_half_precision_is_near(ensemble, model):
-    # 17 frames are two tiles of the instrument layer, and not padded in the first block.
+    # 17 frames are two tiles of the instrument layer, and are not padded in the first block.
     device = ensemble.DEVICE
     spectrogram = random_frames(17, device)
     call = ensemble.ready(model.members, device, exact=False)
@@ -131,7 +131,7 @@ def test_a_missing_model_is_an_error():
         backend.create(Setup())
 
 
-def test_what_triton_raises_becomes_an_error_to_fall_back_from(model, monkeypatch):
+def test_exceptions_of_triton_become_backend_errors(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "allin1_backend_torch.triton_network.ensemble", None)
     with pytest.raises(BackendError, match="cannot run on cpu: ModuleNotFoundError") as caught:
         backend.create(Setup("cpu", model))
@@ -153,7 +153,7 @@ def test_wrong_logits_do_not_pass_the_check(model):
             check.check(giving(wrong), CPU, wanted, 5e-5)
 
 
-def test_two_halves_hold_a_matrix_to_22_bits(model):
+def test_two_halves_represent_a_matrix_to_22_bits(model):
     weights = pack(model.members, CPU)
     both = weights.second_matrices.high.double() + weights.second_matrices.low.double()
     kernel = model.members[0]["embeddings.conv1.weight"].reshape(24, 144).T * MATRIX_SCALE
@@ -173,7 +173,7 @@ def test_members_are_slices_of_the_weights():
             assert torch.equal(one, other)
 
 
-def test_layouts_place_arrays_behind_each_other_and_refuse_others():
+def test_layouts_place_arrays_contiguously_and_refuse_other_shapes():
     places = Layout({"a": (2, 3), "b": (4,)})
     assert (places.size, places.offset("a"), places.offset("b")) == (10, 0, 6)
     a, b = np.arange(6.0).reshape(2, 3), np.arange(4.0)
@@ -184,14 +184,14 @@ def test_layouts_place_arrays_behind_each_other_and_refuse_others():
 
 
 def test_rows_of_every_layout_are_aligned_for_wide_loads():
-    # Triton compiles another kernel for a pointer that is no multiple of 16 bytes.
+    # Triton compiles another kernel for a pointer that is not a multiple of 16 bytes.
     for name, value in vars(layout).items():
         if isinstance(value, Layout):
             assert value.size * (2 if name.endswith("MATRICES") else 4) % 16 == 0, name
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_a_workspace_takes_what_it_is_said_to(exact):
+def test_a_workspace_has_the_documented_size(exact):
     space = workspace(1000, 3, exact, torch.device("meta"))
     total = sum(value.nbytes for value in vars(space).values() if isinstance(value, torch.Tensor))
     assert total <= 1.001 * 3000 * BYTES
@@ -209,7 +209,7 @@ def pretended_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (8, 0))
 
 
-def test_without_cuda_the_probe_says_why(monkeypatch):
+def test_without_cuda_the_probe_gives_the_reason(monkeypatch):
     monkeypatch.setattr(devices, "probe_cuda", lambda: Unavailable("No CUDA device was found."))
     assert devices.probe_cuda_triton() == Unavailable("No CUDA device was found.")
 
@@ -222,7 +222,7 @@ def test_an_old_card_is_unavailable_with_a_remedy(pretended_gpu, monkeypatch):
     assert "torch-cuda" in verdict.remedy
 
 
-def test_another_makers_card_is_unavailable(pretended_gpu, monkeypatch):
+def test_a_card_of_another_manufacturer_is_unavailable(pretended_gpu, monkeypatch):
     monkeypatch.setattr(torch.version, "hip", "6.4")
     assert "NVIDIA" in devices.probe_cuda_triton().reason
 
@@ -250,7 +250,7 @@ def test_at_every_length_it_equals_pytorchs_operations(cuda):
         assert_equal(half(spectrogram, task), wanted, HALF_TOLERANCE)
 
 
-def test_members_in_groups_give_what_they_give_at_once(cuda):
+def test_members_in_groups_equal_all_members_at_once(cuda):
     three = random_model(4, members=3)
     call = backend.create(Setup(str(cuda), three)).call
     spectrogram, told = random_frames(500, cuda), []
@@ -327,7 +327,7 @@ def test_it_equals_the_original_on_a_real_song(cuda, golden, trained):
         )
 
 
-def test_compiling_from_the_cache_says_nothing(cuda, model, caplog):
+def test_compiling_from_the_cache_logs_nothing(cuda, model, caplog):
     backend.create(Setup(str(cuda), model))
     with caplog.at_level(logging.INFO):
         backend.create(Setup(str(cuda), model))

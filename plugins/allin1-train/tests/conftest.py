@@ -1,4 +1,4 @@
-"""Shards of toy songs, and Triton's interpreter where there is no GPU."""
+"""Shards of toy songs, and Triton's interpreter if there is no GPU."""
 
 import os
 
@@ -11,7 +11,7 @@ if not torch.cuda.is_available():
 
 
 def toy_song(seed: int, frames: int = 1000) -> dict:
-    """A song whose beats are clicks in all bands, whose downbeats are louder, and whose loud half is a chorus."""
+    """Return a song whose beats are clicks in all bands, with louder downbeats and a louder half that is a chorus."""
     rng = np.random.default_rng(seed)
     interval = rng.uniform(0.4, 0.7)
     beats = np.arange(rng.uniform(0, interval), frames / 100 - 0.1, interval)
@@ -34,7 +34,7 @@ def toy_song(seed: int, frames: int = 1000) -> dict:
 
 @pytest.fixture
 def toy_shards(tmp_path):
-    """Folder of eight toy songs."""
+    """Return a folder of eight toy songs."""
     folder = tmp_path / "songs"
     folder.mkdir()
     for seed in range(8):

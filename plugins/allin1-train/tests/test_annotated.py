@@ -1,4 +1,4 @@
-"""Shards of other people's annotated music, and the command."""
+"""Shards of annotated music, and the command."""
 
 import numpy as np
 import pytest
@@ -24,11 +24,11 @@ from allin1_train.network import LABELS
         ("tag", None),
     ],
 )
-def test_labels_are_known_by_their_usual_names(name, label):
+def test_usual_names_of_labels_are_recognised(name, label):
     assert label_index(name) == (-1 if label is None else LABELS.index(label))
 
 
-def test_what_is_not_annotated_is_unknown():
+def test_missing_annotations_are_unknown():
     found = truth(Reference(beats=np.array([0.5, 1.0])), 200)
     assert found["beats"].tolist() == [0.5, 1.0]
     assert np.isnan(found["downbeats"]).all()
@@ -66,12 +66,12 @@ def test_a_song_and_a_folder_of_stems_become_shards(tmp_path, capsys):
     assert [p.name for p in (tmp_path / "stems").iterdir()] == ["two.npz"]
 
 
-def test_a_folder_without_references_is_told(tmp_path):
+def test_a_folder_without_references_is_reported(tmp_path):
     with pytest.raises(SystemExit, match="No song"):
         main([str(tmp_path), str(tmp_path / "out")])
 
 
-def test_the_command_lists_what_it_can_do_and_runs_it(tmp_path, capsys):
+def test_the_command_lists_and_runs_its_subcommands(tmp_path, capsys):
     command(["--help"])
     assert "annotated" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="usage"):

@@ -1,4 +1,4 @@
-"""Neighbourhood attention, plain and in Triton, against a definition query by query; and their gradients."""
+"""Neighbourhood attention and its gradient, plain and in Triton, against the definition for each query."""
 
 from types import SimpleNamespace
 
@@ -24,7 +24,7 @@ def window(i, length):
 
 
 def by_definition(own, y, dilation, length):
-    """Attention of every query by itself; across instruments where the biases have two axes."""
+    """Compute attention for each query separately; across instruments if the biases have two axes."""
     insts, total = y.shape[1:3]
     across = own.rpb.ndim == 3
     y = torch.nn.functional.pad(y, (0, 0, 0, length - total, 0, int(across)))

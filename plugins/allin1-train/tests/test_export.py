@@ -1,4 +1,4 @@
-"""Weights in files: what allin1-core computes with them."""
+"""Exported weights, and what allin1-core computes with them."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_the_reference_computes_the_same_to_1e_5(net, tmp_path):
         )
 
 
-def test_files_have_upstreams_names_and_shapes_and_are_read_again(net, tmp_path):
+def test_files_have_upstreams_names_and_shapes_and_can_be_read(net, tmp_path):
     path = tmp_path / "a.npz"
     save_weights(net.state_dict(), path)
     with np.load(path) as z:

@@ -11,7 +11,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     def write(f) -> None:
         f.write(b"new")
         f.flush()
-        assert [p.name for p in tmp_path.glob("*.npz")] == ["song.npz"]  # the old one alone
+        assert [p.name for p in tmp_path.glob("*.npz")] == ["song.npz"]  # only the old one
         assert path.read_bytes() == b"old"
 
     path = tmp_path / "song.npz"
@@ -22,7 +22,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])
-def test_what_fails_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
+def test_a_failed_write_keeps_the_existing_file(tmp_path: Path, error: BaseException) -> None:
     def write(f) -> None:
         f.write(b"half")
         raise error

@@ -1,4 +1,4 @@
-"""Composed songs: the truth fits the notes, material returns, and a seed is a song."""
+"""Composed songs: annotations match the notes, material repeats, and a seed determines the song."""
 
 import itertools
 import os
@@ -54,7 +54,7 @@ def test_a_seed_is_a_song() -> None:
 
 
 def test_a_seed_is_a_song_in_every_process() -> None:
-    """Nothing may follow the order of sets of strings, which differs between processes."""
+    """Nothing may depend on the order of sets of strings, which differs between processes."""
     program = (
         "from allin1_train.music import compose\n"
         "for s in range(12): print([(t.role, t.notes.sum()) for t in compose(s).tracks])"
@@ -106,7 +106,7 @@ def test_sections_begin_on_downbeats_and_labels_cover_the_song(songs: list[Song]
 
 
 def test_truth_falls_on_onsets(songs: list[Song]) -> None:
-    """Where drums play, nearly every beat has a note; and notes never lie between the grid."""
+    """Nearly every beat with drums has a note, and notes are never off the grid."""
     hits = []
     for song in songs:
         onsets = np.sort(np.concatenate([t.notes[:, 0] for t in song.tracks if t.role != "fx"]))
@@ -143,7 +143,7 @@ def test_songs_are_of_many_kinds(songs: list[Song]) -> None:
 
 
 def test_choruses_return_and_verses_vary() -> None:
-    """A melody that keeps to conventions is equal in each chorus and differs between verses."""
+    """A conventional melody is the same in each chorus and differs between verses."""
 
     def melody(label: str) -> tuple[list, list]:
         bars = bars_of(label, 4) + bars_of(label, 4, nth=2, section=1, at=16)
@@ -299,7 +299,7 @@ def test_electronic_songs_have_passages_whose_accents_lie_between_the_beats(
     assert found >= 3
 
 
-def test_the_beat_goes_on_where_all_is_hushed() -> None:
+def test_the_beat_continues_in_quiet_passages() -> None:
     songs = [compose(seed) for seed in range(5000, 5025)]
     hushed = [song for song in songs if len(song.hush)]
     assert hushed

@@ -1,4 +1,4 @@
-"""Rendered songs: samples follow the seed, levels are sane, and what is heard fits the truth."""
+"""Rendered songs: samples depend only on the seed, levels are plausible, and audio matches the annotations."""
 
 import os
 import random
@@ -36,7 +36,7 @@ PATCHES = [
 
 
 def synthesised(count: int) -> list[Song]:
-    """The first songs that need no SoundFont."""
+    """Return the first songs that need no SoundFont."""
     out: list[Song] = []
     seed = 0
     while len(out) < count:
@@ -66,7 +66,7 @@ def font() -> SoundFont:
 
 
 def frequency(x: np.ndarray) -> float:
-    """The strongest frequency of a signal."""
+    """Return the strongest frequency of a signal."""
     spectrum = np.abs(np.fft.rfft(x * np.hanning(len(x)), 1 << 18))
     return float(spectrum.argmax() * RATE / (1 << 18))
 

@@ -10,7 +10,7 @@ import pytest
 from allin1_train import songs
 from allin1_train.songs import LABELS, main, write_songs
 
-# processes are forked, which newer Pythons warn of beside NumPy's threads
+# processes are forked, and newer versions of Python warn about that when NumPy has threads
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
 
@@ -24,7 +24,7 @@ def soundfont() -> Path:
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Songs that cost nothing, of which seed 13 fails."""
+    """Use songs that cost no time; seed 13 fails."""
 
     def example(seed: int, font: Any) -> dict[str, Any]:
         if seed == 13:
@@ -66,7 +66,7 @@ def test_every_seed_becomes_one_shard(tiny: None, tmp_path: Path) -> None:
     ]
 
 
-def test_a_song_that_fails_is_counted_and_left_out(tiny: None, tmp_path: Path) -> None:
+def test_a_song_that_fails_is_counted_and_skipped(tiny: None, tmp_path: Path) -> None:
     done = write_songs(tmp_path, "any", first=12, songs=3, procs=2)
     assert done.songs == 2
     assert done.failures == ["seed 13: ValueError('unlucky')"]
@@ -85,7 +85,7 @@ def test_a_run_ends_if_most_songs_fail(
     assert not list(tmp_path.iterdir())
 
 
-def test_no_song_is_begun_when_time_is_up(tiny: None, tmp_path: Path) -> None:
+def test_no_song_is_started_after_the_time_limit(tiny: None, tmp_path: Path) -> None:
     done = write_songs(tmp_path, "any", minutes=-1, procs=1)
     assert done.songs == 0
 

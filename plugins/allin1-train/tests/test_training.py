@@ -22,7 +22,7 @@ def song(value, frames):
     }
 
 
-def test_new_songs_take_the_place_of_the_oldest():
+def test_new_songs_replace_the_oldest():
     ring = SongRing(torch.device("cpu"), 1000)
     for value, frames in enumerate((400, 300, 250, 500)):
         ring.add([song(value, frames)])
@@ -33,7 +33,7 @@ def test_new_songs_take_the_place_of_the_oldest():
     assert ring.count.item() == 2
 
 
-def test_truth_goes_with_the_crops_however_they_are_stretched(tmp_path, toy_shards):
+def test_truth_follows_the_crops_under_time_stretching(tmp_path, toy_shards):
     read = read_song(toy_shards / "0000000.npz")
     ring = SongRing(torch.device("cpu"), 2000)
     ring.add([read])
@@ -53,7 +53,7 @@ def test_truth_goes_with_the_crops_however_they_are_stretched(tmp_path, toy_shar
     assert set(crops.labels[outside].tolist()) <= {0, 1}
 
 
-def test_what_nobody_annotated_does_not_count():
+def test_missing_annotations_do_not_contribute_to_the_loss():
     y = torch.randn(1, 13, 50)
     targets, labels = torch.zeros(1, 3, 50), torch.full((1, 50), 4)
     targets[:, 1], labels[:, 10:] = torch.nan, -1
@@ -79,7 +79,7 @@ def test_rare_labels_weigh_more_and_the_mean_is_one():
     assert (weights * counts / counts.sum()).sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_optimiser_is_adamw_and_passes_over_gradients_that_are_not_finite():
+def test_optimiser_is_adamw_and_skips_gradients_that_are_not_finite():
     torch.manual_seed(0)
     begin = torch.randn(20)
     mine, true = begin.clone(), torch.nn.Parameter(begin.clone())
@@ -96,7 +96,7 @@ def test_optimiser_is_adamw_and_passes_over_gradients_that_are_not_finite():
     torch.testing.assert_close(mine, true.detach())
 
 
-def test_without_changes_augmentation_gives_the_views_themselves(toy_shards):
+def test_augmentation_without_changes_returns_the_views(toy_shards):
     ring = SongRing(torch.device("cpu"), 2000)
     ring.add([read_song(toy_shards / "0000001.npz")])
     crops = ring.crops(2, 300, stretch=0.0)
@@ -117,7 +117,7 @@ def test_without_changes_augmentation_gives_the_views_themselves(toy_shards):
     assert mono[:, 0].any()
 
 
-def test_a_member_does_not_hear_the_songs_it_shall_leave_out(toy_shards):
+def test_a_member_is_not_trained_on_its_held_out_songs(toy_shards):
     supply = Supply([toy_shards], leave_out=(1, 4))
     songs = []
     while supply.busy():
@@ -126,7 +126,7 @@ def test_a_member_does_not_hear_the_songs_it_shall_leave_out(toy_shards):
     assert len(songs) == 6
 
 
-def test_the_rate_rises_and_ends_near_nothing():
+def test_the_learning_rate_rises_and_ends_near_zero():
     assert schedule(0, 0, 1.0) < schedule(0, 100, 1.0) < schedule(0, 300, 1.0)
     assert schedule(1, 300, 1.0) < 0.01
 
@@ -146,13 +146,13 @@ def test_training_learns_the_beats_of_toy_songs(toy_shards, tmp_path):
     assert after["beat"] > before["beat"] + 0.5
 
 
-def test_a_run_that_was_cut_in_two_goes_on_where_it_stopped(toy_shards, tmp_path, capsys):
+def test_an_interrupted_run_resumes_where_it_stopped(toy_shards, tmp_path, capsys):
     options = [str(toy_shards), *SMALL, "--out", str(tmp_path), "--resume"]
     main([*options, "--steps", "3"])
     with np.load(tmp_path / "member.state.npz") as z:
         before = {n: z[n] for n in z.files}
     main([*options, "--steps", "5"])
-    assert "goes on at step 3" in capsys.readouterr().out
+    assert "resuming at step 3" in capsys.readouterr().out
     with np.load(tmp_path / "member.state.npz") as z:
         assert z["steps"] == 5
         assert not np.array_equal(z["weights"], before["weights"])
@@ -162,7 +162,7 @@ def test_a_run_that_was_cut_in_two_goes_on_where_it_stopped(toy_shards, tmp_path
         assert z["steps"] == 5
 
 
-def test_a_member_starts_from_named_weights_and_the_log_keeps_their_digest(toy_shards, tmp_path):
+def test_a_member_starts_from_given_weights_and_the_log_records_their_digest(toy_shards, tmp_path):
     options = [str(toy_shards), *SMALL, "--out", str(tmp_path)]
     main([*options, "--steps", "1", "--name", "a"])
     main([*options, "--steps", "1", "--name", "b", "--init", str(tmp_path / "a.npz")])
@@ -171,12 +171,12 @@ def test_a_member_starts_from_named_weights_and_the_log_keeps_their_digest(toy_s
 
 
 @pytest.mark.parametrize("arguments", [["songs"], ["songs", "--steps", "1", "--path", "warp"]])
-def test_a_command_that_makes_no_sense_is_refused(arguments):
+def test_contradictory_arguments_are_refused(arguments):
     with pytest.raises(SystemExit):
         main(arguments)
 
 
-def test_a_folder_without_songs_is_told(tmp_path):
+def test_a_folder_without_songs_is_reported(tmp_path):
     with pytest.raises(SystemExit, match="fewer than 1 song"):
         main([str(tmp_path), *SMALL, "--out", str(tmp_path), "--steps", "1"])
 
@@ -185,9 +185,7 @@ def log(path):
     return json.loads(path.read_text())["log"]
 
 
-def test_where_the_device_refuses_the_fast_way_the_program_starts_again_plainly(
-    monkeypatch, capsys
-):
+def test_if_the_device_refuses_the_fast_path_the_program_restarts_without_it(monkeypatch, capsys):
     started = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(trainer.os, "execv", lambda _, command: started.append(command))
@@ -215,7 +213,7 @@ def test_where_the_device_refuses_the_fast_way_the_program_starts_again_plainly(
         main(["songs", "--steps", "1", "--path", "fast"])
 
 
-def test_a_shard_that_cannot_be_read_is_left_out_and_told(toy_shards, capsys):
+def test_an_unreadable_shard_is_skipped_and_reported(toy_shards, capsys):
     (toy_shards / "0000003.npz").write_bytes(b"torn")
     supply = Supply([toy_shards])
     songs = []

@@ -16,7 +16,7 @@ def tone(hz: float, seconds: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("samples", [1, 440, 441, 442, 44100])
-def test_there_is_a_frame_for_every_hop_begun(samples: int) -> None:
+def test_there_is_a_frame_for_every_started_hop(samples: int) -> None:
     x = views(np.full((2, samples), 0.1, np.float32))
     assert x.shape == (4, -(-samples // 441), BANDS)
     assert x.dtype == np.float32
@@ -54,7 +54,7 @@ def test_the_running_median_is_the_median_of_mirrored_neighbours() -> None:
     np.testing.assert_array_equal(running_median(x), expected)
 
 
-def test_the_views_are_those_the_prototype_was_trained_on() -> None:
+def test_the_views_equal_those_of_the_prototype() -> None:
     folder = Path(os.environ.get("ALLIN1_SHARED_DIR", "shared")) / "prototypes" / "own-model"
     if not (folder / "data.py").is_file():
         pytest.skip("needs the prototype: set ALLIN1_SHARED_DIR to the folder that has it")

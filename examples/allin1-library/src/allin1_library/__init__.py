@@ -1,1 +1,1 @@
-"""A collection of songs, analysed: an example of a plugin without a backend."""
+"""Tools for a collection of analysed songs: an example of a plugin without a backend."""

@@ -1,6 +1,6 @@
-"""What this plugin offers. Imported by every command, so it imports nothing heavy.
+"""The hooks of this plugin. Imported by every command, so it imports nothing heavy.
 
-The hooks are optional: a core that does not have one ignores it.
+Unknown hooks are ignored, so the plugin also works with older versions of the core.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @hookimpl(optionalhook=True)
 def allin1_commands() -> Iterable[Command]:
-    """Offer ``allin1 setlist``."""
+    """Add the command ``allin1 setlist``."""
     from allin1_core.contracts.command import Command
 
     yield Command("setlist", "allin1_library.setlist:setlist", "Print songs in the order of tempo.")
@@ -37,7 +37,7 @@ def allin1_audio_loaders() -> Iterable[AudioLoader]:
 
 @hookimpl(optionalhook=True)
 def allin1_find_stems(song: Path) -> FoundStems | None:
-    """Find stems in a folder beside the song."""
+    """Find stems in a folder next to the song."""
     from allin1_core.contracts.audio import STEMS
     from allin1_core.contracts.found_stems import FoundStems
 

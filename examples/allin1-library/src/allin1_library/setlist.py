@@ -17,6 +17,10 @@ def setlist(folder: Path) -> None:
     results = [(load_result(path), path.stem) for path in sorted(folder.glob("*.json"))]
     songs = sorted((result.bpm, name) for result, name in results if result.bpm is not None)
     if not songs:
-        raise InputError("There is no result with a tempo.", path=folder)
+        raise InputError(
+            "There is no result with a tempo.",
+            remedy="Analyse songs into this folder.",
+            path=folder,
+        )
     for bpm, name in songs:
         click.echo(f"{bpm:4}  {name}")

@@ -19,9 +19,9 @@ def write(songs: Sequence[Song], file: BinaryIO) -> None:
     Parameters
     ----------
     songs
-        Exactly one: the exporter does not collect.
+        Exactly one song, as the exporter does not declare ``collects``.
     file
-        Where the bytes go; the core opens and closes it, and puts it in place once it is whole.
+        File to write to; the core opens, closes and renames it.
 
     Raises
     ------
@@ -31,13 +31,13 @@ def write(songs: Sequence[Song], file: BinaryIO) -> None:
     (song,) = songs
     if not song.result.segments:
         raise OutputError(
-            f"{song.name} has no sections, and chapters are made of them.",
+            f"{song.name} has no sections to write as chapters.",
             remedy="Analyse it with a model that finds sections.",
         )
     ET.register_namespace("psc", NAMESPACE)
     root = ET.Element(f"{{{NAMESPACE}}}chapters", version="1.2")
     for one in song.result.segments:
-        # XML has no control characters, not even escaped; labels may come from anywhere.
+        # XML does not allow control characters, not even escaped; labels are untrusted input.
         chapter = {"start": _clock(one.start), "title": shown(one.label)}
         ET.SubElement(root, f"{{{NAMESPACE}}}chapter", chapter)
     ET.indent(root)
@@ -46,6 +46,6 @@ def write(songs: Sequence[Song], file: BinaryIO) -> None:
 
 
 def _clock(seconds: float) -> str:
-    """Hours, minutes, seconds and milliseconds, rounded once: ``00:01:02.500``."""
+    """Format as hours, minutes, seconds and milliseconds, rounded once: ``00:01:02.500``."""
     whole, thousandths = divmod(round(1000 * seconds), 1000)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{thousandths:03d}"

@@ -1,4 +1,4 @@
-"""What this plugin offers. Imported by every command, so it imports nothing heavy."""
+"""The hooks of this plugin. Imported by every command, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_exporters() -> Iterable[Exporter]:
-    """Offer one format, a file for each song."""
+    """Provide a format with one file per song."""
     yield Exporter(
         name="podlove",
         suffix=".psc",

@@ -1,4 +1,4 @@
-"""What this plugin offers. Imported by every command, so it imports nothing heavy."""
+"""The hooks of this plugin. Imported by every command, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
-    """Offer one backend, on NumPy arrays in and out."""
+    """Provide a backend that takes and returns NumPy arrays."""
     yield Backend(
         name="scipy",
         stage="spectrogram",
         target="allin1_backend_scipy.spectrogram:create",
-        summary="SciPy's transform in double precision, on several threads",
+        summary="SciPy's FFT in double precision, on several threads",
         needs=Needs(requires=("scipy>=1.10",)),
-        # The sum over a filter's bins runs in another order than the reference's.
+        # The bins of a filter are summed in a different order than in the reference.
         parity=close(1e-6),
         speed=(Speed("cpu", 0.3, 0.004, "2-core x86-64 cloud machine, 2026-11"),),
     )

@@ -1,4 +1,4 @@
-"""The spectrogram with SciPy's transform."""
+"""The spectrogram with SciPy's FFT."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from allin1_core.contracts.spectrogram import (
 from allin1_core.contracts.stages import Setup, Spectrogram, Task
 from allin1_core.reference.filterbank import BINS, filterbank, window
 
-#: Frames that are transformed at once; enough for every thread to have some.
+#: Number of frames that are transformed at once; enough for all threads.
 BLOCK_FRAMES = 1024
 
 
 def create(setup: Setup) -> Spectrogram:
-    """Make the callable of the stage, on as many threads as `setup` allows."""
+    """Create the callable of the stage, with the number of threads in `setup`."""
     workers = setup.threads or os.cpu_count() or 1
     hann, filters = window(), filterbank()
 
     def spectrogram(stems: Stems, task: Task, /) -> LogSpectrogram:
         mono = stems.samples.mean(axis=1, dtype=np.float32)
         total = frame_count(mono.shape[1])
-        # Half a window of silence before the first sample, and enough behind the last.
+        # Half a window of silence before the first sample, and enough after the last one.
         half = WINDOW_SAMPLES // 2
         padded = np.zeros((len(mono), total * HOP_SAMPLES + WINDOW_SAMPLES), np.float32)
         padded[:, half : half + mono.shape[1]] = mono

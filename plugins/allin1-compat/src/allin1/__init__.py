@@ -1,7 +1,7 @@
 """The module ``allin1``, with the names of the original package, on top of :mod:`allin1_core`.
 
-Programs that import the original run unchanged. What the functions mean, and what they take beyond it, is documented in
-:mod:`allin1_core`.
+Programs that import the original run unchanged. :mod:`allin1_core` documents the functions and their additional
+parameters.
 """
 
 from __future__ import annotations

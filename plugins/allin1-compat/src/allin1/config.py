@@ -1,4 +1,4 @@
-"""The labels, where the original has them."""
+"""The labels, in the module where the original has them."""
 
 from allin1_core.contracts.logits import HARMONIX_LABELS
 

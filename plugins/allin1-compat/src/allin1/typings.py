@@ -1,4 +1,4 @@
-"""The types, where the original has them."""
+"""The types, in the module where the original has them."""
 
 from allin1_core.api import AnyPath as PathLike
 from allin1_core.contracts.result import AnalysisResult

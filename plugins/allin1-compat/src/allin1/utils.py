@@ -1,4 +1,4 @@
-"""Reading results, where the original has it."""
+"""Reading of results, in the module where the original has it."""
 
 from allin1_core.io.results import load_result
 

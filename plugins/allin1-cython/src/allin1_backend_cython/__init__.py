@@ -1,1 +1,1 @@
-"""Stages of allin1, compiled for CPUs. See ``hooks`` for what it registers."""
+"""Compiled backends of allin1 for CPUs; :mod:`.hooks` registers them."""

@@ -54,13 +54,13 @@ cdef extern from "kernel/dconv.h" nogil:
     const dc_kernel *const *dc_kernels
 
 
-#: Samples of a block, and what rows of the hidden signal are a multiple of.
+#: Number of samples in a block, and the number that the length of rows of the hidden signal is a multiple of.
 BLOCK = DC_BLOCK
 STEP = DC_STEP
 
 
 cdef float *_new_scratch(size_t floats, void **to_free) noexcept nogil:
-    """Memory aligned to a cache line."""
+    """Allocate memory aligned to a cache line; `to_free` receives the pointer to free."""
     to_free[0] = malloc(floats * sizeof(float) + 63)
     if to_free[0] == NULL:
         return NULL
@@ -148,12 +148,12 @@ cdef class Branch:
         return 0
 
     def hidden(self, int32_t layer):
-        """Rows of the hidden signal of a layer that the kernel works with: an even number."""
+        """Return the number of rows of a layer's hidden signal, rounded up to an even number."""
         self._check_layer(layer)
         return self.layers[layer].hidden + self.layers[layer].hidden % 2
 
     def slices(self, float[:, :, :] x, int64_t first, int64_t end):
-        """Run all layers on the slices ``x[:, first:end]`` of float32 ``[C, F, T]``, each by itself, in place."""
+        """Run all layers in place on each of the slices ``x[:, first:end]`` of float32 ``[C, F, T]`` independently."""
         cdef dc_signal signal
         cdef size_t floats = 0
         cdef float *scratch
@@ -162,9 +162,9 @@ cdef class Branch:
         if x.shape[0] != self.channels or x.shape[2] < 1:
             raise ValueError("x must be [C, F, T]")
         if x.strides[0] % 4 or x.strides[1] % 4 or x.strides[2] != 4:
-            raise ValueError("the samples of x must be one behind the other")
+            raise ValueError("the samples of x must be contiguous")
         if not 0 <= first <= end <= x.shape[1]:
-            raise ValueError("no such slices")
+            raise ValueError("first and end must be a range of slices of x")
         signal.row = x.strides[0] // 4
         signal.length = x.shape[2]
         with nogil:
@@ -183,7 +183,7 @@ cdef class Branch:
         self, int32_t layer, float[:, :] x, float[:, ::1] h, double[:, ::1] sums, int64_t first,
         int64_t end
     ):
-        """Compute the blocks `first` to before `end` of the hidden signal `h`, and sum them up in `sums`."""
+        """Compute the blocks ``first:end`` of the hidden signal `h`, and store their sums in `sums`."""
         cdef dc_signal signal
         cdef float *scratch
         cdef void *memory
@@ -202,11 +202,11 @@ cdef class Branch:
         self, int32_t layer, float[:, :] x, float[:, ::1] h, const double[::1] sums,
         double[:, ::1] moments, int64_t first, int64_t end
     ):
-        """Normalise and activate blocks of `h`, and sum up its `moments`; `sums` are those of all blocks."""
+        """Normalise and activate blocks of `h`, and store their `moments`; `sums` are totals over all blocks."""
         cdef dc_signal signal
         self._check(layer, x, h, moments, 3, first, end, &signal)
         if sums.shape[0] != 2:
-            raise ValueError("sums must be two")
+            raise ValueError("sums must have 2 values")
         with nogil:
             self.kernel.activate(
                 &self.layers[layer], signal.length, &h[0, 0], h.shape[1], first, end, &sums[0],
@@ -216,13 +216,13 @@ cdef class Branch:
         self, int32_t layer, float[:, :] x, float[:, ::1] h, const double[::1] moments,
         int64_t first, int64_t end
     ):
-        """Add what the branch gives for blocks of `h` to `x`; `moments` are those of all blocks."""
+        """Add the output of the branch for blocks of `h` to `x`; `moments` are totals over all blocks."""
         cdef dc_signal signal
         cdef float *scratch
         cdef void *memory
         self._check(layer, x, h, None, 0, first, end, &signal)
         if moments.shape[0] != 3:
-            raise ValueError("moments must be three")
+            raise ValueError("moments must have 3 values")
         with nogil:
             scratch = _new_scratch(self.kernel.scratch(&self.layers[layer], 1), &memory)
             if scratch != NULL:
@@ -235,7 +235,7 @@ cdef class Branch:
 
     cdef int _check_layer(self, int32_t layer) except -1:
         if not 0 <= layer < self.count:
-            raise ValueError("no such layer")
+            raise ValueError("layer is out of range")
         return 0
 
     cdef int _check(
@@ -247,16 +247,16 @@ cdef class Branch:
         if x.shape[0] != self.channels or x.shape[1] < 1:
             raise ValueError("x must be [C, T]")
         if x.strides[0] % 4 or x.strides[1] != 4:
-            raise ValueError("the samples of x must be one behind the other")
+            raise ValueError("the samples of x must be contiguous")
         if not 0 <= first < end <= blocks:
-            raise ValueError("no such blocks")
+            raise ValueError("first and end must be a range of blocks of x")
         if (
             h.shape[0] != self.layers[layer].hidden + self.layers[layer].hidden % 2
             or h.shape[1] < (x.shape[1] + DC_STEP - 1) // DC_STEP * DC_STEP
         ):
-            raise ValueError("h must be [even, whole steps]")
+            raise ValueError("h must be [hidden rounded up to even, T rounded up to whole steps]")
         if sums is not None and (sums.shape[0] != blocks or sums.shape[1] != width):
-            raise ValueError("sums must be those of every block")
+            raise ValueError("sums must have one row for each block")
         signal.samples = &x[0, 0]
         signal.row = x.strides[0] // 4
         signal.length = x.shape[1]

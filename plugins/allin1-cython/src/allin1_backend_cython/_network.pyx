@@ -35,16 +35,16 @@ cdef extern from "kernel/network.h" nogil:
     const nn_kernel *const *nn_kernels
 
 
-#: Passes over a song for each network: front end, first keys and values, two layers for each block.
+#: Number of passes over a song for each network: front end, first keys and values, two layers for each block.
 PASSES = NN_PASSES
 
-#: Floats that describe a network.
+#: Number of floats in the parameters of a network.
 NETWORK_SIZE = sizeof(nn_network) // sizeof(float)
 
-#: Floats that a thread needs for itself.
+#: Number of floats in the scratch space of a thread.
 SCRATCH_SIZE = sizeof(nn_scratch) // sizeof(float)
 
-#: Floats in a cache line, to which arrays are best aligned.
+#: Number of floats in a cache line, to which arrays are aligned.
 LINE = 16
 
 
@@ -59,18 +59,18 @@ def kernels():
 
 
 cdef class Song:
-    """One song on its way through the networks of an ensemble.
+    """The state of one song while the networks of an ensemble run on it.
 
     Parameters
     ----------
     spectrogram
         float32 ``[4, T, 81]``, T >= 1.
     members
-        Networks whose logits are added, and whose embeddings are kept side by side.
+        Number of networks. Their logits are summed, and their embeddings are stored side by side.
     embeddings
-        Whether to keep them.
+        Whether to store embeddings.
     instruction_set
-        One that the processor has.
+        One of :func:`allin1_backend_cython._isa.instruction_sets`.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ cdef class Song:
         while nn_kernels[n] != NULL and <bytes>nn_kernels[n].name != name:
             n += 1
         if nn_kernels[n] == NULL:
-            raise ValueError(f"{instruction_set} is not compiled in")
+            raise ValueError(f"This build has no kernel for {instruction_set}.")
         self.kernel = nn_kernels[n]
         self.taken = np.zeros(1, np.int64)
         self.spectrogram = spectrogram
@@ -137,33 +137,33 @@ cdef class Song:
         self.song.embeddings = NULL
 
     def begin(self, int64_t member):
-        """Say which network is run next; no thread may be in :meth:`run`."""
+        """Select the network that runs next; no thread may be in :meth:`run`."""
         if not 0 <= member < self.song.members:
-            raise ValueError("there is no such member")
+            raise ValueError("member is out of range")
         if self.embeddings is not None:
             self.song.embeddings = &self.kept[0, 0, 0, member]
         self.begin_pass()
 
     def begin_pass(self):
-        """Say that the next pass is due; no thread may be in :meth:`run`."""
+        """Start the next pass; no thread may be in :meth:`run`."""
         self.taken[0] = 0
 
     def run(self, const float[::1] network, int32_t number, float[::1] scratch):
-        """Take a share in a pass, until nothing of it is left to take.
+        """Process units of a pass, shared with the other threads that call this, until none is left.
 
         Parameters
         ----------
         network
             float32 ``[NETWORK_SIZE]``, from :func:`~allin1_backend_cython.network_parameters.pack`.
         number
-            Of the pass, from 0 to ``PASSES - 1``, in this order.
+            Number of the pass. The passes run in order, from 0 to ``PASSES - 1``.
         scratch
-            float32 ``[SCRATCH_SIZE]`` of the calling thread's own; starts as zeros.
+            float32 ``[SCRATCH_SIZE]`` that only the calling thread uses; initially zeros.
         """
         if network.shape[0] != NETWORK_SIZE or scratch.shape[0] != SCRATCH_SIZE:
             raise ValueError("the network or the scratch space has the wrong size")
         if not 0 <= number < NN_PASSES:
-            raise ValueError("there is no such pass")
+            raise ValueError("number is out of range")
         with nogil:
             self.kernel.run(
                 <const nn_network *>&network[0],
@@ -175,7 +175,7 @@ cdef class Song:
 
 
 def aligned_zeros(size):
-    """float32 zeros that begin at a cache line."""
+    """Return `size` zeros of float32, aligned to a cache line."""
     memory = np.zeros(size + LINE, np.float32)
     start = -(memory.ctypes.data // memory.itemsize) % LINE
     return memory[start : start + size]

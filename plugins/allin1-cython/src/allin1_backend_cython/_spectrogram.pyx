@@ -78,7 +78,7 @@ cdef class Transform:
             or halves.shape[0] != SP_POINTS or halves.shape[1] != 2
             or bands < 1 or lengths.shape[0] != bands
         ):
-            raise ValueError("the tables are of other sizes than the kernel's")
+            raise ValueError("the sizes of the tables differ from the kernel's")
         self.tables.last_bin = 0
         for band in range(bands):
             if starts[band] < 1 or lengths[band] < 1 or starts[band] + lengths[band] > SP_POINTS:
@@ -86,7 +86,7 @@ cdef class Transform:
             self.tables.last_bin = max(self.tables.last_bin, starts[band] + lengths[band] - 1)
             total += lengths[band]
         if weights.shape[0] != total:
-            raise ValueError("weights must be as many as the bands have bins")
+            raise ValueError("there must be one weight for each bin of each band")
         name = instruction_set.encode("ascii")
         while sp_kernels[n] != NULL and <bytes>sp_kernels[n].name != name:
             n += 1
@@ -106,14 +106,14 @@ cdef class Transform:
     def frames(self, const float[:, :] samples, int64_t first, float[:, ::1] out):
         """Write the frames of a signal from `first` on to `out`, float32 ``[frames, bands]``.
 
-        `samples` is float32 ``[1 or 2, n]``, the samples of a channel one behind the other. Two are averaged.
+        `samples` is float32 ``[1 or 2, n]``, the samples of a channel contiguous. Two channels are averaged.
         """
         self._compute(samples, first, out, False, False)
 
     def magnitudes(self, const float[:, :] samples, int64_t first, float[:, ::1] out, bint difference):
-        """Write the filtered magnitudes of those frames to `out`, without logarithms, each rounded to float32 once.
+        """Write the filtered magnitudes of the frames from `first` on to `out`, without logarithms, rounded once.
 
-        Of two channels half the difference is taken where `difference` says so, else the mean.
+        Two channels are reduced to half their difference if `difference`, otherwise to their mean.
         """
         self._compute(samples, first, out, True, difference)
 
@@ -131,13 +131,13 @@ cdef class Transform:
         if percussive.shape[0] != count or percussive.shape[1] != bands or harmonic.shape[1] != bands:
             raise ValueError("percussive and harmonic must be [frames, bands]")
         if count < 1 or first < 0 or first + count > total:
-            raise ValueError("the frames must be among those of mid")
+            raise ValueError("the frames must lie within those of mid")
         with nogil:
             self.kernel.separate(
                 &mid[0, 0], total, bands, first, count, &percussive[0, 0], &harmonic[0, 0])
 
     def logarithms(self, float[:, ::1] values):
-        """Take log10(1 + x) of every value, in place."""
+        """Replace every value x by log10(1 + x), in place."""
         if values.shape[0] and values.shape[1]:
             with nogil:
                 self.kernel.logarithms(&values[0, 0], values.shape[0] * values.shape[1])

@@ -1,7 +1,7 @@
 """The residual branch of Demucs over time (``demucs.demucs.DConv``), compiled, in place.
 
-Published for other plugins: it takes NumPy arrays and knows nothing of PyTorch. Within 3e-6 of the values'
-root mean square of what PyTorch computes in single precision. The result does not depend on the number of threads.
+Public interface for other plugins: it takes NumPy arrays and does not depend on PyTorch. The result is within 3e-6 of
+that of PyTorch in single precision, relative to the root mean square of the values. The result does not depend on the number of threads.
 
 >>> import numpy as np
 >>> from allin1_backend_cython.dconv import DConv, Layer
@@ -41,55 +41,55 @@ from allin1_backend_cython.dconv_packing import Layer as Layer
 from allin1_backend_cython.dconv_packing import pack
 from allin1_backend_cython.running import instruction_set, thread_count
 
-#: Level of this module's interface. It rises when a caller written for an earlier one would go wrong.
+#: Version of this module's interface, incremented on incompatible changes.
 ABI = 1
 
-#: Parts of the work for each thread, so that none waits long for another.
+#: Number of parts of the work per thread, to balance the load.
 PARTS = 4
 
-#: Calls a function with ranges of what there are so many of.
+#: Calls a function with consecutive ranges that cover the given number of items.
 Share = Callable[[Callable[[int, int], None], int], None]
 
 
 class DConv:
-    """A residual branch. Calls from several threads do not disturb each other.
+    """A residual branch. Safe to call from several threads.
 
     Parameters
     ----------
     layers
-        In the order in which they run.
+        Layers, in the order in which they run.
     instructions
-        Name of an instruction set; None for the fastest that the processor has.
+        Name of an instruction set; None for the fastest that the processor supports.
 
     Raises
     ------
     ValueError
-        The arrays of a layer do not fit together.
+        The shapes of a layer's arrays are inconsistent.
     allin1_core.errors.BackendError
-        The processor does not have that instruction set.
+        The processor does not support that instruction set.
     """
 
     def __init__(self, layers: Sequence[Layer], *, instructions: str | None = None) -> None:
         self._branch = Branch([pack(layer) for layer in layers], instruction_set(instructions))
 
     def __call__(self, x: NDArray[np.float32], /, *, threads: int | None = None) -> None:
-        """Replace `x` by `x` plus what the layers add to it.
+        """Run the layers on `x` in place.
 
         Parameters
         ----------
         x
-            float32 ``[C, T]``, or ``[C, F, T]`` of which each of the F slices is a signal of its own; the
-            samples of a row one behind the other, rows and slices anywhere.
+            float32 ``[C, T]``, or ``[C, F, T]`` with F independent signals; the samples of a row must be contiguous,
+            rows and slices may have any stride.
         threads
-            Threads to share the work out to; None for as many as there are processors.
+            Number of threads; None for the number of processors.
 
         Raises
         ------
         ValueError
-            `x` is of another shape or layout.
+            `x` has another shape or layout.
         """
         if x.ndim not in (2, 3):
-            raise ValueError("x must be [C, T] or [C, F, T]")
+            raise ValueError("x must be [C, T] or [C, F, T].")
         if not x.size:
             return
         threads = thread_count(threads)
@@ -113,7 +113,7 @@ class DConv:
 
 
 def _share(pool: Executor | None, most: int, work: Callable[[int, int], None], count: int) -> None:
-    """Call `work` with ranges of what there are `count` of."""
+    """Call `work` with consecutive ranges that cover `count` items."""
     if pool is None:
         work(0, count)
         return

@@ -1,4 +1,4 @@
-"""A layer of the residual branch of Demucs: its parameters, and how the kernel wants them."""
+"""A layer of the residual branch of Demucs: its parameters, and their layout for the kernel."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Layer:
     Attributes
     ----------
     narrow_weight, narrow_bias
-        ``[H, C, 3]`` and ``[H]``: a convolution over time, padded with as many zeros as keep its length.
+        ``[H, C, 3]`` and ``[H]``: a convolution over time, zero-padded to keep its length.
     dilation
-        Samples between the three taps.
+        Distance of the three taps in samples.
     narrow_gain, narrow_shift, narrow_eps
-        ``[H]``, ``[H]``: of the norm over all channels and samples that follows.
+        ``[H]``, ``[H]``: the norm over all channels and samples that follows.
     widen_weight, widen_bias
         ``[2 C, H]`` and ``[2 C]``.
     widen_gain, widen_shift, widen_eps
-        ``[2 C]``, ``[2 C]``: of the second norm.
+        ``[2 C]``, ``[2 C]``: the second norm.
     scale
-        ``[C]``: what the gated result is multiplied by before it is added.
+        ``[C]``: factor of the gated result before it is added.
     """
 
     narrow_weight: NDArray[Any]
@@ -48,7 +48,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A layer as ``kernel/dconv.h`` describes it."""
+    """A layer in the layout of ``kernel/dconv.h``."""
 
     channels: int
     hidden: int
@@ -72,7 +72,7 @@ class Packed:
 
 
 def pack(layer: Layer) -> Packed:
-    """Lay out the parameters of a layer, and sum up what the second norm needs."""
+    """Lay out the parameters of a layer, and precompute the sums for the second norm."""
     hidden, channels, taps = layer.narrow_weight.shape
     if taps != 3 or layer.widen_weight.shape != (2 * channels, hidden):
         raise ValueError("a layer is a convolution of three taps and a product back")
@@ -116,5 +116,5 @@ def pack(layer: Layer) -> Packed:
 
 
 def _flat(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Copy into a flat array, whose memory nobody else has."""
+    """Copy into a flat array that owns its memory."""
     return np.array(values, np.float32, order="C").reshape(-1)

@@ -1,4 +1,4 @@
-"""What both spectrograms share: the compiled transform, and threads for the parts of a song."""
+"""Common base of both spectrograms: the compiled transform, and threads for the parts of a song."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from allin1_backend_cython._spectrogram import Transform
 from allin1_backend_cython.running import instruction_set, thread_count
 from allin1_backend_cython.spectrogram_tables import tables
 
-#: Frames that a thread takes at a time: half a millisecond, and a whole number of the widest vectors.
+#: Frames that a thread processes at a time: half a millisecond of work, and a multiple of the widest vectors.
 FRAMES_PER_PART = 256
 
-#: Parts between two reports of progress, of a twentieth of a second.
+#: Number of parts between two reports of progress, a twentieth of a second of work.
 PARTS_PER_REPORT = 128
 
 Part = TypeVar("Part")
 
 
 class FrameTransform:
-    """Transforms one song after the other. Calls from several threads do not disturb each other.
+    """Transforms songs, one at a time. Safe to call from several threads.
 
     Parameters
     ----------
     threads
-        Threads to share the frames out to; None for as many as there are processors.
+        Number of threads; None for the number of processors.
     instructions
-        Name of an instruction set; None for the fastest that the processor has.
+        Name of an instruction set; None for the fastest that the processor supports.
 
     Raises
     ------
     allin1_core.errors.BackendError
-        The processor does not have that instruction set.
+        The processor does not support that instruction set.
     """
 
     def __init__(self, threads: int | None = None, *, instructions: str | None = None) -> None:
@@ -44,7 +44,7 @@ class FrameTransform:
         self._pool = ThreadPoolExecutor(threads, "allin1-spectrogram") if threads > 1 else None
 
     def close(self) -> None:
-        """Give the threads back."""
+        """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown()
 
@@ -54,6 +54,6 @@ class FrameTransform:
 
 
 def in_rows(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `samples` as float32 whose rows are contiguous, copied only where they are not."""
+    """Return `samples` as float32 with contiguous rows, copied only if necessary."""
     samples = np.asarray(samples, np.float32)
     return samples if samples.strides[-1] == samples.itemsize else np.ascontiguousarray(samples)

@@ -1,7 +1,7 @@
 """The stage ``spectrogram`` for models that take the mix: mid, side, percussive and harmonic part.
 
-Within 1e-6 of the core's reference. Every frame is computed by itself, the running median being exact, so that neither
-threads nor blocks of a song change a bit.
+Within 1e-6 of the reference. Every frame is computed independently, and the running median is exact, so the result does not
+depend on the number of threads or on the blocks of a song.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from allin1_core.contracts.stages import Setup, Task
 
 
 def create(setup: Setup) -> MixSpectrogram:
-    """Return the transform for `setup`; the factory that the backend's record names."""
+    """Return the transform for `setup`."""
     return MixSpectrogram(setup.threads)
 
 
 class MixSpectrogram(FrameTransform):
-    """Of a mix; parameters and errors are those of :class:`FrameTransform`."""
+    """The spectrogram of a mix; parameters and errors are those of :class:`FrameTransform`."""
 
     def __call__(self, mix: Mix, task: Task, /) -> LogSpectrogram:
         """Transform `mix`."""
@@ -51,7 +51,7 @@ class MixSpectrogram(FrameTransform):
         for done in range(0, len(parts), PARTS_PER_REPORT):
             task.progress(done / len(parts))
             self._each(transform, parts[done : done + PARTS_PER_REPORT])
-        # The medians need the magnitudes of mid as they are, of neighbouring parts too.
+        # The medians need the unmodified magnitudes of mid, also those of neighbouring parts.
         self._each(separate, parts)
         self._each(finish, parts)
         task.progress(1.0)

@@ -16,7 +16,7 @@ from allin1_core.contracts.spectrogram import LogSpectrogram
 from allin1_core.contracts.stages import Nn, Setup, Task
 from allin1_core.errors import WeightsError
 
-#: Frames that are worth a thread of their own.
+#: Minimum number of frames per thread.
 FRAMES_PER_THREAD = 256
 
 
@@ -28,7 +28,7 @@ def create(setup: Setup) -> Nn:
     WeightsError
         No model was given, or a parameter is missing or has the wrong shape.
     BackendError
-        The environment asks for an instruction set that the processor does not have.
+        The environment variable names an instruction set that the processor does not support.
     """
     if setup.model is None or not setup.model.members:
         raise WeightsError("The network was given no parameters.", remedy="Choose a model.")
@@ -46,11 +46,11 @@ class Ensemble:
     Attributes
     ----------
     members
-        From :func:`~allin1_backend_cython.network_parameters.pack`.
+        Parameters, from :func:`~allin1_backend_cython.network_parameters.pack`.
     instruction_set
-        One that the processor has.
+        An instruction set that the processor supports.
     threads
-        How many may work on a song; they do not change the result.
+        Maximum number of threads; it does not affect the result.
     """
 
     members: tuple[NDArray[np.float32], ...]
@@ -64,7 +64,7 @@ class Ensemble:
         song = Song(frames, count, task.embeddings, self.instruction_set)
         others = min(self.threads, -(-frames.shape[1] // FRAMES_PER_THREAD)) - 1
         scratch = [aligned_zeros(SCRATCH_SIZE) for _ in range(1 + others)]
-        # This thread works too. What the progress raises comes between two passes, when nobody works.
+        # This thread works, too. Exceptions of the progress callback are raised between two passes, when all threads are idle.
         with ThreadPoolExecutor(max(others, 1), "allin1-cython") as pool:
             for i, member in enumerate(self.members):
                 song.begin(i)

@@ -1,9 +1,9 @@
-"""The parameters of the network, laid out as the compiled code reads them.
+"""The parameters of the network in the layout of the compiled code.
 
-They are folded by the core (:mod:`allin1_core.reference.network_folding`). Besides, the scale between the exponential function
-and powers of two goes into the queries and position biases, and whatever is added to a state has the mean over its
-channels taken away, which no LayerNorm can see, so that no mean has to be computed. What is left of the frames and of the
-fifth instrument that the original pads with are keys and values of zero.
+They are folded by the core (:mod:`allin1_core.reference.network_folding`). In addition, the factor between the exponential
+function and powers of two is folded into the queries and position biases, and the mean over the channels is subtracted
+from everything that is added to a state, which does not affect any LayerNorm, so that no mean has to be computed. The
+frames and the fifth instrument that the original pads with become keys and values of zero.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _Float64 = NDArray[np.float64]
 
 INSTRUMENTS = len(STEMS)
 
-#: Rows of a matrix whose weights lie side by side; as in ``kernel/network.h``.
+#: Number of rows of a matrix whose weights are interleaved; as in ``kernel/network.h``.
 ROWS = 6
 
 _LOG2_E = 1 / math.log(2)
@@ -47,12 +47,12 @@ def pack(parameters: Parameters) -> NDArray[np.float32]:
 
     Returns
     -------
-    float32 ``[NETWORK_SIZE]``, as ``nn_network`` in ``kernel/network.h`` is laid out.
+    float32 ``[NETWORK_SIZE]``, in the layout of ``nn_network`` in ``kernel/network.h``.
 
     Raises
     ------
     WeightsError
-        If a parameter is missing or has another shape than this network's.
+        A parameter is missing or has the wrong shape.
     """
     network = fold_network(parameters)
     pieces = _front_end(network)
@@ -102,20 +102,20 @@ def _heads(network: FoldedNetwork) -> list[_Float64]:
 
 
 def _stacked(maps: list[Map]) -> Map:
-    """All rows of several maps as one."""
+    """Stack the rows of several maps into one."""
     return Map(
         np.concatenate([each.weight for each in maps]), np.concatenate([each.bias for each in maps])
     )
 
 
 def _rows(each: Map) -> list[_Float64]:
-    """A matrix with the weights of six rows side by side, and its bias."""
+    """A matrix with the weights of six rows interleaved, and its bias."""
     weight = each.weight
     return [weight.reshape(-1, ROWS, weight.shape[1]).transpose(0, 2, 1), each.bias]
 
 
 def _position_tables(bias: _Float64) -> list[_Float64]:
-    """What `nn_instrument_layer` adds to scores, and the score of all keys that are padding.
+    """The position biases that `nn_instrument_layer` adds to scores, and the score of all padding keys.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _position_tables(bias: _Float64) -> list[_Float64]:
     Returns
     -------
     ``[before, head, turn, place in the window, key instrument]`` and ``[before, head, query instrument]``,
-    in units of log 2; `before` is how many frames before its query the window begins.
+    in units of log 2; `before` is the number of frames by which the window starts before its query.
     """
     by_before = np.stack([bias[:, :, 4 - before : 9 - before] for before in range(WINDOW)])
     turn, key = np.ogrid[:INSTRUMENTS, :INSTRUMENTS]

@@ -1,4 +1,4 @@
-"""Whether the compiled modules are there and can be loaded."""
+"""Probes: whether the compiled modules exist and can be loaded."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def check(module: str) -> Verdict:
         if find_spec(f"{PACKAGE}.{module}") is None:
             return Unavailable(
                 "A compiled module of allin1-cython is missing.",
-                "Install the distribution again, from a wheel or with a C compiler at hand.",
+                "Reinstall the distribution, from a wheel or with a C compiler installed.",
             )
         return Broken(f"{type(error).__name__}: {error}")
     return Ready("cpu", instruction_sets()[0])
 
 
 def check_network() -> Verdict:
-    """Look at the network's module."""
+    """Check the module of the network."""
     return check("_network")
 
 
 def check_spectrogram() -> Verdict:
-    """Look at the spectrogram's module."""
+    """Check the module of the spectrogram."""
     return check("_spectrogram")

@@ -1,4 +1,4 @@
-"""How these backends run: with which instructions, on how many threads."""
+"""Instruction set and number of threads of these backends."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ ISA_VARIABLE = "ALLIN1_CYTHON_ISA"
 
 
 def instruction_set(name: str | None = None) -> str:
-    """Return `name`, or what the environment says, or the fastest that the processor has.
+    """Return `name`, or the value of the environment variable, or the fastest one that the processor supports.
 
     Raises
     ------
     BackendError
-        The processor does not have it.
+        The processor does not support it.
     """
     name = name or os.environ.get(ISA_VARIABLE)
     available = instruction_sets()
     if name and name not in available:
         raise BackendError(
-            f"This processor does not run the instruction set {name!r}.",
+            f"This processor does not support the instruction set {name!r}.",
             remedy=f"Use one of {', '.join(available)}, or leave {ISA_VARIABLE} unset.",
         )
     return name or available[0]

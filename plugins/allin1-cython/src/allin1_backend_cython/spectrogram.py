@@ -1,7 +1,7 @@
 """The stage ``spectrogram``: stems in, log-filtered magnitudes out.
 
-Within 1e-6 of madmom 0.17.dev0 on any signal, since the transform is in double precision. Every frame is computed by
-itself, so that neither threads nor blocks of a song change a bit.
+Within 1e-6 of madmom 0.17.dev0 for any signal, as the transform is in double precision. Every frame is computed
+independently, so the result does not depend on the number of threads or on the blocks of a song.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from allin1_core.contracts.stages import Setup, Task
 
 
 def create(setup: Setup) -> Spectrogram:
-    """Return the transform for `setup`; the factory that the backend's record names."""
+    """Return the transform for `setup`."""
     return Spectrogram(setup.threads)
 
 
 class Spectrogram(FrameTransform):
-    """Of stems; parameters and errors are those of :class:`FrameTransform`."""
+    """The spectrogram of stems; parameters and errors are those of :class:`FrameTransform`."""
 
     def __call__(self, stems: Stems, task: Task, /) -> LogSpectrogram:
         """Transform `stems`."""

@@ -1,4 +1,4 @@
-"""The numbers that the compiled spectrogram works with, made from the core's window and filters."""
+"""Tables for the compiled spectrogram, computed from the core's window and filters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from allin1_core.reference.filterbank import filterbank, window
 #: Points of the complex transform on either side; SP_SIDE of kernel/spectrogram.h.
 SIDE = 32
 
-#: Factor on the spectrum, undone by the weights of the bands. Squares are rounded to single precision before
-#: the root is taken; this moves what they can hold from magnitudes of 1e19 to 6e26. A power of two, so that no
-#: other value changes.
+#: Factor of the spectrum, compensated by the weights of the bands. Squares are rounded to single precision before the
+#: square root; this increases their largest magnitude from 1e19 to 6e26. A power of two, so that no other value changes.
 SCALE = 2.0**-25
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Window, roots of unity, and bands; kernel/spectrogram.h says what each is.
+    """Window, roots of unity, and bands, as described in kernel/spectrogram.h.
 
     Attributes
     ----------
@@ -29,9 +28,9 @@ class Tables:
     within_side, between_sides, halves
         float64 ``[8, 4, 2]``, ``[32, 32, 2]`` and ``[1024, 2]``.
     starts, lengths
-        int32 ``[81]``: first bin of each band, and how many it has.
+        int32 ``[81]``: first bin and number of bins of each band.
     weights
-        float32: of the bins of each band, one band behind the other.
+        float32: weights of the bins of all bands, concatenated.
     """
 
     window: NDArray[np.float64]

@@ -1,1 +1,1 @@
-"""The metre decoder of allin1, compiled. See ``hooks`` for what it registers, ``decoder`` for its use."""
+"""The compiled metre decoder of allin1: :mod:`.decoder`, registered by :mod:`.hooks`."""

@@ -57,17 +57,17 @@ def instruction_sets():
 
 
 cdef class Lattice:
-    """One metre's recursion over one song.
+    """The recursion of one metre over one song.
 
     Parameters
     ----------
     tables
         A :class:`~allin1_backend_dbn_cython.tables.MetreTables`.
     series
-        float64 ``[4, padding + frames + padding]``: log densities of no beat, beat and downbeat, and heights;
+        float64 ``[4, padding + frames + padding]``: log densities of no beat, beat and downbeat, and heights,
         with ``tables.padding`` zeros on either side. A beat is reported at the first highest frame of its zone.
     entries
-        float64 ``[tables.lanes, tables.ring_row]``, aligned to 64 bytes; its values are replaced.
+        float64 ``[tables.lanes, tables.ring_row]``, aligned to 64 bytes; its values are overwritten.
     instruction_set
         One of :func:`instruction_sets`.
     """
@@ -96,7 +96,7 @@ cdef class Lattice:
         while bp_kernels[n] != NULL and <bytes>bp_kernels[n].name != name:
             n += 1
         if bp_kernels[n] == NULL or not bp_kernels[n].supported():
-            raise ValueError(f"This processor does not run {instruction_set}.")
+            raise ValueError(f"This processor does not support {instruction_set}.")
         self.kernel = bp_kernels[n]
         self.tables = tables
         self.series = series
@@ -131,21 +131,21 @@ cdef class Lattice:
         return self.lattice.interval[0]
 
     def advance(self, int64_t begin, int64_t end, double[:, :, ::1] exits):
-        """Compute the frames from `begin`, a multiple of the block, to before `end`.
+        """Compute the frames ``begin:end``; `begin` is a multiple of the block.
 
         `exits`, float64 ``[blocks, lanes, width]``, receives the scores at the ends of the lanes.
         """
         if begin % self.lattice.block or not 0 <= begin < end <= self.frames:
-            raise ValueError("advance() goes from a whole block to the end of the song at most")
+            raise ValueError("begin must be a multiple of the block, and end must be after it and within the song")
         self._check(exits, end - begin)
         with nogil:
             self.kernel.advance(&self.lattice, begin, end, &exits[0, 0, 0])
 
     def finish(self, double[:, ::1] scores):
-        """Scores of all states at the last frame, once every frame is computed.
+        """Compute the scores of all states at the last frame, after every frame was advanced.
 
         `scores`, float64 ``[lanes, tables.end_row]``: column f receives the score of the state from which a lane
-        has f more frames to go.
+        has f more frames left.
         """
         cdef int64_t frames = self.frames, row = scores.shape[1]
         self._check_scores(scores)
@@ -153,7 +153,7 @@ cdef class Lattice:
             self.kernel.finish(&self.lattice, frames, row, &scores[0, 0])
 
     def best_end(self, double[:, ::1] scores):
-        """Score, visit and margin of the best path's end, from the `scores` of :meth:`finish`."""
+        """Return score, visit and margin of the end of the best path, from the `scores` of :meth:`finish`."""
         cdef bp_visit visit
         cdef double score, margin
         cdef int64_t frames = self.frames, row = scores.shape[1]
@@ -163,7 +163,7 @@ cdef class Lattice:
         return score, (visit.frame, visit.beat, visit.interval), margin
 
     def likely_visit(self, double[:, :, ::1] exits, int64_t begin, int64_t frame):
-        """A likely visit of the path just before `frame`; `exits` starts at frame `begin`."""
+        """Return a likely visit of the path just before `frame`; `exits` starts at frame `begin`."""
         cdef int64_t offset = frame - begin
         self._check(exits, offset + 1)
         visit = bp_likely_visit(
@@ -183,9 +183,9 @@ cdef class Lattice:
         int32_t[:, ::1] visits,
         double[::1] margins,
     ):
-        """Follow the path back from `visit` until it is entered before `begin`.
+        """Follow the path back from `visit` until a visit begins before `begin`.
 
-        `exits` holds the frames from `begin` to before `end`. The visits found are written to `visits`,
+        `exits` holds the frames ``begin:end``. The visits found are written to `visits`,
         int32 ``[capacity, 3]`` as frame, beat, interval, latest first, and their margins to `margins`. Returns
         their number.
         """
@@ -194,9 +194,9 @@ cdef class Lattice:
         start.frame, start.beat, start.interval = visit
         self._check(exits, end - begin)
         if begin % self.lattice.block or start.frame >= end:
-            raise ValueError("the visit must be before the end of the exits")
+            raise ValueError("begin must be a multiple of the block, and the visit before the end of the exits")
         if not (0 <= start.beat < self.lattice.beats and 0 <= start.interval < self.lattice.intervals):
-            raise ValueError("no such lane")
+            raise ValueError("the visit's beat or interval is out of range")
         if visits.shape[1] != 3 or margins.shape[0] != capacity or capacity < 1:
             raise ValueError("visits must be [capacity, 3] and margins [capacity]")
         with nogil:
@@ -224,5 +224,5 @@ cdef class Lattice:
             or exits.shape[1] != self.lattice.beats * self.lattice.intervals
             or exits.shape[2] != self.lattice.width
         ):
-            raise ValueError("exits must be [blocks, lanes, width], and hold the frames asked for")
+            raise ValueError("exits must be [blocks, lanes, width], and hold the requested frames")
         return 0

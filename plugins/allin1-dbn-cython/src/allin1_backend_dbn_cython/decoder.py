@@ -23,7 +23,7 @@ ISA_VARIABLE = "ALLIN1_DBN_ISA"
 
 
 def create(setup: Setup) -> Decoder:
-    """Return the decoder for `setup`; the factory that the backend's record names."""
+    """Return the decoder for `setup`."""
     return Decoder(
         setup.metre,
         threads=setup.threads,
@@ -32,28 +32,28 @@ def create(setup: Setup) -> Decoder:
 
 
 class Decoder:
-    """Decodes one song after the other, and keeps its memory between them.
+    """Decodes songs, and reuses its memory between them.
 
-    Calls from several threads do not disturb each other.
+    Safe to call from several threads.
 
     Parameters
     ----------
     parameters
         Metres, tempi, lambdas, threshold.
     threads
-        Metres that are decoded at the same time; None for as many as there are processors.
+        Number of metres that are decoded in parallel; None for the number of processors.
     instruction_set
         ``avx512``, ``avx2``, ``sse2``, ``neon`` or ``scalar``; None for the fastest that the processor
-        has. All give the same bits.
+        supports. The result is bit-identical for all.
     frames_per_segment
-        Frames whose scores are kept at a time, rounded up to whole blocks; None for 8 MB of them.
+        Number of frames whose scores are kept at a time, rounded up to whole blocks; None for 8 MB.
 
     Raises
     ------
     allin1_core.errors.ContractError
         A parameter is out of range.
     allin1_core.errors.BackendError
-        The processor does not have that instruction set.
+        The processor does not support that instruction set.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Decoder:
         available = instruction_sets()
         if instruction_set is not None and instruction_set not in available:
             raise BackendError(
-                f"This processor does not run the instruction set {instruction_set!r}.",
+                f"This processor does not support the instruction set {instruction_set!r}.",
                 remedy=f"Use one of {', '.join(available)}, or leave {ISA_VARIABLE} unset.",
             )
         self.parameters = parameters.validate()
@@ -75,7 +75,7 @@ class Decoder:
         self._frames_per_segment = frames_per_segment
         threads = min(threads or os.cpu_count() or 1, len(parameters.beats_per_bar))
         self._pool = ThreadPoolExecutor(threads, "allin1-dbn") if threads > 1 else None
-        # Threads share it without a lock: append and pop of a list are atomic.
+        # Shared between threads without a lock: append and pop of a list are atomic.
         self._idle: list[Workspace] = []
 
     def __call__(self, activations: Activations, task: Task, /) -> Metre:
@@ -86,7 +86,7 @@ class Decoder:
         if not values.any():
             return Metre(np.empty(0), np.empty(0, np.int64), beat_confidences=np.empty(0))
         model, metres = build(self.parameters, rate)
-        # Metres differ in their bars, not in their intervals, so they want the same padding.
+        # Metres differ in their bars, not in their intervals, so they need the same padding.
         series = observed_series(values, self.parameters, metres[0].padding)
         decode = partial(self._decode, series=series)
         paths: list[Path] = []
@@ -99,7 +99,7 @@ class Decoder:
         return metre_on_path(values, model, best, self.parameters, first, rate)
 
     def close(self) -> None:
-        """Give threads and memory back."""
+        """Stop the threads, and release the memory."""
         if self._pool is not None:
             self._pool.shutdown()
         self._idle.clear()

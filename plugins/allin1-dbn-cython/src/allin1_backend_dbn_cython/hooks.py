@@ -1,4 +1,4 @@
-"""What this distribution registers. Importing it loads neither NumPy nor the compiled module."""
+"""The hooks of this distribution. Importing them imports neither NumPy nor the compiled module."""
 
 from __future__ import annotations
 

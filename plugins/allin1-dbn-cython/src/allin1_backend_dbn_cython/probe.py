@@ -1,4 +1,4 @@
-"""Whether the compiled module is there and can be loaded."""
+"""Probe: whether the compiled module exists and can be loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check() -> Verdict:
         if find_spec(MODULE) is None:
             return Unavailable(
                 "The compiled module of allin1-dbn-cython is missing.",
-                "Install the distribution again, from a wheel or with a C compiler at hand.",
+                "Reinstall the distribution, from a wheel or with a C compiler installed.",
             )
         return Broken(f"{type(error).__name__}: {error}")
     return Ready("cpu", _kernel.instruction_sets()[0])

@@ -14,8 +14,8 @@ from allin1_core.reference.bar_pointer import BarPointerModel, bar_pointer_model
 #: Doubles in a cache line; rows are whole multiples of it (BP_ROUND of kernel/bar_pointer.h).
 LINE = 8
 
-#: Frames that the recursion advances at once, if the shortest interval is at least as long: three of the
-#: widest vectors for each of four beats are summed in registers.
+#: Number of frames that the recursion advances at once, if the shortest interval is at least as long: three of the
+#: widest vectors for each of four beats are accumulated in registers.
 BLOCK = 24
 
 
@@ -30,17 +30,17 @@ class MetreTables:
     beats
         Beats in a bar.
     intervals
-        int32 ``[I]``: frames per beat, rising.
+        int32 ``[I]``: frames per beat, increasing.
     zones
-        int32 ``[beats, I]``: states at the start of a lane that observe a beat or downbeat.
+        int32 ``[beats, I]``: number of states at the start of a lane that observe a beat or downbeat.
     log_transition
         float64 ``[I to, I from]``: log probability of a change of interval between two beats.
     first_source, end_source
-        int32 ``[I]``: range of ``from`` outside which that is minus infinity.
+        int32 ``[I]``: range of ``from`` outside of which `log_transition` is minus infinity.
     log_initial
         Log probability of each state before the first frame.
     initial_gains, final_gains
-        float64 ``[I, longest]`` as of :class:`~allin1_core.reference.bar_pointer.BarPointerModel`; None without a
+        float64 ``[I, longest]``, as in :class:`~allin1_core.reference.bar_pointer.BarPointerModel`; None without a
         prior over tempo.
     """
 
@@ -61,32 +61,32 @@ class MetreTables:
 
     @property
     def block(self) -> int:
-        """Frames advanced at once: exits depend on entries an interval before, so no more than that."""
+        """Number of frames advanced at once: at most an interval, as exits depend on the entries one interval before."""
         return min(BLOCK, int(self.intervals[0]))
 
     @property
     def width(self) -> int:
-        """Doubles in a row of exits: a block, in whole cache lines."""
+        """Number of doubles in a row of exits: a block, in whole cache lines."""
         return -(-self.block // LINE) * LINE
 
     @property
     def padding(self) -> int:
-        """Zeros that the recursion wants on either side of the densities."""
+        """Number of zeros that the recursion needs on either side of the densities."""
         return int(self.intervals[-1]) + self.width
 
     @property
     def ring(self) -> int:
-        """Frames of entries that are kept: the longest interval and what is being written."""
+        """Number of frames of entries that are kept: the longest interval and the current block."""
         return -(-(int(self.intervals[-1]) + self.block + self.width) // self.block) * self.block
 
     @property
     def ring_row(self) -> int:
-        """Doubles in a row of entries: an odd number of cache lines, so that rows spread over all sets."""
+        """Number of doubles in a row of entries: an odd number of cache lines, so that rows use all cache sets."""
         return (-(-(self.ring + self.width) // LINE) | 1) * LINE
 
     @property
     def end_row(self) -> int:
-        """Doubles in a row of the scores of the last frame: the longest interval, in steps of a block."""
+        """Number of doubles in a row of the last frame's scores: the longest interval, rounded up to blocks."""
         return (int(self.intervals[-1]) - 1) // self.block * self.block + self.width
 
 
@@ -94,7 +94,7 @@ class MetreTables:
 def build(
     parameters: MetreParameters, frames_per_second: float
 ) -> tuple[BarPointerModel, tuple[MetreTables, ...]]:
-    """Model and tables of all metres; those used last are remembered.
+    """Return the models and tables of all metres; the most recent ones are cached.
 
     Raises
     ------

@@ -1,13 +1,12 @@
 """The most probable path through one metre's model, in bounded memory.
 
-The recursion keeps the scores at the ends of all lanes, its *exits*, for as long as a path may have to be
-traced through them. A song is worked through in segments, and only the last two segments' exits are in
-memory. Before a segment's exits are overwritten, a likely path is traced through it from the end of
-the segment behind it: paths that lead to different ends nearly always share their past. When the end
-is known, the true path is traced; where it meets the likely one, both are the same from there back, since
-a visit determines the one before it. Where they do not meet, in a stretch of exact ties for instance, the
-segment is computed once more from the entries that were set aside at its start. The result does not
-depend on the guess; only the time does.
+The recursion keeps the scores at the ends of all lanes, its *exits*, as long as they may be needed to trace a
+path. A song is processed in segments, and only the exits of the last two segments are in memory. Before the
+exits of a segment are overwritten, a likely path is traced through it from the end of the next segment: paths
+to different ends nearly always share their past. When the end is known, the true path is traced; from the point
+where it meets the likely path, both are identical, since a visit determines the previous one. If they do not
+meet, for example in a passage of exact ties, the segment is computed again from the entries that were saved at
+its start. The result does not depend on the likely path; only the time does.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from allin1_backend_dbn_cython.tables import LINE, MetreTables
 from allin1_core.contracts.metre import MetreParameters
 from allin1_core.reference.bar_pointer import beat_heights, log_densities
 
-#: Bytes of exits in a segment, unless that would be fewer frames than FEWEST_INTERVALS.
+#: Size in bytes of the exits of a segment, unless that would be fewer frames than FEWEST_INTERVALS.
 SEGMENT_BYTES = 8 << 20
 
-#: Longest intervals in a segment: what likely and true path have to meet in.
+#: Minimum length of a segment, in longest intervals, within which the likely and the true path should meet.
 FEWEST_INTERVALS = 16
 
 
@@ -37,11 +36,11 @@ class Path:
     Attributes
     ----------
     log_probability
-        Of the path and the observations; not finite if there is no path.
+        Log probability of the path and the observations; not finite if there is no path.
     lanes
-        int64 ``[L, 3]``, and
+        int64 ``[L, 3]``, as in :class:`~allin1_core.reference.bar_pointer.BestPath`.
     margins
-        float64 ``[L]``, both as in :class:`~allin1_core.reference.bar_pointer.BestPath`.
+        float64 ``[L]``, as in  :class:`~allin1_core.reference.bar_pointer.BestPath`.
     """
 
     log_probability: float
@@ -51,12 +50,12 @@ class Path:
 
 @dataclass(eq=False)
 class Workspace:
-    """Memory that one decoding after the other uses."""
+    """Memory that is reused by successive decodings."""
 
     arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def take(self, name: str, *shape: int) -> NDArray[np.float64]:
-        """Uninitialised array, aligned to a cache line; the one of this name before it is given up."""
+        """Return an uninitialised array, aligned to a cache line; it replaces the previous one of this name."""
         size = int(np.prod(shape))
         kept = self.arrays.get(name)
         if kept is None or kept.size < size:
@@ -69,16 +68,16 @@ class Workspace:
 def observed_series(
     values: NDArray[Any], parameters: MetreParameters, padding: int
 ) -> NDArray[np.float64]:
-    """What the search sees of a song.
+    """Convert the activations of a song to the input of the search.
 
     Parameters
     ----------
     values
         Activations ``[T, 2]`` with T >= 1, of any floating-point type.
     parameters
-        Of which the observation's lambda counts, and whether beats are moved to a peak.
+        Parameters, of which ``observation_lambda`` and ``correct`` are used.
     padding
-        Zeros on either side, ``MetreTables.padding`` at least.
+        Number of zeros on either side, at least ``MetreTables.padding``.
 
     Returns
     -------
@@ -92,7 +91,7 @@ def observed_series(
 
 
 def segment_frames(tables: MetreTables, segment_bytes: int = SEGMENT_BYTES) -> int:
-    """Frames in a segment, a multiple of the model's block."""
+    """Number of frames in a segment, a multiple of the model's block."""
     blocks = segment_bytes // (8 * tables.lanes * tables.width)
     fewest = -(-FEWEST_INTERVALS * int(tables.intervals[-1]) // tables.block)
     return max(blocks, fewest, 1) * tables.block
@@ -105,16 +104,16 @@ def find_path(
     workspace: Workspace,
     frames_per_segment: int | None = None,
 ) -> Path:
-    """Most probable path of one metre through a song.
+    """Find the most probable path of one metre through a song.
 
     Parameters
     ----------
     tables
         The metre.
     series
-        From :func:`observed_series`.
+        Input, from :func:`observed_series`.
     instruction_set
-        One that this processor has.
+        An instruction set that this processor supports.
     workspace
         Memory to use; no other call may use it at the same time.
     frames_per_segment
@@ -123,7 +122,7 @@ def find_path(
     entries = workspace.take("entries", tables.lanes, tables.ring_row)
     lattice = Lattice(tables, series, entries, instruction_set)
     if tables.initial_gains is not None:
-        # Of the ring, the last frames are those before the first.
+        # The last frames of the ring are those before the first one.
         longest = tables.initial_gains.shape[1]
         before = _by_beat(tables, entries)[:, :, tables.ring - longest : tables.ring]
         before += tables.initial_gains[:, ::-1]
@@ -150,7 +149,7 @@ def find_path(
     scores = workspace.take("scores", tables.lanes, tables.end_row)
     lattice.finish(scores)
     if tables.final_gains is not None:
-        # Behind the end of a shorter lane there is anything at all, and nobody looks.
+        # The values after the end of a shorter lane are arbitrary, and not used.
         with np.errstate(all="ignore"):
             _by_beat(tables, scores)[:, :, : tables.final_gains.shape[1]] -= tables.final_gains
     score, visit, margin = lattice.best_end(scores)
@@ -172,7 +171,7 @@ def find_path(
 
 
 def _by_beat(tables: MetreTables, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a view ``[beats, I, row]`` of one row for each lane."""
+    """Return a view ``[beats, I, row]`` with one row per lane."""
     return rows.reshape(tables.beats, len(tables.intervals), -1)
 
 
@@ -195,7 +194,7 @@ class _Trail:
         )
 
     def behind(self, visit: tuple[int, int, int]) -> _Trail | None:
-        """What comes before `visit` in time, or None if it is not on this trail."""
+        """The part before `visit` in time, or None if it is not on this trail."""
         (places,) = np.nonzero((self.visits == visit).all(axis=1))
         if not len(places):
             return None
@@ -203,7 +202,7 @@ class _Trail:
 
 
 def _start(visit: tuple[int, int, int], margin: float = np.nan) -> _Trail:
-    """Return a trail of one visit; its margin is left out where nobody asks for it."""
+    """Return a trail of one visit; the margin is optional."""
     return _Trail(np.array([visit], np.int32), np.array([margin]))
 
 

@@ -1,1 +1,1 @@
-"""The original madmom as backends of allin1. See ``hooks`` for what it registers, ``provider`` for which madmom."""
+"""Backends of allin1 that use madmom; :mod:`.hooks` registers them, :mod:`.provider` finds an installed madmom."""

@@ -1,4 +1,4 @@
-"""The stage ``metrical_dbn``, by madmom's ``DBNDownBeatTrackingProcessor``."""
+"""The stage ``metrical_dbn``, with madmom's ``DBNDownBeatTrackingProcessor``."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def create(setup: Setup) -> MetricalDbn:
     Raises
     ------
     ContractError
-        If a parameter is out of range.
+        A parameter is out of range.
     BackendError
-        If there is no madmom.
+        madmom is not installed.
     """
     parameters = setup.metre.validate()
     tracker = load().module("features.downbeats").DBNDownBeatTrackingProcessor
@@ -54,7 +54,7 @@ def create(setup: Setup) -> MetricalDbn:
 
 
 class _Listener:
-    """One of madmom's hidden Markov models, which also tells the probability of the path that it finds."""
+    """A wrapper of one of madmom's hidden Markov models that also reports the probability of the path."""
 
     def __init__(self, model: Any, note: Callable[[float], None]) -> None:
         self._model = model
@@ -65,22 +65,22 @@ class _Listener:
     def viterbi(self, observations: NDArray[Any]) -> NDArray[Any]:
         path, log_probability = self._model.viterbi(observations)
         self._note(float(log_probability))
-        # madmom 0.16.1 makes a table of these pairs, which NumPy refuses of a pair whose first item is an array,
-        # unless the pair is itself an array of objects.
+        # madmom 0.16.1 builds a table of these pairs. NumPy refuses this for pairs whose first item is an array,
+        # unless the pair is an array of objects.
         pair = np.empty(2, object)
         pair[0], pair[1] = path, log_probability
         return pair
 
 
 def _process(processor: Any, values: NDArray[Any], scores: list[float]) -> NDArray[np.float64]:
-    """Let madmom decode; a float64 array ``[N, 2]`` of times and positions."""
+    """Decode with madmom; returns times and positions, float64 ``[N, 2]``."""
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
-        # It warns where no path is possible, which the result says better.
+        # It warns if no path is possible, which is visible in the result.
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
             return np.asarray(processor.process(np.ascontiguousarray(values)), np.float64)
         except IndexError:
-            # madmom 0.16.1 looks at the first state of the path even where there is none.
+            # madmom 0.16.1 accesses the first state of the path even if the path is empty.
             if scores and not math.isfinite(max(scores)):
                 return np.empty((0, 2))
             raise

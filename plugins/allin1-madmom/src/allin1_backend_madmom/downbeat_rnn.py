@@ -1,8 +1,8 @@
-"""From the mix to activations, by madmom's ``RNNDownBeatProcessor``: the stages ``demix`` to ``metrical_prep``.
+"""The stages ``demix`` to ``metrical_prep``, from the mix to activations, with madmom's ``RNNDownBeatProcessor``.
 
-Eight bidirectional LSTM networks that read spectrograms of three resolutions and their differences; Böck, Krebs
+Eight bidirectional LSTM networks with spectrograms of three resolutions and their differences as input; Böck, Krebs
 and Widmer, *Joint Beat and Downbeat Tracking with Recurrent Neural Networks*, ISMIR 2016. They were trained on
-mixes and give the two columns that the metre decoder takes, so that nothing has to be separated.
+mixes and output the two columns that the metre decoder takes, so no separation is needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from allin1_backend_madmom.provider import load
 
 
 class MixToActivations(Protocol):
-    """Finds the activations of a mix."""
+    """Computes the activations of a mix."""
 
     def __call__(self, mix: Mix, task: Task, /) -> Activations:
         """Run the networks on `mix`."""
@@ -32,12 +32,12 @@ class MixToActivations(Protocol):
 
 
 def create(setup: Setup) -> MixToActivations:
-    """Return the callable; nothing in `setup` concerns it.
+    """Return the callable; `setup` is not used.
 
     Raises
     ------
     BackendError
-        If there is no madmom, or it has no trained networks.
+        madmom is not installed, or its trained networks are missing.
     """
     verdict = check_networks()
     if isinstance(verdict, Unavailable):
@@ -45,7 +45,7 @@ def create(setup: Setup) -> MixToActivations:
     if not isinstance(verdict, Ready):
         raise BackendError(f"{verdict}.")
     with warnings.catch_warnings():
-        # The networks were pickled when numpy.core still had its old name.
+        # The pickled networks refer to numpy.core by its old name.
         warnings.simplefilter("ignore", DeprecationWarning)
         features, ensemble, select = load().module("features.downbeats").RNNDownBeatProcessor()
     networks, mean = ensemble
@@ -61,10 +61,10 @@ def _run(
         samples = mix.samples
         frames = frame_count(samples.shape[-1])
         if frames == 1:
-            # madmom loses the axis of time where there is but one frame; what it would read next is silence.
+            # madmom drops the time axis if there is only one frame; it would read silence next.
             padding = HOP_SAMPLES + 1 - samples.shape[-1]
             samples = np.pad(samples, ((0, 0), (0, padding)))
-        # Mixed to mono by madmom; floats within ±1, which it reads like the integers of a file.
+        # madmom mixes to mono; it treats floats within ±1 like the integers of a file.
         read = features(np.ascontiguousarray(samples.T))
         predictions: list[Any] = []
         for network in networks:

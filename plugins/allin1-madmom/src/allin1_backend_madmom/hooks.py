@@ -1,4 +1,4 @@
-"""What this distribution registers. Importing it loads neither NumPy nor madmom."""
+"""The hooks of this distribution. Importing them imports neither NumPy nor madmom."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from allin1_core.markers import hookimpl
 
 _PACKAGE = "allin1_backend_madmom"
 
-#: Name of the model, and of the architecture that it is the only one of.
+#: Name of the model, and of its architecture, which no other model has.
 DOWNBEAT_RNN = "madmom-rnn"
 
-# Times of the reference on a 2-core x86-64 cloud machine, 2026-11, and the ratios to it that benchmarks/bench_madmom.py
-# gave there. Of madmom-infer, which is what an installation has unless the original was built, and the slower of the two.
+# Times of the reference on a 2-core x86-64 cloud machine, 2026-11, multiplied by the ratios that benchmarks/bench_madmom.py
+# measured there, for madmom-infer, which is the usual installation and slower than the original.
 _MEASURED = "madmom-infer 0.2.0, 2-core x86-64 cloud machine, 2026-11, benchmarks/bench_madmom.py"
 _MEASURED_ORIGINAL = "madmom 0.16.1, 2-core x86-64 cloud machine, 2026-11, one run of 90 s of music"
 
 
 @hookimpl
 def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
-    """Stems to spectrogram."""
+    """Yield the spectrogram of stems."""
     yield Backend(
         name="madmom",
         stage="spectrogram",
@@ -38,7 +38,7 @@ def allin1_spectrogram() -> Iterable[Backend[Spectrogram]]:
 
 @hookimpl
 def allin1_metrical_dbn() -> Iterable[Backend[MetricalDbn]]:
-    """Activations to beats."""
+    """Yield the metre decoder."""
     yield Backend(
         name="madmom",
         stage="metrical_dbn",
@@ -52,7 +52,7 @@ def allin1_metrical_dbn() -> Iterable[Backend[MetricalDbn]]:
 
 @hookimpl
 def allin1_demix() -> Iterable[Backend[Demix]]:
-    """Mix to activations, for madmom's own model, which wants no stems."""
+    """Yield madmom's downbeat networks, from the mix to activations."""
     yield Backend(
         name=DOWNBEAT_RNN,
         stage="demix",
@@ -60,7 +60,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
         target=f"{_PACKAGE}.downbeat_rnn:create",
         summary="madmom's recurrent networks, beats and downbeats from the mix",
         probe=f"{_PACKAGE}.probe:check_networks",
-        # Of the original; madmom-infer differs from it by up to 2e-5 after dozens of layers of rounding.
+        # Relative to the original; madmom-infer differs by up to 2e-5, due to rounding in dozens of layers.
         parity=close(1e-4),
         speed=(Speed("cpu", 0.05, 0.12, _MEASURED_ORIGINAL),),
         models=(DOWNBEAT_RNN,),
@@ -69,7 +69,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
 
 @hookimpl
 def allin1_models() -> Iterable[ModelCard]:
-    """Yield madmom's downbeat model, whose parameters come with madmom."""
+    """Yield madmom's downbeat model, whose parameters are part of madmom."""
     yield ModelCard(
         name=DOWNBEAT_RNN,
         summary="madmom's recurrent networks: tempo, beats and downbeats of a mix, no separation, no sections",

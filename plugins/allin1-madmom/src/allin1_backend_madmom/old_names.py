@@ -1,9 +1,9 @@
-"""What madmom 0.16.1 needs of Python and NumPy, and no longer finds there.
+"""Names that madmom 0.16.1 needs from Python and NumPy, but that were removed there.
 
-While it is imported it takes the abstract base classes from ``collections``, ``np.float`` and its like from
-NumPy, its own version from ``pkg_resources`` (which setuptools 82 dropped), and it replaces parts of ``doctest``. All that
-holds only for the time of the import. When it runs it needs ``np.float`` again: for that its own modules, and they
-alone, get a copy of NumPy's namespace that has these names. So the names are never in NumPy while other code runs.
+On import, it uses the abstract base classes in ``collections``, ``np.float`` and similar aliases in NumPy, and its own
+version from ``pkg_resources`` (which setuptools 82 removed), and it replaces parts of ``doctest``. These names are only
+provided during the import. At run time, it needs ``np.float`` again: for this, only its own modules get a copy of NumPy's
+namespace with these names. So the names are never in NumPy while other code runs.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-#: Aliases of built-in types that NumPy had until 1.24. ``np.bool`` came back in 2.0, as another type.
+#: Aliases of built-in types that NumPy had before 1.24. ``np.bool`` was added again in 2.0, as another type.
 NUMPY_ALIASES = ("bool", "int", "float", "complex", "object", "str")
 
 
 @contextmanager
 def old_names() -> Iterator[None]:
-    """Give the names that madmom looks for while it is imported; afterwards all is as it was."""
+    """Within the block, provide the names that madmom needs on import."""
     with ExitStack() as stack:
         abstract = {name: getattr(collections.abc, name) for name in collections.abc.__all__}
         stack.enter_context(_additions(vars(collections), abstract))
@@ -38,7 +38,7 @@ def old_names() -> Iterator[None]:
 
 
 def give_old_numpy(package: str) -> None:
-    """Let ``np`` be a NumPy with the old aliases in every imported module of `package`, and nowhere else."""
+    """Replace ``np`` by a NumPy with the old aliases in all imported modules of `package`, and nowhere else."""
     old = ModuleType("numpy", "NumPy with the aliases of built-in types that it had until 1.24.")
     vars(old).update(vars(np), **_numpy_aliases())
     for name, module in list(sys.modules.items()):
@@ -58,7 +58,7 @@ def _pkg_resources() -> ModuleType:
 
 @contextmanager
 def _additions(namespace: dict[str, Any], names: dict[str, Any]) -> Iterator[None]:
-    """Add to `namespace` those of `names` that it lacks, and take them out again."""
+    """Within the block, add those of `names` that `namespace` lacks."""
     added = {name: value for name, value in names.items() if name not in namespace}
     namespace.update(added)
     try:
@@ -70,7 +70,7 @@ def _additions(namespace: dict[str, Any], names: dict[str, Any]) -> Iterator[Non
 
 @contextmanager
 def _untouched_doctest() -> Iterator[None]:
-    """Undo what is done to ``doctest``: madmom registers two options and puts its own class in."""
+    """Undo changes to ``doctest``, where madmom registers two options and replaces a class."""
     names = dict(vars(doctest))
     public = list(doctest.__all__)
     options = dict(doctest.OPTIONFLAGS_BY_NAME)

@@ -1,12 +1,12 @@
-"""Which madmom is there, and loading it.
+"""Finds and imports an installed madmom.
 
-Three packages give the same classes under the same names:
+Three packages provide the same classes under the same names:
 
-- **madmom 0.16.1**, the release of 2018, whose wheel is built from its sources;
+- **madmom 0.16.1**, the release of 2018, which is built from source;
 - **madmom 0.17.dev0**, never released, built from its repository;
 - **madmom-infer**, a rewrite in pure Python that is imported as ``madmom_infer``.
 
-The original is preferred where it can be imported: its decoder is compiled.
+The original is preferred if it can be imported, as its decoder is compiled.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from allin1_backend_madmom.old_names import give_old_numpy, old_names
 #: Import names of the packages by the names of their distributions, the preferred one first.
 PACKAGES = {"madmom": "madmom", "madmom-infer": "madmom_infer"}
 
-#: Modules whose import shows that a package works.
+#: Modules that are imported to check that a package works.
 MODULES = ("audio.signal", "audio.stft", "audio.spectrogram", "features.downbeats")
 
-#: Its sources do not say what they are built with, so that this must be there before.
+#: Its sources do not declare their build requirements, so these must be installed first.
 INSTALL_ORIGINAL = (
     "pip install cython numpy setuptools wheel && pip install --no-build-isolation madmom==0.16.1"
 )
 
 REMEDY = (
     "Install the rewrite, which needs no compiler: pip install madmom-infer."
-    f" Or build the original, which is faster, with a C compiler at hand: {INSTALL_ORIGINAL}."
+    f" Or build the original, which is faster, with a C compiler: {INSTALL_ORIGINAL}."
 )
 
 
 @dataclass(frozen=True)
 class Provider:
-    """A madmom that was imported.
+    """An imported madmom.
 
     Attributes
     ----------
     name
-        Of the distribution: ``madmom`` or ``madmom-infer``.
+        Name of the distribution: ``madmom`` or ``madmom-infer``.
     version
-        Of the distribution.
+        Version of the distribution.
     passed_over
-        Why a preferred one is not used, as a clause; empty where none was installed.
+        Why a preferred one is not used, as a clause; empty if none is installed.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Provider:
         return self.name == "madmom"
 
     def module(self, name: str) -> ModuleType:
-        """Give one of :data:`MODULES`."""
+        """Return one of :data:`MODULES`."""
         return importlib.import_module(f"{PACKAGES[self.name]}.{name}")
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Provider:
 
 
 def find() -> Provider | Unavailable | Broken:
-    """Import the first madmom that can be, or tell why there is none."""
+    """Import the first madmom that works, or return the reason why there is none."""
     failures = []
     for name, package in PACKAGES.items():
         if find_spec(package) is None:
@@ -94,12 +94,12 @@ def find() -> Provider | Unavailable | Broken:
 
 
 def load() -> Provider:
-    """Import the first madmom that can be.
+    """Import the first madmom that works.
 
     Raises
     ------
     BackendError
-        If there is none.
+        There is none.
     """
     found = find()
     if isinstance(found, Unavailable):
@@ -114,7 +114,7 @@ def _load(package: str) -> None:
     if all(name in sys.modules for name in modules):
         return
     with warnings.catch_warnings():
-        # Code of 2018 is full of what Python warns of today; where warnings are errors, it could not be imported.
+        # Code of 2018 causes many warnings today; it could not be imported where warnings are errors.
         warnings.simplefilter("ignore")
         if package == "madmom":
             with old_names():

@@ -1,4 +1,4 @@
-"""The stage ``spectrogram``, by madmom."""
+"""The stage ``spectrogram``, with madmom."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from allin1_backend_madmom.provider import load
 
 
 def create(setup: Setup) -> Spectrogram:
-    """Return the stage's callable; nothing in `setup` concerns it.
+    """Return the stage's callable; `setup` is not used.
 
     Raises
     ------
     BackendError
-        If there is no madmom.
+        madmom is not installed.
     """
     madmom = load()
     signal = madmom.module("audio.signal")

@@ -1,8 +1,7 @@
-"""How this plugin computes: on the device it was given, and done when a stage returns.
+"""Execution of stages on their device, with evaluated results.
 
-MLX computes when it is asked for a value. A stage that returned promises would be timed by what it had not done, and
-an array that is not computed yet can only be computed by the thread that asked for it: so each stage evaluates
-what it returns.
+MLX evaluates lazily. Timings of a stage that returned unevaluated arrays would be wrong, and such arrays can only be
+evaluated by the thread that created them: so each stage evaluates its output.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, eq=False)
 class OnDevice(Generic[D, R]):
-    """A stage's callable that computes on one device, whatever the program's default is.
+    """A stage's callable that computes on one device, independent of the default device.
 
     Attributes
     ----------
     call
-        What it does.
+        The implementation.
     device
         ``cpu`` or ``gpu``.
     """
@@ -34,7 +33,7 @@ class OnDevice(Generic[D, R]):
     device: str
 
     def __call__(self, data: D, task: Task, /) -> R:
-        """Do the stage's work."""
+        """Run the stage."""
         with mx.stream(device_named(self.device)):
             result = self.call(data, task)
             arrays: tuple[str, ...] = getattr(type(result), "ARRAYS", ())
@@ -42,24 +41,24 @@ class OnDevice(Generic[D, R]):
         return result
 
     def synchronize(self) -> None:
-        """Return when the device has finished."""
+        """Wait until the device has finished."""
         mx.synchronize(mx.default_stream(device_named(self.device)))
 
     def close(self) -> None:
-        """Release what the stage holds."""
+        """Release the resources of the stage."""
         close = getattr(self.call, "close", None)
         if close is not None:
             close()
 
 
 def device_named(name: str) -> Any:
-    """MLX's name of a kind of device."""
+    """Return the MLX device of a kind, ``cpu`` or ``gpu``."""
     return mx.gpu if name.partition(":")[0] == "gpu" else mx.cpu
 
 
 def compiled(function: Callable[..., Any], device: str) -> Callable[..., Any]:
     """Compile a function on a GPU.
 
-    On a CPU a graph would be compiled by a C++ compiler, for seconds a function, and run no faster.
+    On a CPU, MLX would compile the graph with a C++ compiler, which takes seconds per function and is not faster.
     """
     return mx.compile(function) if device_named(device) == mx.gpu else function

@@ -1,8 +1,8 @@
 """The stage ``demix``: a mix to stems with Demucs, as demucs-mlx runs it on Metal.
 
-Everything stays in memory. The mix is normalised by the mean and standard deviation of its mono sum, as
-``demucs.api.Separator`` does and demucs-mlx leaves to its caller. On the first use of a model demucs-mlx fetches its weights (160 MB
-for htdemucs) and checks them.
+No files are written. The mix is normalised by the mean and standard deviation of its mono sum, as in
+``demucs.api.Separator``; demucs-mlx leaves this to the caller. On the first use of a model, demucs-mlx downloads its
+weights (160 MB for htdemucs) and verifies them.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def create(setup: Setup) -> Demix:
     Raises
     ------
     InputError
-        If demucs-mlx does not have what is asked for.
+        demucs-mlx does not support the parameters.
     ContractError
-        If the parameters are out of range.
+        The parameters are out of range.
     """
     asked = setup.demix.validate()
     if asked.weights is not None:
         raise InputError(
-            f"demucs-mlx takes its weights from its own folder, not from {asked.weights}.",
-            remedy="Leave the weights out (DEMUCS_MLX_CACHE_DIR names its folder), or use -b demix=torch.",
+            f"demucs-mlx loads weights only from its own folder, not from {asked.weights}.",
+            remedy="Leave out the weights (DEMUCS_MLX_CACHE_DIR sets the folder), or use -b demix=torch.",
         )
     try:
         with mx.stream(device_named(setup.device)):
@@ -47,7 +47,7 @@ def create(setup: Setup) -> Demix:
                 segment=asked.segment_s,
                 seed=asked.seed,
                 batch_size="auto" if asked.batch_size is None else asked.batch_size,
-                # Half precision is of the attention alone; there is no TensorFloat-32 to choose.
+                # Half precision only affects the attention; TensorFloat-32 cannot be chosen.
                 attention_precision="fp16" if asked.precision in ("auto", "float16") else "fp32",
             )
     except ValueError as error:
@@ -55,7 +55,7 @@ def create(setup: Setup) -> Demix:
     sources = sorted(separator.model.sources)
     if sources != sorted(STEMS):
         raise InputError(
-            f"The model {asked.model} gives {', '.join(sources)}; wanted {', '.join(STEMS)}.",
+            f"The model {asked.model} separates {', '.join(sources)} instead of {', '.join(STEMS)}.",
             remedy="Choose another model, such as htdemucs.",
         )
     return OnDevice(Separation(separator), setup.device)
@@ -68,7 +68,7 @@ class Separation:
     Attributes
     ----------
     separator
-        Has ``separate_tensor(samples, return_mx=True)``, which gives the mix and its stems by name.
+        Object with a method ``separate_tensor(samples, return_mx=True)``, which returns the mix and its stems by name.
     """
 
     separator: Any
@@ -77,7 +77,7 @@ class Separation:
         """Separate `mix`."""
         mono = mix.samples.mean(0)
         mean = mono.mean()
-        # Of a single sample there is no standard deviation.
+        # A single sample has no standard deviation.
         spread = mono.std(ddof=1) if mono.shape[0] > 1 else mx.array(0.0)
         spread = spread + EPSILON
         normalised = (mix.samples - mean) / spread

@@ -1,4 +1,4 @@
-"""What of MLX can be used on this machine. MLX is imported by the probes, not with this module."""
+"""Probes of the devices that MLX can use on this machine. Only the probes import MLX, not this module."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 
 from allin1_core.contracts.verdict import Broken, Ready, Unavailable, Verdict
 
-#: Largest error of a product of 256 terms of normal noise: float32 gives some 4e-5, TensorFloat-32 some 5e-2.
+#: Largest error of a product of 256 terms of normal noise: about 4e-5 in float32, 5e-2 in TensorFloat-32.
 TRUE_FLOAT32 = 1e-3
 
 
 def probe_cpu() -> Verdict:
-    """Tell whether MLX computes on the CPU."""
+    """Check whether MLX computes on the CPU."""
     try:
         import mlx.core as mx
 
         _product_error(mx.cpu)
-    except Exception as error:  # whatever a broken installation raises is the answer
+    except Exception as error:  # a broken installation may raise any error
         return _broken(error)
     return Ready("cpu", f"MLX {version('mlx')}")
 
 
 def probe_gpu() -> Verdict:
-    """Tell whether MLX computes on an Apple GPU, in whatever precision."""
+    """Check whether MLX computes on an Apple GPU, in any precision."""
     return _probe_gpu(float("inf"))
 
 
 def probe_gpu_in_float32() -> Verdict:
-    """Tell whether MLX computes on an Apple GPU in true float32.
+    """Check whether MLX computes on an Apple GPU in true float32.
 
-    From Apple's M5 on it multiplies in about TensorFloat-32 unless told otherwise, which no promise of parity allows.
+    From Apple's M5 on, it multiplies in a precision similar to TensorFloat-32 by default, which violates the declared parity.
     """
     return _probe_gpu(TRUE_FLOAT32)
 
@@ -49,13 +49,13 @@ def _probe_gpu(largest_error: float) -> Verdict:
                 "MLX multiplies in less than float32 on this GPU.",
                 "Set MLX_ENABLE_TF32=0 in the environment before Python starts.",
             )
-    except Exception as error:  # whatever it raises is the answer
+    except Exception as error:  # a broken installation may raise any error
         return _broken(error)
     return Ready("gpu", f"Apple GPU, MLX {version('mlx')}")
 
 
 def _product_error(device: Any) -> float:
-    """Multiply two matrices on the device, and tell how far the product is from the right one."""
+    """Multiply two matrices on the device, and return the largest error of the product."""
     import mlx.core as mx
     import numpy as np
 

@@ -1,8 +1,8 @@
 """The stage ``functional``: section boundaries and labels, as allin1 1.1.0 finds them.
 
-Labels are averaged in MLX; of the function logits only a mean per segment leaves it. Boundaries are the core's own, from
-the one row of section logits: which frames they are depends on whether float32 values are equal and on how
-their sums were rounded, and so only the very same arithmetic promises the same frames.
+Labels are averaged in MLX; only a mean per segment of the function logits is transferred. Boundaries are computed by the
+core from the row of section logits: they depend on whether float32 values are equal and on how sums are rounded, so only
+exactly the same arithmetic guarantees the same frames.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def functional(logits: Logits, task: Task, /, labels: Sequence[str] = HARMONIX_L
 def _segment_means(logits: mx.array, edges: list[int]) -> np.ndarray:
     """Mean softmax of each segment, float64 ``[labels, segments]``."""
     probabilities = mx.softmax(logits, axis=0, precise=True)
-    # Differences of running sums, so that a thousand segments cost no more than one. They need double precision,
-    # which MLX has on the CPU alone; the memory is the same.
+    # Differences of cumulative sums, so that a thousand segments cost no more than one. They need double precision,
+    # which MLX supports only on the CPU; the memory is shared.
     with mx.stream(mx.cpu):
         sums = mx.cumsum(probabilities.astype(mx.float64), axis=1)
         sums = sums[:, mx.array(edges[1:]) - 1]

@@ -1,4 +1,4 @@
-"""The MLX backends and bridges, declared. Importing this imports neither MLX nor NumPy."""
+"""The hooks of this distribution: backends and bridges. Importing them imports neither MLX nor NumPy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NEEDS_DEMUCS = Needs(
     remedy=f"On a Mac with Apple silicon: {install_command('allin1-mlx', 'demix')}",
 )
 
-#: A GPU whose precision does not matter is asked less.
+#: Default probes, which require float32; stages whose precision does not matter use ``probe_gpu``.
 _PROBES = {"cpu": "probe_cpu", "gpu": "probe_gpu_in_float32"}
 
 _ON_2_CORES = "2-core x86-64 cloud machine, MLX 0.32.4, 2026-11, by the ratio to NumPy of benchmarks/bench_mlx.py"
@@ -45,11 +45,11 @@ _PUBLISHED = (
     " silicon, without set-up"
 )
 
-# Seconds of set-up and of the first, slower work, beyond what the probes do; seconds for a second of audio.
+# Set-up time in seconds, including the slower first call but not the probes; seconds per second of audio.
 _SPEEDS: dict[str, dict[str, tuple[float, float]]] = {
     "demix": {"gpu": (0.0, 3.9 / 195)},
     "spectrogram": {"cpu": (0.02, 0.005), "gpu": (0.0, 0.36 / 195)},
-    # On a GPU half of that for stems: a guess, from half as much to transform.
+    # On a GPU, half of that for stems: an estimate, as there is half as much to transform.
     "mix_spectrogram": {"cpu": (0.02, 0.0034), "gpu": (0.0, 0.18 / 195)},
     "nn": {"cpu": (0.2, 1.1), "gpu": (0.0, 1.0 / 195)},
     "metrical_prep": {"cpu": (0.005, 3e-6), "gpu": (0.0, 0.5 / 195)},
@@ -65,7 +65,7 @@ def _speed(work: str, device: str) -> tuple[Speed, ...]:
 def _backends(
     stage: Stage, summary: str, parity: Parity, *, to_host: bool = False, models: str = "*"
 ) -> Iterator[Backend[Any]]:
-    """One backend for each kind of device."""
+    """Yield one backend for each kind of device."""
     for device, probe in _PROBES.items():
         space = Space("mlx", device)
         module = "network" if stage == "nn" else stage
@@ -86,7 +86,7 @@ def _backends(
 
 @hookimpl
 def allin1_demix() -> Iterable[Backend[Demix]]:
-    """Mix to stems."""
+    """Yield the separator."""
     space = Space("mlx", "gpu")
     yield Backend(
         name="mlx-gpu",
@@ -97,7 +97,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
         produces=space,
         needs=_NEEDS_DEMUCS,
         probe=f"{_PACKAGE}.devices:probe_gpu",
-        # By its authors 72 dB and more from Demucs with the same shift, its attention in half precision.
+        # According to its authors, errors are 72 dB or more below Demucs with the same shift, with attention in half precision.
         parity=close(2e-2),
         speed=_speed("demix", "gpu"),
     )
@@ -105,7 +105,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
 
 @hookimpl
 def allin1_spectrogram() -> Iterable[Backend[Spectrogram | MixSpectrogram]]:
-    """Stems to spectrogram, and mix to spectrogram."""
+    """Yield the spectrograms of stems and of a mix."""
     yield from _backends("spectrogram", "MLX, in single precision", close(2e-5))
     for backend in _backends("spectrogram", "MLX, in single precision", close(1e-4)):
         yield replace(
@@ -119,19 +119,19 @@ def allin1_spectrogram() -> Iterable[Backend[Spectrogram | MixSpectrogram]]:
 
 @hookimpl
 def allin1_nn() -> Iterable[Backend[Nn]]:
-    """Spectrogram to logits."""
+    """Yield the network."""
     yield from _backends("nn", "MLX, attention without gathers", close(2e-5), models="all-in-one")
 
 
 @hookimpl
 def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
-    """Logits to activations."""
+    """Yield the conversion of logits to activations."""
     yield from _backends("metrical_prep", "MLX", close(1e-6))
 
 
 @hookimpl
 def allin1_functional() -> Iterable[Backend[Functional]]:
-    """Logits to labelled segments."""
+    """Yield the labelling of segments."""
     summary = "MLX for the labels, the core for the boundaries"
     for backend in _backends("functional", summary, event(0.0), to_host=True):
         yield replace(backend, features=("labels",))
@@ -139,10 +139,10 @@ def allin1_functional() -> Iterable[Backend[Functional]]:
 
 @hookimpl
 def allin1_bridges() -> Iterable[Bridge]:
-    """NumPy, and MLX on CPU and GPU, which share their memory."""
+    """Yield bridges between NumPy and MLX on CPU and GPU, which share their memory."""
     spaces = [Space("mlx", device) for device in _PROBES]
     for space in spaces:
-        # Measured on a CPU, where MLX copies. On Apple silicon it may use the memory as it lies: a guess.
+        # Measured on a CPU, where MLX copies. On Apple silicon, it may use the same memory: an estimate.
         yield Bridge(
             HOST,
             space,

@@ -1,4 +1,4 @@
-"""The stage ``metrical_prep``: beat and downbeat logits to the decoder's activations, as allin1 1.1.0 has it."""
+"""The stage ``metrical_prep``: converts logits to activations for the decoder, as in allin1 1.1.0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from allin1_core.contracts.stages import MetricalPrep, Setup, Task
 
 from allin1_backend_mlx.computing import OnDevice
 
-#: Least probability of a beat that is no downbeat, before the three are made to sum to 1.
+#: Minimum probability of a beat that is not a downbeat, before the three are normalised to a sum of 1.
 LEAST_BEAT = 1e-8
 
 
@@ -18,7 +18,7 @@ def create(setup: Setup) -> MetricalPrep:
 
 
 def metrical_prep(logits: Logits, task: Task, /) -> Activations:
-    """Return the probabilities of "beat that is no downbeat" and "downbeat" at each frame."""
+    """Return the probabilities of "beat that is not a downbeat" and "downbeat" at each frame."""
     beat, downbeat = mx.sigmoid(logits.beat), mx.sigmoid(logits.downbeat)
     beat_only = mx.maximum(beat - downbeat, LEAST_BEAT)
     neither = 1 - (beat + downbeat) / 2

@@ -1,10 +1,10 @@
 """The stage ``spectrogram`` for models that take the mix: mid, side, percussive and harmonic part.
 
-In single precision, like the spectrogram of stems, whose filters and transform these are. Percussive is a difference of
-magnitudes: what rounding does to a loud one shows in full where the difference is small, so it comes within 1e-4 of the
-reference where the other views come within 2e-5.
+In single precision, with the filters and the transform of the spectrogram of stems. The percussive part is a difference of
+magnitudes: the rounding error of a loud one is large relative to a small difference, so it is within 1e-4 of the
+reference, while the other views are within 2e-5.
 
-Works through blocks of frames, all of one shape, so that what is compiled serves any song.
+Processes blocks of frames of the same shape, so that compiled functions can be used for any song.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from allin1_backend_mlx.spectrogram import (
     stretch,
 )
 
-#: Frames of mid and side in a block: 2 MB of transform on a CPU, 134 MB on a GPU.
+#: Number of frames of mid and side in a block: a transform of 2 MB on a CPU, 134 MB on a GPU.
 CPU_BLOCK, GPU_BLOCK = 128, 8192
 
-#: Blocks between two reports of progress.
+#: Number of blocks between two reports of progress.
 REPORT_BLOCKS = 8
 
 
@@ -63,7 +63,7 @@ class Views:
     parts
         :func:`percussive_and_harmonic`, compiled or not.
     block
-        Frames of a block.
+        Number of frames in a block.
     """
 
     filtered: Callable[[mx.array], mx.array]

@@ -1,6 +1,6 @@
 """The stage ``nn``: the network of Kim & Nam (WASPAA 2023), as allin1 1.1.0 runs it, in MLX operations.
 
-The method, and why it gives what the original's gathers give, is told where it is done:
+These modules describe the method, and why it is equivalent to the gathers of the original:
 :mod:`.network_parameters` (what is folded), :mod:`.network_front_end`, :mod:`.network_time`,
 :mod:`.network_instruments`.
 """
@@ -37,14 +37,14 @@ from allin1_backend_mlx.network_time import time_layer
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much to compute at a time, in frames times members.
+    """Sizes of the computation, in frames times members.
 
     Attributes
     ----------
     front_end
-        Of the front end, which needs about 60 kB for each.
+        Size for the front end, which needs about 60 kB per unit.
     layers
-        Of a layer, which needs up to 22 kB for each; above this, members are computed in groups.
+        Size for a layer, which needs up to 22 kB per unit; above this, members are computed in groups.
     """
 
     front_end: int
@@ -56,12 +56,12 @@ GPU_SIZES = Sizes(front_end=16_384, layers=49_152)
 
 
 def exact_length(frames: int) -> int:
-    """Length to compute a song with where nothing is compiled: its own, if that holds a window."""
+    """Length to compute a song with if nothing is compiled: its own, but at least a window."""
     return max(frames, WINDOW)
 
 
 def shared_length(frames: int) -> int:
-    """Length to compute a song with that others share: at most an eighth more than its own, from 512 frames on.
+    """Length to compute a song with that is shared with other songs: at most an eighth more, from 512 frames on.
 
     >>> shared_length(18_000), shared_length(19_000), shared_length(3)
     (18432, 20480, 64)
@@ -102,11 +102,11 @@ class Steps:
     embed
         The front end.
     time_layers
-        One for each dilation.
+        One layer per dilation.
     instrument_layer
-        The same for all blocks.
+        The same layer for all blocks.
     read
-        Values of the last block to the sum of the members' outputs.
+        Converts values of the last block to the sum of the members' outputs.
     """
 
     embed: Callable[..., mx.array]
@@ -132,15 +132,15 @@ class Ensemble:
     Attributes
     ----------
     network
-        All members.
+        Parameters of all members.
     count
-        How many.
+        Number of members.
     steps
-        What to call.
+        Functions of the network.
     computed_length
-        Gives, for the frames of a song, the frames to compute.
+        Returns the number of frames to compute for a song of a number of frames.
     sizes
-        How much to do at a time.
+        Sizes of the computation.
     """
 
     network: Network
@@ -180,9 +180,9 @@ class Ensemble:
     def _blocks(
         self, network: Network, frames: mx.array, total: int, progress: Callable[[float], None]
     ) -> mx.array:
-        """What the last block gives, ``[members, total, 4, 24]``.
+        """Output of the last block, ``[members, total, 4, 24]``.
 
-        Each layer is evaluated by itself, which bounds the memory.
+        Each layer is evaluated separately, which limits the memory.
         """
         length = mx.array(frames.shape[1])
         x = self._embedded(network.front_end, frames, length, total)
@@ -196,7 +196,7 @@ class Ensemble:
         return x
 
     def _embedded(self, p: Arrays, frames: mx.array, length: mx.array, total: int) -> mx.array:
-        """The front end's values, in tiles of one shape."""
+        """Output of the front end, computed in tiles of the same shape."""
         tile = min(total, max(1, self.sizes.front_end // p["first"].shape[0]))
         tiles = -(-total // tile)
         behind = tiles * tile - frames.shape[1] + MARGIN

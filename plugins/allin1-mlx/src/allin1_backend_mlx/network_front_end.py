@@ -1,8 +1,8 @@
-"""The front end: three convolutions over frames and bands that leave 24 channels of each instrument.
+"""The front end: three convolutions over frames and bands with an output of 24 channels per instrument.
 
-What a convolution sees around one band is a run of columns, so each convolution is a product, and all three positions
+The input of a convolution around one band is a run of columns, so each convolution is a product, and all three positions
 of the maximum that follows are columns of its result. A maximum commutes with adding a bias and with ELU, which
-rise: it comes first.
+are monotonic: it is computed first.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import mlx.core as mx
 from allin1_backend_mlx.network_layers import elu, normalised
 from allin1_backend_mlx.network_parameters import CHANNELS, INSTRUMENTS, Arrays
 
-#: Frames that it needs on either side of those that it gives.
+#: Number of input frames needed on either side of the output frames.
 MARGIN = 2
 
 
 def embed(spectrogram: mx.array, first: mx.array, length: mx.array, p: Arrays) -> mx.array:
-    """Turn a stretch of the spectrogram into the values that run through the blocks.
+    """Convert a section of the spectrogram to the input of the first block.
 
     Parameters
     ----------
     spectrogram
         float32 ``[n + 4, 4, 81]``: n frames and two on either side, zeros outside the song.
     first
-        Number of the first of the n frames.
+        Index of the first of the n frames.
     length
-        Frames of the song.
+        Number of frames of the song.
     p
-        Of :attr:`~allin1_backend_mlx.network_parameters.Network.front_end`.
+        Parameters, from :attr:`~allin1_backend_mlx.network_parameters.Network.front_end`.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def embed(spectrogram: mx.array, first: mx.array, length: mx.array, p: Arrays) -
         ],
         axis=-1,
     ).reshape(members, wide, INSTRUMENTS, 120)
-    # Beyond the song the third convolution sees zeros, not what the biases make of silence.
+    # Outside the song, the input of the third convolution is zero, not the output of the biases for silence.
     frame = first - 1 + mx.arange(wide)
     x = mx.where(((frame >= 0) & (frame < length))[:, None, None], x, 0.0)
     kept = wide - 2

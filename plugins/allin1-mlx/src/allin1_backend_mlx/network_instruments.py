@@ -1,12 +1,12 @@
 """The instrument layer: instruments and neighbouring frames attend to one another.
 
-A query sees five frames, centred on its own and shifted, not padded, at the ends, of five instruments:
-the four, and one of zeros that the original pads them with. Four frames together see a run of eight, so
+A query attends to five frames, centred on its own and shifted (not padded) at the ends, of five instruments:
+the four, and one of zeros that the original pads them with. Four frames together attend to a run of eight, so
 the middle of a song is a batch of small dense products of 16 queries and 32 keys, with minus infinity in
-the table of position biases where a key is outside its query's window. The first two frames and the last two
-are products of their own.
+the table of position biases for keys outside the query's window. The first two frames and the last two
+are separate products.
 
-The fifth instrument is one more key and value of zeros, whose position bias stands for its five.
+The fifth instrument is represented by one more key and value of zeros, whose position bias combines its five.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from allin1_backend_mlx.network_parameters import (
     Arrays,
 )
 
-#: Frames of a block in the middle.
+#: Number of frames in a block of the middle part.
 _BLOCK = 4
 
 
@@ -33,11 +33,11 @@ def instrument_layer(x: mx.array, length: mx.array, p: Arrays) -> mx.array:
     Parameters
     ----------
     x
-        float32 ``[members, frames, 4, 24]``, at least five frames; anything behind the song.
+        float32 ``[members, frames, 4, 24]``, at least five frames; values after the song are arbitrary.
     length
-        Frames of the song.
+        Number of frames of the song.
     p
-        Of :attr:`~allin1_backend_mlx.network_parameters.Network.instrument_layers`.
+        Parameters, from :attr:`~allin1_backend_mlx.network_parameters.Network.instrument_layers`.
     """
     members, frames = x.shape[:2]
     operand = normalised(x).reshape(members, 1, frames * INSTRUMENTS, CHANNELS)
@@ -76,7 +76,7 @@ def instrument_layer(x: mx.array, length: mx.array, p: Arrays) -> mx.array:
 
 
 def _middle(queries: mx.array, keys: mx.array, values: mx.array, table: mx.array) -> mx.array:
-    """All frames but the first two, in blocks; what is behind the end is of no use."""
+    """All frames except the first two, in blocks; values after the end are meaningless."""
     members, _, frames, width = queries.shape
     count = -(-(frames - 2) // _BLOCK)
     blocks = (members, HEADS, count, _BLOCK, width)
@@ -103,5 +103,5 @@ def _attend(queries: mx.array, keys: mx.array, values: mx.array, table: mx.array
 
 
 def _from(x: mx.array, start: mx.array, count: int) -> mx.array:
-    """`count` frames from a frame that is known only when it runs."""
+    """Return `count` frames from a start that is only known at run time."""
     return mx.slice(x, start, (2,), (*x.shape[:2], count, x.shape[3]))

@@ -1,4 +1,4 @@
-"""What several layers of the network are made of. Values are ``[members, ..., channels]``."""
+"""Common parts of the network's layers. Values are ``[members, ..., channels]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from allin1_backend_mlx.network_parameters import Arrays
 #: Added to the variance, as in the original's LayerNorm.
 EPSILON = 1e-5
 
-# Rational approximation of erf on [-4, 4] as Eigen has it, in odd powers of x over even ones, highest first.
+# Rational approximation of erf on [-4, 4] as in Eigen, with odd powers of x over even ones, highest first.
 _ERF_NUMERATOR = (
     -2.72614225801306e-10,
     2.77068142495902e-08,
@@ -36,7 +36,7 @@ def normalised(x: mx.array) -> mx.array:
 def gelu(x: mx.array) -> mx.array:
     """GELU with the exact erf, to 4e-7.
 
-    Sums and products alone are as near as ``mx.erf``, and on a CPU four times faster.
+    With only sums and products, it is as accurate as ``mx.erf``, and four times faster on a CPU.
     """
     z = mx.clip(x * 0.7071067811865476, -4.0, 4.0)
     square = z * z
@@ -59,7 +59,7 @@ def mlp(x: mx.array, p: Arrays) -> mx.array:
 
 
 def rows(x: mx.array, axis: int, first: int, count: int) -> mx.array:
-    """Take `count` frames from `first` on, with zeros behind the end."""
+    """Return `count` frames from `first`, with zeros after the end."""
     start, stop = [0] * x.ndim, list(x.shape)
     start[axis], stop[axis] = min(first, x.shape[axis]), min(first + count, x.shape[axis])
     part = x[tuple(slice(low, high) for low, high in zip(start, stop, strict=True))]

@@ -1,10 +1,10 @@
-"""The network's parameters, laid out once so that the forward pass is short.
+"""The parameters of the network, in the layout of the forward pass.
 
 The network is that of Kim & Nam (WASPAA 2023, arXiv 2307.16425) as allin1 1.1.0 runs it. The core folds the parameters
 (:mod:`allin1_core.reference.network_folding`).
 
-Arrays are kept in dicts because that is what ``mx.compile`` passes through, and every array's first axis is the
-member of the ensemble, so that one product serves all members.
+Arrays are kept in dicts because ``mx.compile`` supports these as arguments, and the first axis of every array is the
+member of the ensemble, so that one product computes all members.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Network:
     front_end
         See :func:`_front_end`.
     time_layers, instrument_layers
-        One for each block; see :func:`_time_layer` and :func:`_instrument_layer`.
+        One per block; see :func:`_time_layer` and :func:`_instrument_layer`.
     heads
         See :func:`_heads`.
     """
@@ -87,7 +87,7 @@ class Network:
 
 
 def prepare(members: Sequence[Parameters]) -> Network:
-    """Fold the parameters of all members and bring them to MLX.
+    """Fold the parameters of all members and move them to MLX.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def prepare(members: Sequence[Parameters]) -> Network:
     Raises
     ------
     WeightsError
-        If a parameter is missing or has another shape than this network's.
+        A parameter is missing or has the wrong shape.
     """
     folded = [fold_network(parameters) for parameters in members]
     network = Network(
@@ -112,7 +112,7 @@ def prepare(members: Sequence[Parameters]) -> Network:
         ),
         heads=_stacked([_heads(each) for each in folded]),
     )
-    # An array that is not computed yet can only be computed by the thread that asked for it.
+    # Unevaluated arrays can only be evaluated by the thread that created them.
     mx.eval(network.front_end, network.time_layers, network.instrument_layers, network.heads)
     return network
 
@@ -127,9 +127,9 @@ def _stacked(members: Sequence[_Folded]) -> Arrays:
 def _front_end(network: FoldedNetwork) -> _Folded:
     """Three convolutions as products.
 
-    Of a maximum over three positions all three are columns of one matrix: ``first`` ``[15, 36]`` takes 5 bands of 3
-    frames, ``second`` ``[168, 72]`` 14 bands of 12 channels, ``third`` ``[3, 120, 72]`` 5 bands of 24 channels for the
-    frame before, the same and the next. ``gain`` and ``bias`` are the LayerNorm's at the end.
+    The three positions of a maximum are columns of one matrix: ``first`` ``[15, 36]`` takes 5 bands of 3 frames,
+    ``second`` ``[168, 72]`` 14 bands of 12 channels, ``third`` ``[3, 120, 72]`` 5 bands of 24 channels for the previous,
+    the current and the next frame. ``gain`` and ``bias`` are those of the LayerNorm at the end.
     """
     convolutions = network.plain.convolutions
     first, second, third = (each.kernel for each in convolutions)
@@ -157,7 +157,7 @@ def _time_layer(layer: FoldedLayer) -> _Folded:
     """Two attentions of an instrument's frames to one another, and an MLP on both results.
 
     ``projections`` ``[6, 24, 24]``: queries, keys, values of the first dilation, then of the second.
-    ``position_biases`` ``[2, 5, 5, 2]``: dilation, how many steps before the query its window begins, key, head.
+    ``position_biases`` ``[2, 5, 5, 2]``: dilation, number of steps by which the window starts before the query, key, head.
     ``outputs`` ``[2, 24, 24]``.
     """
     projections, position_biases, outputs = [], [], []
@@ -212,17 +212,17 @@ def position_table(
     position_bias
         ``[head, 9, 9]``, by the offset of the key's instrument and of its frame from -4.
     queries
-        Frame of each query, counted from the first key frame.
+        Frame of each query, relative to the first key frame.
     starts
-        Where its window of five begins.
+        Start of the window of each query.
     keys
-        Frames of keys.
+        Number of frames of keys.
 
     Returns
     -------
     ndarray
-        ``[head, 1, queries * 4, keys * 4 + 1]``; minus infinity outside the window. The last column stands for the
-        fifth instrument, of zeros, that the original pads with: the log of the sum of its exponentials.
+        ``[head, 1, queries * 4, keys * 4 + 1]``; minus infinity outside the window. The last column represents
+        the fifth instrument, of zeros, that the original pads with: the log of the sum of its exponentials.
     """
     by_instrument = np.arange(WINDOW) - np.arange(INSTRUMENTS)[:, None] + 4
     scores = np.full((HEADS, len(queries), INSTRUMENTS, keys, INSTRUMENTS), -np.inf)
@@ -248,7 +248,7 @@ def _projections(attention: FoldedAttention) -> list[tuple[_Float64, _Float64]]:
 
 
 def _mlp(layer: FoldedLayer) -> _Folded:
-    """Two linear maps with a GELU between."""
+    """Two linear maps with a GELU in between."""
     up, up_bias = _turned(layer.up)
     down, down_bias = _turned(layer.down)
     return {"up": up, "up_bias": up_bias[None], "down": down, "down_bias": down_bias[None]}

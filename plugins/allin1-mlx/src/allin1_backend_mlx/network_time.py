@@ -1,13 +1,13 @@
 """The time layer: each instrument's frames attend to five of their neighbours, at two dilations.
 
-The window of five is centred on its query and shifted, not padded, at the ends of the song; with a
-dilation of d it takes every d-th frame. So a query's keys begin 0, 1, 2, 3 or 4 steps of d before it,
-and which it is depends only on where the query lies: in [0, d), [d, 2d), the middle, [T'-2d, T'-d) or
+The window of five is centred on its query and shifted (not padded) at the ends of the song; with a
+dilation of d, it has every d-th frame. So a query's keys start 0, 1, 2, 3 or 4 steps of d before it,
+which depends only on the position of the query: in  [0, d), [d, 2d), the middle, [T'-2d, T'-d) or
 [T'-d, T'), where T' is the length with the original's padding. In each of these ranges all keys are slices.
 
-Where the song ends is known only when it runs: arrays are longer than the song, so that songs of about the same length
-share one compiled graph. The two ranges at the end are therefore computed from slices that start at
-a variable, and put over what the range in the middle has left there.
+The end of the song is only known at run time: arrays are longer than the song, so that songs of similar length share
+a compiled graph. The two ranges at the end are therefore computed from slices with a variable start, and
+overwrite the output of the range in the middle.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def time_layer(x: mx.array, length: mx.array, p: Arrays, dilation: int) -> mx.ar
     Parameters
     ----------
     x
-        float32 ``[members, frames, 4, 24]``; anything behind the song.
+        float32 ``[members, frames, 4, 24]``; values after the song are arbitrary.
     length
-        Frames of the song, up to those of `x`.
+        Number of frames of the song, at most that of `x`.
     p
-        Of :attr:`~allin1_backend_mlx.network_parameters.Network.time_layers`.
+        Parameters, from :attr:`~allin1_backend_mlx.network_parameters.Network.time_layers`.
     dilation
-        Of the first attention; the second's is twice that.
+        Dilation of the first attention; that of the second is twice as large.
     """
     members, frames, instruments, _ = x.shape
     flat = (members, frames * instruments, CHANNELS)
     operand = normalised(x).reshape(members, 1, frames * instruments, CHANNELS)
     projected = operand @ p["projections"] + p["projections_bias"]
     projected = projected.reshape(members, 6, *x.shape[1:])
-    # What the original pads with is zeros; see network_parameters.
+    # The original pads with zeros; see network_parameters.
     inside = (mx.arange(frames) < length)[:, None, None]
     both = []
     for i in range(2):
@@ -82,15 +82,15 @@ def attend_in_windows(
     Parameters
     ----------
     queries, keys, values
-        ``[members, frames, 4, 24]``; keys and values are zeros behind the song.
+        ``[members, frames, 4, 24]``; keys and values are zero after the song.
     bias
-        ``[members, 5, 5, 2]``: how many steps before the query its window begins, key, head.
+        ``[members, 5, 5, 2]``: number of steps by which the window starts before the query, key, head.
     step
-        Frames from key to key.
+        Distance of keys in frames.
     length
-        Frames of the song, up to those of the arrays.
+        Number of frames of the song, at most that of the arrays.
     least
-        Length that the original pads shorter songs to, at least five steps.
+        Minimum length, which the original pads shorter songs to; at least five steps.
     """
     frames = queries.shape[1]
     parts = []
@@ -137,7 +137,7 @@ def attend_in_windows(
 
 
 def _from(x: mx.array, start: mx.array, count: int) -> mx.array:
-    """`count` frames from a frame that is known only when it runs."""
+    """Return `count` frames from a start that is only known at run time."""
     return mx.slice(x, start, (1,), (x.shape[0], count, *x.shape[2:]))
 
 

@@ -1,10 +1,10 @@
-"""The stage ``spectrogram``: what madmom 0.17.dev0 computes, in MLX operations.
+"""The stage ``spectrogram``: equivalent to madmom 0.17.dev0, in MLX operations.
 
-MLX has no transform in double precision. In single precision music comes within 1e-6 of madmom, and signals like a chirp
-at full scale within 2e-5. The window and the filters are the core's own.
+MLX has no FFT in double precision. In single precision, music is within 1e-6 of madmom, and signals like a full-scale chirp
+within 2e-5. The window and the filters are those of the core.
 
-Works through blocks of frames of all four stems: on a CPU a block stays in the cache, on a GPU it bounds the memory. All
-blocks have one shape, so that a compiled block serves any song.
+Processes blocks of frames of all four stems: on a CPU, a block fits into the cache, on a GPU, it limits the memory. All
+blocks have the same shape, so that compiled functions can be used for any song.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from allin1_core.reference.filterbank import filterbank, window
 
 from allin1_backend_mlx.computing import OnDevice, compiled, device_named
 
-#: Frames of a block: 2 MB of transform on a CPU, 134 MB on a GPU.
+#: Number of frames in a block: a transform of 2 MB on a CPU, 134 MB on a GPU.
 CPU_BLOCK, GPU_BLOCK = 64, 4096
 
-#: Blocks between two reports of progress.
+#: Number of blocks between two reports of progress.
 REPORT_BLOCKS = 16
 
-#: Where the filterbank is cut. Each part is a product with only the bins that its bands have weights for: a large
-#: product is what MLX is slow at on a CPU, and most of the filterbank is zeros.
+#: First bands of the parts of the filterbank. Each part is a product with only the bins that its bands have weights for,
+#: as MLX is slow at large products on a CPU, and most of the filterbank is zero.
 PART_STARTS = (0, 18, 30, 42, 51, 60, 66, 72, 77)
 
 
@@ -68,7 +68,7 @@ def create(setup: Setup) -> Spectrogram:
 
 
 def make_filters() -> Filters:
-    """Bring window and filterbank to the default device."""
+    """Move window and filterbank to the default device."""
     weights = filterbank()
     parts = []
     for first, last in zip(PART_STARTS, (*PART_STARTS[1:], BANDS), strict=True):
@@ -89,7 +89,7 @@ class BlockTransform:
     log_bands
         :func:`log_bands` with its filters, compiled or not.
     block
-        Frames of a block.
+        Number of frames in a block.
     """
 
     log_bands: Callable[[mx.array], mx.array]
@@ -113,8 +113,8 @@ class BlockTransform:
 
 
 def log_bands(filters: Filters, samples: mx.array) -> mx.array:
-    """Turn a stretch of the stems, ``[4, channels, samples]``, into a block of frames, ``[4, n, 81]``."""
-    # The mean of one channel or two; exact, as a half is.
+    """Convert a section of the stems, ``[4, channels, samples]``, to a block of frames, ``[4, n, 81]``."""
+    # The mean of one or two channels; exact, as 0.5 is.
     mono = samples[:, 0] if samples.shape[1] == 1 else 0.5 * (samples[:, 0] + samples[:, 1])
     return mx.log10(filtered(filters, mono) + 1)
 

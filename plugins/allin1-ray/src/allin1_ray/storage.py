@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from allin1_core.errors import Allin1Error, InputError, OutputError, brief
+from allin1_core.installing import install_command
 from allin1_core.urls import Url, is_url
 
 
@@ -35,7 +36,7 @@ def open_storage(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise InputError(
             f"Cannot be opened: {error}",
-            remedy='Install what it needs: pip install "allin1-ray[s3]", or [gcs], or [http].',
+            remedy=f"Install what it needs: {install_command('allin1-ray', 's3')}, or [gcs], or [http].",
             path=shown(url),
         ) from error
     return storage, path

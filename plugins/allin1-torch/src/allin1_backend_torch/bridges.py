@@ -17,7 +17,7 @@ PIECE_BYTES = 16 << 20
 
 
 def from_numpy(array: NDArray[Any], device: str) -> Tensor:
-    """Bring an array to a device; to ``cpu`` without a copy wherever PyTorch can read it as it lies.
+    """Move an array to a device; to ``cpu`` without a copy if PyTorch can use the same memory.
 
     A tensor cannot be read-only, so one that shares the memory of a read-only array must not be written
     to. Nothing in this plugin writes to its input.
@@ -27,7 +27,7 @@ def from_numpy(array: NDArray[Any], device: str) -> Tensor:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if not array.flags.writeable:
-        array = np.asarray(_Unlocked(array))  # PyTorch would warn of a read-only array
+        array = np.asarray(_Unlocked(array))  # PyTorch warns about read-only arrays
     return torch.from_numpy(array).to(device)
 
 
@@ -83,12 +83,12 @@ def _arrive(place: Tensor, buffer: Tensor, arrived: Callable[[], None]) -> None:
 
 
 def to_device(tensor: Tensor, device: str) -> Tensor:
-    """Bring a tensor to another device."""
+    """Move a tensor to another device."""
     return tensor.to(device)
 
 
 class _Unlocked:
-    """The memory of a read-only array, without the mark."""
+    """The memory of a read-only array, without the read-only flag."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         interface = dict(array.__array_interface__)

@@ -1,9 +1,9 @@
-"""The stage ``demix``: what ``demucs.api.Separator`` of demucs 4.1.0 computes, in memory, on one device.
+"""The stage ``demix``: equivalent to ``demucs.api.Separator`` of demucs 4.1.0, in memory, on one device.
 
 The song is normalised by the mean and the standard deviation of its mono mix, cut into overlapping segments from a random
-start, separated a batch of segments at a time, and put together with a triangular cross-fade; a song that is read block
-by block in the same way. On a CPU the segments go through Demucs' own modules one by one, some of them rewritten; on
-CUDA many at once through a network with channels last.
+start, separated in batches of segments, and joined with a triangular cross-fade; a song that is read block by block is
+processed in the same way. On a CPU, segments are processed one by one by the modules of Demucs, some of them rewritten;
+on CUDA, many at once by a network with channels last.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from allin1_backend_torch.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
-#: Most segments at once: more than this gain little on the largest GPUs, and cost 0.2 GB each.
+#: Maximum number of segments at once: more give little speed-up on the largest GPUs, and cost 0.2 GB each.
 GPU_BATCH = 32
 
-#: Multiprocessors of a GPU for each segment: so a batch takes about as long on a small one, and progress moves.
+#: Number of multiprocessors of a GPU per segment: so a batch takes about as long on a small GPU, and progress is smooth.
 MULTIPROCESSORS_A_SEGMENT = 4
 
 
@@ -53,11 +53,11 @@ def create(setup: Setup, operations: MakeOperations | None = None) -> StreamingD
     Raises
     ------
     WeightsError
-        If the models' files cannot be had; the message names them.
+        Files of the models are missing or damaged; the message names them.
     InputError
-        If the parameters do not fit the models.
+        The models do not support the parameters.
     ContractError
-        If the parameters are out of range.
+        The parameters are out of range.
     """
     parameters = setup.demix.validate()
     device = torch.device(setup.device)
@@ -76,7 +76,7 @@ def create(setup: Setup, operations: MakeOperations | None = None) -> StreamingD
 
 
 def usual_batch(device: torch.device) -> int:
-    """Segments to separate at once where nobody says."""
+    """Return the default number of segments to separate at once."""
     if device.type != "cuda":
         return 1
     count = torch.cuda.get_device_properties(device).multi_processor_count
@@ -92,15 +92,15 @@ class Separation:
     bag
         The models.
     parameters
-        What is asked for.
+        Parameters of the separation.
     device
-        Where.
+        Device to run on.
     precision
-        In which precision, unless half precision overflows.
+        Precision, unless half precision overflows.
     channels_last
-        Whether models run with channels last, where their architecture is known.
+        Whether models of a known architecture run with channels last.
     batch_size
-        Most segments at once.
+        Maximum number of segments at once.
     threads
         Threads on a CPU; None for PyTorch's own choice.
     operations
@@ -122,10 +122,9 @@ class Separation:
         return Stems(self._whole(mix, self.precision, task, checked=True))
 
     def stream(self, blocks: Callable[[], Iterator[Mix]], task: Task, /) -> Iterator[Stems]:
-        """Separate a song that is read twice: for its level, and to separate it.
+        """Separate a song that is read twice: to measure its level, and to separate it.
 
-        Besides a block, this has in memory as much of the song as its longest window and as many segments as are
-        separated at once.
+        The memory is that of a block, of the longest window of the song, and of the segments that are separated at once.
         """
 
         def first_time() -> Iterator[Tensor]:
@@ -139,17 +138,17 @@ class Separation:
             yield Stems(piece)
 
     def synchronize(self) -> None:
-        """Return when the device has finished."""
+        """Wait until the device has finished."""
         wait_for(self.device)
 
     def precision_errors(self, mix: Mix, task: Task, /) -> dict[Precision, dict[str, float]]:
-        """Compare what this device can do besides float32 with that."""
+        """Compare the other precisions of this device with float32."""
         return measure_precisions(
             lambda precision: self.attempt(mix, precision, task), less_exact(self.device)
         )
 
     def attempt(self, mix: Mix, precision: Precision, task: Task) -> Tensor:
-        """Separate `mix` in a precision, whatever comes out: float32 ``[4, 2, n]``."""
+        """Separate `mix` in a precision, without checking the result: float32 ``[4, 2, n]``."""
         return self._whole(mix, precision, task, checked=False)
 
     def members(self, precision: Precision) -> list[Member]:
@@ -218,7 +217,7 @@ class Separation:
     ) -> Iterator[Tensor]:
         """Separate a song, and give its sources, normalised, in consecutive pieces: float32 ``[sources, 2, m]``.
 
-        Nothing is read or given while PyTorch is set to how this computes: what is made then is of no use to others.
+        Blocks are read and pieces are yielded outside of the inference mode, whose tensors other code cannot use.
         """
         song, done = self._song(blocks, level), 0
         how = _How(self.batch_size, precision)
@@ -281,11 +280,11 @@ class Separation:
         if not is_good:
             if how.precision != "float16":
                 raise BackendError(
-                    f"The separation in {how.precision} gave values that are no numbers."
+                    f"The separation in {how.precision} resulted in values that are not finite."
                 )
             log.warning(
-                "Half precision overflowed in the separation; these segments are repeated, and it"
-                " goes on, in TensorFloat-32."
+                "Half precision overflowed in the separation; these segments are repeated, and the"
+                " rest is separated, in TensorFloat-32."
             )
             how.precision = "tf32"
             return False
@@ -294,7 +293,7 @@ class Separation:
         return True
 
     def _estimate(self, member: Member, segments: Tensor) -> Tensor | None:
-        """Separate segments at once; None where the device's memory is too small for so many."""
+        """Separate segments at once; None if the memory of the device is too small for them."""
         try:
             return member.forward(segments)
         except torch.cuda.OutOfMemoryError:

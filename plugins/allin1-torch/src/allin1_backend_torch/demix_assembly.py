@@ -1,6 +1,6 @@
-"""What is in memory of a song while it is separated: samples that are still needed, and sums that still grow.
+"""The part of a song that is in memory during separation: samples that are still needed, and incomplete sums.
 
-A song that is in memory anyway is separated in the same way as one that is read block by block.
+A song that is already in memory is separated in the same way as one that is read block by block.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Reading:
     blocks
         The song: float32 ``[2, n]`` each.
     samples
-        Its length.
+        Length of the song.
     mix
-        What is in memory: float32 ``[2, m]``; at first nothing.
+        The part in memory: float32 ``[2, m]``; initially empty.
     first
-        Where that begins.
+        Start of that part.
     """
 
     blocks: Iterator[Tensor]
@@ -43,12 +43,12 @@ class Reading:
     first: int = 0
 
     def read(self, first: int, end: int) -> Tensor:
-        """Give the song from `first`, which never moves back, to `end` or beyond it.
+        """Return the song from `first`, which never decreases, at least up to `end`.
 
         Raises
         ------
         InputError
-            If the song ends earlier than it did before.
+            The song is shorter than before.
         """
         skip = min(max(0, first), self.samples) - self.first
         parts, held = [self.mix[:, skip:]], self.mix.shape[-1]
@@ -58,7 +58,7 @@ class Reading:
                 raise InputError("The song was shorter when it was read the second time.")
             parts.append(block[:, max(0, skip - held) :])
             held += block.shape[-1]
-        # A song that comes in one block is never copied.
+        # A song in a single block is never copied.
         parts = [part for part in parts if part.shape[-1]] or parts[:1]
         self.mix = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         self.first += skip
@@ -74,7 +74,7 @@ class Sums:
     count
         How many sources.
     device
-        Where.
+        Device of the stems.
     first
         Where in the song they begin.
     sources
@@ -125,7 +125,7 @@ class Sums:
                 mine[:, begin:end].addcmul_(its, weight, value=share)
 
     def take(self, end: int) -> Tensor:
-        """Take away what lies before `end`."""
+        """Remove and return the part before `end`."""
         count = end - self.first
         taken = self.sources[..., :count]
         # A copy, lest what is left hold on to what is gone.
@@ -136,18 +136,18 @@ class Sums:
 
 @dataclass(eq=False)
 class Pass:
-    """One way through the song: one model, from one start.
+    """One pass through the song: one model, from one start.
 
     Attributes
     ----------
     member
-        Number of the model in its bag.
+        Index of the model in its bag.
     parts
         Its segments, in order.
     segment
-        Length of all but the last.
+        Length of all segments except the last.
     done
-        How many of them are separated.
+        Number of segments that are separated.
     """
 
     member: int
@@ -164,7 +164,7 @@ class Pass:
 
     @property
     def next_start(self) -> int:
-        """Where the next segment begins; what lies before it is final."""
+        """Start of the next segment; everything before it is final."""
         return self.parts[self.done].start
 
     @property
@@ -174,21 +174,21 @@ class Pass:
 
     @property
     def first_needed(self) -> int:
-        """Where the earliest window begins that is still to come."""
-        # Windows of the last segments reach further back the shorter these are.
+        """Start of the earliest window that is still to be separated."""
+        # The shorter the last segments are, the earlier their windows start.
         last = self.parts[max(self.done, self._last) :]
         return min(part.window_start for part in (self.parts[self.done], *last))
 
     def upcoming(self, most: int) -> list[Segment]:
-        """List the next segments, up to so many, whose windows have one length."""
-        # Models without a length of their own take the last segments as short as they are.
+        """List at most `most` of the next segments, whose windows have the same length."""
+        # Models without a fixed length take the last segments with their actual length.
         batch = self.parts[self.done : self.done + most]
         window = batch[0].window
         end = next((i for i, part in enumerate(batch) if part.window != window), len(batch))
         return batch[:end]
 
     def share(self, index: int, device: torch.device) -> Tensor:
-        """Weight of a segment in the cross-fade, which for most is that of the one before."""
+        """Weight of a segment in the cross-fade, which is usually equal to that of the previous one."""
         part = self.parts[index]
         around = tuple((p.start - part.start, p.length) for p in neighbours(self.parts, index))
         if self._share is None or self._share[0] != around:

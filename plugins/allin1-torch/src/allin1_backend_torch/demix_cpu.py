@@ -1,17 +1,17 @@
-"""HTDemucs on a CPU: what Demucs' own module computes, going through memory less often.
+"""HTDemucs on a CPU: equivalent to the module of Demucs, with fewer memory accesses.
 
-- Products and convolutions that are halved by a gate run on a part of their rows at a time, so that what the gate takes
-  never leaves the processor's cache; transposed convolutions, which PyTorch runs as a product and a slow sum, become
+- Products and convolutions that are followed by a gate are computed in parts of their rows, so that the input of the gate
+  stays in the cache of the processor; transposed convolutions, which PyTorch runs as a product and a slow sum, become
   products of two taps each whose results are interleaved.
-- The residual branches run compiled and in place where allin1-cython is installed; else as they are, which takes a
-  fifth of the whole time for a twenty-fifth of the arithmetic.
-- Of the transformer, whose products and attention run about as fast as the processor can, LayerScale is folded into what it
-  scales, and what is added is added in place.
-- The spectrum is put into the order of the inverse transform as it is interleaved, and scaled after that.
+- The residual branches run compiled and in place if allin1-cython is installed; otherwise unchanged, which takes a fifth
+  of the total time for a twenty-fifth of the arithmetic.
+- In the transformer, whose products and attention are about as fast as the processor allows, LayerScale is folded into the
+  weights that it scales, and sums are computed in place.
+- The spectrum is reordered for the inverse transform when it is interleaved, and scaled after that.
 
-The allocator is left alone. That large tensors are given back to the system after each operation, and cleared when they come
-again, costs time; but how the C library allocates (``mallopt``) is set for the whole process and cannot be put back, which
-is its owner's to decide. The README tells them how.
+The allocator is not changed. Large tensors are returned to the system after each operation, and cleared when they are
+allocated again, which costs time; but the settings of the C library (``mallopt``) affect the whole process and cannot be
+restored, so this is left to the application. The README describes it.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from allin1_backend_torch.demix_parameters import (
     transform_of,
 )
 
-#: Level of the interface of ``allin1_backend_cython.dconv`` that this is written for.
+#: Version of the interface of ``allin1_backend_cython.dconv`` that this module uses.
 KERNEL_ABI = 1
 
-#: Values that a product, and a convolution, gives at a time: those of the first stay in the cache of a core, and those of the
-#: second, whose calls cost more, in memory that the allocator has at hand.
+#: Number of values that a product, and a convolution, computes at a time: those of the first stay in the cache of a core,
+#: and those of the second, whose calls are more expensive, in memory that the allocator reuses.
 PRODUCT_VALUES, CONVOLUTION_VALUES = 400_000, 4_000_000
 
 
 class Faster:
-    """A module that :func:`~allin1_backend_torch.demix_parameters.is_supported` knows, to run on a CPU.
+    """A faster version of a module that :func:`~allin1_backend_torch.demix_parameters.is_supported` accepts, for a CPU.
 
     Parameters
     ----------
     model
-        Demucs' module, which stays as it is and shares most of its parameters.
+        Demucs' module, which is not modified and shares most of its parameters.
     kernel
-        What :func:`load_kernel` gave.
+        The return value of :func:`load_kernel`.
     """
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class Faster:
         self._bin_embedding = bin_embedding(model, bins).t()[:, :, None].contiguous()
         level = torch.full((1, 1, self._transform.frames, self._transform.bins + 1), 1 + 1j)
         level[..., -1] = 0
-        # What of the song a mean of all values of the spectrum stands for.
+        # The waveform of a constant spectrum, to add the mean of the spectrum after the inverse transform.
         self._level = self._transform.inverse(level)[0, 0]
 
     def __call__(self, segments: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class Faster:
 
 
 def load_kernel() -> Any | None:
-    """Import the compiled residual branch; None where it is not installed, or has another interface."""
+    """Import the compiled residual branch; None if it is not installed, or has another interface."""
     try:
         kernel = import_module("allin1_backend_cython.dconv")
     except ImportError:
@@ -129,7 +129,7 @@ def load_kernel() -> Any | None:
 
 
 class _Encoder:
-    """What ``demucs.hdemucs.HEncLayer`` computes."""
+    """Equivalent to ``demucs.hdemucs.HEncLayer``."""
 
     def __init__(self, layer: Any, kernel: Any | None) -> None:
         self._convolution = layer.conv
@@ -147,7 +147,7 @@ class _Encoder:
         return y
 
     def _gated_product(self, x: Tensor) -> None:
-        """Put the product of `x` ``[channels, n]``, halved by its gate, into its place."""
+        """Replace `x` ``[channels, n]`` by its gated product."""
         rows, length = len(self._weight), x.shape[1]
         room = x.new_empty(rows, min(length, max(1, PRODUCT_VALUES // rows)))
         for first, last in _parts(length, room.shape[1]):
@@ -158,7 +158,7 @@ class _Encoder:
 
 
 class _Decoder:
-    """What ``demucs.hdemucs.HDecLayer`` computes."""
+    """Equivalent to ``demucs.hdemucs.HDecLayer``."""
 
     def __init__(self, layer: Any, kernel: Any | None) -> None:
         self._rewrite, self._last = layer.rewrite, layer.last
@@ -166,12 +166,12 @@ class _Decoder:
         self._now, self._before, self._bias = _taps(layer.conv_tr)
 
     def forward(self, x: Tensor, length: int) -> Tensor:
-        """Decode ``[n, channels, bins or samples, …]``, to so many bins or samples."""
+        """Decode ``[n, channels, bins or samples, …]`` to `length` bins or samples."""
         y = self._residual(self._gated_convolution(x)).contiguous()
         return torch.stack([self._lengthened(each, length) for each in y])
 
     def _gated_convolution(self, x: Tensor) -> Tensor:
-        """Convolve with a kernel of three along all axes, and halve by the gate."""
+        """Convolve with a kernel of three along all axes, and apply the gate."""
         rewrite, length = self._rewrite, x.shape[2]
         convolve = functional.conv2d if x.dim() == 4 else functional.conv1d
         out = torch.empty_like(x)
@@ -186,9 +186,9 @@ class _Decoder:
         return out
 
     def _lengthened(self, y: Tensor, length: int) -> Tensor:
-        """Convolve transposed: of `y` ``[channels, places, …]`` give STRIDE times as many places, cut to `length`.
+        """Transposed convolution of `y` ``[channels, places, …]`` to STRIDE times as many places, cut to `length`.
 
-        Half a stride is cut off at each end.
+        Half a stride is removed at each end.
         """
         channels, places, *rest = y.shape
         width = y[0, 0].numel()
@@ -221,7 +221,7 @@ class _Residual:
         self.compiled = kernel and self.plain and _compiled(kernel, self.plain)
 
     def __call__(self, y: Tensor) -> Tensor:
-        """Add to `y` ``[n, channels, (bins,) samples]``, which may be overwritten."""
+        """Apply the branch to `y` ``[n, channels, (bins,) samples]``, which may be overwritten."""
         if self.plain is None:
             return y
         if self.compiled:
@@ -239,7 +239,7 @@ class _Residual:
 
 
 def _compiled(kernel: Any, dconv: Any) -> Any:
-    """Lay out the parameters of a residual branch for the compiled one."""
+    """Create the compiled residual branch from the parameters of Demucs' one."""
     layers = []
     for narrow, narrow_norm, _, widen, widen_norm, _, scale in dconv.layers:
         arrays = {
@@ -265,10 +265,10 @@ def _compiled(kernel: Any, dconv: Any) -> Any:
 
 
 def _taps(transposed: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn a transposed convolution of kernel 2 STRIDE into two products ``[STRIDE out, in]``, and give their bias.
+    """Convert a transposed convolution of kernel 2 STRIDE to two products ``[STRIDE out, in]``, and their bias.
 
-    What it gives at STRIDE i + r is, of `in` at i, tap r of the kernel, and of `in` at i - 1, tap r + STRIDE. The rows
-    are in the order r, out.
+    Its output at STRIDE i + r is tap r of the kernel applied to `in` at i, plus tap r + STRIDE applied to `in` at i - 1.
+    The rows are in the order r, out.
     """
     weight = transposed.weight.flatten(2).permute(2, 1, 0).contiguous()  # tap, out, in
     now, before = weight[:STRIDE].flatten(0, 1), weight[STRIDE:].flatten(0, 1)
@@ -276,12 +276,12 @@ def _taps(transposed: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _normalised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalise each segment, and give what by: mean and standard deviation, ``[n, 1, …]``."""
+    """Normalise each segment; also returns the mean and the standard deviation, ``[n, 1, …]``."""
     own = tuple(range(1, x.dim()))
     mean, deviation = x.mean(own, keepdim=True), x.std(own, keepdim=True)
     return (x - mean) / (EPS + deviation), mean.view(-1, 1, 1), deviation.view(-1, 1, 1)
 
 
 def _parts(length: int, most: int) -> Iterator[tuple[int, int]]:
-    """Cut `length` into parts of up to `most`: the first, and the first after it."""
+    """Split `length` into parts of at most `most`: yields start and end of each."""
     return ((first, min(first + most, length)) for first in range(0, length, most))

@@ -1,6 +1,6 @@
-"""How far a precision is from float32, on the models that a user has and a song of theirs.
+"""The error of a precision relative to float32, for the installed models and a given song.
 
-What half precision does to a separation depends on the weights: it has to be measured on the trained ones.
+The error of half precision depends on the weights, so it must be measured with the trained ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from allin1_backend_torch.demix_precision import Precision
 
 
 def signal_to_error_db(wanted: Tensor, actual: Tensor) -> dict[str, float]:
-    """Level of each stem over the level of its error, in decibels; infinite where there is no error.
+    """Level of each stem relative to the level of its error, in decibels; infinite if there is no error.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ def measure_precisions(
     Parameters
     ----------
     separate
-        The stems of the song in a precision, ``[4, channels, n]``.
+        Function that returns the stems of the song in a precision, ``[4, channels, n]``.
     precisions
-        What to compare with float32.
+        Precisions to compare with float32.
 
     Returns
     -------
     dict
-        For each precision, :func:`signal_to_error_db` of each stem; minus infinity where it overflowed.
+        For each precision, :func:`signal_to_error_db` of each stem; minus infinity if it overflowed.
     """
     exact = separate("float32")
     levels: dict[Precision, dict[str, float]] = {}

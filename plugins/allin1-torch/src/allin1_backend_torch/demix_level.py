@@ -1,4 +1,4 @@
-"""The level of a song, by which Demucs wants it normalised: mean and standard deviation of its mono mix."""
+"""The level by which Demucs normalises a song: mean and standard deviation of its mono mix."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ EPS = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """What a song is normalised by.
+    """The level by which a song is normalised.
 
     Attributes
     ----------
     samples
-        Its length.
+        Length of the song.
     mean
-        Subtracted from it: float32 ``[]``.
+        Offset that is subtracted: float32 ``[]``.
     scale
-        What it is divided by then: float32 ``[]``.
+        Divisor, after the subtraction: float32 ``[]``.
     """
 
     samples: int
@@ -39,11 +39,11 @@ def level_of(mix: Tensor) -> Level:
     Raises
     ------
     InputError
-        If it holds values that are no numbers.
+        The song contains values that are not finite.
     """
     mono = mix.mean(0)
     mean = mono.mean()
-    # Of a single sample there is no standard deviation.
+    # A single sample has no standard deviation.
     deviation = mono.std() if mix.shape[-1] > 1 else torch.zeros_like(mean)
     return _checked(Level(mix.shape[-1], mean, deviation + EPS))
 
@@ -51,13 +51,13 @@ def level_of(mix: Tensor) -> Level:
 def level_of_blocks(blocks: Iterable[Tensor], device: torch.device) -> Level:
     """Measure a song that comes in consecutive blocks, float32 ``[2, n]``, in double precision.
 
-    Mean and sum of squared deviations of the blocks are joined as Chan, Golub and LeVeque do (*Updating Formulae
-    and a Pairwise Algorithm for Computing Sample Variances*, 1979).
+    Mean and sum of squared deviations of the blocks are combined according to Chan, Golub and LeVeque (*Updating
+    Formulae and a Pairwise Algorithm for Computing Sample Variances*, 1979).
 
     Raises
     ------
     InputError
-        If it holds values that are no numbers, or nothing.
+        The song contains values that are not finite, or no samples.
     """
     count, mean, squares = 0, 0.0, 0.0
     for block in blocks:
@@ -68,7 +68,7 @@ def level_of_blocks(blocks: Iterable[Tensor], device: torch.device) -> Level:
         mean += (own - mean) * more / (count + more)
         count += more
     if not count:
-        raise InputError("The song holds no samples.")
+        raise InputError("The song contains no samples.")
     deviation = math.sqrt(squares / (count - 1)) if count > 1 else 0.0
     values = torch.tensor([mean, deviation + EPS], dtype=torch.float32, device=device)
     return _checked(Level(count, values[0], values[1]))
@@ -76,5 +76,5 @@ def level_of_blocks(blocks: Iterable[Tensor], device: torch.device) -> Level:
 
 def _checked(level: Level) -> Level:
     if not bool(torch.isfinite(level.scale)):
-        raise InputError("The song holds samples that are no numbers.")
+        raise InputError("The song contains samples that are not finite.")
     return level

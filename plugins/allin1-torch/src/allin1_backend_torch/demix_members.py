@@ -1,6 +1,6 @@
 """One model of a bag, ready to separate segments on a device.
 
-Demucs' own module, rearranged for a CPU where that is the device, or the network with channels last.
+It is Demucs' own module, its faster version for a CPU, or the network with channels last.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Member:
     Attributes
     ----------
     forward
-        Runs it.
+        Runs the model.
     cut
-        How it wants the song cut.
+        How the song is cut for this model.
     weights
-        Of its estimate of each source, the weights of all members summing to 1.
+        Weight of its estimate of each source; the weights of all members sum to 1.
     draws
         Whether Demucs' module draws a random number for each segment.
     """
@@ -64,7 +64,7 @@ def ready_members(
     channels_last: bool,
     operations: MakeOperations | None = None,
 ) -> list[Member]:
-    """Bring the models of a bag to a device.
+    """Move the models of a bag to a device.
 
     With `channels_last`, those whose architecture it knows run as a
     :class:`~allin1_backend_torch.demix_network.Network`, made of what `operations` gives for its parameters, if not
@@ -73,7 +73,7 @@ def ready_members(
     Raises
     ------
     InputError
-        If a segment is longer than a model can do.
+        A segment is longer than a model supports.
     """
     totals = [sum(each) for each in zip(*bag.weights, strict=True)]
     dtype = torch.float16 if precision == "float16" else torch.float32
@@ -96,19 +96,19 @@ def ready_members(
 
 
 def cut_of(model: Any, parameters: DemixParameters) -> Cut:
-    """Say how a model wants a song cut.
+    """Return how a song is cut for a model.
 
     Raises
     ------
     InputError
-        If the segment that `parameters` ask for is longer than the model can do.
+        The segment length in `parameters` is longer than the model supports.
     """
     own, asked = model.segment, parameters.segment_s
     is_transformer = isinstance(model, HTDemucs)
     if is_transformer and asked is not None and asked > own:
         raise InputError(
             f"The Demucs model {parameters.model} cannot separate segments of {asked:g} s.",
-            remedy=f"Ask for {float(own):g} s or less.",
+            remedy=f"Use {float(own):g} s or less.",
         )
     length = int(model.samplerate * (own if asked is None else asked))
     valid_length: Callable[[int], int] = getattr(model, "valid_length", int)
@@ -128,7 +128,7 @@ def _run_module(model: Any, segments: Tensor) -> Tensor:
 
 @contextmanager
 def _random_state_kept() -> Iterator[None]:
-    """Keep from the rest of the process that Demucs' transformers draw from Python's random numbers."""
+    """Preserve the state of Python's random numbers, from which Demucs' transformers draw."""
     before = random.getstate()
     try:
         yield

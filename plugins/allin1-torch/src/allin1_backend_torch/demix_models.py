@@ -1,4 +1,4 @@
-"""Demucs models: of published files, from a folder, or with seeded random weights."""
+"""Demucs models: from published files, from a folder, or with seeded random weights."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from demucs.htdemucs import HTDemucs
 from allin1_backend_torch.demucs_catalogue import file_names
 from allin1_backend_torch.demucs_files import read_network
 
-#: Sources of Demucs' models in their order; those of ``htdemucs_6s`` that come after them.
+#: Sources of Demucs' models in their order, and the additional ones of ``htdemucs_6s``.
 SOURCES, MORE_SOURCES = ("drums", "bass", "other", "vocals"), ("guitar", "piano")
 
-#: What of ``htdemucs`` differs from the defaults of its class.
+#: Arguments of ``htdemucs`` that differ from the defaults of its class.
 HTDEMUCS = {"bottom_channels": 512, "t_layers": 5, "dconv_mode": 3, "segment": Fraction(39, 5)}
 
-#: What a recipe may call a network: the beginning of a file's name, and no path.
+#: Valid name of a network in a recipe: the start of a file name, and not a path.
 _SIGNATURE = re.compile(r"[A-Za-z0-9_]{1,64}")
 
-_GO_ON_WITHOUT = "To go on without Demucs, give separated stems (--stems-dir)."
+_ALTERNATIVE = "To analyse without Demucs, give separated stems (--stems-dir)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Bag:
     weights
         For each model, the weight of its estimate of each source.
     sources
-        Names of the sources, in the models' order.
+        Names of the sources, in the order of the models.
     """
 
     models: tuple[Any, ...]
@@ -57,22 +57,22 @@ class Bag:
 def load_bag(
     parameters: DemixParameters, files: Callable[[], Sequence[WeightsContent]] | None = None
 ) -> Bag:
-    """Load the models that `parameters` ask for.
+    """Load the models for `parameters`.
 
     Parameters
     ----------
     parameters
-        Of the separation.
+        Parameters of the separation.
     files
-        Gives the checked files of the model, where `parameters` name no folder.
+        Returns the verified files of the model, if `parameters` do not name a folder.
 
     Raises
     ------
     WeightsError
-        If their files are missing, damaged, cannot be had, would run code, or are not of a separator that gives the
-        four stems.
+        Files are missing, damaged, cannot be downloaded, would run code, or are not those of a separator of the four
+        stems.
     InputError
-        If random weights are asked for a model whose architecture is not known here.
+        Random weights are requested for a model of unknown architecture.
     """
     name, weights = parameters.model, parameters.weights
     seed = parameters.random_seed
@@ -84,14 +84,14 @@ def load_bag(
         model = _of_files(name, files(), trust=parameters.trust_weights)
     else:
         raise WeightsError(
-            f"Nobody gives the files of the Demucs model {name}.",
-            remedy="Name a folder with them: DemixParameters.weights.",
+            f"The files of the Demucs model {name} were not given.",
+            remedy="Give a folder with them: DemixParameters.weights.",
         )
     return bag_of(model, name)
 
 
 def bag_of(model: Any, name: str = "given") -> Bag:
-    """Make a bag of one of Demucs' modules, or of Demucs' own bag of them."""
+    """Create a bag from one of Demucs' modules, or from a bag of Demucs."""
     model.eval()
     if isinstance(model, BagOfModels):
         models, weights = tuple(model.models), tuple(tuple(each) for each in model.weights)
@@ -100,24 +100,24 @@ def bag_of(model: Any, name: str = "given") -> Bag:
     missing = [stem for stem in STEMS if stem not in model.sources]
     if missing or model.samplerate != SAMPLE_RATE or model.audio_channels != 2:
         raise WeightsError(
-            f"The Demucs model {name} gives {', '.join(model.sources)} at {model.samplerate} Hz with"
-            f" {model.audio_channels} channels; wanted {', '.join(STEMS)} at {SAMPLE_RATE} Hz, stereo.",
-            remedy="Use htdemucs, which does.",
+            f"The Demucs model {name} separates {', '.join(model.sources)} at {model.samplerate} Hz with"
+            f" {model.audio_channels} channels; {', '.join(STEMS)} at {SAMPLE_RATE} Hz in stereo are required.",
+            remedy="Use htdemucs, for example.",
         )
     return Bag(models, weights, tuple(model.sources))
 
 
 def _of_files(name: str, files: Sequence[WeightsContent], *, trust: bool) -> Any:
-    """Put together the networks of a published model."""
+    """Assemble the networks of a published model."""
     models = [read_network(file.content, file.name, trust=trust) for file in files]
     return _bag(models, _recipe(name, pretrained.REMOTE_ROOT), name)
 
 
 def _from_folder(name: str, folder: Path, *, trust: bool) -> Any:
-    """Load a model's files from a folder: .safetensors, or .th as Demucs' older releases have them."""
+    """Load the files of a model from a folder: .safetensors, or .th as in older releases of Demucs."""
     if not folder.is_dir():
         raise WeightsError(
-            "This folder of Demucs weights does not exist.", path=folder, remedy=_GO_ON_WITHOUT
+            "This folder of Demucs weights does not exist.", path=folder, remedy=_ALTERNATIVE
         )
     recipe = _recipe(name, folder, pretrained.REMOTE_ROOT)
     files = {signature: _find(folder, signature) for signature in recipe["models"]}
@@ -126,9 +126,9 @@ def _from_folder(name: str, folder: Path, *, trust: bool) -> Any:
     ]
     if missing:
         raise WeightsError(
-            f"This folder lacks {' and '.join(missing)}, of the Demucs model {name}.",
+            f"This folder does not contain {' and '.join(missing)} of the Demucs model {name}.",
             path=folder,
-            remedy=f"Put them there, or name another folder. {_GO_ON_WITHOUT}",
+            remedy=f"Put the files there, or give another folder. {_ALTERNATIVE}",
         )
     models = [_read(file, trust=trust) for file in files.values() if file is not None]
     return _bag(models, recipe, name)
@@ -139,8 +139,8 @@ def _bag(models: list[Any], recipe: dict[str, Any], name: str) -> Any:
         return BagOfModels(models, recipe.get("weights"), recipe.get("segment"))
     except (AssertionError, TypeError, AttributeError) as error:
         raise WeightsError(
-            f"The networks of the Demucs model {name} do not fit together, or not its recipe.",
-            remedy=f"Name a folder with all files of one model. {_GO_ON_WITHOUT}",
+            f"The networks of the Demucs model {name} are inconsistent with each other or with its recipe.",
+            remedy=f"Give a folder with all files of one model. {_ALTERNATIVE}",
         ) from error
 
 
@@ -149,18 +149,18 @@ def _random(name: str, seed: int) -> Any:
     if name not in known:
         raise InputError(
             f"There are no random weights for the Demucs model {name}.",
-            remedy=f"There are for {', '.join(known)}.",
+            remedy=f"Use one of {', '.join(known)}.",
         )
     recipe = _recipe(name, pretrained.REMOTE_ROOT)
     sources = [*SOURCES, *(MORE_SOURCES if name == "htdemucs_6s" else ())]
-    with torch.random.fork_rng(devices=[]):  # and the caller's random numbers go on as before
+    with torch.random.fork_rng(devices=[]):  # preserves the caller's random state
         torch.default_generator.manual_seed(seed)
         models = [HTDemucs(sources, **HTDEMUCS) for _ in recipe["models"]]
     return BagOfModels(models, recipe.get("weights"), recipe.get("segment"))
 
 
 def _recipe(name: str, *folders: Path) -> dict[str, Any]:
-    """Read which models make up `name`: the signatures of a bag, or `name` itself as a signature."""
+    """Read the recipe of the model `name`: the signatures of a bag, or `name` itself as a signature."""
     for folder in folders:
         path = folder / f"{name}.yaml"
         if path.is_file():
@@ -170,9 +170,11 @@ def _recipe(name: str, *folders: Path) -> dict[str, Any]:
                 raise WeightsError(f"Not a bag of models: {brief(error)}.", path=path) from error
             models = recipe.get("models") if isinstance(recipe, dict) else None
             if not isinstance(models, list) or not models:
-                raise WeightsError("Not a bag of models: it names none.", path=path)
+                raise WeightsError("Not a bag of models: it contains none.", path=path)
             if not all(_SIGNATURE.fullmatch(str(each)) for each in models):
-                raise WeightsError("Not a bag of models: its names are none of files.", path=path)
+                raise WeightsError(
+                    "Not a bag of models: its names are not those of files.", path=path
+                )
             return {**recipe, "models": [str(each) for each in models]}
     return {"models": [name]}
 
@@ -191,15 +193,15 @@ def _read(path: Path, *, trust: bool) -> Any:
         raise WeightsError(
             f"Cannot be read: {error.strerror or error}.",
             path=path,
-            remedy="Make the file readable, or name another folder.",
+            remedy="Make the file readable, or give another folder.",
         ) from error
     _, _, digits = path.stem.partition("-")
-    # Not a proof of anything, but a damaged file differs.
+    # This is not a proof of authenticity, but detects damaged files.
     if not hashlib.sha256(content).hexdigest().startswith(digits):
         raise WeightsError(
-            f"The Demucs model in this file cannot be loaded: its SHA-256 does not begin with {digits}, as its name says.",
+            f"The Demucs model in this file cannot be loaded: its SHA-256 does not start with {digits}, as in its name.",
             path=path,
-            remedy="Fetch it again.",
+            remedy="Download it again.",
         )
     try:
         return read_network(content, path.name, trust=trust)

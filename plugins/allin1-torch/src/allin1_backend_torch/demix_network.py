@@ -1,8 +1,8 @@
 """HTDemucs with channels last from end to end, for many segments at once.
 
-What Demucs' own module computes, in another order of memory: activations are ``[segments, bins, frames, channels]`` in
-the frequency branch and ``[segments, 1, samples, channels]`` in the time branch. The Fourier transforms, the
-normalisation at both ends, and the statistics of all norms are in float32 whatever activations are stored in.
+Equivalent to Demucs' own module, in another memory layout: activations are ``[segments, bins, frames, channels]`` in the
+frequency branch and ``[segments, 1, samples, channels]`` in the time branch. The Fourier transforms, the normalisation at
+both ends, and the statistics of all norms are in float32, independent of the type of the activations.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Network:
 def attend(
     branches: tuple[Tokens, Tokens], activations: tuple[Tensor, Tensor], do: Operations = PLAIN
 ) -> tuple[Tensor, Tensor]:
-    """Let the transformer see the activations of both branches, ``[n, bins or 1, frames or samples, channels]``."""
+    """Apply the transformer to the activations of both branches, ``[n, bins or 1, frames or samples, channels]``."""
     one, other = (_tokens(branch, x) for branch, x in zip(branches, activations, strict=True))
     for here, there in zip(branches[0].attention, branches[1].attention, strict=True):
         one, other = _attention(do, here, one, other), _attention(do, there, other, one)
@@ -101,7 +101,7 @@ def attend(
 
 
 def _tokens(branch: Tokens, x: Tensor) -> Tensor:
-    """Make tokens ``[n, tokens, channels]`` of a branch's activations."""
+    """Convert the activations of a branch to tokens ``[n, tokens, channels]``."""
     x = x.flatten(1, 2)
     if branch.to_tokens is not None:
         x = product(branch.to_tokens, x)

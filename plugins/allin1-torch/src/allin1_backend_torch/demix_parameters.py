@@ -1,7 +1,7 @@
-"""The parameters of an HTDemucs, laid out for :mod:`allin1_backend_torch.demix_network`.
+"""The parameters of an HTDemucs, in the layout of :mod:`allin1_backend_torch.demix_network`.
 
-Channels come last in activations, so that convolutions of one frame and bin are plain products. LayerScale is
-folded, in float32, into what it scales.
+Channels are last in activations, so that convolutions of one frame and bin are plain products. LayerScale is folded, in
+float32, into the weights that it scales.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class Norm:
     Attributes
     ----------
     gain, bias
-        ``[channels]``; in float32 where their sums over time are taken apart.
+        ``[channels]``; in float32 if sums over time are split.
     eps
         Added to the variance.
     rows
-        Gain and bias repeated for each frame, flat, where a row is short enough to be normalised at once.
+        Gain and bias repeated for each frame, flat, if a row is short enough to be normalised at once.
     """
 
     gain: Tensor
@@ -82,7 +82,7 @@ class Encoder:
 class Decoder:
     """Gated convolution, residual layers, transposed convolution.
 
-    ``up`` is a product that gives each of the kernel's 8 taps in turn; its bias stands for four of them.
+    ``up`` is a product whose outputs are the 8 taps of the kernel in turn; its bias is for four of them.
     """
 
     rewrite: Affine
@@ -94,7 +94,7 @@ class Decoder:
 class Attention:
     """A layer of the transformer in one branch.
 
-    ``other_norm`` is that of the other branch where the layer attends to it, None where to itself.
+    ``other_norm`` is that of the other branch if the layer attends to it, None for self-attention.
     """
 
     norm: Norm
@@ -110,14 +110,14 @@ class Attention:
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """What the transformer has of its own for one of the two branches, frequency or time.
+    """The parameters of the transformer for one of the two branches, frequency or time.
 
     Attributes
     ----------
     to_tokens, from_tokens
-        Products around the transformer, where it has channels of its own.
+        Products before and after the transformer, if its number of channels differs.
     norm
-        Of the tokens.
+        Norm of the tokens.
     positions
         Added to the tokens: ``[1, tokens, channels]``; those of the frequency branch run through time first.
     attention
@@ -133,16 +133,16 @@ class Tokens:
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """What one of the two branches, frequency or time, has of its own.
+    """The parameters of one of the two branches, frequency or time.
 
     Attributes
     ----------
     lengths
-        Bins or samples that enter each encoder.
+        Number of bins or samples of each encoder's input.
     encoders, decoders
-        In the order in which they run.
+        Layers in the order in which they run.
     tokens
-        Of the transformer between them.
+        Parameters of the transformer between them.
     """
 
     lengths: tuple[int, ...]
@@ -153,7 +153,7 @@ class Branch:
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """Everything that the network needs.
+    """All parameters of the network.
 
     Attributes
     ----------
@@ -164,9 +164,9 @@ class Parameters:
     transform
         The Fourier transform of a segment.
     sources
-        How many sources come out.
+        Number of sources.
     dtype
-        In which activations are stored.
+        Type of the activations.
     """
 
     frequency: Branch
@@ -221,22 +221,22 @@ def _is_usual(layer: Any, kind: type[Any], rewrite: int) -> bool:
 
 @torch.no_grad()
 def lay_out(model: Any, dtype: torch.dtype, device: torch.device) -> Parameters:
-    """Bring the parameters of a supported module to a device, to be stored in `dtype`."""
+    """Move the parameters of a supported module to a device, and convert them to `dtype`."""
     return _Layout(dtype, device).parameters(model)
 
 
 @torch.no_grad()
 def lay_out_tokens(model: Any) -> tuple[Tokens, Tokens]:
-    """Give the parameters of a supported module's transformer, for its branches of frequency and of time.
+    """Return the parameters of a supported module's transformer for the frequency and the time branch.
 
-    On a CPU in float32; those that nothing is folded into are the module's own.
+    They are on the CPU in float32; parameters that nothing is folded into are shared with the module.
     """
     layout = _Layout(torch.float32, torch.device("cpu"), shares=True)
     return layout.tokens(model, ""), layout.tokens(model, "t")
 
 
 def bin_embedding(model: Any, bins: int) -> Tensor:
-    """What is added to the bins of the frequency branch after its first encoder: ``[bins, channels]``."""
+    """Return the embedding of bins, added after the first encoder of the frequency branch: ``[bins, channels]``."""
     weight: Tensor = model.freq_emb.weight[:bins] * model.freq_emb_scale
     return weight
 
@@ -265,7 +265,7 @@ class _Layout:
         )
 
     def _lengths(self, model: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Bins and samples that enter each encoder, and leave the last."""
+        """Number of bins and of samples of each encoder's input, and of the last one's output."""
         transform, depth = transform_of(model, self.device), len(model.encoder)
         bins = tuple(transform.bins // STRIDE**i for i in range(depth + 1))
         lengths = [transform.samples]
@@ -326,7 +326,7 @@ class _Layout:
     def _residuals(self, dconv: DConv | None, row: int | None) -> tuple[Residual, ...]:
         result = []
         for narrow, narrow_norm, _, widen, widen_norm, _, scale in dconv.layers if dconv else ():
-            # The gate's linear half is what is scaled.
+            # Only the linear half of the gate is scaled.
             scales = torch.cat([scale.scale, torch.ones_like(scale.scale)])
             result.append(
                 Residual(
@@ -379,5 +379,5 @@ class _Layout:
     def _put(self, values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         if self.shares:
             return values.detach().to(self.device, dtype or self.dtype).contiguous()
-        # A copy in any case: the module stays its owner's.
+        # Always a copy, so that the module is not modified.
         return values.detach().to(self.device, dtype or self.dtype, copy=True).contiguous()

@@ -1,4 +1,4 @@
-"""In which precision the separation computes, and PyTorch's settings for it, put back afterwards."""
+"""The precision of the separation, and the settings of PyTorch for it, which are restored afterwards."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HALF_SINCE = (7, 0)
 
 
 def choose_precision(asked: Asked, device: torch.device) -> Precision:
-    """Decide the precision on a device: what was asked for on CUDA, float32 elsewhere.
+    """Return the precision for a device: the requested one on CUDA, float32 elsewhere.
 
-    ``auto`` is half precision on GPUs that are faster in it.
+    ``auto`` is half precision on GPUs for which that is faster.
     """
     if device.type != "cuda":
         return "float32"
@@ -30,16 +30,16 @@ def choose_precision(asked: Asked, device: torch.device) -> Precision:
 
 
 def less_exact(device: torch.device) -> tuple[Precision, ...]:
-    """List the precisions besides float32 that a device has, as :func:`choose_precision` gives them."""
+    """List the precisions besides float32 that a device supports, according to :func:`choose_precision`."""
     return ("tf32", "float16") if device.type == "cuda" else ()
 
 
 @contextmanager
 def computing(precision: Precision, threads: int | None = None) -> Iterator[None]:
-    """Compute inside, without gradients, in this precision, on so many threads of a CPU.
+    """Within the block, compute without gradients, in this precision, with this number of CPU threads.
 
-    What is made inside are inference tensors, which autograd and in-place operations outside refuse:
-    make the tensors to be returned before entering, and fill them inside.
+    Tensors created in the block are inference tensors, which autograd and in-place operations outside refuse:
+    create tensors to be returned before entering, and fill them in the block.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
@@ -47,7 +47,7 @@ def computing(precision: Precision, threads: int | None = None) -> Iterator[None
         if threads is not None:
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(threads)
-        # The fused encoder layer writes out all scores of the attention on a CPU, which costs a tenth of the time.
+        # On a CPU, the fused encoder layer materialises all attention scores, which takes a tenth of the time.
         mha = torch.backends.mha
         stack.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
         mha.set_fastpath_enabled(False)
@@ -56,8 +56,8 @@ def computing(precision: Precision, threads: int | None = None) -> Iterator[None
 
 @contextmanager
 def _products(precision: Literal["tf32", "ieee"]) -> Iterator[None]:
-    """Set how float32 matrices are multiplied and convolved."""
-    # The type checker does not see the settings that these modules get as they are imported.
+    """Within the block, set the precision of float32 matrix products and convolutions."""
+    # The type checker does not know the settings that these modules define on import.
     cuda: Any = torch.backends.cuda
     cudnn: Any = torch.backends.cudnn
     cpu: Any = torch.backends.mkldnn

@@ -1,6 +1,6 @@
-"""How a song is cut into overlapping segments and put together again, as ``demucs.apply.apply_model`` does it.
+"""Cutting of a song into overlapping segments, and their cross-fade, as in ``demucs.apply.apply_model``.
 
-Times are samples, counted from the song's first. Before the first and after the last there is silence.
+Times are in samples from the start of the song. Before its first and after its last sample, there is silence.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from torch import Tensor
 
 from allin1_backend_torch.demix_level import Level
 
-#: A shift is drawn from 0 to this, both included: half a second.
+#: Maximum of a random shift, inclusive: half a second.
 MOST_SHIFT = SAMPLE_RATE // 2
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How one model wants a song cut.
+    """How a song is cut for one model.
 
     Attributes
     ----------
     segment
         Length of a segment.
     stride
-        From the start of a segment to that of the next.
+        Distance of the starts of consecutive segments.
     window
-        Length of what the model is given, for a segment of a length: the last ones are shorter.
+        Returns the length of the model's input for a segment of some length, as the last ones are shorter.
     """
 
     segment: int
@@ -45,9 +45,9 @@ class Segment:
     Attributes
     ----------
     start, length
-        What is estimated.
+        The part that is estimated.
     window_start, window
-        What the model is given, with the segment in its middle.
+        The input of the model, with the segment in its middle.
     """
 
     start: int
@@ -57,7 +57,7 @@ class Segment:
 
     @property
     def margin(self) -> int:
-        """Samples of the window before the segment."""
+        """Number of samples of the window before the segment."""
         return self.start - self.window_start
 
 
@@ -74,19 +74,19 @@ def segments(first: int, samples: int, cut: Cut) -> list[Segment]:
 def draw_starts(
     samples: int, shifts: int, seed: int, cuts: list[tuple[Cut, bool]]
 ) -> list[list[int]]:
-    """Draw where each model starts to cut the song, once for each shift.
+    """Draw the start of the first segment, for each model and shift.
 
     Parameters
     ----------
     samples
         Length of the song.
     shifts
-        How many to draw for a model; with 0, the one start is that of the song.
+        Number of starts per model; with 0, the only start is that of the song.
     seed
-        Of Python's generator, whose sequence Demucs draws from.
+        Seed of Python's generator, which Demucs draws from.
     cuts
-        For each model, and whether it draws a number itself for each segment, as transformers do for a
-        random shift of their positions, which in trained models is always 0.
+        For each model, the cut, and whether the model itself draws a number for each segment, as transformers do
+        for a random shift of their positions, which is always 0 in trained models.
     """
     if not shifts:
         return [[0] for _ in cuts]
@@ -104,7 +104,7 @@ def draw_starts(
 
 
 def triangle(length: int, device: torch.device) -> Tensor:
-    """Weights of a segment in the cross-fade: float32 ``[length]``, 1 in the middle."""
+    """Unnormalised weights of a segment in the cross-fade: float32 ``[length]``, 1 in the middle."""
     rising = torch.arange(1, length // 2 + 1, device=device)
     falling = torch.arange(length - length // 2, 0, -1, device=device)
     weights = torch.cat([rising, falling])
@@ -112,14 +112,14 @@ def triangle(length: int, device: torch.device) -> Tensor:
 
 
 def share_of(parts: Sequence[Segment], index: int, fade: Tensor) -> Tensor:
-    """Weight of a segment at each of its samples, of that of all segments there: float32 ``[length]``.
+    """Normalised weights of a segment, such that those of all segments sum to 1: float32 ``[length]``.
 
     Parameters
     ----------
     parts
         All segments of a song, in order.
     index
-        Which.
+        Index of the segment.
     fade
         Weights of a whole segment in the cross-fade.
     """
@@ -135,7 +135,7 @@ def share_of(parts: Sequence[Segment], index: int, fade: Tensor) -> Tensor:
 
 
 def neighbours(parts: Sequence[Segment], index: int) -> list[Segment]:
-    """List the segments that share samples with one of them, and that one, in order."""
+    """List a segment and those that overlap with it, in order."""
     part = parts[index]
     first, end = index, index + 1
     while first > 0 and parts[first - 1].start + parts[first - 1].length > part.start:
@@ -146,20 +146,20 @@ def neighbours(parts: Sequence[Segment], index: int) -> list[Segment]:
 
 
 def windows(mix: Tensor, parts: Sequence[Segment], level: Level, *, first: int = 0) -> Tensor:
-    """Take the windows of segments out of a song, normalised: float32 ``[segments, channels, window]``.
+    """Extract the normalised windows of segments: float32 ``[segments, channels, window]``.
 
     The silence around the song is 0 after normalisation, not before.
 
     Parameters
     ----------
     mix
-        The song, or as much of it as the windows need: float32 ``[channels, n]``.
+        The song, or the part of it that the windows need: float32 ``[channels, n]``.
     parts
-        Segments with windows of one length.
+        Segments whose windows have the same length.
     level
-        By which the song is normalised.
+        Level by which the song is normalised.
     first
-        Where in the song `mix` begins.
+        Start of `mix` in the song.
     """
     begin = min(part.window_start for part in parts)
     end = max(part.window_start + part.window for part in parts)

@@ -1,7 +1,7 @@
 """The short-time Fourier transform of HTDemucs and its inverse, in float32.
 
-Frames of 4 hops under a Hann window, orthonormal; frame t starts at sample ``(t - 1.5) hops`` of the segment, which
-is continued by reflection. The inverse takes silence around the frames it is given.
+Frames of 4 hops with a Hann window, orthonormal; frame t starts at sample ``(t - 1.5) hops`` of the segment, which is
+extended by reflection. The inverse assumes silence around the given frames.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-#: The squares of four Hann windows, each a quarter of its length after the one before, sum to this.
+#: Sum of the squares of four Hann windows, each shifted by a quarter of its length.
 ENVELOPE = 1.5
 
 
@@ -26,9 +26,9 @@ class Transform:
     samples
         Length of a segment.
     hop
-        Samples between frames.
+        Distance of frames in samples.
     device
-        Where.
+        Device of the tensors.
     """
 
     samples: int
@@ -37,12 +37,12 @@ class Transform:
 
     @property
     def frames(self) -> int:
-        """Frames of a segment."""
+        """Number of frames of a segment."""
         return -(-self.samples // self.hop)
 
     @property
     def bins(self) -> int:
-        """Bins of a frame; that of the highest frequency is left out, and taken for 0 by the inverse."""
+        """Number of bins of a frame; the one of the highest frequency is dropped, and assumed to be 0 by the inverse."""
         return 2 * self.hop
 
     @property
@@ -84,7 +84,7 @@ class Transform:
         return padded.unfold(-1, 4 * self.hop, self.hop)
 
     def inverse(self, spectra: Tensor) -> Tensor:
-        """Transform complex64 ``[n, channels, frames, bins + 1]`` back, with one of its highest bin 0."""
+        """Inverse transform of complex64 ``[n, channels, frames, bins + 1]``, whose highest bin is 0."""
         pieces = torch.fft.irfft(spectra, 4 * self.hop, norm="ortho")
         *shape, frames, _ = pieces.shape
         pieces = pieces.view(*shape, frames, 4, self.hop)

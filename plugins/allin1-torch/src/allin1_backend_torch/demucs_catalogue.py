@@ -1,9 +1,9 @@
-"""Demucs' published models: their files, where those are, and their digests. Importing this imports neither PyTorch nor Demucs.
+"""The published models of Demucs: their files, URLs and digests. Importing this imports neither PyTorch nor Demucs.
 
-Digests are of the whole file. Those of the ``.safetensors`` files are what the Hugging Face hub states for the revision
-named; those of the two ``.th`` files begin with the digits that Demucs itself states. For the other ``.th`` files only
-these eight digits are published, which any file could be made to have; they count for nothing, and the core keeps
-the digest of the first copy that it reads.
+Digests are those of the whole file. Those of the ``.safetensors`` files are stated by the Hugging Face hub for the given
+revision; those of the two ``.th`` files start with the digits that Demucs itself states. For the other ``.th`` files, only
+these eight digits are published, which can be forged; they are not used, and the core stores the digest of the first copy
+that it reads.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from allin1_core.contracts.model import SeparatorCard, WeightsFile
 
 _LICENCE = (
-    "Demucs' code is under MIT; of its weights, which were trained on MUSDB18-HQ and other songs, its authors"
-    " state no licence apart from that."
+    "The code of Demucs is under the MIT licence; for its weights, which were trained on MUSDB18-HQ and other songs, its"
+    " authors do not state a separate licence."
 )
 _SOURCE = "Demucs, https://github.com/adefossez/demucs"
 _HUB = "https://huggingface.co/adefossez"
@@ -36,7 +36,7 @@ class _Network:
 
 @dataclass(frozen=True)
 class _Published:
-    """A model, and its repositories: on the hub, with revisions of the same files, and Meta's folder."""
+    """A model and its locations: the repository on the hub, with revisions of the same files, and Meta's folder."""
 
     summary: str
     networks: tuple[_Network, ...]
@@ -51,7 +51,7 @@ def _older(*names: tuple[str, str]) -> tuple[_Network, ...]:
 
 _PUBLISHED = {
     "htdemucs": _Published(
-        "Demucs' hybrid transformer, the usual choice",
+        "Hybrid transformer Demucs, the default",
         (
             _Network(
                 "955717e8",
@@ -135,12 +135,12 @@ _PUBLISHED = {
     ),
 }
 
-#: Names of the models that the core can fetch.
+#: Names of the models that the core can download.
 NAMES = tuple(_PUBLISHED)
 
 
 def file_names(signature: str) -> tuple[str, ...]:
-    """Names of the files that a network is published in; of one that is not, the name that a file of it would have."""
+    """File names of a published network; for any other network, the names that its files would have."""
     for published in _PUBLISHED.values():
         for network in published.networks:
             if network.signature == signature:
@@ -176,7 +176,7 @@ def _file(published: _Published, network: _Network) -> WeightsFile:
 
 
 def _hub_cache() -> Path:
-    """Where huggingface_hub, which Demucs fetches by, keeps files."""
+    """Cache folder of huggingface_hub, which Demucs uses for downloads."""
     if cache := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
         return Path(cache).expanduser()
     if home := os.environ.get("HF_HOME"):
@@ -185,7 +185,7 @@ def _hub_cache() -> Path:
 
 
 def _torch_home() -> Path:
-    """Where torch.hub, which older releases of Demucs fetch by, keeps files."""
+    """Cache folder of torch.hub, which older releases of Demucs use for downloads."""
     if home := os.environ.get("TORCH_HOME"):
         return Path(home).expanduser()
     return _cache() / "torch"

@@ -1,10 +1,9 @@
-"""Demucs' networks from the bytes of a file, without running anything that the file says.
+"""Loading of Demucs' networks from the bytes of a file, without executing code in the file.
 
-A file names a class, the arguments to make it with, and tensors. The class has to be one of Demucs' own, the
-arguments plain values, and the tensors those of that class with those arguments: all of it is known before the network is
-made. Tensors come from safetensors, or from a pickle that PyTorch reads with ``weights_only=True``, in which the
-names of classes stand for nothing but themselves. Files that want more than that are loaded only where the user says to
-trust them.
+A file states a class, the arguments of its constructor, and tensors. The class must be one of Demucs' own, the arguments
+plain values, and the tensors those of that class with these arguments: all of this is checked before the network is
+created. Tensors are read from safetensors, or from a pickle that PyTorch reads with ``weights_only=True``, in which names
+of classes are only placeholders. Files that need more than that are loaded only if the user trusts them.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
-#: What a file may name, and what is made of it.
+#: Names that a file may refer to, and the objects that they become.
 CLASSES = {
     "demucs.htdemucs.HTDemucs": HTDemucs,
     "demucs.hdemucs.HDemucs": HDemucs,
@@ -36,25 +35,25 @@ CLASSES = {
     "demucs.demucs.Demucs": Demucs,
 }
 
-#: Largest number, longest text and longest list that an argument may be; published ones are far below.
+#: Limits for numbers, strings and lists in arguments; those of published files are far smaller.
 LARGEST, LONGEST_TEXT, LONGEST_LIST = 1e6, 64, 64
 
-#: Most layers that one of the arguments may ask for.
+#: Maximum number of layers in an argument.
 MOST_LAYERS = 64
 
 _REMEDY = (
-    "If you know its author and want it to run, allow that: --trust-demucs-weights. Else fetch the published file:"
+    "If you trust its author, allow it to run code: --trust-demucs-weights. Otherwise, download the published file:"
     " allin1 weights fetch htdemucs."
 )
 
 
 class _RefusedError(Exception):
-    """The file wants more than tensors of one of Demucs' classes."""
+    """The file needs more than tensors of one of Demucs' classes."""
 
 
 @dataclass(frozen=True)
 class _Package:
-    """What a file says: name of the class, arguments, tensors."""
+    """The content of a file: name of the class, arguments, tensors."""
 
     klass: str
     args: tuple[Any, ...]
@@ -63,21 +62,21 @@ class _Package:
 
 
 def read_network(content: bytes, name: str, *, trust: bool = False) -> Any:
-    """Make the network that a file holds.
+    """Create the network that a file contains.
 
     Parameters
     ----------
     content
-        The file, all of it.
+        The whole file.
     name
-        Its name, of which the suffix counts, for messages the rest.
+        Name of the file, which determines the format and is used in messages.
     trust
-        Also load what is not plain; such a file can run any code.
+        Also load files that can execute arbitrary code.
 
     Raises
     ------
     WeightsError
-        It is damaged, or refused without `trust`.
+        The file is damaged, or refused without `trust`.
     """
     is_safetensors = name.endswith(".safetensors")
     try:
@@ -91,11 +90,11 @@ def read_network(content: bytes, name: str, *, trust: bool = False) -> Any:
             path=name,
             remedy=_REMEDY,
         ) from error
-    except (Exception, SystemExit) as error:  # whatever a damaged file makes the readers raise
+    except (Exception, SystemExit) as error:  # the readers may raise any error for a damaged file
         raise WeightsError(
             f"The Demucs model in this file cannot be loaded: {brief(error).rstrip('.')}.",
             path=name,
-            remedy="Fetch it again.",
+            remedy="Download it again.",
         ) from error
 
 
@@ -120,7 +119,7 @@ def _metadata(content: bytes) -> Mapping[str, str]:
 
 
 def _with_fractions(value: Any) -> Any:
-    """Put fractions where JSON has a record of one."""
+    """Replace records that represent fractions in JSON by fractions."""
     if isinstance(value, dict) and value.get("_type") == "fraction":
         return _fraction(value["numerator"], value["denominator"])
     if isinstance(value, dict):
@@ -131,7 +130,7 @@ def _with_fractions(value: Any) -> Any:
 
 
 class _Name:
-    """Stands in a pickle for a class of Demucs, and cannot be made an object of."""
+    """A placeholder for a class of Demucs in a pickle, which cannot be instantiated."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -142,7 +141,7 @@ class _Name:
 
 def _from_pickle(content: bytes) -> _Package:
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
-        raise _RefusedError("PyTorch before 2.6 cannot read a pickle without running it")
+        raise _RefusedError("PyTorch before 2.6 cannot read a pickle without executing it")
     allowed = [(_Name(name), name) for name in CLASSES]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -158,7 +157,7 @@ def _from_pickle(content: bytes) -> _Package:
         raise ValueError("it is not a model as Demucs saves them")
     klass = package["klass"]
     if not isinstance(klass, _Name):
-        raise _RefusedError("it names no class of Demucs")
+        raise _RefusedError("it does not name a class of Demucs")
     if not isinstance(package["state"], Mapping) or package["state"].get("__quantized"):
         raise _RefusedError("its parameters are quantised, which is more than tensors")
     return _Package(
@@ -167,8 +166,8 @@ def _from_pickle(content: bytes) -> _Package:
 
 
 def _what_it_wants(content: bytes) -> str:
-    """Say which classes and functions a pickle names beyond those that are allowed."""
-    plain = "it is a pickle that holds more than tensors and plain values"
+    """Describe the classes and functions in a pickle that are not allowed."""
+    plain = "it is a pickle of more than tensors and plain values"
     try:
         wanted = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content))
     except Exception:
@@ -178,7 +177,7 @@ def _what_it_wants(content: bytes) -> str:
 
 
 def _fraction(*of: Any) -> Fraction:
-    """Make a fraction as pickles and JSON spell it, of numbers that are not too large."""
+    """Create a fraction from its representation in pickles and JSON, if its numbers are not too large."""
     parts = of[0].split("/") if len(of) == 1 and isinstance(of[0], str) else of
     if not 1 <= len(parts) <= 2 or any(len(str(part)) > 8 for part in parts):
         raise _RefusedError(f"it has {str(of)[:40]} for a fraction")
@@ -186,12 +185,12 @@ def _fraction(*of: Any) -> Fraction:
 
 
 def _made(package: _Package, size: int) -> Any:
-    """Make the network, once everything about it is known to be right."""
+    """Check the content of a file, and create the network."""
     klass = CLASSES.get(package.klass)
     if klass is None:
-        raise _RefusedError(f"it names {package.klass[:100]}, which is no class of Demucs")
+        raise _RefusedError(f"it names {package.klass[:100]}, which is not a class of Demucs")
     signature = inspect.signature(klass)
-    # Demucs too drops what its class no longer has.
+    # Demucs also drops arguments that its class no longer has.
     kwargs = {k: value for k, value in package.kwargs.items() if k in signature.parameters}
     for name, value in signature.bind(*package.args, **kwargs).arguments.items():
         _check_argument(value)
@@ -201,7 +200,7 @@ def _made(package: _Package, size: int) -> Any:
     for name, tensor in package.state.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise _RefusedError("its parameters are not tensors by name")
-    # Of the right shapes before memory is taken for them.
+    # Check the shapes before memory is allocated.
     with torch.device("meta"):
         wanted = {
             name: tensor.shape
@@ -217,7 +216,7 @@ def _made(package: _Package, size: int) -> Any:
 
 
 def _check_argument(value: Any, depth: int = 2) -> None:
-    """Refuse what is not a plain value, or larger than any published one."""
+    """Refuse values that are not plain, or larger than any published one."""
     if value is None or isinstance(value, bool):
         return
     if isinstance(value, (int, float, Fraction)):
@@ -234,7 +233,7 @@ def _check_argument(value: Any, depth: int = 2) -> None:
 
 
 def _trusted(content: bytes, is_safetensors: bool) -> Any:
-    """Load a file as Demucs does, whatever it runs."""
+    """Load a file as Demucs does, which may execute code in it."""
     if not is_safetensors:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""What of PyTorch can be used on this machine. PyTorch is imported by the probes, not with this module."""
+"""Probes of the devices that PyTorch can use on this machine. Only the probes import PyTorch, not this module."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from allin1_backend_torch.verdicts import (
 
 @functools.cache
 def prepare_import() -> None:
-    """Keep PyTorch from failing while it is imported because the metadata of some other package is damaged.
+    """Prevent the import of PyTorch from failing because the metadata of another package is damaged.
 
-    It looks there for extensions, and half imported it crashes the interpreter when that ends.
+    PyTorch searches the metadata for extensions, and a partial import crashes the interpreter at exit.
     """
     try:
         entry_points(group="torch.backends")
-    except Exception:  # whatever that metadata raises
+    except Exception:  # damaged metadata may raise any error
         os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 
 def probe_cpu() -> Verdict:
-    """Tell whether PyTorch computes on the CPU."""
+    """Check whether  PyTorch computes on the CPU."""
     try:
         prepare_import()
         import torch
 
         _compute("cpu")
-    except Exception as error:  # whatever a broken installation raises is the answer
+    except Exception as error:  # a broken installation may raise any error
         return _broken(error)
     return Ready("cpu", cpu_detail(torch.__version__))
 
 
 def probe_cuda() -> Verdict:
-    """Tell whether PyTorch computes on an NVIDIA GPU."""
+    """Check whether  PyTorch computes on an NVIDIA GPU."""
     try:
         prepare_import()
         import torch
@@ -56,13 +56,13 @@ def probe_cuda() -> Verdict:
             return no_cuda_device()
         _compute("cuda:0")
         name = torch.cuda.get_device_name(0)
-    except Exception as error:  # such as a GPU too old for this build: the answer, too
+    except Exception as error:  # for example if the GPU is too old for this build
         return _broken(error)
     return Ready("cuda:0", gpu_detail(name, torch.__version__))
 
 
 def probe_cuda_triton() -> Verdict:
-    """Tell whether Triton can compile for an NVIDIA GPU that PyTorch computes on."""
+    """Check whether  Triton can compile for an NVIDIA GPU that PyTorch computes on."""
     verdict = probe_cuda()
     if not isinstance(verdict, Ready):
         return verdict
@@ -77,13 +77,13 @@ def probe_cuda_triton() -> Verdict:
         import triton  # noqa: F401 - whether it can be is asked
     except ImportError as error:
         return Unavailable(f"Triton cannot be imported: {error}", "Install triton.")
-    except Exception as error:  # whatever a broken installation raises is the answer
+    except Exception as error:  # a broken installation may raise any error
         return _broken(error)
     return Ready(verdict.device, triton_detail(verdict.detail))
 
 
 def probe_mps() -> Verdict:
-    """Tell whether PyTorch computes on an Apple GPU."""
+    """Check whether  PyTorch computes on an Apple GPU."""
     try:
         prepare_import()
         import torch
@@ -93,13 +93,13 @@ def probe_mps() -> Verdict:
         if not torch.backends.mps.is_available():
             return Unavailable("No MPS device was found.", "MPS needs macOS 12.3 or later.")
         _compute("mps")
-    except Exception as error:  # whatever it raises is the answer
+    except Exception as error:  # a broken installation may raise any error
         return _broken(error)
     return Ready("mps", gpu_detail("Apple GPU", torch.__version__))
 
 
 def probe_cpu_natten() -> Verdict:
-    """Tell whether NATTEN computes on the CPU."""
+    """Check whether  NATTEN computes on the CPU."""
     prepare_import()
     from allin1_backend_torch import network_natten
 
@@ -107,7 +107,7 @@ def probe_cpu_natten() -> Verdict:
 
 
 def probe_cuda_natten() -> Verdict:
-    """Tell whether NATTEN computes on an NVIDIA GPU."""
+    """Check whether  NATTEN computes on an NVIDIA GPU."""
     prepare_import()
     from allin1_backend_torch import network_natten
 
@@ -115,7 +115,7 @@ def probe_cuda_natten() -> Verdict:
 
 
 def _compute(device: str) -> None:
-    """Multiply two small matrices on the device and fetch the result, or raise."""
+    """Multiply two small matrices on the device, and raise an error if the result is wrong."""
     import torch
 
     ones = torch.ones(2, 2, dtype=torch.float32, device=device)

@@ -1,9 +1,8 @@
 """The stage ``functional``: section boundaries and labels, as allin1 1.1.0 finds them.
 
-Labels are averaged where the function logits lie, and only a mean per segment leaves the device. Boundaries
-are the core's own, from the one row of section logits: which frames they are depends on whether float32
-values are equal and on how their sums were rounded, and so only the very same arithmetic promises the
-same frames.
+Labels are averaged on the device of the function logits, and only a mean per segment is transferred. Boundaries are
+computed by the core from the row of section logits: they depend on whether float32 values are equal and on how sums are
+rounded, so only exactly the same arithmetic guarantees the same frames.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch import Tensor
 
 
 def create(setup: Setup) -> Functional:
-    """Return the stage's callable, which works wherever its tensors are."""
+    """Return the stage's callable, which runs on the device of its input."""
     return partial(functional, labels=setup.labels)
 
 
@@ -39,10 +38,10 @@ def _segment_means(logits: Tensor, edges: list[int]) -> Tensor:
         probabilities = logits.softmax(0)
         if probabilities.device.type == "mps":  # which has no double precision
             probabilities = probabilities.cpu()
-        # Differences of running sums, so that a thousand segments cost no more than one.
+        # Differences of cumulative sums, so that a thousand segments cost no more than one.
         sums = probabilities.cumsum(1, dtype=torch.float64)
         last = torch.tensor(edges[1:], device="cpu") - 1
         sums = sums.index_select(1, last.to(sums.device)).cpu()
-        # From here on a number a segment. Each kind of operation would cost a GPU milliseconds to load.
+        # The rest is a few numbers per segment. Loading each kind of operation would take a GPU milliseconds.
         before = sums.new_zeros(len(sums), 1)
         return sums.diff(dim=1, prepend=before) / torch.tensor(edges, device="cpu").diff()

@@ -1,4 +1,4 @@
-"""The PyTorch backends and bridges, declared. Importing this imports neither PyTorch nor NumPy."""
+"""The hooks of this distribution: backends and bridges. Importing them imports neither PyTorch nor NumPy."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _NEEDS_DEMUCS = Needs(
 
 _NEEDS_TRITON = Needs(
     requires=("torch>=2.4", "triton>=3.4"),
-    remedy="Install Triton, which PyTorch for CUDA brings with it on Linux.",
+    remedy="Install Triton, which PyTorch for CUDA includes on Linux.",
 )
 
-# NATTEN's sources ask for PyTorch as they are built, which pip hides from them by default.
+# Building NATTEN requires PyTorch, which pip's build isolation hides by default.
 _NEEDS_NATTEN = Needs(
     requires=("torch>=2.5", "natten>=0.21,<0.22"),
     remedy="Install NATTEN: pip install --no-build-isolation 'natten>=0.21,<0.22'; for CUDA take its wheel"
@@ -53,14 +53,14 @@ _NEEDS_NATTEN = Needs(
 _ON_2_CORES = "2-core x86-64 cloud machine, PyTorch 2.13, 2026-11"
 _ON_H200 = "NVIDIA H200, PyTorch 2.11, 2026-11"
 
-# Seconds of set-up and of the first, slower work, beyond what the probes do; seconds for a second of audio.
+# Set-up time in seconds, including the slower first call but not the probes; seconds per second of audio.
 _SPEEDS = {
     "demix": {"cpu": (1.5, 0.65), "cuda": (1.5, 7e-4)},
     "spectrogram": {"cpu": (0.07, 0.0033), "cuda": (0.25, 1.6e-5)},
     "spectrogram-float32": {"cpu": (0.07, 0.0021), "cuda": (0.25, 2.5e-5)},
     "spectrogram-mix": {"cpu": (0.07, 0.0025), "cuda": (0.25, 1.3e-5)},
     "nn": {"cpu": (0.18, 0.06), "cuda": (0.45, 1e-3)},
-    # With the kernels in Triton's cache; the first set-up on a machine takes some 7 s on 16 cores.
+    # With the kernels in Triton's cache; the first set-up on a machine takes about 7 s on 16 cores.
     "nn-triton": {"cuda": (1.2, 7.4e-5)},
     "nn-triton-float16": {"cuda": (1.2, 4.5e-5)},
     "nn-natten": {"cpu": (9.0, 0.45)},
@@ -70,7 +70,7 @@ _SPEEDS = {
 
 
 def _speed(work: str, device: str) -> tuple[Speed, ...]:
-    """The prior of one device; none where nothing was measured, which puts a backend behind all others."""
+    """The prior of one device; empty if nothing was measured, so that the backend is chosen last."""
     if device not in _SPEEDS[work]:
         return ()
     setup_s, rate = _SPEEDS[work][device]
@@ -78,21 +78,21 @@ def _speed(work: str, device: str) -> tuple[Speed, ...]:
 
 
 def _quick_probe(name: str) -> dict[str, Any]:
-    """The argument for a quick probe; none for a core that does not know it yet, which asks the probe."""
+    """The argument for a quick probe; empty for older cores without it, which call the full probe."""
     if "quick_probe" not in Backend.__dataclass_fields__:
         return {}
     return {"quick_probe": f"{_PACKAGE}.looking:{name}"}
 
 
-# Largest difference from Demucs in float32. On a CPU in units of the stems' root mean square, on weights whose residual
-# branches matter: 6e-6 was measured. On CUDA that of half precision, which left the worst stem 41 dB above its
-# error on such a model; on MPS nothing was measured.
+# Largest difference from Demucs in float32. On a CPU, relative to the root mean square of the stems, with weights whose
+# residual branches are significant: 6e-6 was measured. On CUDA, that of half precision, for which the error of the worst
+# stem of such a model was 41 dB below the stem; on MPS, nothing was measured.
 _DEMIX_PARITY = {"cpu": 3e-5, "cuda": 2e-2, "mps": 1e-4}
 
 
 @hookimpl
 def allin1_demix() -> Iterable[Backend[Demix]]:
-    """Mix to stems."""
+    """Yield the separator."""
     for device in _DEVICES:
         space = Space("torch", device)
         yield Backend(
@@ -130,13 +130,13 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
 
 @hookimpl
 def allin1_separators() -> Iterable[SeparatorCard]:
-    """Demucs' published models."""
+    """Yield the published models of Demucs."""
     return separators()
 
 
 @hookimpl
 def allin1_spectrogram() -> Iterable[Backend[Spectrogram | MixSpectrogram]]:
-    """Stems to spectrogram, and mix to spectrogram."""
+    """Yield the spectrograms of stems and of a mix."""
     for device in _DEVICES:
         yield _spectrogram(device, "", "spectrogram:create", 2e-5 if device == "mps" else 1e-6)
     for device in ("cpu", "cuda"):
@@ -179,7 +179,7 @@ def _spectrogram(
 
 @hookimpl
 def allin1_nn() -> Iterable[Backend[Nn]]:
-    """Spectrogram to logits."""
+    """Yield the networks."""
     for device in _DEVICES:
         space = Space("torch", device)
         yield Backend(
@@ -196,7 +196,7 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
             speed=_speed("nn", device),
             models=("all-in-one",),
         )
-    # In half precision trained networks' logits differed by up to 7e-3, on all golden inputs.
+    # In half precision, the logits of trained networks differed by up to 7e-3 on all golden inputs.
     for suffix, factory, parity in (("", "create", 5e-5), ("-float16", "create_float16", 2e-2)):
         yield Backend(
             name=f"torch-cuda-triton{suffix}",
@@ -234,7 +234,7 @@ def allin1_nn() -> Iterable[Backend[Nn]]:
 
 @hookimpl
 def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
-    """Logits to activations."""
+    """Yield the conversion of logits to activations."""
     for device in _DEVICES:
         space = Space("torch", device)
         yield Backend(
@@ -254,7 +254,7 @@ def allin1_metrical_prep() -> Iterable[Backend[MetricalPrep]]:
 
 @hookimpl
 def allin1_functional() -> Iterable[Backend[Functional]]:
-    """Logits to labelled segments."""
+    """Yield the labelling of segments."""
     for device in _DEVICES:
         yield Backend(
             name=f"torch-{device}",
@@ -274,7 +274,7 @@ def allin1_functional() -> Iterable[Backend[Functional]]:
 
 @hookimpl
 def allin1_bridges() -> Iterable[Bridge]:
-    """NumPy, PyTorch in main memory and PyTorch on a GPU, each to each."""
+    """Yield bridges between NumPy, PyTorch in main memory, and PyTorch on a GPU."""
     main = Space("torch", "cpu")
     yield Bridge(HOST, main, f"{_PACKAGE}.bridges:from_numpy", latency_s=5e-6)
     yield Bridge(main, HOST, f"{_PACKAGE}.bridges:to_numpy", latency_s=5e-6)

@@ -1,7 +1,7 @@
-"""What the probes will say, as far as it can be told without importing PyTorch, which takes seconds.
+"""Quick probes: predict the result of the probes without importing PyTorch, which takes seconds.
 
-What PyTorch was built for stands in its file of the version; what GPU there is, the driver of NVIDIA tells. Each function
-returns None where it cannot tell.
+PyTorch's version file states what it was built for, and the NVIDIA driver reports the GPU. Each function returns None if
+it cannot determine the result.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from allin1_backend_torch.verdicts import (
     without_mps,
 )
 
-#: Seconds from the beginning of the import to its end, from a warm disk: on two cores the first; the second is a guess.
+#: Duration of the import in seconds, with a warm disk cache: the first was measured on two cores, the second is an estimate.
 _IMPORT_S = {"cpu": 1.7, "cuda": 2.5}
 
-#: Seconds for the first look at a GPU, and its context.
+#: Time in seconds for the first access to a GPU, including the creation of its context.
 _CONTEXT_S = 0.5
 
-#: Attributes of a device, and an answer, by the numbers that the driver gives them.
+#: Numbers of device attributes and of a return code in the driver API.
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR, _NO_DEVICE = 75, 76, 100
 
 #: First macOS on which PyTorch's wheels find a GPU.
@@ -50,9 +50,9 @@ class Build:
     Attributes
     ----------
     version
-        As ``torch.__version__``.
+        Equal to ``torch.__version__``.
     cuda, hip
-        Version of CUDA, or of ROCm, that it was built with; empty where it was not.
+        Version of CUDA or ROCm that it was built with; empty if it was not.
     """
 
     version: str
@@ -62,14 +62,14 @@ class Build:
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first GPU that CUDA shows to this process.
+    """The first GPU that CUDA makes visible to this process.
 
     Attributes
     ----------
     name
-        Of the card.
+        Name of the card.
     capability
-        What it can do: ``(9, 0)``.
+        Compute capability, such as ``(9, 0)``.
     """
 
     name: str
@@ -77,19 +77,19 @@ class Gpu:
 
 
 def look_for_cpu() -> Verdict | None:
-    """Tell whether PyTorch is here."""
+    """Check whether  PyTorch is here."""
     build = find_build()
     return None if build is None else Ready("cpu", cpu_detail(build.version), _start_ups(build))
 
 
 def look_for_cuda() -> Verdict | None:
-    """Tell whether PyTorch is here for CUDA, and a GPU."""
+    """Check whether  PyTorch is here for CUDA, and a GPU."""
     found = _find_gpu()
     return found if not isinstance(found, tuple) else found[0]
 
 
 def look_for_cuda_triton() -> Verdict | None:
-    """Tell whether there is a GPU that Triton compiles for."""
+    """Check whether  there is a GPU that Triton compiles for."""
     found = _find_gpu()
     if not isinstance(found, tuple):
         return found
@@ -100,7 +100,7 @@ def look_for_cuda_triton() -> Verdict | None:
 
 
 def look_for_mps() -> Verdict | None:
-    """Tell whether this could be an Apple GPU."""
+    """Check whether  this could be an Apple GPU."""
     build = find_build()
     if build is None:
         return None
@@ -113,12 +113,12 @@ def look_for_mps() -> Verdict | None:
 
 
 def look_for_natten_cpu() -> Verdict | None:
-    """Tell whether NATTEN could compute on the CPU."""
+    """Check whether  NATTEN could compute on the CPU."""
     return _with_natten(look_for_cpu())
 
 
 def look_for_natten_cuda() -> Verdict | None:
-    """Tell whether NATTEN could compute on an NVIDIA GPU."""
+    """Check whether  NATTEN could compute on an NVIDIA GPU."""
     return _with_natten(look_for_cuda())
 
 
@@ -148,10 +148,10 @@ def _start_ups(build: Build) -> tuple[StartUp, ...]:
 
 @functools.cache
 def find_build() -> Build | None:
-    """Read what PyTorch says of itself in its file of the version; None where there is none, or it says something else."""
+    """Read the version file of PyTorch; None if there is none, or it has an unknown format."""
     try:
         spec = importlib.util.find_spec("torch")
-    except (ImportError, ValueError):  # the latter where what was imported has no specification
+    except (ImportError, ValueError):  # ValueError: an imported module without a spec
         return None
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         try:
@@ -167,7 +167,7 @@ def find_build() -> Build | None:
 
 
 def _text_in(literal: str) -> str | None:
-    """The text of a literal, nothing for None; None where it is neither."""
+    """The value of a string literal, an empty string for ``None``; None if it is neither."""
     if literal == "None":
         return ""
     match = re.fullmatch(r"""(['"])([\w.+-]*)\1""", literal)
@@ -175,7 +175,7 @@ def _text_in(literal: str) -> str | None:
 
 
 def find_gpu(built_for: str) -> Gpu | Unavailable | None:
-    """Ask the driver of NVIDIA for the first GPU, for a PyTorch that was built for this version of CUDA."""
+    """Ask the NVIDIA driver for the first GPU, for a PyTorch that was built for this version of CUDA."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError:
@@ -188,7 +188,7 @@ def find_gpu(built_for: str) -> Gpu | Unavailable | None:
     number = ctypes.c_int()
     if driver.cuDriverGetVersion(ctypes.byref(number)):
         return None
-    # An older driver may do with what is installed for compatibility, which is for PyTorch to say.
+    # An older driver may work with CUDA's compatibility package, which only PyTorch can determine.
     if number.value // 1000 < int(built_for.partition(".")[0]):
         return None
     if driver.cuDeviceGetCount(ctypes.byref(number)):

@@ -1,7 +1,7 @@
 """The stage ``spectrogram`` for models that take the mix: mid, side, percussive and harmonic part.
 
-As in the core's reference, the filtered magnitudes are in double precision to the end and rounded once; where the device
-(MPS) has no double they are in single precision. Signals, filters and the transform are those of the spectrogram of stems.
+As in the reference, the filtered magnitudes are in double precision and rounded once; on devices without double precision
+(MPS), they are in single precision. Signals, filters and the transform are those of the spectrogram of stems.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from allin1_backend_torch.spectrogram import (
 )
 from allin1_backend_torch.waiting import Waiting
 
-#: Frames of mid and side that a GPU transforms at once: 269 MB of transform in double precision.
+#: Number of frames of mid and side that a GPU transforms at once: a transform of 269 MB in double precision.
 GPU_BLOCK = 8192
 
-#: Frames whose medians are found at once: on a CPU in the second cache for the most part; on a GPU, where each of 141
-#: operations costs a start, as many as 0.4 GB allow.
+#: Number of frames whose medians are computed at once: on a CPU, they mostly fit into the second-level cache; on a GPU,
+#: where each of 141 operations has a launch cost, as many as 0.4 GB allow.
 CPU_MEDIANS, GPU_MEDIANS = 256, 20_000
 
 
@@ -64,7 +64,7 @@ def create(setup: Setup) -> MixSpectrogram:
                     partial(_filter, filters, samples, frames), blocks[done : done + REPORT_BLOCKS]
                 )
             each(partial(_separate, frames), spans(total, medians_at_once))
-            # Mid itself last: the medians need its magnitudes, of neighbouring blocks too.
+            # Mid itself last: the medians need its magnitudes, also those of neighbouring blocks.
             each(partial(_take_logarithms, frames), blocks)
         task.progress(1.0)
         return LogSpectrogram(frames)
@@ -84,7 +84,7 @@ def _filter(filters: Filters, samples: Tensor, out: Tensor, span: Span) -> None:
     if signals.device.type != "cpu":
         out[:2, first:end] = filtered(filters, signals)
         return
-    # One after the other, to stay in the cache; and where there is nothing, as in a song in mono, nothing is done.
+    # One after the other, to stay in the cache; a silent signal, such as the side of a mono song, is skipped.
     for signal, view in zip(signals, out, strict=False):
         view[first:end] = filtered(filters, signal[None])[0] if signal.any() else 0
 
@@ -103,7 +103,7 @@ def _mid_and_side(samples: Tensor, start: int, stop: int, precision: torch.dtype
 
 
 def _separate(frames: Tensor, span: Span) -> None:
-    """Part mid, still magnitudes, into percussive and harmonic."""
+    """Separate the magnitudes of mid into percussive and harmonic parts."""
     first, end = span
     mid, _, percussive, harmonic = frames
     near = torch.from_numpy(neighbours(first, end, len(mid))).to(frames.device)

@@ -1,6 +1,6 @@
 """The stage ``nn``: the network of Kim & Nam (WASPAA 2023), as allin1 1.1.0 runs it, in PyTorch operations.
 
-The method, and why it gives what the original's gathers give, is told where it is done:
+These modules describe the method, and why it is equivalent to the gathers of the original:
 :mod:`.network_parameters` (what is folded), :mod:`.network_planes` (the layout), :mod:`.network_front_end`,
 :mod:`.network_time`, :mod:`.network_instruments`.
 """
@@ -40,10 +40,10 @@ from allin1_backend_torch.waiting import Waiting
 
 @dataclass(frozen=True)
 class Tiles:
-    """Frames to work on at a time, in the front end and in the layers.
+    """Number of frames to process at a time, in the front end and in the layers.
 
-    On a CPU what a tile needs should stay in the second-level cache, and still be long enough for the
-    calls not to matter. On a GPU only memory bounds it.
+    On a CPU, the data of a tile should fit into the second-level cache, but be long enough for the call overhead not
+    to matter. On a GPU, only memory limits it.
     """
 
     front_end: int
@@ -55,7 +55,7 @@ GPU_TILES = Tiles(front_end=16384, layers=32768)
 
 
 def create(setup: Setup) -> Nn:
-    """Prepare the networks of ``setup.model`` on ``setup.device``, in PyTorch operations alone.
+    """Prepare the networks of ``setup.model`` on ``setup.device``, with PyTorch operations only.
 
     Raises
     ------
@@ -84,13 +84,13 @@ class Ensemble:
     Attributes
     ----------
     members
-        On one device.
+        Networks on one device.
     tiles
-        How much to do at a time.
+        Sizes of the tiles.
     threads
-        How many tiles to do side by side.
+        Number of tiles that are processed in parallel.
     time_layers
-        How the frames attend to one another.
+        Creates the time layers.
     """
 
     members: tuple[Network, ...]
@@ -125,7 +125,7 @@ class Ensemble:
     def _blocks(
         self, network: Network, spectrogram: Tensor, each: Each, progress: Callable[[float], None]
     ) -> Tensor:
-        """What the last block of a network gives, ``[24, 4T]``."""
+        """Output of the last block of a network, ``[24, 4T]``."""
         frames = spectrogram.shape[1]
         planes = spectrogram.new_empty(CHANNELS, INSTRUMENTS * frames)
         each(

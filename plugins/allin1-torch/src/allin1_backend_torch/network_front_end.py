@@ -1,8 +1,8 @@
-"""The front end: three convolutions over frames and bands that leave 24 channels of each instrument.
+"""The front end: three convolutions over frames and bands with an output of 24 channels per instrument.
 
-Rows are ordered band by band, channel by channel within a band, so that what a convolution sees around
-one band is a run of consecutive rows, and all bands are a batch of overlapping views of them. A maximum
-over three bands commutes with adding a bias and with ELU, which rise: it comes first.
+Rows are ordered by band, then by channel, so that the input of a convolution around one band is a run of consecutive
+rows, and all bands are a batch of overlapping views of them. A maximum over three bands commutes with adding a bias and
+with ELU, which are monotonic: it is computed first.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ def embed(front: FrontEnd, spectrogram: Tensor, planes: Tensor, span: Span) -> N
     Parameters
     ----------
     front
-        Its parameters.
+        Parameters of the front end.
     spectrogram
         float32 ``[4, T, 81]``.
     planes
-        float32 ``[24, 4T]``; gets values whose mean over the channels is 0.
+        float32 ``[24, 4T]``; filled with values whose mean over the channels is 0.
     span
-        Which frames.
+        Frames to fill.
     """
     first, end = span
-    # The third convolution looks a frame to each side, so the others compute those frames too.
+    # The third convolution needs a frame on each side, so the others compute these frames, too.
     bands = _with_neighbours(spectrogram, first - 1, end + 1)
     length = bands.shape[1]
     # 81 bands leave 79 positions, of which the maximum over three leaves 26, and reads 78.
@@ -40,7 +40,7 @@ def embed(front: FrontEnd, spectrogram: Tensor, planes: Tensor, span: Span) -> N
     windows = x.as_strided((15, 144, length), (12 * length, length, 1))
     x = _maximum_of_three((front.second @ windows).view(5, 72, length), front.second_bias)
 
-    # Beyond the song the third convolution sees zeros, not what the biases make of silence.
+    # Outside the song, the input of the third convolution is zero, not the output of the biases for silence.
     if first == 0:
         x[:, :, :INSTRUMENTS] = 0
     if end == spectrogram.shape[1]:
@@ -57,7 +57,7 @@ def embed(front: FrontEnd, spectrogram: Tensor, planes: Tensor, span: Span) -> N
 
 
 def _with_neighbours(spectrogram: Tensor, first: int, end: int) -> Tensor:
-    """Each band in the frame before, the frame and the next, as rows ``[243, columns]``.
+    """Each band in the previous, the current and the next frame, as rows ``[243, columns]``.
 
     Columns are those of the frames from `first` to before `end`; outside the song all is zero.
     """

@@ -1,13 +1,13 @@
 """The instrument layer: instruments and neighbouring frames attend to one another.
 
-A query sees five frames, centred on its own and shifted, not padded, at the ends, of five instruments:
-the four, and one of zeros that the original pads them with. Four frames together see a run of eight, so
+A query attends to five frames, centred on its own and shifted (not padded) at the ends, of five instruments:
+the four, and one of zeros that the original pads them with. Four frames together attend to a run of eight, so
 the middle of a song is a batch of small dense products of 16 queries and 32 keys, with minus infinity in
-the table of position biases where a key is outside its query's window. The two frames at the beginning
-and the two to five at the end are blocks of their own, and a song under eight frames is one block.
+the table of position biases for keys outside the query's window. The two frames at the start and the two to
+five at the end are separate blocks, and a song of fewer than eight frames is a single block.
 
-The keys and values of the fifth instrument, and of the frames that a song under five is padded with, are
-zeros: of them only the position biases matter, as a constant in the softmax's denominator.
+The keys and values of the fifth instrument, and of the frames that songs of fewer than five are padded with, are
+zero: only their position biases matter, as a constant in the denominator of the softmax.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from allin1_backend_torch.network_planes import (
     normalised_with_ones,
 )
 
-#: Frames of a block in the middle.
+#: Number of frames in a block of the middle part.
 _BLOCK = 4
 
-#: Frames of a window.
+#: Number of frames in a window.
 _WINDOW = 5
 
 
@@ -45,13 +45,13 @@ class Blocks:
     first
         First query frame of the first block.
     count
-        How many blocks.
+        Number of blocks.
     queries
-        Query frames of each.
+        Number of query frames per block.
     lead
-        How many frames before its first query a block's first key is.
+        Number of frames from the first key to the first query of a block.
     keys
-        Key frames of each.
+        Number of key frames per block.
     """
 
     first: int
@@ -62,7 +62,7 @@ class Blocks:
 
     @property
     def end(self) -> int:
-        """Frame behind the last query."""
+        """Frame after the last query."""
         return self.first + self.count * self.queries
 
     @property
@@ -72,7 +72,7 @@ class Blocks:
 
     @property
     def end_key(self) -> int:
-        """Frame behind the last key."""
+        """Frame after the last key."""
         return self.first_key + (self.count - 1) * self.queries + self.keys
 
 
@@ -95,8 +95,7 @@ class Table:
     scores
         ``[layers, head, queries * 4, keys * 4]``; minus infinity outside the window.
     zeros
-        ``[layers, head, queries * 4, 1]``: log of the sum of the exponentials of the scores of those
-        keys that are zeros.
+        ``[layers, head, queries * 4, 1]``: log of the sum of the exponentials of the scores of keys that are zero.
     """
 
     scores: Tensor
@@ -106,18 +105,18 @@ class Table:
 def position_table(
     position_bias: NDArray[np.float64], blocks: Blocks, frames: int, like: Tensor
 ) -> Table:
-    """Arrange the position biases as a block needs them.
+    """Arrange the position biases for a block.
 
     Parameters
     ----------
     position_bias
         ``[layers, head, 9, 9]``, by the offset of the key's instrument and of its frame from -4.
     blocks
-        Which queries and keys.
+        The queries and keys.
     frames
-        Of the song.
+        Number of frames of the song.
     like
-        The table gets its type and device.
+        Tensor whose type and device the table gets.
     """
     queries = blocks.first + np.arange(blocks.queries)
     starts = np.clip(queries - 2, 0, max(frames, _WINDOW) - _WINDOW)
@@ -149,7 +148,7 @@ Piece = tuple[Blocks, Table]
 
 
 def pieces_in_tiles(pieces: Sequence[Piece], tile: int) -> list[list[Piece]]:
-    """Cut the middle of a song into parts of about `tile` frames; the ends go with their neighbours."""
+    """Split the middle of a song into parts of about `tile` frames; the ends belong to their neighbours."""
     if len(pieces) == 1:
         return [list(pieces)]
     head, (middle, table), tail = pieces
@@ -167,23 +166,23 @@ def pieces_in_tiles(pieces: Sequence[Piece], tile: int) -> list[list[Piece]]:
 def instrument_layer(
     block: Block, layer: int, planes: Tensor, out: Tensor, tile: list[Piece]
 ) -> None:
-    """Apply the instrument layer to a tile of `planes` and put the result into `out`.
+    """Apply the instrument layer to a tile of `planes`, and write the result to `out`.
 
     Parameters
     ----------
     block
-        Its parameters.
+        Parameters of the block.
     layer
-        Its number, to find its position biases.
+        Index of the layer, to find its position biases.
     planes, out
         float32 ``[24, 4T]``.
     tile
-        One of those that :func:`pieces_in_tiles` gives.
+        One of those that :func:`pieces_in_tiles` returns.
     """
     first, end = tile[0][0].first, tile[-1][0].end
     low = min(blocks.first_key for blocks, _ in tile)
     high = max(blocks.end_key for blocks, _ in tile)
-    # A product with the operand turned over gives rows, of which a block's are consecutive.
+    # A product with the transposed operand results in rows; those of a block are consecutive.
     rows = normalised_with_ones(columns(planes, low, high)).t() @ block.instrument_attention.rows
     context = planes.new_empty(INSTRUMENTS * (end - first), CHANNELS)
     for blocks, table in tile:

@@ -1,15 +1,13 @@
-"""The network whose time layers attend by NATTEN, the library that the original attends by.
+"""The network with attention in time by NATTEN, the library that the original uses.
 
-NATTEN dropped biases by relative position in its version 0.20. They come back as more channels: a bias depends
-only on the offset of the key, -4 to 4, so nine phases of a place are enough to tell it, and a function on
-nine phases is a sum of four cosines, four sines and a constant, which softmax ignores. A key carries the
-cosines and sines of its own place, a query their coefficients turned by its place, and the dot product of
-those eight channels is the bias.
+NATTEN removed relative position biases in version 0.20. They are represented by additional channels: a bias depends
+only on the offset of the key, -4 to 4, so the position modulo nine determines it, and a function on nine phases is a
+sum of four cosines, four sines and a constant, which softmax ignores. A key contains the cosines and sines of its own
+position, a query their coefficients rotated by its position, and the dot product of these eight channels is the bias.
 
-NATTEN's kernels for CUDA do a song at once. Without them NATTEN computes by PyTorch's FlexAttention,
-uncompiled (compiled it takes half precision only), which means the scores of every pair of frames.
-The song is then laid out as short overlapping pieces of every d-th frame, in each of which NATTEN finds for
-the queries that are kept the very windows of the whole.
+NATTEN's CUDA kernels process a song at once. Without them, NATTEN uses PyTorch's FlexAttention, uncompiled (compiled,
+it only supports half precision), which computes the scores of all pairs of frames. The song is then split into short
+overlapping pieces of every d-th frame, in which the windows of the queries that are kept are those of the whole song.
 """
 
 from __future__ import annotations
@@ -35,36 +33,36 @@ from allin1_backend_torch.network_time import TimeLayer, add_contexts, padded_le
 from allin1_backend_torch.running import Each, Span
 from allin1_backend_torch.waiting import Waiting
 
-#: Keys of a query.
+#: Number of keys per query.
 WINDOW = 5
 
 #: Offsets of a key from its query, in steps of the dilation: -4 to 4.
 OFFSETS = 9
 
-#: Channels that stand for the bias: four cosines, four sines.
+#: Channels that represent the bias: four cosines, four sines.
 BIAS_CHANNELS = OFFSETS - 1
 
-#: Channels that NATTEN is given: its own kernels want a multiple of 8, FlexAttention a power of two.
+#: Channels passed to NATTEN: its own kernels require a multiple of 8, FlexAttention a power of two.
 WIDTH = 32
 
-#: Frames of a piece, of which up to four at its ends belong to its neighbours; where there are not as many frames,
-#: the next. Few lengths, because PyTorch traces FlexAttention for each, and not for any number of them.
+#: Possible lengths of a piece in frames, of which up to four at its ends belong to its neighbours; the next one is used if
+#: there are fewer frames. Only a few, because PyTorch traces FlexAttention for each length, up to a limited number.
 PIECES = (32, 16, 8, WINDOW)
 
 
 def probe(verdict: Verdict) -> Verdict:
-    """Tell whether NATTEN computes on the device of PyTorch's own `verdict`, and by what."""
+    """Check whether NATTEN computes on the device of PyTorch's own `verdict`, and with which implementation."""
     if not isinstance(verdict, Ready):
         return verdict
     try:
         import natten  # type: ignore[import-not-found, unused-ignore]
 
         kernels = _kernels(torch.device(verdict.device))
-    except Exception as error:  # such as a library built for another PyTorch: the answer
+    except Exception as error:  # for example if the library was built for another PyTorch
         return Broken(f"{type(error).__name__}: {error}")
     if kernels is None:
         return Unavailable(
-            f"NATTEN {natten.__version__} has nothing that computes float32 on this device"
+            f"NATTEN {natten.__version__} does not support float32 on this device"
             f" with PyTorch {torch.__version__}.",
             "Install PyTorch 2.7 or later, or NATTEN's wheel for CUDA: see https://natten.org/install.",
         )
@@ -72,7 +70,7 @@ def probe(verdict: Verdict) -> Verdict:
 
 
 def _kernels(device: torch.device) -> str | None:
-    """What NATTEN would compute by: its kernels for CUDA, else FlexAttention, else nothing."""
+    """The implementation that NATTEN would use: its CUDA kernels, otherwise FlexAttention, otherwise None."""
     from natten.backends import (  # type: ignore[import-not-found, unused-ignore]
         get_compatible_backends,
     )
@@ -103,16 +101,16 @@ def create(setup: Setup) -> Nn:
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """What one attention in time needs.
+    """Parameters of one attention in time.
 
     Attributes
     ----------
     rows
         ``[25, 72]``, to be multiplied from the right: queries, keys and values of two heads.
     query_bias
-        ``[9, 2, 8]``: by the phase of the query's place, and by head, the channels of its bias.
+        ``[9, 2, 8]``: channels of the bias, by the phase of the query's position and by head.
     key_bias
-        ``[9, 1, 8]``: the same of a key; one for both heads.
+        ``[9, 1, 8]``: the same for a key, shared by both heads.
     """
 
     rows: Tensor
@@ -124,7 +122,7 @@ def prepare_attentions(block: Block) -> tuple[Attention, Attention]:
     """Arrange the parameters of a block's attentions at both dilations."""
     parameters, attentions = block.time_attentions, []
     for i, windows in enumerate(parameters.position_biases):
-        # Windows that begin four steps before the query, and at it, hold all offsets.
+        # Windows that start four steps before the query, and at it, contain all offsets.
         bias = torch.cat([windows[4, :4, :, 0], windows[0, :, :, 0]])
         queries = parameters.queries[i * CHANNELS : (i + 1) * CHANNELS]
         keys_values = parameters.keys_values[2 * i * CHANNELS : 2 * (i + 1) * CHANNELS]
@@ -142,7 +140,7 @@ def prepare_attentions(block: Block) -> tuple[Attention, Attention]:
 def bias_channels(
     bias: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Turn biases by offset into channels whose dot product they are, less their mean.
+    """Convert biases by offset to channels whose dot product is the bias minus its mean.
 
     Parameters
     ----------
@@ -177,9 +175,9 @@ def by_natten(
     each: Each,
     spans: Sequence[Span],
 ) -> TimeLayer:
-    """Make the time layers that attend by NATTEN."""
-    # FlexAttention is many small operations, over which PyTorch's threads wait longer than they work.
-    torch.set_num_threads(1)  # which :func:`.running` sets back
+    """Create the time layers with attention by NATTEN."""
+    # FlexAttention consists of many small operations, for which PyTorch's threads wait longer than they compute.
+    torch.set_num_threads(1)  # restored by :func:`.running`
     frames = like.shape[1] // INSTRUMENTS
 
     def apply(block: Block, dilation: int, planes: Tensor) -> None:
@@ -204,7 +202,7 @@ def _add_contexts(block: Block, contexts: Tensor, planes: Tensor, span: Span) ->
 
 
 def attend_at_once(attention: Attention, rows: Tensor, dilation: int, frames: int) -> Tensor:
-    """Attend over a song whole."""
+    """Attend over a whole song."""
     places = torch.arange(rows.shape[2], device=rows.device) // dilation
     context = _na1d(attention, rows, places % OFFSETS, dilation)
     return context[:, :frames]
@@ -224,30 +222,30 @@ def attend_in_pieces(attention: Attention, rows: Tensor, dilation: int, frames: 
 def pieces(padded: int, dilation: int, frames: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Lay a song out as overlapping pieces of equal length.
 
-    A query that has two frames of its piece on either side has its window there. The others are at an end
-    of the song, where the window is shifted inwards just as it is at the end of the piece.
+    A query with two frames of its piece on either side has its window within the piece. The others are at an end of the
+    song, where the window is shifted inwards as at the end of the piece.
 
     Parameters
     ----------
     padded
-        Frames of the song with its padding, at least five times the dilation.
+        Number of frames of the song with padding, at least five times the dilation.
     dilation
-        Frames from one member of a piece to the next.
+        Distance of the members of a piece in frames.
     frames
-        Of the song without its padding, for which there are pieces.
+        Number of frames of the song without padding.
 
     Returns
     -------
     members
         ``[pieces, length]``: frame of each member of each piece.
     home
-        ``[frames]``: where in `members`, flattened, the window of a frame is the right one.
+        ``[frames]``: index in the flattened `members` where the window of a frame is correct.
     """
     length = next(size for size in PIECES if size <= padded // dilation)
     step = length - (WINDOW - 1)
     place, residue = np.divmod(np.arange(frames), dilation)
     class_sizes = (padded - residue + dilation - 1) // dilation
-    # The last piece of a class is moved back to end with it.
+    # The last piece of a residue class is shifted to end with it.
     last = np.maximum(-(-(class_sizes - length) // step), 0)
     number = np.clip((place - WINDOW // 2) // step, 0, last)
     start = np.minimum(number * step, class_sizes - length)
@@ -259,18 +257,18 @@ def pieces(padded: int, dilation: int, frames: int) -> tuple[NDArray[np.int64], 
 def _na1d(attention: Attention, rows: Tensor, phases: Tensor, dilation: int) -> Tensor:
     """Attend with biases to five keys, `dilation` frames apart.
 
-    `rows` is ``[3, batch, frames, 2, 12]``, `phases` ``[frames]`` the places modulo 9.
+    `rows` is ``[3, batch, frames, 2, 12]``, `phases` ``[frames]`` are the positions modulo 9.
     """
     import natten
 
-    # Head by head: twelve channels, eight for the bias, and zeros.
+    # For each head: twelve channels, eight for the bias, and zeros.
     wide = rows.new_zeros(*rows.shape[:-1], WIDTH)
     wide[..., :HEAD_CHANNELS] = rows
     both = slice(HEAD_CHANNELS, HEAD_CHANNELS + BIAS_CHANNELS)
     wide[0, ..., both] = attention.query_bias[phases]
     wide[1, ..., both] = attention.key_bias[phases]
     with warnings.catch_warnings():
-        # NATTEN asks FlexAttention for something deprecated, and not to compile, of which that warns.
+        # NATTEN uses a deprecated argument of FlexAttention and does not compile it; both cause warnings.
         warnings.simplefilter("ignore")
         context: Tensor = natten.na1d(*wide, kernel_size=WINDOW, dilation=dilation, scale=1.0)
     return context[..., :HEAD_CHANNELS]

@@ -1,9 +1,9 @@
-"""The network's parameters, laid out once so that the forward pass is short.
+"""The parameters of the network, in the layout of the forward pass.
 
 The network is that of Kim & Nam (WASPAA 2023, arXiv 2307.16425) as allin1 1.1.0 runs it. The core folds the parameters
-(:mod:`allin1_core.reference.network_folding`). A matrix's bias is its last column, and its operand ends with a row of ones;
-every matrix that writes what runs through the blocks has the mean over the channels taken away, so that what remains of a
-LayerNorm is a division by the root mean square.
+(:mod:`allin1_core.reference.network_folding`). The bias of a matrix is its last column, and its operand ends with a row of
+ones; the mean over the channels is subtracted from every matrix that writes to the residual stream, so that only a division by the
+root mean square remains of a LayerNorm.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ class TimeAttentions:
     keys_values
         ``[96, 25]``: keys, then values, of the first dilation, then of the second.
     position_biases
-        For each dilation ``[5, 5, 2, 1]``: how many steps before the query its window begins, key, head.
+        For each dilation ``[5, 5, 2, 1]``: number of steps by which the window starts before the query, key, head.
     output
-        ``[48, 48]``, from both contexts to what is added for each.
+        ``[48, 48]``, from both contexts to the terms that are added for each.
     output_bias
         ``[48, 1]``.
     """
@@ -94,7 +94,7 @@ class TimeAttentions:
 
 @dataclass(frozen=True, eq=False)
 class Mlp:
-    """Two linear maps with a GELU between: ``[hidden, inputs + 1]``, ``[24, hidden]``, ``[24, 1]``."""
+    """Two linear maps with a GELU in between: ``[hidden, inputs + 1]``, ``[24, hidden]``, ``[24, 1]``."""
 
     up: Tensor
     down: Tensor
@@ -173,7 +173,7 @@ class Network:
 def prepare(
     parameters: Parameters, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Network:
-    """Fold the parameters of one network and bring them to a device.
+    """Fold the parameters of one network and move them to a device.
 
     Parameters
     ----------
@@ -181,14 +181,14 @@ def prepare(
         float32, under the names of the original's state dict; convolution kernels laid out output,
         height (frames), width (bands), input.
     device
-        Where the network will run.
+        Device of the network.
     dtype
-        What it will compute in. The pipeline wants float32; in float64 tests can prove the algebra.
+        Type of the computation. The pipeline requires float32; tests use float64 to verify the algebra.
 
     Raises
     ------
     WeightsError
-        If a parameter is missing or has another shape than this network's.
+        A parameter is missing or has the wrong shape.
     """
     network = fold_network(parameters)
 
@@ -208,7 +208,7 @@ def prepare(
     )
 
 
-#: Brings values to the device, in the type to compute in.
+#: Moves values to the device, in the type of the computation.
 _ToTensor = Callable[[_Float64], Tensor]
 
 
@@ -257,7 +257,7 @@ def _time_attentions(layer: FoldedLayer, tensor: _ToTensor) -> TimeAttentions:
         position_biases.append(tensor(windows[..., None]))
         own = slice(i * CHANNELS, (i + 1) * CHANNELS)
         output[own, own], output_bias[own] = attention.output.weight, attention.output.bias
-    # One LayerNorm spans both results: the mean that is taken away is that over both together.
+    # One LayerNorm covers both results: the mean over both together is subtracted.
     centred = Map(output, output_bias).centred()
     return TimeAttentions(
         queries=tensor(np.concatenate(queries)),

@@ -1,8 +1,8 @@
-"""Planes: the layout in which the network's values are kept.
+"""Planes: the memory layout of the network's values.
 
-A plane tensor is ``[channels, 4 * frames]``, column ``4 * frame + instrument``. A linear map is then a
-product with a long right operand, which is what matrix libraries are fastest at; a shift in time is a
-slice, for all instruments at once; and reductions over channels run down the rows.
+A plane tensor is ``[channels, 4 * frames]``, with column ``4 * frame + instrument``. A linear map is then a product with a
+long right operand, for which matrix libraries are fastest; a shift in time is a slice, for all instruments at once; and
+reductions over channels are reductions over rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EPSILON = 1e-5
 
 
 def columns(planes: Tensor, first: int, end: int) -> Tensor:
-    """The frames from `first` to before `end`, without a copy."""
+    """Return the frames from `first` to before `end`, without a copy."""
     return planes[:, INSTRUMENTS * first : INSTRUMENTS * end]
 
 

@@ -1,8 +1,8 @@
 """The time layer: each instrument's frames attend to five of their neighbours, at two dilations.
 
-The window of five is centred on its query and shifted, not padded, at the ends of the song; with a
-dilation of d it takes every d-th frame. So a query's keys begin 0, 1, 2, 3 or 4 steps of d before it,
-and which it is depends only on where the query lies: in [0, d), [d, 2d), the middle, [T'-2d, T'-d) or
+The window of five is centred on its query and shifted (not padded) at the ends of the song; with a
+dilation of d, it has every d-th frame. So a query's keys start 0, 1, 2, 3 or 4 steps of d before it,
+which depends only on the position of the query: in  [0, d), [d, 2d), the middle, [T'-2d, T'-d) or
 [T'-d, T'), where T' is the length with padding. In each of these ranges all keys are slices.
 """
 
@@ -27,17 +27,17 @@ from allin1_backend_torch.running import Each, Span
 #: Applies the time layer of a block, with this first dilation, to ``[24, 4T]``, in place.
 TimeLayer = Callable[[Block, int, Tensor], None]
 
-#: Makes the time layers for a song, given planes of its length and type, and how to share out its spans.
+#: Creates the time layers for a song, from planes of its length and type, and a function to distribute its spans.
 TimeLayers = Callable[[Tensor, Each, Sequence[Span]], TimeLayer]
 
 
 def padded_length(frames: int, dilation: int) -> int:
-    """Frames that the original pads a song to, for a layer whose first dilation this is."""
+    """Number of frames that the original pads a song to, for a layer with this first dilation."""
     return max(frames, 10 * dilation)
 
 
 def in_slices(like: Tensor, each: Each, spans: Sequence[Span]) -> TimeLayer:
-    """Make the time layers that find all keys in slices."""
+    """Create the time layers whose keys are all slices."""
     longest = padded_length(like.shape[1] // INSTRUMENTS, 1 << (DEPTH - 1))
     keys_values = like.new_zeros(4 * CHANNELS, INSTRUMENTS * longest)
 
@@ -54,13 +54,13 @@ def project_keys_values(block: Block, planes: Tensor, keys_values: Tensor, span:
     Parameters
     ----------
     block
-        Its parameters.
+        Parameters of the block.
     planes
         float32 ``[24, 4T]``.
     keys_values
-        float32 ``[96, 4 * padded length]`` or longer; zeros behind the song, and left so.
+        float32 ``[96, 4 * padded length]`` or longer; zeros after the song are kept.
     span
-        Which frames.
+        Frames to fill.
     """
     first, end = span
     operand = normalised_with_ones(columns(planes, first, end))
@@ -75,15 +75,15 @@ def time_layer(
     Parameters
     ----------
     block
-        Its parameters.
+        Parameters of the block.
     dilation
-        Of the first attention; the second's is twice that.
+        Dilation of the first attention; that of the second is twice as large.
     planes
-        float32 ``[24, 4T]``; only those frames are read.
+        float32 ``[24, 4T]``; only these frames are read.
     keys_values
-        Of the whole song, from :func:`project_keys_values`.
+        Keys and values of the whole song, from :func:`project_keys_values`.
     span
-        Which frames.
+        Frames to process.
     """
     first, end = span
     padded = padded_length(planes.shape[1] // INSTRUMENTS, dilation)
@@ -110,16 +110,16 @@ def time_layer(
 
 
 def add_contexts(block: Block, contexts: Tensor, x: Tensor) -> None:
-    """Do what follows the attentions: their output matrix, and the MLP.
+    """Apply the output matrix of the attentions, and the MLP.
 
     Parameters
     ----------
     block
-        Its parameters.
+        Parameters of the block.
     contexts
         float32 ``[48, columns]``, of both dilations.
     x
-        float32 ``[24, columns]``: what the layer was given, and then its result.
+        float32 ``[24, columns]``: the input of the layer, replaced by its output.
     """
     attentions = block.time_attentions
     both = torch.addmm(attentions.output_bias, attentions.output, contexts)
@@ -131,7 +131,7 @@ def add_contexts(block: Block, contexts: Tensor, x: Tensor) -> None:
 def _attend(
     queries: Tensor, keys_values: Tensor, start: int, step: int, bias: Tensor, out: Tensor
 ) -> None:
-    """Attention of queries whose five keys lie from column `start` on, `step` columns apart."""
+    """Attention of queries whose five keys start at column `start`, `step` columns apart."""
     length = queries.shape[1]
     row = keys_values.stride(0)
     shape, strides = (5, CHANNELS, length), (step, row, 1)

@@ -1,4 +1,4 @@
-"""How this plugin computes: without gradients, in true float32, on as many threads as it was given."""
+"""Settings of this plugin's computations: no gradients, true float32, and the given number of threads."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Span = tuple[int, int]
 
 
 class Each(Protocol):
-    """Calls a function with each of several items, in any order, and returns when all are done."""
+    """Calls a function with each of several items, in any order, and waits for all."""
 
     def __call__(self, function: Callable[[T], None], items: Sequence[T], /) -> None:
         """Call `function` with each of `items`."""
 
 
 def thread_count(device: torch.device, threads: int | None) -> int:
-    """Threads to divide work among: `threads`, or PyTorch's own number; 1 where a GPU does the work."""
+    """Number of threads to use: `threads`, or that of PyTorch; 1 for a GPU."""
     if device.type != "cpu":
         return 1
     return torch.get_num_threads() if threads is None else threads
 
 
 def spans(frames: int, most: int, threads: int = 1) -> list[Span]:
-    """Cut a song into equal parts of up to `most` frames, as many for each thread."""
+    """Split a song into equal parts of at most `most` frames, the same number for each thread."""
     parts = math.ceil(frames / most / threads) * threads
     length = math.ceil(frames / parts)
     return [(first, min(first + length, frames)) for first in range(0, frames, length)]
@@ -40,15 +40,14 @@ def spans(frames: int, most: int, threads: int = 1) -> list[Span]:
 
 @contextmanager
 def running(threads: int) -> Iterator[Each]:
-    """Compute inside, with the yielded function for what can be done side by side.
+    """Within the block, compute with these settings; yields a function for parallel work.
 
-    On a CPU the parts of a song are shared out, each to a thread that computes alone. That costs a
-    meeting of the threads a layer, where PyTorch's own way costs one an operation, thousands in all,
-    each of which waits for the slowest core. Settings of PyTorch that have to differ meanwhile are put
-    back afterwards.
+    On a CPU, the parts of a song are distributed among threads that each compute independently. The threads then
+    synchronise once per layer, while with PyTorch's own parallelism they would synchronise once per operation,
+    thousands of times, each time waiting for the slowest core. Changed settings of PyTorch are restored afterwards.
 
-    What is made inside are inference tensors, which autograd and in-place operations outside refuse:
-    make the tensors to be returned before entering, and fill them inside.
+    Tensors created in the block are inference tensors, which autograd and in-place operations outside refuse:
+    create tensors to be returned before entering, and fill them in the block.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
@@ -71,7 +70,7 @@ def _in_turn(function: Callable[[T], None], items: Sequence[T], /) -> None:
 def _shared_out(pool: ThreadPoolExecutor) -> Each:
     def each(function: Callable[[T], None], items: Sequence[T], /) -> None:
         def call(item: T) -> None:
-            with torch.inference_mode():  # which holds for one thread only
+            with torch.inference_mode():  # applies to one thread only
                 function(item)
 
         for _ in pool.map(call, items):
@@ -81,24 +80,24 @@ def _shared_out(pool: ThreadPoolExecutor) -> Each:
 
 
 def _compute_alone(pool: ThreadPoolExecutor, threads: int) -> None:
-    """Tell each of the pool's threads to run PyTorch's operations by itself."""
+    """Disable PyTorch's own parallelism in each thread of the pool."""
     before = torch.get_num_threads()
     everyone = threading.Barrier(threads)
 
     def settle(_: int) -> None:
-        torch.get_num_threads()  # a thread's first look would undo what it was told before
+        torch.get_num_threads()  # the first call in a thread would undo an earlier setting
         torch.set_num_threads(1)
         everyone.wait()
 
     for _ in pool.map(settle, range(threads)):
         pass
-    # The setting is a thread's own, but also becomes that of threads yet to be made.
+    # The setting applies to one thread, but also becomes the default of new threads.
     torch.set_num_threads(before)
 
 
 @contextmanager
 def _true_float32() -> Iterator[None]:
-    """Keep TensorFloat-32 and bfloat16 out of float32 products, whatever the process has allowed."""
+    """Within the block, disable TensorFloat-32 and bfloat16 for float32 products."""
     cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn
     if hasattr(cpu, "matmul") and hasattr(cuda, "fp32_precision"):  # PyTorch 2.9 and later
         allowed = cuda.fp32_precision, cpu.matmul.fp32_precision

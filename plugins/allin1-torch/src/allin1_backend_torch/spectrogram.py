@@ -1,12 +1,12 @@
-"""The stage ``spectrogram``: what madmom 0.17.dev0 computes, in PyTorch operations.
+"""The stage ``spectrogram``: equivalent to madmom 0.17.dev0, in PyTorch operations.
 
-In double precision it is within 5e-7 of madmom on anything. In single precision it is as close on music, but
-up to 2e-5 off on signals like a chirp at full scale. The window and the filters are the core's own.
+In double precision, it is within 5e-7 of madmom for any signal. In single precision, it is as close for music, but differs
+by up to 2e-5 for signals like a full-scale chirp. The window and the filters are those of the core.
 
-Works through blocks of frames. On a CPU a block stays in the cache, and what counts is arithmetic. On a GPU, where a
-block bounds the memory, it is how often the transform passes through that memory, and how many operations there are to
-start: so there all stems are one block, one operation makes float32 magnitudes of the transform, and the filterbank is a
-single product, zeros and all.
+Frames are processed in blocks. On a CPU, a block fits into the cache, and the time depends on the arithmetic. On a GPU,
+where a block limits the memory, the time depends on memory traffic and the number of operations: so all stems are one
+block, one operation computes the float32 magnitudes of the transform, and the filterbank is a single product, including
+its zeros.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from torch import Tensor
 from allin1_backend_torch.running import Span, running, spans, thread_count
 from allin1_backend_torch.waiting import Waiting
 
-#: Frames of a block: in double precision 2 MB of transform of a stem on a CPU, 269 MB of four on a GPU.
+#: Number of frames in a block: in double precision, a transform of 2 MB for a stem on a CPU, 269 MB for four on a GPU.
 CPU_BLOCK, GPU_BLOCK = 128, 4096
 
-#: Blocks between two reports of progress.
+#: Number of blocks between two reports of progress.
 REPORT_BLOCKS = 64
 
-#: Where the filterbank is cut. Each part is a product with only the bins that its bands have weights for.
+#: First bands of the parts of the filterbank. Each part is a product with only the bins that its bands have weights for.
 CPU_PARTS, GPU_PARTS = (0, 30, 48, 66), (0,)
 
 #: Some stems, and some of their frames.
@@ -53,9 +53,9 @@ class Filters:
     window
         ``[2048]``, in the precision of the transform.
     bins
-        Bins that have any weight.
+        Bins with non-zero weights.
     parts
-        Bins (counted from the first of `bins`), bands, and weights ``[bins, bands]``.
+        Bins (relative to the first of `bins`), bands, and weights ``[bins, bands]``.
     """
 
     window: Tensor
@@ -64,7 +64,7 @@ class Filters:
 
 
 def create(setup: Setup) -> Spectrogram:
-    """Return the stage's callable in double precision, or single where the device (MPS) has no double."""
+    """Return the stage's callable in double precision, or in single precision on MPS, which has no double."""
     single = torch.device(setup.device).type == "mps"
     return _create(setup, torch.float32 if single else torch.float64)
 
@@ -110,14 +110,14 @@ def make_filters(
     part_starts: tuple[int, ...],
     magnitudes: torch.dtype = torch.float32,
 ) -> Filters:
-    """Bring window and filterbank to a device.
+    """Move window and filterbank to a device.
 
     Parameters
     ----------
     device
-        Where.
+        Device of the tensors.
     precision, magnitudes
-        Of the transform, and of its magnitudes and their sums.
+        Types of the transform, and of its magnitudes and their sums.
     part_starts
         First band of each part of the filterbank.
     """
@@ -169,7 +169,7 @@ def _magnitudes(values: Tensor, dtype: torch.dtype) -> Tensor:
     if values.is_cuda:
         result = torch.empty(values.shape, dtype=dtype, device=values.device)
         return torch.hypot(parts[..., 0], parts[..., 1], out=result)
-    # The root of a sum of squares takes a CPU a third of the time of a complex absolute value.
+    # On a CPU, the root of a sum of squares takes a third of the time of a complex absolute value.
     squares = parts.square()
     return (squares[..., 0] + squares[..., 1]).to(dtype).sqrt_()
 

@@ -1,4 +1,4 @@
-"""Waiting for a device, so that what a stage took can be told truly: a GPU works on after a call has returned."""
+"""Waiting for a device, for correct timings: a GPU continues to compute after a call has returned."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ class Waiting(Generic[D, R]):
     Attributes
     ----------
     call
-        What it does.
+        The implementation.
     device
-        Where.
+        Device to run on.
     """
 
     call: Callable[[D, Task], R]
     device: torch.device
 
     def __call__(self, data: D, task: Task, /) -> R:
-        """Do the stage's work, or start it."""
+        """Run the stage, or start it on a GPU."""
         return self.call(data, task)
 
     def synchronize(self) -> None:
-        """Return when the device has finished."""
+        """Wait until the device has finished."""
         wait_for(self.device)
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when a device has finished."""
+    """Wait until a device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

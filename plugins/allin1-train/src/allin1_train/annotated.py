@@ -1,7 +1,7 @@
-"""Shards of annotated recordings: a folder of songs, or of folders of stems, with references beside them.
+"""Shards of annotated recordings: a folder of songs, or of folders of stems, with references next to them.
 
 ``allin1-train annotated MUSIC SHARDS`` takes ``song.flac`` or ``song/{bass,drums,other,vocals}.wav`` with
-``song.jams``, or with ``song.beats``, ``song.txt`` or ``song.lab``, whatever :mod:`allin1_core.evaluation` reads.
+``song.jams``, ``song.beats``, ``song.txt``, ``song.lab``, or any other format that :mod:`allin1_core.evaluation` reads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from allin1_train.network import LABELS
 from allin1_train.songs_in_memory import FPS
 from allin1_train.views import views
 
-#: Other people's names for the labels, after lower case and without numbers.
+#: Alternative names of the labels, in lower case and without numbers.
 SYNONYMS = {
     "instrumental": "inst",
     "interlude": "inst",
@@ -48,14 +48,14 @@ SYNONYMS = {
 
 @dataclass(frozen=True)
 class Recording:
-    """A song or a folder of stems, and where its references are, without suffix."""
+    """A song or a folder of stems, and the path of its references without suffix."""
 
     path: Path
     reference: Path
 
     @property
     def name(self) -> str:
-        """Of the shard."""
+        """Name of the shard."""
         return self.reference.name
 
 
@@ -65,9 +65,9 @@ def recordings(music: Path, references: Path | None = None) -> Iterator[Recordin
     Parameters
     ----------
     music
-        Their folder.
+        Folder of the songs.
     references
-        Folder of the references; by default they lie beside the songs.
+        Folder of the references; None if they are next to the songs.
     """
     for path in sorted(music.iterdir()):
         if path.is_dir() or path.suffix.lower() in AUDIO_SUFFIXES:
@@ -76,7 +76,7 @@ def recordings(music: Path, references: Path | None = None) -> Iterator[Recordin
 
 
 def label_index(name: str) -> int:
-    """Index of a label in the network's outputs; -1 for one that it does not know.
+    """Index of a label in the network's outputs; -1 for unknown labels.
 
     Numbers and single letters at the end do not count: ``Verse 2`` and ``chorus_b`` are verse and chorus.
     """
@@ -90,7 +90,7 @@ def label_index(name: str) -> int:
 
 
 def truth(reference: Reference, frames: int) -> dict[str, Any]:
-    """Truth of a song as a shard has it; not a number, and labels of -1, where nothing is known."""
+    """Annotations of a song in the format of a shard; NaN, and labels of -1, for missing ones."""
     unknown = np.array([np.nan])
     found: dict[str, Any] = {
         "beats": unknown if reference.beats is None else reference.beats,
@@ -121,7 +121,7 @@ def spectra(path: Path, takes: str) -> NDArray[np.float32]:
     Raises
     ------
     InputError
-        If stems are wanted of a song that is one file.
+        Stems are required, but the song is a single file.
     """
     if path.is_dir():
         stems, _, _ = read_stems(find_stems(path))
@@ -142,7 +142,7 @@ def make_shard(recording: Recording, out: Path, takes: str = "mix") -> Path:
     Raises
     ------
     Allin1Error
-        If the audio or its references cannot be read.
+        The audio or its references cannot be read.
     """
     reference = read_reference(recording.reference)
     x = spectra(recording.path, takes)
@@ -154,13 +154,13 @@ def make_shard(recording: Recording, out: Path, takes: str = "mix") -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make shards, as a command line says."""
+    """Run the command line."""
     p = argparse.ArgumentParser(prog="allin1-train annotated", description=__doc__)
     p.add_argument("music", type=Path, help="folder of songs, or of folders of stems")
-    p.add_argument("out", type=Path, help="folder of the shards")
-    p.add_argument("--references", type=Path, help="folder of the references (MUSIC)")
+    p.add_argument("out", type=Path, help="folder for the shards")
+    p.add_argument("--references", type=Path, help="folder of the references (default: MUSIC)")
     p.add_argument(
-        "--takes", choices=("mix", "stems"), default="mix", help="what the model takes (mix)"
+        "--takes", choices=("mix", "stems"), default="mix", help="input of the model (default: mix)"
     )
     a = p.parse_args(arguments)
     a.out.mkdir(parents=True, exist_ok=True)
@@ -177,6 +177,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         count += 1
         print(path, flush=True)
     if unknown:
-        print("Labels that the network does not know, and training does not use:", dict(unknown))
+        print("Unknown labels, which are not used for training:", dict(unknown))
     if not count:
         raise SystemExit(f"No song of {a.music} has a reference that can be read.")

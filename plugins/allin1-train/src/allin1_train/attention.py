@@ -33,7 +33,7 @@ def along_time(own: Any, y: Tensor, dilation: int, length: int) -> Tensor:
     dilation : int
         Frames between the keys of a window.
     length : int
-        Frames to which `y` is extended by zeros: at least ``5 * dilation``.
+        Number of frames that `y` is zero-padded to: at least ``5 * dilation``.
 
     Returns
     -------
@@ -47,9 +47,9 @@ def along_time(own: Any, y: Tensor, dilation: int, length: int) -> Tensor:
 
 
 def regions(d: int, x: Tensor, queries: bool) -> tuple[Any, Any, Any]:
-    """Views of x [B, 4, T, heads, 12] for the three groups of queries that share the form of their window.
+    """Views of x [B, 4, T, heads, 12] for the three groups of queries with the same shape of window.
 
-    The middle: windows centred. The first and the last 2d queries, as two rows of d, which see the same five rows of keys.
+    The middle has centred windows. The first and the last 2d queries are two rows of d, with the same five rows of keys.
     """
     length = x.shape[2]
     if queries:
@@ -68,7 +68,7 @@ def bias_rows(j: int) -> tuple[Any, Any, Any]:
 
 
 class ShiftedSlices(torch.autograd.Function):
-    """Attention along time; its own gradient, as that of a slice would fill a whole tensor with zeros every time."""
+    """Attention along time, with a custom gradient, as that of a slice would allocate a whole tensor of zeros."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, d: int) -> Tensor:
@@ -94,7 +94,7 @@ class ShiftedSlices(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the gradients of queries, keys, values and biases."""
+        """Return the gradients of queries, keys, values and biases."""
         q, k, v, bias, *weights = ctx.saved_tensors
         d = ctx.d
         dq, dk, dv = (torch.zeros(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))

@@ -12,25 +12,30 @@ from torch import Tensor
 from allin1_train.songs_in_memory import Crops
 
 LN10 = math.log(10)
-MISSING = (0.03, 0.3, 0.05, 0.05)  # how often each view is; without the side, a song is mono
-NOISE = (1.0, 0.5, 0.5, 1.0)  # how much of a noise each view shows
+MISSING = (
+    0.03,
+    0.3,
+    0.05,
+    0.05,
+)  # probability that a view is missing; without the side, a song is mono
+NOISE = (1.0, 0.5, 0.5, 1.0)  # level of noise in each view
 
 
 @functools.cache
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Give a tensor that is copied to the device once, as nothing may be copied while a graph is captured."""
+    """Return a tensor that is copied to the device once, as copies are not allowed during graph capture."""
     return torch.tensor(values, device=device)
 
 
 class Changes(NamedTuple):
-    """What is done to the crops of a batch, a row each.
+    """Augmentation of the crops of a batch, one row per crop.
 
     Attributes
     ----------
     shift
-        Bands up, int64 [B].
+        Upward shift in bands, int64 [B].
     gain, noise
-        Factor, and level of what is added, of each band [B, 81].
+        Factor of each band, and level of added noise, [B, 81].
     gaps
         First frames, lengths and depths of two gaps [B, 6].
     keep
@@ -72,7 +77,7 @@ def draw(batch: int, frames: int, bands: int, device: torch.device) -> Changes:
 
 
 def apply(crops: Crops, changes: Changes, dtype: torch.dtype) -> Tensor:
-    """Views [B, 4, T, 81] of crops, changed."""
+    """Augmented views [B, 4, T, 81] of crops."""
     b, frames, _, bands = crops.earlier.shape
     dev = crops.earlier.device
     band = torch.arange(bands, device=dev) - changes.shift[:, None]

@@ -1,4 +1,4 @@
-"""Scores of weights on shards, decoded as allin1 decodes."""
+"""Scores of weights on shards, decoded in the same way as in allin1."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ THRESHOLD, PRIOR = 0.24, TempoPrior(120.0, 0.7, 0.05)
 
 
 def run_network(weights: Iterable[Path | str], x: LogSpectrogram) -> Logits:
-    """Mean logits of members, by the reference."""
+    """Mean logits of members, computed by the reference."""
     members = []
     for path in weights:
         with np.load(path) as z:
@@ -35,13 +35,13 @@ def run_network(weights: Iterable[Path | str], x: LogSpectrogram) -> Logits:
 
 
 def reference_logits(weights: Iterable[Path | str], x: LogSpectrogram) -> NDArray[np.float32]:
-    """The same as one array [13, T]."""
+    """Like :func:`run_network`, as one array [13, T]."""
     y = run_network(weights, x)
     return np.concatenate([np.stack([y.beat, y.downbeat, y.section]), y.function])
 
 
 def score_song(weights: Sequence[Path | str], song: dict[str, Any]) -> dict[str, float]:
-    """Scores of a song as `read_song` gives it; only of what is known of it."""
+    """Scores of a song from `read_song`, for the available annotations."""
     frames = len(song["labels"])
     x = song["x"].astype(np.float32).reshape(frames, 4, 81).transpose(1, 0, 2)
     y = run_network(weights, LogSpectrogram(np.ascontiguousarray(x)))
@@ -72,11 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(prog="allin1-train evaluate", description=main.__doc__)
     p.add_argument("weights", nargs="+", type=Path, help="members' .npz")
     p.add_argument("--songs", type=Path, required=True, help="folder of shards")
-    p.add_argument("--most", type=int, default=100, help="songs to score (%(default)s)")
+    p.add_argument("--most", type=int, default=100, help="number of songs to score (%(default)s)")
     a = p.parse_args(arguments)
     rows = [score_song(a.weights, read_song(path)) for path in shards(a.songs)[: a.most]]
     if not rows:
-        raise SystemExit(f"There are no songs in {a.songs}.")
+        raise SystemExit(f"There are no shards in {a.songs}. Create some with: allin1-train songs")
     names = dict.fromkeys(name for row in rows for name in row)
     means = {n: round(float(np.mean([row[n] for row in rows if n in row])), 4) for n in names}
     print(json.dumps({"songs": len(rows), **means}))

@@ -1,4 +1,4 @@
-"""Weights as files of allin1: ``.npz``, upstream's names, convolution kernels laid out O, H, W, I."""
+"""Weights as files for allin1: ``.npz`` with the names of all-in-one, and convolution kernels in the order O, H, W, I."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 def save_weights(
     state: Mapping[str, Tensor], path: Path | str | IO[bytes], dtype: str = "float32"
 ) -> None:
-    """Write named parameters; as ``float16`` they take half the place and are rounded."""
+    """Write named parameters; ``float16`` halves the size, with rounding."""
     arrays = {name: value.detach().float().cpu().numpy() for name, value in state.items()}
     arrays = {n: a.transpose(0, 2, 3, 1).copy() if a.ndim == 4 else a for n, a in arrays.items()}
     rounded: dict[str, Any] = {name: a.astype(dtype) for name, a in arrays.items()}
@@ -48,7 +48,7 @@ def difference_from_reference(path: Path | str, frames: int = 1200) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write a member's weights, as a command line says."""
+    """Run the command line."""
     p = argparse.ArgumentParser(prog="allin1-train export", description=main.__doc__)
     p.add_argument("weights", type=Path, help="a member's .npz")
     p.add_argument("out", type=Path, help="the file to write")
@@ -56,6 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     a = p.parse_args(arguments)
     save_weights(load_weights(a.weights), a.out, a.dtype)
     off = difference_from_reference(a.out)
-    if not off < 1e-4:  # a NaN fails too
+    if not off < 1e-4:  # also fails for NaN
         raise SystemExit(f"{a.out}: the logits differ from the reference by {off:.1e}.")
     print(f"{a.out}: {a.out.stat().st_size} bytes; logits differ from the reference by {off:.1e}")

@@ -1,7 +1,7 @@
 """The same network, fast on a GPU: convolutions as matrix products, attention in Triton.
 
-What works on single frames sees a flat list of them. Products take and give bfloat16, what goes from layer to layer
-is float32. Nothing waits for the device, so that a whole step can be captured as a CUDA graph.
+Operations on single frames get a flat list of them. Products have bfloat16 input and output, the values between layers
+are float32. Nothing synchronises with the device, so that a whole step can be captured as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def mlp(
 
 
 def three_frames(x: Tensor, pad: int = 0) -> Tensor:
-    """Each frame between its neighbours, [..., T, C] → [N, 3 C + pad]; zeros beyond the ends."""
+    """Each frame with its neighbours, [..., T, C] → [N, 3 C + pad]; zeros outside."""
     edge = x.new_zeros(*x.shape[:-2], 1, x.shape[-1])
     parts = [torch.cat([edge, x[..., :-1, :]], -2), x, torch.cat([x[..., 1:, :], edge], -2)]
     if pad:
@@ -72,7 +72,7 @@ class FastNet:
     ----------
     depth : int
     block : int
-        Frames that a program of the attention's kernels works on.
+        Number of frames that a program of the attention kernels processes.
     """
 
     def __init__(self, depth: int = 11, block: int = 128) -> None:
@@ -134,6 +134,6 @@ def merged(low: Named, at: str) -> tuple[Tensor, Tensor]:
 
 
 def mlp_parameters(low: Named, full: Named, at: str) -> tuple[Tensor, ...]:
-    """Those of `mlp`, in its order."""
+    """Arguments of `mlp`, in its order."""
     dense = of(low, at + "intermediate.dense."), of(low, at + "output.dense.")
     return *of(full, at + "layernorm_after."), *dense[0], *dense[1]

@@ -1,4 +1,4 @@
-"""Files that appear only when they are complete."""
+"""Atomic writes of files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import IO
 
 
 def atomically(write: Callable[[IO[bytes]], object], path: Path) -> None:
-    """Let `write` make a hidden file beside `path`, and move it there; if it fails, nothing is left.
+    """Write to a hidden file next to `path` with `write`, and rename it; it is removed on errors.
 
-    The hidden file does not end as `path` does, since patterns such as ``*.npz`` match hidden files, too.
+    The hidden file has another suffix than `path`, since patterns such as ``*.npz`` also match hidden files.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:

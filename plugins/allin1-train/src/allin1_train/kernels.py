@@ -1,10 +1,10 @@
 """Neighbourhood attention of the network as Triton kernels, with its gradient.
 
-Queries, keys and values of a token lie in one row of 72 numbers. A query sees five frames, ``dilation`` apart, of its
-own instrument (attention along time) or of all four and a fifth that is silent (attention across instruments). Frames
-and the instrument that do not exist have the keys and values of silence: the biases of the projection.
+Queries, keys and values of a token are one row of 72 numbers. A query attends to five frames, ``dilation`` apart, of its own
+instrument (attention along time) or of all four and a silent fifth one (attention across instruments). Frames and the
+instrument that do not exist have the keys and values of silence: the biases of the projection.
 
-Nothing but the logarithms of the softmaxes' denominators is kept for the gradient; weights are computed again.
+Only the logarithms of the softmax denominators are kept for the gradient; attention weights are recomputed.
 """
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
@@ -17,14 +17,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-SLOTS = (
-    64  # partial sums of what is summed over all tokens, so that fewer programs add to one address
-)
+SLOTS = 64  # number of partial sums over all tokens, so that fewer programs add to the same address
 
 
 @triton.jit
 def window_start(frame, length, d):
-    """First of the five offsets, in dilations, of the window of a query: -2, or less and more at the ends."""
+    """First of the five offsets, in dilations, of a query's window: -2, or less or more at the ends."""
     low = tl.where(frame < d, 2, tl.where(frame < 2 * d, 1, 0))
     high = tl.where(frame >= length - d, 2, tl.where(frame >= length - 2 * d, 1, 0))
     return low - high - 2
@@ -32,7 +30,7 @@ def window_start(frame, length, d):
 
 @triton.jit
 def key_rows(QKV, SILENCE, row, column, frame, exists, c):
-    """Keys or values [frames, 16] of an instrument's row; those of silence where a frame does not exist."""
+    """Keys or values [frames, 16] of an instrument's row; those of silence for frames that do not exist."""
     at = QKV + (row + frame)[:, None] * 72 + column + c[None, :]
     x = tl.load(at, mask=exists[:, None] & (c < 12)[None, :], other=0.0).to(tl.float32)
     silence = tl.load(SILENCE + column + c, mask=c < 12, other=0.0).to(tl.float32)
@@ -98,7 +96,7 @@ def attend_backward_queries(
     ACROSS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Gradients of a block of queries, and its share of those of the position biases."""
+    """Gradients of a block of queries, and its contribution to those of the position biases."""
     block, row, head = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
     c = tl.arange(0, 16)
     t = block * BLOCK + tl.arange(0, BLOCK)
@@ -205,7 +203,7 @@ class Attend(torch.autograd.Function):
     def forward(
         ctx: Any, qkv: Tensor, silence: Tensor, bias: Tensor, dilation: int, length: int, block: int
     ) -> Tensor:
-        """Attend, and keep the logarithms of the denominators."""
+        """Attend, and save the logarithms of the denominators."""
         batch, insts, frames, _ = qkv.shape
         across = bias.ndim == 3
         length = frames if across else max(frames, length, 5 * dilation)
@@ -219,7 +217,7 @@ class Attend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, go: Tensor) -> tuple[Tensor | None, ...]:
-        """Give the gradients of tokens, of silence and of the biases."""
+        """Return the gradients of tokens, of silence and of the biases."""
         qkv, silence, bias, out, lse = ctx.saved_tensors
         frames, length, _, across, block = sizes = ctx.sizes
         batch, insts = qkv.shape[:2]
@@ -251,15 +249,15 @@ def attend(
     qkv : Tensor [B, 4, T, 72]
         Queries, keys and values, each of two heads of 12, contiguous.
     silence : Tensor [72]
-        The same of a token that is all zeros.
+        The same for a token of zeros.
     bias : Tensor
         Position biases, float32.
     dilation : int
         Frames between the keys of a window.
     length : int
-        Frames, at least, to which the song is extended by silence.
+        Minimum number of frames that the song is padded to with silence.
     block : int
-        Frames that a program works on.
+        Number of frames that a program processes.
     """
     apply: Any = Attend.apply
     out: Tensor = apply(qkv, silence, bias, dilation, length, block)

@@ -1,6 +1,6 @@
-"""The All-In-One network as a PyTorch module, with upstream's names for its parameters.
+"""The All-In-One network as a PyTorch module, with the original names of its parameters.
 
-It is the plain version: right on every device, and what the fast one (`fast`) is checked against.
+This is the plain version: it works on every device, and the fast version (`fast`) is compared with it.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -20,7 +20,7 @@ HEADS_OUT = ("beat", "downbeat", "section", "function")
 
 
 def holder(**modules: nn.Module) -> Any:
-    """Give a module that does nothing but hold others under their names."""
+    """Return a module that only contains other modules under their names."""
     m = nn.Module()
     for name, module in modules.items():
         m.add_module(name, module)
@@ -35,7 +35,7 @@ def attention_parameters(axes: int) -> Any:
 
 
 class Layer(nn.Module):
-    """Attention and MLP; the layer along time has two attentions side by side, of dilations d and 2d."""
+    """Attention and MLP; the layer along time has two parallel attentions with dilations d and 2d."""
 
     attention: Any
     attention2: Any
@@ -54,7 +54,7 @@ class Layer(nn.Module):
         self.output = holder(dense=nn.Linear(4 * width, CHANNELS))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the state [B, 4, T, 24] after the layer."""
+        """Return the state [B, 4, T, 24] after the layer."""
         y = self.layernorm_before(x)
         if self.in_time:
             parts = (self.attention, self.attention2)
@@ -80,7 +80,7 @@ class Net(nn.Module):
     Parameters
     ----------
     depth : int
-        Pairs of layers; the shipped network has 11.
+        Number of pairs of layers; the published network has 11.
     """
 
     def __init__(self, depth: int = DEPTH) -> None:
@@ -100,7 +100,7 @@ class Net(nn.Module):
             self.add_module(f"{name}_classifier", holder(classifier=nn.Linear(4 * CHANNELS, n)))
         for name, p in self.named_parameters():
             if name.endswith(".weight") and p.ndim == 2 and "classifier" not in name:
-                # Branches begin small, so that the deep network begins as a shallow one.
+                # Branches are initialised small, so that the deep network initially acts as a shallow one.
                 nn.init.trunc_normal_(
                     p, std=(0.2 if "output.dense" in name else 0.8) * p.shape[1] ** -0.5
                 )
@@ -110,7 +110,7 @@ class Net(nn.Module):
                 nn.init.constant_(p, -3.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the logits."""
+        """Return the logits."""
         e: Any = self.embeddings
         batch = x.shape[0]
         x = x.flatten(0, 1).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The loss functions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from allin1_train.augment import constant
 PARTS = ("beat", "downbeat", "section", "function")
 WEIGHTS = (1.0, 2.0, 1.5, 0.4)
 SMOOTHING = 0.03  # of the labels
-POSITIVE = (2.0, 3.0, 4.0)  # how much more an event's frame counts than one without
+POSITIVE = (2.0, 3.0, 4.0)  # relative weight of frames with an event
 
 
 def losses(y: Tensor, targets: Tensor, labels: Tensor, label_weights: Tensor) -> Tensor:
     """Losses [4] of beats, downbeats, boundaries and labels, for logits [B, 13, T].
 
-    Targets that are not a number, and labels below 0, do not count.
+    Targets that are NaN, and labels below 0, are ignored.
     """
     rare = constant(POSITIVE, y.device)[:, None]
     known = ~torch.isnan(targets)
@@ -31,7 +31,7 @@ def losses(y: Tensor, targets: Tensor, labels: Tensor, label_weights: Tensor) ->
 def cross_entropy(
     y: Tensor, labels: Tensor, weights: Tensor, smoothing: float = SMOOTHING
 ) -> Tensor:
-    """PyTorch's, for logits [B, 10, T]; its own waits for the device where labels have weights and are smoothed."""
+    """Cross-entropy for logits [B, 10, T]; unlike PyTorch's with weights and smoothing, without synchronisation."""
     logs = functional.log_softmax(y, 1)
     known, labels = labels >= 0, labels.clamp(min=0)
     share = weights[labels] * known

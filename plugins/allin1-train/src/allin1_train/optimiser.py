@@ -1,4 +1,4 @@
-"""AdamW on one vector, with clipping and a moving average of the weights; nothing of it waits for the device."""
+"""AdamW on one vector, with clipping and a moving average of the weights, without device synchronisation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class Optimiser:
-    """State and step of AdamW.
+    """AdamW.
 
     Parameters
     ----------
     weights : Tensor [n]
-        Changed in place.
+        The weights, which are updated in place.
     decayed : Tensor [n]
-        1 where weight decay applies.
+        1 for weights with weight decay, otherwise 0.
     """
 
     betas, epsilon, decay, clip = (0.9, 0.98), 1e-8, 0.01, 1.0
@@ -31,7 +31,7 @@ class Optimiser:
 
     @torch.no_grad()
     def step(self, gradient: Tensor) -> None:
-        """Take a step; a gradient that is not finite changes nothing."""
+        """Take a step; gradients that are not finite are ignored."""
         norm = gradient.norm()
         fine = torch.isfinite(norm)
         scale = self.clip / norm.clamp(min=self.clip)
@@ -50,12 +50,12 @@ class Optimiser:
         self.average.lerp_(self.weights, self.average_rate)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that a later run needs to go on."""
+        """The state that a later run needs to resume."""
         names = ("weights", "first", "second", "average", "steps")
         return {n: getattr(self, n).detach().cpu().clone() for n in names}
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take over a state."""
+        """Restore a state."""
         for name, value in state.items():
             getattr(self, name).copy_(value)

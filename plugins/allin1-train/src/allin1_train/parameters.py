@@ -1,4 +1,4 @@
-"""All parameters of a network in one vector, so that an optimiser's step is a handful of kernels."""
+"""All parameters of a network in one vector, so that a step of the optimiser needs few kernels."""
 
 # mypy: disable-error-code="no-untyped-call"
 from __future__ import annotations
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-ALIGN = 64  # elements; views that begin at odd addresses are copied by some kernels
+ALIGN = 64  # in elements; some kernels copy views that are not aligned
 
 
 class Layout:
-    """Where each parameter of a module lies in the vector."""
+    """The position of each parameter of a module in the vector."""
 
     def __init__(self, module: nn.Module) -> None:
         self.shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
@@ -27,7 +27,7 @@ class Layout:
         Raises
         ------
         ValueError
-            If a parameter is missing, or has another shape.
+            A parameter is missing, or has another shape.
         """
         if missing := self.shapes.keys() - state.keys():
             raise ValueError(f"there are no parameters {', '.join(sorted(missing)[:3])}")
@@ -41,7 +41,7 @@ class Layout:
         return flat
 
     def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """Named parameters as views of the vector; their gradients come back to it in one piece."""
+        """Named parameters as views of the vector, whose gradients are combined into one vector."""
         return {
             name: part[:n].view(shape)
             for (name, shape), part, n in zip(
@@ -50,7 +50,7 @@ class Layout:
         }
 
     def decayed(self, device: torch.device | None = None) -> Tensor:
-        """1 where weight decay applies: matrices and kernels, but not position biases."""
+        """Mask of the parameters with weight decay: matrices and kernels, but not position biases."""
         ones = {
             name: torch.full(shape, float(len(shape) > 1 and "rpb" not in name))
             for name, shape in self.shapes.items()

@@ -1,11 +1,11 @@
-"""Renders training songs by seed, in parallel, one shard a song.
+"""Renders seeded training songs in parallel, one shard per song.
 
 ``python -m allin1_train.songs OUT --songs 1000 --procs 16 --soundfont FluidR3Mono_GM.sf3``
 """
 
 import os
 
-if __name__ == "__main__":  # one process a core: before NumPy is loaded
+if __name__ == "__main__":  # one thread per process, must be set before NumPy is loaded
     for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
 
@@ -24,7 +24,7 @@ from allin1_train.files import atomically
 from allin1_train.music import Song, SoundFont, compose, render
 from allin1_train.views import views
 
-#: Labels in the order of the model's outputs; a frame's label is an index into it.
+#: Labels in the order of the model's outputs; the label of a frame is an index.
 LABELS = ("start", "end", "intro", "outro", "break", "bridge", "inst", "solo", "verse", "chorus")
 FRAMES_PER_SECOND = 100
 
@@ -33,7 +33,7 @@ _font: SoundFont  # of this process and, by fork, of its children
 
 @dataclass
 class Rendered:
-    """What a run made: songs, hours of audio, seconds of wall clock and of CPU, errors by seed."""
+    """The outcome of a run: songs, hours of audio, wall-clock and CPU seconds, errors by seed."""
 
     songs: int = 0
     hours: float = 0.0
@@ -51,18 +51,18 @@ def frame_labels(song: Song, frames: int) -> np.ndarray:
 
 
 def example(seed: int, font: SoundFont) -> dict[str, Any]:
-    """Views and truth of the song of a seed.
+    """Views and annotations of the song of a seed.
 
     Returns
     -------
     x
         Views, float16 [4, T, 81].
     beats, downbeats, boundaries
-        Seconds; the boundaries include beginning and end of the music.
+        Times in seconds; the boundaries include start and end of the music.
     labels
         int8 [T], indices of `LABELS`.
     drums, genre, bpm, seed
-        Whether it has drums at all, and what it is.
+        Whether it has drums, its genre, tempo and seed.
     """
     song = compose(seed)
     x = views(render(song, font))
@@ -82,7 +82,7 @@ def example(seed: int, font: SoundFont) -> dict[str, Any]:
 
 
 def _write(job: tuple[int, Path, float]) -> tuple[float, float] | str | None:
-    """Make one shard; return its seconds and CPU time, an error, or None once time is up."""
+    """Write one shard; returns its length and CPU time, an error, or None if the time is up."""
     seed, out, until = job
     if time.time() > until:
         return None
@@ -111,24 +111,24 @@ def write_songs(
     Parameters
     ----------
     out
-        Folder, made if need be. A shard appears only when it is complete.
+        Folder, created if it is missing. Shards are written atomically.
     soundfont
         Path of a General MIDI SoundFont.
     first, songs
         First seed, and number of seeds.
     minutes
-        No song is begun after this time.
+        No song is started after this time.
     procs
-        Processes; by default one for each core.
+        Number of processes; by default one per core.
     progress
         Whether to report on stderr.
 
     Raises
     ------
     FileNotFoundError
-        If the SoundFont is missing.
+        The SoundFont is missing.
     RuntimeError
-        If more than a few songs fail.
+        Too many songs fail.
     """
     global _font
     out = Path(out)
@@ -170,13 +170,13 @@ def write_songs(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Run the command line."""
     p = argparse.ArgumentParser(prog="allin1_train.songs", description="Render training songs.")
-    p.add_argument("out", type=Path, help="folder of the shards")
+    p.add_argument("out", type=Path, help="folder for the shards")
     p.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first song")
     p.add_argument("--songs", type=int, default=10**6, help="number of songs")
-    p.add_argument("--minutes", type=float, default=1e6, help="begin no song after this time")
-    p.add_argument("--procs", type=int, default=None, help="processes (default: one a core)")
+    p.add_argument("--minutes", type=float, default=1e6, help="start no song after this time")
+    p.add_argument("--procs", type=int, default=None, help="processes (default: one per core)")
     p.add_argument("--soundfont", type=Path, required=True, help="FluidR3Mono_GM.sf3")
     a = p.parse_args(argv)
     done = write_songs(a.out, a.soundfont, a.first, a.songs, a.minutes, a.procs, progress=True)

@@ -1,4 +1,4 @@
-"""Training songs in the memory of the device: a ring in which new songs take the place of the oldest."""
+"""Training songs in the memory of the device: a ring buffer in which new songs replace the oldest."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ KINDS = ("beats", "downbeats", "boundaries")
 
 
 class Crops(NamedTuple):
-    """Pieces of songs as they are in memory, and their truth.
+    """Crops of songs in memory, and their annotations.
 
     Attributes
     ----------
     earlier, later
-        float16 [B, T, 4, 81] twice: the frames that each wanted one lies between.
+        float16 [B, T, 4, 81] each: the frames before and after each requested position.
     fraction
-        How far between them, [B, T].
+        Fraction of the position between them, [B, T].
     inside
-        Where the song is, [B, T].
+        Whether the position is within the song, [B, T].
     targets
-        Beats, downbeats, boundaries, from 0 to 1, [B, 3, T]; not a number where nobody annotated them.
+        Beats, downbeats, boundaries, from 0 to 1, [B, 3, T]; NaN if not annotated.
     labels
-        int64 [B, T], indices of the labels; -1 where nobody knows.
+        int64 [B, T], indices of the labels; -1 if unknown.
     """
 
     earlier: Tensor
@@ -40,14 +40,14 @@ class Crops(NamedTuple):
     labels: Tensor
 
 
-#: What `read_song` gives.
+#: Return value of `read_song`.
 Song = dict[str, Any]
 
 
 def distance(times: np.ndarray, frames: int) -> np.ndarray:
-    """Frames from the nearest of `times` (seconds, rising) to every frame, signed, at most 1000; float32 [frames].
+    """Signed distance in frames from the nearest of `times` (seconds, increasing), at most 1000; float32 [frames].
 
-    Not a number anywhere, where `times` is not a number, for what nobody annotated.
+    NaN everywhere if `times` is NaN, which means not annotated.
     """
     if np.isnan(times).any():
         return np.full(frames, np.nan, np.float32)
@@ -72,15 +72,15 @@ def read_song(path: Path) -> Song:
 
 
 class SongRing:
-    """Songs one behind the other on the device.
+    """Concatenated songs on the device.
 
     Parameters
     ----------
     device : torch.device
     frames : int
-        Room, in frames of 661 bytes.
+        Capacity in frames of 661 bytes.
     most : int
-        Most songs at a time.
+        Maximum number of songs.
     """
 
     def __init__(self, device: torch.device, frames: int, most: int = 20000) -> None:
@@ -95,7 +95,7 @@ class SongRing:
         self.head = self.added = 0
 
     def add(self, songs: Sequence[Song]) -> None:
-        """Add songs as `read_song` gives them, over the oldest if need be."""
+        """Add songs from `read_song`, replacing the oldest if necessary."""
         for song in songs:
             n = len(song["labels"])
             if n > self.room:
@@ -125,13 +125,13 @@ class SongRing:
             self.count.fill_(float(len(self.held)))
 
     def hours(self) -> float:
-        """Hours of music that are held."""
+        """Hours of music in the buffer."""
         return sum(n for _, n in self.held) / FPS / 3600
 
     def crops(self, batch: int, frames: int, stretch: float = 0.06) -> Crops:
-        """Cut random crops; a song shorter than the crop is surrounded by silence.
+        """Draw random crops; a song shorter than the crop is surrounded by silence.
 
-        Half of them are played up to `stretch` faster or slower, and their truth with them.
+        The tempo of half of them is changed by up to `stretch`, with their annotations.
         """
         dev = self.device
         song = (torch.rand(batch, device=dev) * self.count).long()
@@ -140,7 +140,7 @@ class SongRing:
             torch.rand(batch, device=dev) < 0.5
         )
         span = frames * rate
-        room = (n - span).abs() + 200  # a second of silence may show at either end
+        room = (n - span).abs() + 200  # up to a second of silence at either end
         start = (torch.rand(batch, device=dev) * room).floor() - 100
         start = torch.where(n < span, -start, start)[:, None]
         place = start + torch.arange(frames, device=dev) * rate[:, None]
@@ -156,7 +156,7 @@ class SongRing:
         close = near[:, :2]
         beats = 0.25 * (close <= 2.5) + 0.25 * (close <= 1.5) + 0.5 * (close <= 0.5)
         edges = torch.exp(-0.5 * (near[:, 2:] / 15) ** 2) * (near[:, 2:] <= 45)
-        unknown = near * 0  # 0, or not a number
+        unknown = near * 0  # 0, or NaN
         targets = torch.cat([beats, edges], 1) * inside[:, None] + unknown
         labels = torch.where(inside, self.labels[at].view(batch, frames).long(), (place > 0).long())
         return Crops(earlier, later, fraction, inside, targets, labels)

@@ -25,7 +25,7 @@ class Network(Protocol):
     Attributes
     ----------
     low
-        Data type that the views may come in.
+        Data type of the views.
     """
 
     low: torch.dtype
@@ -62,7 +62,7 @@ class Accelerated:
 
 
 class Step:
-    """Crops, augmentation, network, gradient, update: all on the device, as one CUDA graph where asked for.
+    """Crops, augmentation, network, gradient, update: all on the device, optionally as one CUDA graph.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Step:
         crops = self.songs.crops(self.batch, self.frames)
         changes = augment.draw(self.batch, self.frames, BANDS, self.songs.device)
         x = augment.apply(crops, changes, self.network.low)
-        # A leaf of this step alone: one of an earlier step would tie the graph to that step's stream.
+        # A new leaf for this step: that of an earlier step would tie the graph to that step's stream.
         weights = self.optimiser.weights.detach().requires_grad_()
         y = self.network(weights, x)
         parts = losses(y, crops.targets, crops.labels, self.label_weights)
@@ -104,7 +104,7 @@ class Step:
 
 
 def captured(step: Step, pool: Any = None) -> tuple[Callable[[], None], Any]:
-    """Give the step as a CUDA graph, and the memory pool that other graphs can share."""
+    """Return the step as a CUDA graph, and the memory pool, which other graphs can share."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -124,7 +124,7 @@ def difference(a: Tensor, b: Tensor) -> float:
 
 
 def check_fast(device: torch.device, depth: int = 11) -> list[str]:
-    """Compare the fast network with the plain one on the device; give what is wrong, nothing if all is well."""
+    """Compare the fast network with the plain one on the device; returns a description of each difference."""
     begin = time.time()
     torch.manual_seed(0)
     net = Net(depth).to(device)

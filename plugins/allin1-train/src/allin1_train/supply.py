@@ -1,4 +1,4 @@
-"""Shards from folders, read by threads ahead of the training; folders may still be growing."""
+"""Shards from folders, read ahead by threads; shards may be added during training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from allin1_train.songs_in_memory import Song, read_song
 
 
 def shards(folder: Path) -> list[Path]:
-    """Finished shards of a folder, by name; what is being written begins with a dot."""
+    """Complete shards of a folder, sorted by name; incomplete ones start with a dot."""
     return sorted(p for p in folder.glob("*.npz") if not p.name.startswith("."))
 
 
@@ -24,12 +24,12 @@ class Supply:
     ----------
     folders : sequence of Path
     leave_out : (int, int)
-        Songs whose number, modulo the second, is the first are left out, so that members hear different songs.
+        Songs whose number modulo the second equals the first are left out, so that members are trained on different songs.
     watch : bool
-        Look again for new shards, until `close`.
+        Whether to search for new shards until `close`.
     threads : int
     pinned : bool
-        Give arrays as tensors that a GPU fetches by itself.
+        Whether to return arrays as tensors in pinned memory.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Supply:
             threading.Thread(target=self.keep_looking, daemon=True).start()
 
     def wanted(self, path: Path) -> bool:
-        """Whether this member hears the song."""
+        """Whether this member is trained on the song."""
         return not (
             self.leave_out
             and path.stem.isdigit()
@@ -61,7 +61,7 @@ class Supply:
         )
 
     def look(self) -> None:
-        """Queue what is new, the folders' songs in turn."""
+        """Queue new shards, alternating between folders."""
         fresh = [[p for p in shards(f) if p not in self.seen] for f in self.folders]
         for found in fresh:
             self.seen.update(found)
@@ -71,7 +71,7 @@ class Supply:
                 self.paths.put(path)
 
     def keep_looking(self) -> None:
-        """Look every other second."""
+        """Search for new shards every two seconds."""
         while not self.stop.wait(2):
             self.look()
 
@@ -88,7 +88,7 @@ class Supply:
                     song |= {
                         k: torch.from_numpy(song[k]).pin_memory() for k in ("x", "near", "labels")
                     }
-            except FileNotFoundError:  # tidied away by who wrote it
+            except FileNotFoundError:  # removed by its writer
                 song = None
             except Exception as error:
                 print(f"{path} cannot be read and is left out: {error!r}", flush=True)
@@ -102,7 +102,7 @@ class Supply:
             self.paths.task_done()
 
     def take(self, most: int) -> list[Song]:
-        """Songs that are ready, at most so many, without waiting."""
+        """Return at most `most` songs that are ready, without waiting."""
         songs: list[Song] = []
         while len(songs) < most:
             try:
@@ -114,9 +114,9 @@ class Supply:
         return songs
 
     def busy(self) -> bool:
-        """Whether songs may still come without `look`ing again; always, while folders are watched."""
+        """Whether more songs may become ready; always True while folders are watched."""
         return self.watch or bool(self.paths.unfinished_tasks) or not self.ready.empty()
 
     def close(self) -> None:
-        """End all threads."""
+        """Stop all threads."""
         self.stop.set()

@@ -1,7 +1,7 @@
-"""Trains one member: a leg of steps or minutes, resumable, with a log.
+"""Trains one member for a number of steps or minutes, resumable, with a log.
 
-``OUT/NAME.npz`` holds the moving average of the weights, ``OUT/NAME.json`` the log, ``OUT/NAME.state.npz`` what a
-later run needs to go on.
+``OUT/NAME.npz`` contains the moving average of the weights, ``OUT/NAME.json`` the log, ``OUT/NAME.state.npz`` the state that
+a later run needs to resume.
 """
 
 from __future__ import annotations
@@ -33,48 +33,50 @@ from allin1_train.step import Accelerated, Network, PlainNet, Step, captured, ch
 from allin1_train.supply import Supply, shards
 from allin1_train.validate import validate
 
-FRAME_BYTES = 661  # of a song in memory
+FRAME_BYTES = 661  # size of a frame in memory
 
 
 def described(default: Any, text: str) -> Any:
-    """Give a field whose metadata is its help."""
+    """Return a dataclass field with its help text as metadata."""
     return field(default=default, metadata={"help": text})
 
 
 @dataclass
 class Options:
-    """What one run of the trainer does."""
+    """Options of a run of the trainer."""
 
     songs: Sequence[str]
     held: Sequence[str] = ()
-    out: str = described(".", "folder of weights, log and state")
-    name: str = described("member", "of the member's files")
-    seed: int = described(0, "of weights, crops and augmentation")
-    steps: int = described(0, "length of the training, in all its runs")
-    minutes: float = described(0.0, "the same by the clock, without validation of the last check")
-    batch: int = described(16, "short crops in a step")
-    frames: int = described(4800, "length of short crops, a hundredth of a second each")
-    long_batch: int = described(6, "long crops in a step")
-    long_frames: int = described(12800, "length of long crops")
+    out: str = described(".", "folder for weights, log and state")
+    name: str = described("member", "name of the member's files")
+    seed: int = described(0, "seed of weights, crops and augmentation")
+    steps: int = described(0, "length of the training in steps, over all runs")
+    minutes: float = described(
+        0.0, "length of the training in minutes, without the last validation"
+    )
+    batch: int = described(16, "short crops per step")
+    frames: int = described(4800, "length of short crops in frames of 10 ms")
+    long_batch: int = described(6, "long crops per step")
+    long_frames: int = described(12800, "length of long crops in frames of 10 ms")
     rate: float = described(4e-3, "highest learning rate")
-    average: float = described(0.001, "share of a step's weights in the moving average")
-    depth: int = described(DEPTH, "pairs of layers; the core runs networks of 11")
+    average: float = described(0.001, "weight of a step in the moving average")
+    depth: int = described(DEPTH, "pairs of layers; the core supports only 11")
     init: str = described("", "weights to start from, .npz")
-    resume: bool = described(False, "go on from the state in OUT, if there is one")
+    resume: bool = described(False, "resume from the state in OUT, if there is one")
     device: str = described("auto", "cpu or cuda")
     memory_gb: float = described(
-        20.0, "room for songs on the device; newer ones replace the oldest"
+        20.0, "memory for songs on the device; new ones replace the oldest"
     )
-    watch: bool = described(False, "take songs that appear in the folders during the training")
+    watch: bool = described(False, "also use songs that are added to the folders during training")
     first_songs: int = described(1, "songs to wait for before the first step")
-    leave_out: str = described("", "K/N: do not hear songs whose number modulo N is K")
+    leave_out: str = described("", "K/N: leave out songs whose number modulo N is K")
     every: float = described(3.0, "minutes between checks")
-    held_songs: int = described(32, "songs of each folder for validation")
+    held_songs: int = described(32, "number of songs of each folder for validation")
     path: str = described("auto", "auto (fast on CUDA if it computes the same), fast or plain")
 
 
 def schedule(done: float, step: int, rate: float) -> float:
-    """Learning rate: a short rise, then down along a cosine; `done` is the part of the training behind it."""
+    """Learning rate: a short warm-up, then cosine decay; `done` is the completed fraction of the training."""
     rise = min(1.0, (step + 1) / 200)
     return rate * rise * (0.5 * (1 + math.cos(math.pi * min(1.0, done))) + 0.002)
 
@@ -85,7 +87,7 @@ def sha256(path: Path | str) -> str:
 
 
 class Training:
-    """One member in the making.
+    """The training of one member.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ class Training:
     Raises
     ------
     ValueError
-        If the starting weights are of another network.
+        The initial weights are those of another network.
     """
 
     def __init__(self, options: Options) -> None:
@@ -131,7 +133,7 @@ class Training:
 
     @property
     def state_path(self) -> Path:
-        """File of what a later run needs."""
+        """File of the state."""
         return self.out / f"{self.options.name}.state.npz"
 
     def say(self, *words: object) -> None:
@@ -139,13 +141,13 @@ class Training:
         print(f"[{self.options.name} {time.time() - self.born:6.0f}s]", *words, flush=True)
 
     def restore(self) -> None:
-        """Go on from the state of an earlier run."""
+        """Resume from the state of an earlier run."""
         with np.load(self.state_path) as z:
             self.optimiser.restore({n: torch.from_numpy(z[n]) for n in z.files if n != "progress"})
             progress = json.loads(str(z["progress"]))
         self.step, self.seconds, self.log = progress["step"], progress["seconds"], progress["log"]
         torch.manual_seed(self.options.seed + 1000003 * (self.step + 1))
-        self.say(f"goes on at step {self.step}, after {self.seconds / 60:.1f} minutes")
+        self.say(f"resuming at step {self.step}, after {self.seconds / 60:.1f} minutes")
 
     def save(self) -> None:
         """Write weights, log and state."""
@@ -162,19 +164,21 @@ class Training:
         atomically(lambda f: np.savez(f, progress=np.array(progress), **arrays), self.state_path)
 
     def network(self) -> Network:
-        """Choose the way to compute."""
+        """Choose the plain or the fast network."""
         o = self.options
         plain = PlainNet(self.net, self.layout, self.low)
         if o.path == "plain" or not self.gpu:
             return plain
         wrong = check_fast(self.device, o.depth) if o.path == "auto" else []
         if wrong:
-            self.say("the fast network computes something else, so the plain one is used:", *wrong)
+            self.say(
+                "the fast network computes different values, so the plain one is used:", *wrong
+            )
             return plain
         return Accelerated(self.layout, o.depth, self.low)
 
     def make_steps(self, network: Network) -> list[tuple[Callable[[], None], Step]]:
-        """Give what computes a step on short crops and on long ones; on a GPU, replays of a CUDA graph."""
+        """Return functions for a step on short and on long crops; on a GPU, replays of a CUDA graph."""
         o = self.options
         counts = torch.bincount(
             self.ring.labels[: self.ring.head].long().clamp(min=0), minlength=10
@@ -188,7 +192,7 @@ class Training:
             step = Step(network, self.ring, self.optimiser, label_weights, batch, frames)
             run: Callable[[], None] = step
             if isinstance(network, Accelerated):
-                # The steps before the capture shall change nothing.
+                # The steps before the capture must not have an effect.
                 before = self.optimiser.state()
                 run, pool = captured(step, pool)
                 self.optimiser.restore(before)
@@ -197,7 +201,7 @@ class Training:
         return made
 
     def done(self) -> float:
-        """Part of the training that is behind, from 0 to 1."""
+        """Completed fraction of the training, from 0 to 1."""
         o, parts = self.options, [0.0]
         if o.minutes:
             parts.append(self.seconds / 60 / o.minutes)
@@ -227,7 +231,7 @@ class Training:
         self.save()
 
     def fill(self) -> None:
-        """Read songs until all are there, or, in folders that grow, enough for a start."""
+        """Read all songs, or, if folders are watched, enough to start."""
         o = self.options
         while self.supply.busy() and not (o.watch and len(self.ring.held) >= o.first_songs):
             self.ring.add(self.supply.take(16))
@@ -237,7 +241,7 @@ class Training:
         self.say(f"{len(self.ring.held)} songs, {self.ring.hours():.2f} h on {self.device}")
 
     def run(self) -> None:
-        """Train to the end of the leg."""
+        """Train to the end of this run."""
         o, optimiser = self.options, self.optimiser
         try:
             self.fill()
@@ -249,7 +253,7 @@ class Training:
                 optimiser.rate.fill_(schedule(done, self.step, o.rate))
                 average = max(o.average, 4 / (self.step + 1)) if self.step > 20 else 1.0
                 optimiser.average_rate.fill_(average)
-                # Long ones teach what takes context: labels, and the beat through passages that hide it.
+                # Long crops are for what needs context: labels, and the beat in ambiguous passages.
                 run, step = long if chance.random() < 0.4 + 0.4 * done else short
                 run()
                 heard += step.batch * step.frames
@@ -274,10 +278,10 @@ class Training:
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
-    """Options of a command line."""
+    """Parse the command line."""
     p = argparse.ArgumentParser(prog="allin1-train train", description=__doc__)
     p.add_argument("songs", nargs="+", help="folders of shards")
-    p.add_argument("--held", nargs="*", default=[], help="folders of shards for validation alone")
+    p.add_argument("--held", nargs="*", default=[], help="folders of shards for validation only")
     for f in fields(Options):
         flag, text = "--" + f.name.replace("_", "-"), f.metadata.get("help")
         if text is None:
@@ -290,23 +294,25 @@ def parse(arguments: Sequence[str] | None) -> Options:
             )
     options = Options(**vars(p.parse_args(arguments)))
     if not (options.steps or options.minutes):
-        p.error("say how long to train: --steps or --minutes")
+        p.error("give the length of the training: --steps or --minutes")
     if options.path not in ("auto", "fast", "plain"):
         p.error("--path is auto, fast or plain")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, as a command line says; plainly, if the device refuses the fast way."""
+    """Run the command line; uses the plain network if the fast one fails."""
     options = parse(arguments)
     try:
         Training(options).run()
     except (RuntimeError, ImportError) as error:
         if options.path != "auto" or options.device == "cpu" or not torch.cuda.is_available():
             raise
-        # After a failed capture nothing more can be computed in this process.
+        # After a failed capture, this process cannot use the device any more.
         print(
-            f"The fast way fails, so the plain one is taken: {error!r}", file=sys.stderr, flush=True
+            f"The fast network failed, so the plain one is used: {error!r}",
+            file=sys.stderr,
+            flush=True,
         )
         words = list(arguments if arguments is not None else sys.argv[1:])
         command = [sys.executable, "-m", "allin1_train.trainer", *words, "--path", "plain"]

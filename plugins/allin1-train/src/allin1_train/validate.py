@@ -1,4 +1,4 @@
-"""Scores of a network on whole songs that it was not trained on, by peaks alone: quick enough to be taken in training."""
+"""Scores of a network on whole songs that it was not trained on, from peaks only: fast enough during training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Times = Sequence[float] | NDArray[np.float64]
 
 
 def f_measure(truth: Times, found: Times, tolerance: float = 0.07) -> float:
-    """F of two rising lists of times, each matched at most once, in order."""
+    """F-measure of two increasing lists of times, each matched at most once, in order."""
     i = j = hits = 0
     while i < len(truth) and j < len(found):
         if abs(truth[i] - found[j]) <= tolerance:
@@ -29,13 +29,13 @@ def f_measure(truth: Times, found: Times, tolerance: float = 0.07) -> float:
 
 
 def peaks(p: Tensor, threshold: float, reach: int) -> np.ndarray:
-    """Times in seconds where `p` [T] is highest within `reach` frames, and above the threshold."""
+    """Times in seconds at which `p` [T] is the maximum within `reach` frames, and above the threshold."""
     top = functional.max_pool1d(p[None, None], 2 * reach + 1, 1, reach)[0, 0]
     return ((p == top) & (p > threshold)).nonzero()[:, 0].cpu().numpy() / 100
 
 
 def scores(y: Tensor, song: Song) -> dict[str, float]:
-    """Scores of logits [13, T] of a song as `songs_in_memory.read_song` gives it, of what is known of it."""
+    """Scores of logits [13, T] of a song from `songs_in_memory.read_song`, for the available annotations."""
     p = y[:3].float().sigmoid()
     edges = peaks(p[2], 0.2, 200)
     found = {
@@ -59,7 +59,7 @@ def scores(y: Tensor, song: Song) -> dict[str, float]:
 def validate(
     logits: Callable[[Tensor], Tensor], songs: Sequence[Song], device: torch.device
 ) -> dict[str, float]:
-    """Mean scores of songs; `logits` gives [1, 13, T] of views [1, 4, T, 81]. Beats also of songs without drums."""
+    """Mean scores of songs; `logits` maps views [1, 4, T, 81] to [1, 13, T]. Beats also for songs without drums only."""
     rows = []
     for song in songs:
         frames = len(song["labels"]) // 4 * 4

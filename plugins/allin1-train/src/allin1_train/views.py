@@ -1,7 +1,7 @@
-"""The four views of a mix that stand where the stems stand: mid, side, percussive and harmonic.
+"""The four views of a mix that replace the stems: mid, side, percussive and harmonic.
 
-Each is log10(1 + x) of 81 bands at 100 frames a second. Harmonic is the median over 0.31 s of
-every band of mid (the median commutes with the logarithm); percussive is what sticks out above it.
+Each is log10(1 + x) of 81 bands at 100 frames per second. Harmonic is the median over 0.31 s of
+every band of mid (the median commutes with the logarithm); percussive is the excess over it.
 """
 
 from functools import lru_cache

@@ -8,7 +8,7 @@
  * their mean and mean square follow from those of the H channels, sum(h) and <widen' widen, h h'>, so that the
  * second norm is a factor and an offset for each row of the product.
  *
- * A layer is three passes over the samples, each of which can be shared out: `narrow`, `activate`, `widen`.
+ * A layer is three passes over the samples, `narrow`, `activate` and `widen`. Threads can share each of them.
  */
 #ifndef ALLIN1_DCONV_H
 #define ALLIN1_DCONV_H
@@ -20,23 +20,23 @@
 #define DC_ROWS 6
 #define DC_PAIRS 2
 
-/* Samples of a block, a whole number of steps of every kernel; what a norm sums up is summed block by block. */
+/* Samples of a block, a multiple of the step of every kernel. The sums of a norm are computed block by block. */
 #define DC_BLOCK 512
 
-/* Samples of a step are a divisor of this; rows of h are multiples of it long. */
+/* The number of samples in a step divides this; the length of rows of h is a multiple of it. */
 #define DC_STEP 32
 
 typedef struct {
     int32_t channels;
     int32_t hidden;
     int32_t dilation;
-    /* Rows in groups of DC_ROWS, the last one smaller where need be: [channels][3][rows of the group] */
+    /* Rows in groups of DC_ROWS, the last one possibly smaller: [channels][3][rows of the group] */
     const float *narrow;
     const float *narrow_bias;
     const float *gain;
     const float *shift;
     double eps;
-    /* Channels in groups of DC_PAIRS, the last one smaller where need be: [hidden][a rows, then g rows] */
+    /* Channels in groups of DC_PAIRS, the last one possibly smaller: [hidden][a rows, then g rows] */
     const float *widen;
     const float *widen_bias;
     const float *widen_gain;
@@ -63,18 +63,18 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    /* Floats that a call wants as scratch space. */
+    /* Number of floats of scratch space that a call needs. */
     size_t (*scratch)(const dc_layer *layer, int64_t length);
-    /* Blocks `first` to before `end`. h: [even][h_row], aligned to 64 bytes; sums[block][2] */
+    /* Blocks first <= n < end. h: [even][h_row], aligned to 64 bytes; sums[block][2] */
     void (*narrow)(const dc_layer *layer, const dc_signal *x, float *h, int64_t h_row, int64_t first,
                    int64_t end, double *sums, float *scratch);
-    /* `sums` are those of all blocks, added up; moments[block][3] */
+    /* `sums` are totals over all blocks; moments[block][3] */
     void (*activate)(const dc_layer *layer, int64_t length, float *h, int64_t h_row, int64_t first,
                      int64_t end, const double *sums, double *moments);
-    /* `moments` are those of all blocks, added up. */
+    /* `moments` are totals over all blocks. */
     void (*widen)(const dc_layer *layer, const dc_signal *x, const float *h, int64_t h_row,
                   int64_t first, int64_t end, const double *moments, float *scratch);
-    /* All layers of a signal, one after the other; `scratch` is what the largest layer wants. */
+    /* All layers of a signal, one after the other; `scratch` has the size that the largest layer needs. */
     void (*all_layers)(const dc_layer *layers, int32_t count, const dc_signal *x, float *scratch);
 } dc_kernel;
 
@@ -83,7 +83,7 @@ typedef struct {
 #define DC_NAME_(name) #name
 #define DC_NAME(name) DC_NAME_(name)
 
-/* Those of this architecture; ends with NULL. */
+/* The kernels of this architecture; ends with NULL. */
 extern const dc_kernel *const dc_kernels[];
 
 #endif

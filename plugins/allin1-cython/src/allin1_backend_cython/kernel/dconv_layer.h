@@ -1,5 +1,5 @@
 /* The layer for one instruction set. The file that includes this has included the header of that instruction set, for
- * floats (isa.h has its words; 2 LANES divide DC_STEP), and defines KERNEL, the name of the kernel. */
+ * floats (isa.h lists its operations; 2 LANES divide DC_STEP), and defines KERNEL, the name of the kernel. */
 #include <math.h>
 #include <string.h>
 
@@ -19,8 +19,8 @@
 /* Samples of a step. */
 #define STEP (2 * LANES)
 
-/* Steps go across rows that lie far apart, more of them than a processor follows by itself, so it is told what will be
- * read soon: samples of the same row so many floats ahead, whether they exist or not. */
+/* A step reads from many rows that are far apart, more than a hardware prefetcher follows. Samples of the same row, this
+ * many floats ahead, are therefore prefetched, whether they exist or not. */
 #define AHEAD 64
 #define LINE 16
 #if defined(__GNUC__)
@@ -50,8 +50,8 @@ INLINE vec between(vec x, float bound)
     return smaller(larger(x, spread(-bound)), spread(bound));
 }
 
-/* x (1 + erf(x / sqrt 2)) / 2. Half the error function is x p(x^2) / q(x^2), fitted for the least largest error on
- * [0, 5.5], which is 7e-9; from there on it is 1/2 in single precision. */
+/* x (1 + erf(x / sqrt 2)) / 2. Half the error function is x p(x^2) / q(x^2), a minimax fit on [0, 5.5] with an error of
+ * 7e-9; above that it is 1/2 in single precision. */
 INLINE vec gelu(vec x)
 {
     const vec t = between(x, 5.5f), u = multiply(t, t);
@@ -126,7 +126,7 @@ static void narrow_step(const dc_layer *L, const float *x, int64_t x_row, float 
     }
 }
 
-/* The samples under a step at an end of the signal, with zeros outside of it: edge[channels][STEP + 2 dilation] */
+/* The samples that a step at an end of the signal reads, with zeros outside of it: edge[channels][STEP + 2 dilation] */
 static void fill_edge(const dc_layer *L, const dc_signal *x, int64_t start, float *edge)
 {
     const int64_t width = STEP + 2 * L->dilation, from = start - L->dilation;
@@ -138,7 +138,7 @@ static void fill_edge(const dc_layer *L, const dc_signal *x, int64_t start, floa
     }
 }
 
-/* Sum and sum of squares of h, in double precision: differences of the two keep their digits. */
+/* Sum and sum of squares of h, in double precision, to avoid cancellation in their difference. */
 static void add_up(const dc_layer *L, const float *h, int64_t h_row, int64_t begin, int64_t end,
                    double *sums)
 {
@@ -218,7 +218,7 @@ static void activate(const dc_layer *L, int64_t length, float *h, int64_t h_row,
             vec sum = spread(0.0f);
             for (int64_t t = start; t < padded; t += LANES)
                 store(values + t, gelu(multiply_add(load(values + t), scale, offset)));
-            /* Behind the end there are zeros, which the sums do not see. */
+            /* Zeros after the end do not change the sums. */
             for (int64_t t = stop; t < padded; t++)
                 values[t] = 0.0f;
             for (int64_t t = start; t < padded; t += LANES)
@@ -241,7 +241,7 @@ static void activate(const dc_layer *L, int64_t length, float *h, int64_t h_row,
     }
 }
 
-/* A step of `pairs` channels: x += a' sigmoid(g'), of which a' and g' are rows of the product times their
+/* A step of `pairs` channels: x += a' sigmoid(g'), where a' and g' are rows of the product times their
  * factors plus their offsets. `x` is [pairs][x_row]. */
 INLINE void widen_pairs(const int pairs, const dc_layer *L, int32_t first, const float *h,
                         int64_t h_row, const float *factor, const float *offset, float *x,
@@ -297,7 +297,7 @@ static void widen(const dc_layer *L, const dc_signal *x, const float *h, int64_t
     const double deviation = 1 / sqrt((variance > 0 ? variance : 0 * variance) + L->widen_eps);
     float *factor = scratch, *offset = scratch + rows;
     for (int32_t r = 0; r < rows; r++) {
-        /* The linear half is what is scaled. */
+        /* Only the linear half is scaled. */
         const double scale = r < L->channels ? L->scale[r] : 1;
         const double gain = L->widen_gain[r] * deviation;
         factor[r] = (float)(scale * gain);
@@ -331,7 +331,7 @@ static size_t blocks_of(int64_t length)
 static size_t scratch(const dc_layer *L, int64_t length)
 {
     const size_t h = (size_t)(L->hidden + L->hidden % 2) * whole_steps(length);
-    /* The edge, or the factors; h; and sums and moments in double precision, for `all_layers` */
+    /* Space for the edge or the factors, for h, and for sums and moments in double precision, which `all_layers` needs */
     return edge_size(L) + (h + 15) / 16 * 16 + 2 * 5 * blocks_of(length);
 }
 

@@ -1,4 +1,4 @@
-/* What every 64-bit x86 has. */
+/* SSE2, which every 64-bit x86 processor has. */
 #include "isa.h"
 
 #if defined(ISA_X86_64)

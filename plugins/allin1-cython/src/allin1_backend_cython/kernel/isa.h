@@ -2,10 +2,10 @@
  *
  * This folder is copied into each distribution that has kernels, by kernels/copy_isa.py; change it there.
  *
- * A kernel has a file for each instruction set that fits the target's architecture. The file says of which numbers
- * its vectors are (ISA_FLOAT or ISA_DOUBLE), includes the instruction set's header, then the kernel's own code in the
- * words that these headers share, then isa_end.h. So one command line builds everything, without a flag of the
- * compiler; what runs is chosen at run time. The words:
+ * A kernel has a file for each instruction set that fits the target's architecture. The file selects the
+ * type of numbers in its vectors (ISA_FLOAT or ISA_DOUBLE), includes the instruction set's header, then the kernel's own
+ * code, which is written with the operations that these headers share, then isa_end.h. So one command line builds
+ * everything, without compiler flags; the instruction set is chosen at run time. The operations:
  *
  *   vec                          a vector of LANES numbers
  *   load(p), store(p, v)         at any address
@@ -30,14 +30,14 @@
 typedef struct {
     /* avx512 (AVX-512F), avx2 (AVX2 and FMA), sse2, neon or scalar */
     const char *name;
-    /* Is it there, and does the operating system keep its registers? */
+    /* Whether the processor has it and the operating system saves its registers. */
     int (*supported)(void);
 } isa;
 
-/* Those of this architecture, fastest first; ends with one without a name. */
+/* The instruction sets of this architecture, fastest first; the last entry has no name. */
 extern const isa isas[];
 
-/* The same questions one by one; isa_always() says yes. */
+/* `supported` of each instruction set; isa_always() returns 1. */
 int isa_has_avx512(void);
 int isa_has_avx2(void);
 int isa_always(void);

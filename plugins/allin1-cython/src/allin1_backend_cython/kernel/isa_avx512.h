@@ -1,5 +1,5 @@
-/* AVX-512F, in the words of isa.h. The functions of the file that includes this alone are compiled for it, and run only
- * after a look at the processor. With ISA_SPARING GCC is tuned so that it keeps a loaded vector in a register. */
+/* AVX-512F: the operations of isa.h. Only the functions of the file that includes this are compiled for it, and they
+ * run only after the processor was checked. ISA_SPARING tunes GCC to keep a loaded vector in a register. */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx2,fma"))), apply_to = function)
 #define ISA_PUSHED
@@ -29,7 +29,7 @@ typedef __m512 vec;
 #define subtract_product(a, b, c) _mm512_fnmadd_ps(a, b, c)
 #define larger(a, b) _mm512_max_ps(a, b)
 #define smaller(a, b) _mm512_min_ps(a, b)
-/* MAXPS and its kin give their second operand where one of them is NaN. */
+/* MAXPS and MINPS return their second operand if one of them is NaN. */
 #define larger_number(a, b) _mm512_max_ps(a, b)
 #define total(v) _mm512_reduce_add_ps(v)
 
@@ -51,7 +51,7 @@ typedef __m512d vec;
 #define subtract_product(a, b, c) _mm512_fnmadd_pd(a, b, c)
 #define larger(a, b) _mm512_max_pd(a, b)
 #define smaller(a, b) _mm512_min_pd(a, b)
-/* MAXPD and its kin give their second operand where one of them is NaN. */
+/* MAXPD and MINPD return their second operand if one of them is NaN. */
 #define larger_number(a, b) _mm512_max_pd(a, b)
 
 #else

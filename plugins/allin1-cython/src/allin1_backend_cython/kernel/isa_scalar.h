@@ -1,4 +1,4 @@
-/* Plain C for every processor, in the words of isa.h: vectors of one number. */
+/* Plain C for every processor: the operations of isa.h on vectors of one number. */
 #include <math.h>
 
 #if defined(ISA_FLOAT)

@@ -1,4 +1,4 @@
-/* What every 64-bit x86 has, in the words of isa.h. */
+/* SSE2, which every 64-bit x86 processor has: the operations of isa.h. */
 #include <emmintrin.h>
 
 #if defined(ISA_FLOAT)
@@ -19,7 +19,7 @@ typedef __m128 vec;
 #define subtract_product(a, b, c) _mm_sub_ps(c, _mm_mul_ps(a, b))
 #define larger(a, b) _mm_max_ps(a, b)
 #define smaller(a, b) _mm_min_ps(a, b)
-/* MAXPS and its kin give their second operand where one of them is NaN. */
+/* MAXPS and MINPS return their second operand if one of them is NaN. */
 #define larger_number(a, b) _mm_max_ps(a, b)
 static inline float total(vec v)
 {
@@ -45,7 +45,7 @@ typedef __m128d vec;
 #define subtract_product(a, b, c) _mm_sub_pd(c, _mm_mul_pd(a, b))
 #define larger(a, b) _mm_max_pd(a, b)
 #define smaller(a, b) _mm_min_pd(a, b)
-/* MAXPD and its kin give their second operand where one of them is NaN. */
+/* MAXPD and MINPD return their second operand if one of them is NaN. */
 #define larger_number(a, b) _mm_max_pd(a, b)
 
 #else

@@ -1,13 +1,13 @@
 /* The All-In-One network on one song, compiled for several instruction sets.
  *
- * Values are kept in planes: a row for each channel, and in it four columns for each frame, one an
+ * Values are stored in planes: a row for each channel, and in it four columns for each frame, one for each
  * instrument. A linear map is then a product with a long right operand, a shift in time is a shift of
  * columns for all instruments at once, and reductions over channels run down the rows. Planes are cut into
  * tiles of 16 frames, each contiguous in memory, so that a tile's rows lie near each other.
  *
- * What is folded into the parameters beforehand is told in network_parameters.py. A member of the ensemble
- * is run pass by pass. The units of a pass do not depend on each other, and threads share them out;
- * a column's arithmetic is the same whoever does it, so results do not depend on the threads.
+ * network_parameters.py describes what is folded into the parameters beforehand. Each member of the ensemble
+ * runs pass by pass. The units of a pass are independent, and threads share them; the arithmetic of a column
+ * is the same in every thread, so results do not depend on the number of threads.
  */
 #ifndef ALLIN1_NETWORK_H
 #define ALLIN1_NETWORK_H
@@ -29,11 +29,11 @@
 #define NN_COLUMNS (NN_INSTRUMENTS * NN_FRAMES)
 /* Tiles of a group, the unit of the instrument layers. */
 #define NN_GROUP 8
-/* Columns beside a tile where it is kept with its neighbours' ends: four frames, the reach of a window with a
- * dilation of 2, and of one that is shifted to one side at the song's end. */
+/* Columns on each side of a tile that is stored with the ends of its neighbours: four frames, the reach of a window
+ * with a dilation of 2, and of one that is shifted to one side at an end of the song. */
 #define NN_HALO (NN_INSTRUMENTS * (NN_WINDOW - 1))
-/* Frames of a unit of the front end. Its third convolution looks a frame to each side, so that of 16
- * tiles' worth two frames are lost. */
+/* Frames of a unit of the front end. Its third convolution reads one frame to each side, so that two frames of 16
+ * tiles are lost. */
 #define NN_FRONT_TILES 16
 #define NN_FRONT_FRAMES (NN_FRONT_TILES * NN_FRAMES - 2)
 
@@ -43,7 +43,7 @@
 /* Floats in a tile of the state, and of the keys and values of the two attentions of a time layer. */
 #define NN_STATE (NN_CHANNELS * NN_COLUMNS)
 #define NN_KEYS_VALUES (4 * NN_CHANNELS * NN_COLUMNS)
-/* Floats of the columns at both ends of a group that its neighbours want. */
+/* Floats of the columns at both ends of a group that its neighbours read. */
 #define NN_EDGES (2 * NN_CHANNELS * NN_HALO)
 
 /* Rows of a matrix that are computed together; its weights are laid out [outputs / 6][inputs][6]. */
@@ -55,7 +55,7 @@
         float bias[outputs]; \
     }
 
-/* Everything is float, so the structures are what one array of the same numbers is. */
+/* All members are float, so the structures have the layout of one array of floats. */
 typedef struct {
     NN_MAP(2 * NN_CHANNELS, NN_CHANNELS) queries;
     NN_MAP(4 * NN_CHANNELS, NN_CHANNELS) keys_values;
@@ -72,8 +72,8 @@ typedef struct {
     /* Added to the scores, in units of log 2, by the number of frames that a window begins before its
      * query; in the lane of the key's instrument k, for the query of instrument k - turn. */
     float position[NN_WINDOW][NN_HEADS][NN_INSTRUMENTS][NN_WINDOW][NN_INSTRUMENTS];
-    /* What the keys outside the four instruments, which are zero, weigh together: their score, in the
-     * lane of the query's instrument. */
+    /* Total weight of the keys outside the four instruments, which are zero: their score, in the lane of the
+     * query's instrument. */
     float outside[NN_WINDOW][NN_HEADS][NN_INSTRUMENTS];
     NN_MAP(NN_CHANNELS, NN_CHANNELS) output;
     NN_MAP(4 * NN_CHANNELS, NN_CHANNELS) up;
@@ -100,7 +100,7 @@ typedef struct {
     float last_bias[NN_CHANNELS];
 } nn_network;
 
-/* Where a song is worked on. Memory that is not said to be an input starts as zeros. */
+/* The state of a song. Memory that is not marked as input is initially zero. */
 typedef struct {
     int64_t frames;
     /* Input: [instrument][frame][band] */
@@ -108,18 +108,18 @@ typedef struct {
     /* [tile][channel][column] */
     float *state;
     /* [tile][keys, values, keys, values of 24 rows each][column], one tile more than the longest
-     * padded song has; zeros behind the song. */
+     * padded song has; zeros after the song. */
     float *keys_values;
     /* [group][first, last][channel][column] */
     float *edges;
-    /* [output][frame]; each member adds its own. */
+    /* [output][frame]: the sum over members */
     float *logits;
-    /* [instrument][frame][channel][member], from this member on; NULL where nobody wants them. */
+    /* [instrument][frame][channel][member], starting at this member; NULL if not requested. */
     float *embeddings;
     int64_t members;
 } nn_song;
 
-/* What one thread needs for itself. */
+/* Scratch space of one thread. */
 typedef union {
     struct {
         float bands[NN_BANDS][NN_COLUMNS + 2 * NN_INSTRUMENTS];
@@ -133,8 +133,8 @@ typedef union {
         float context[NN_CHANNELS][NN_COLUMNS];
         float both[2 * NN_CHANNELS][NN_COLUMNS];
         float hidden[8 * NN_CHANNELS][NN_COLUMNS];
-        /* Keys and values of the frames around some queries: of a time layer where a shift is no whole
-         * vector, and of an instrument layer, two tiles in turn. */
+        /* Keys and values of the frames around some queries: for a time layer whose shift is not a multiple of
+         * the vector, and for an instrument layer, two tiles alternately. */
         float around[2][2 * NN_CHANNELS][NN_HALO + NN_COLUMNS + NN_HALO];
         float between[2 * NN_CHANNELS][NN_COLUMNS];
         /* For queries of one vector whose windows begin at different distances. */
@@ -147,8 +147,8 @@ typedef union {
 /* One instruction set. */
 typedef struct {
     const char *name;
-    /* Do one pass, or this thread's share of it: `next` is the first unit that nobody has taken, 0 at first
-     * and the same for all threads. */
+    /* Run one pass, or this thread's share of it: `next` is the first unit that no thread has taken, initially 0,
+     * and shared by all threads. */
     void (*run)(const nn_network *network, const nn_song *song, int32_t pass, int64_t *next,
                 nn_scratch *scratch);
 } nn_kernel;
@@ -158,7 +158,7 @@ typedef struct {
 #define NN_NAME_(name) #name
 #define NN_NAME(name) NN_NAME_(name)
 
-/* Those of this architecture; ends with NULL. */
+/* The kernels of this architecture; ends with NULL. */
 extern const nn_kernel *const nn_kernels[];
 
 #endif

@@ -16,7 +16,7 @@
 #define power_of_bits(v) \
     _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(v), 23), \
                                          _mm256_set1_epi32(0x3f800000)))
-/* RCPPS, to 12 bits, and a step of Newton's. */
+/* RCPPS, to 12 bits, and one step of Newton's method. */
 #define reciprocal(a) newton(a, _mm256_rcp_ps(a))
 #define newton(a, r) _mm256_mul_ps(r, _mm256_fnmadd_ps(a, r, _mm256_set1_ps(2.0f)))
 

@@ -16,7 +16,7 @@
 #define power_of_bits(v) \
     _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(v), 23), \
                                          _mm512_set1_epi32(0x3f800000)))
-/* VRCP14PS, to 14 bits, and a step of Newton's. */
+/* VRCP14PS, to 14 bits, and one step of Newton's method. */
 #define reciprocal(a) newton(a, _mm512_rcp14_ps(a))
 #define newton(a, r) _mm512_mul_ps(r, _mm512_fnmadd_ps(a, r, _mm512_set1_ps(2.0f)))
 

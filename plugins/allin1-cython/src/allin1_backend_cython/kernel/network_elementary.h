@@ -1,16 +1,16 @@
 /* Functions of one value, and of one column. The file that includes network_passes.h has included the header of its
- * instruction set, for floats (isa.h has its words; network_scalar.c has the same words for vectors of four), with LANES a
- * multiple of the instruments, and defines
+ * instruction set, for floats (isa.h lists its operations; network_scalar.c defines them for vectors of four), with LANES
+ * a multiple of the instruments, and defines
  *
  *   load_four(p)               four values, repeated
  *   reciprocal(a)              to 22 bits at least
  *   turned_n(v)                lane i of each four gets lane (i + n) % 4 of the same four
  *   power_of_bits(v)           the float whose exponent's bits are the low 9 bits of v's, plus 127
- *   VECTORS                    vectors of columns of which a product is computed together
- *   TURNS, CHANNELS            turns, and channels, that attention across instruments does together
+ *   VECTORS                    number of vectors of columns whose product is computed together
+ *   TURNS, CHANNELS            numbers of turns and channels that attention across instruments processes together
  *   KERNEL                     name of the kernel, as an identifier
  *
- * Rounding steps are those that are written: contraction is off.
+ * Rounding happens exactly where it is written: contraction is off.
  */
 #include "network.h"
 
@@ -30,11 +30,11 @@
 
 #define NORM_EPSILON 1e-5f
 
-/* 2^x for x <= 0, relative error 2e-9 before rounding. Below -120 it is 2^-120, so that what is multiplied
- * with it stays out of the subnormal numbers, which are slow. */
+/* 2^x for x <= 0, relative error 2e-9 before rounding. Below -120 it is 2^-120, so that products
+ * with it do not become subnormal numbers, which are slow. */
 INLINE vec power_of_two(vec x)
 {
-    /* Adding this rounds to a whole number, which then stands in the low bits. */
+    /* Adding this rounds to a whole number, which is then in the low bits. */
     const vec whole = spread(12582912.0f);
     x = larger(spread(-120.0f), x);
     const vec shifted = add(x, whole);
@@ -58,9 +58,9 @@ INLINE vec elu(vec x)
 }
 
 /* x * (1 + erf(x / sqrt 2)) / 2. The error function is x * P(x^2) / Q(x^2), fitted by reweighted least
- * squares up to 5.6, where it is made to come out above 1 by more than rounding can hide, and cut
- * there: what is left of values far below 0, of which a layer has many, must be nothing. All coefficients are
- * positive, so nothing cancels; the fit's error in the whole is at most 5e-8 * max(1, |x| / 2). */
+ * squares up to 5.6, where it exceeds 1 by more than the rounding error, and clipped to 1: values far below 0,
+ * of which a layer has many, must give exactly 0. All coefficients are positive, so nothing cancels; the total
+ * error of the fit is at most 5e-8 * max(1, |x| / 2). */
 INLINE vec gelu(vec x)
 {
     const vec z = smaller(spread(5.6f * 5.6f), multiply(x, x));

@@ -1,14 +1,14 @@
 /* The front end: three convolutions over frames and bands that leave 24 channels of each instrument.
  *
- * Rows are ordered band by band, channel by channel within a band, so that what a convolution sees around
- * one band is a run of consecutive rows.
+ * Rows are ordered by band, and by channel within a band, so that the inputs of a convolution around one band are
+ * consecutive rows.
  */
 #include <string.h>
 
 #include "network_product.h"
 
 #define BAND_COLUMNS (NN_COLUMNS + 2 * NN_INSTRUMENTS)
-/* Columns of two frames that the step before leaves to the third convolution. */
+/* Columns of two frames that the previous step leaves for the third convolution. */
 #define LEFT (2 * NN_INSTRUMENTS)
 #define SECOND_COLUMNS (LEFT + NN_COLUMNS)
 
@@ -30,7 +30,7 @@ static void read_bands(const nn_song *song, int64_t first, float (*bands)[BAND_C
         }
 }
 
-/* LayerNorm, and the mean that its gain and bias leave taken away again. */
+/* LayerNorm, then subtraction of the mean that its gain and bias leave. */
 static void normalise_front(const nn_network *network, float *x)
 {
     for (int column = 0; column < NN_COLUMNS; column += LANES) {
@@ -52,8 +52,7 @@ static void normalise_front(const nn_network *network, float *x)
     }
 }
 
-/* Put the columns of the frames from `first` on into the state; those before `begin` and from `end` on
- * are left out. */
+/* Copy the columns of the frames from `first` on to the state, except those before `begin` and from `end` on. */
 static void write_state(const nn_song *song, const float *x, int64_t first, int64_t begin, int64_t end)
 {
     int64_t frame = first > begin ? first : begin;
@@ -81,9 +80,8 @@ static void front_end(const nn_network *network, const nn_song *song, int64_t un
     float (*second)[SECOND_COLUMNS] = scratch->front.second;
     float *third = &scratch->front.third[0][0];
 
-    /* The first two convolutions from `first` on; the third, which looks to both sides, from a frame
-     * before that on: it begins with what is left of the step before. The first step's first two
-     * frames are nobody's. */
+    /* The first two convolutions start at `first`. The third, which reads both sides, starts one frame earlier,
+     * with the frames that the previous step left. The first two frames of the first step belong to no unit. */
     for (int64_t first = begin - 1; first <= end; first += NN_FRAMES) {
         read_bands(song, first, bands);
         for (int b = 0; b < 26; b++)
@@ -95,7 +93,7 @@ static void front_end(const nn_network *network, const nn_song *song, int64_t un
             pooled_product(NN_CHANNELS, 1, 144, network->second.weight, network->second.bias,
                            x[36 * b], NN_COLUMNS, 0, 12 * NN_COLUMNS,
                            second[NN_CHANNELS * b] + LEFT, SECOND_COLUMNS);
-        /* Beyond the song the third sees zeros, not what the biases make of silence. */
+        /* Outside the song the third convolution reads zeros, not the response of the biases to silence. */
         for (int f = 0; f < NN_FRAMES; f++)
             if (first + f < 0 || first + f >= song->frames)
                 for (int r = 0; r < 5 * NN_CHANNELS; r++)

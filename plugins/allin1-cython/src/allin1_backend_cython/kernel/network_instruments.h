@@ -1,8 +1,8 @@
 /* The instrument layer: every instrument attends to all instruments in five frames around its own.
  *
- * The window is five instruments wide, of which there are four; the fifth is padding, whose keys and values
+ * The window is five instruments wide, but there are only four; the fifth is padding, whose keys and values
  * are zero, and adds a constant to the softmax's denominator. The lanes of a frame's four instruments
- * are turned against each other, so that a load of keys serves four scores of each query: at turn r the
+ * are rotated against each other, so that one load of keys serves four scores of each query: at turn r the
  * lane of key instrument k holds the query of instrument k - r.
  */
 #include "network_time.h"
@@ -127,7 +127,7 @@ static void attend_to_instruments(const nn_song *song, const nn_instrument_layer
             continue;
         }
         if (frame < 2 || frame + VECTOR_FRAMES > padded - 2) {
-            /* Near an end of the song each frame has a window of its own. */
+            /* Near an end of the song, each frame has its own window. */
             tables = scratch->layer.tables[1];
             row = NN_WINDOW * NN_FRAMES;
             for (int lane = 0; lane < LANES; lane += NN_INSTRUMENTS) {

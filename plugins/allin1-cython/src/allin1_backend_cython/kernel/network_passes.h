@@ -13,7 +13,7 @@ static int64_t tiles_of(const nn_song *song)
     return (song->frames + NN_FRAMES - 1) / NN_FRAMES;
 }
 
-/* Make rows zero behind the song; `tile` is the one they belong to. */
+/* Set rows to zero after the end of the song; `tile` is the tile they belong to. */
 static void clear_behind(const nn_song *song, int64_t tile, int rows, float *x, ptrdiff_t row)
 {
     const int64_t inside = song->frames - tile * NN_FRAMES;
@@ -35,7 +35,7 @@ static void project_keys_values(const nn_network *network, const nn_song *song, 
     clear_behind(song, tile, 4 * NN_CHANNELS, target, NN_COLUMNS);
 }
 
-/* Keep the ends of a group of tiles, of which its neighbours will want keys after it has changed. */
+/* Store the ends of a group of tiles: its neighbours compute keys from them after the group has changed. */
 static void keep_edges(const nn_song *song, int64_t tile)
 {
     const float *x = song->state + tile * NN_STATE;
@@ -70,7 +70,7 @@ static void time_layer(const nn_network *network, const nn_song *song, int block
         add_product(NN_CHANNELS, NN_CHANNELS, layer->output[i].weight, layer->output[i].bias,
                     &scratch->layer.context[0][0], own);
     }
-    /* The mean over both is that of their mean, too. */
+    /* The mean over both is also the mean of their means. */
     for (int column = 0; column < NN_COLUMNS; column += LANES) {
         vec sum = spread(0.0f);
         centre(both + column, 2 * NN_CHANNELS);
@@ -136,7 +136,7 @@ static void project_around(const nn_song *song, const nn_instrument_layer *layer
     clear_behind(song, tile, 2 * NN_CHANNELS, around[0] + NN_HALO, AROUND_COLUMNS);
 }
 
-/* Keys and values of the frames before a group, and of those behind it. */
+/* Keys and values of the frames before and after a group. */
 static void project_edges(const nn_song *song, const nn_instrument_layer *layer, int64_t group,
                           nn_scratch *scratch)
 {
@@ -206,8 +206,8 @@ static void instrument_layer(const nn_network *network, const nn_song *song, int
     }
 }
 
-/* The tile to visit at a place in the order of a time layer. Where keys lie far apart, tiles that are as far
- * apart follow each other, so that most of a tile's keys are still in the cache from the one before. */
+/* The tile to visit at a position in the order of a time layer. If keys are far apart, tiles at the same
+ * distance follow each other, so that most keys of a tile are still in the cache from the previous one. */
 static int64_t tile_in_order(int64_t place, int64_t tiles, int64_t dilation)
 {
     const int64_t step = dilation < 4 * NN_FRAMES ? 1 : dilation / NN_FRAMES;
@@ -218,7 +218,7 @@ static int64_t tile_in_order(int64_t place, int64_t tiles, int64_t dilation)
     return longer + place / shorter + place % shorter * step;
 }
 
-/* One unit of a pass; returns 0 where there is none. */
+/* Run one unit of a pass; returns 0 if there is none. */
 static int run_unit(const nn_network *network, const nn_song *song, int32_t pass, int64_t unit,
                     nn_scratch *scratch)
 {

@@ -1,14 +1,14 @@
-/* Matrix products on the columns of a tile, with what comes before and after them done in registers. */
+/* Matrix products on the columns of a tile, fused with the operations after them. */
 #include "network_elementary.h"
 
-/* What becomes of a product. */
+/* The operation that stores a product. */
 enum finish {
     SET,        /* y = W x + bias */
     SET_GELU,   /* y = gelu(W x + bias) */
     ADD,        /* y = y + W x + bias */
     START_POOL, /* y = W x */
     POOL,       /* y = max(y, W x) */
-    POOL_ELU    /* y = elu(max(y, W x) + bias); adding and ELU rise, so they may follow the maximum */
+    POOL_ELU    /* y = elu(max(y, W x) + bias); adding and ELU are monotonic, so they may follow the maximum */
 };
 
 /* The product of [outputs, parts * inputs] weights, which are laid out [outputs / 6][parts][inputs][6], and
@@ -73,7 +73,7 @@ static void add_product(int outputs, int inputs, const float *weight, const floa
     product(ADD, outputs, 1, inputs, weight, bias, x, NN_COLUMNS, 0, y, NN_COLUMNS);
 }
 
-/* The largest of a convolution's values at three bands, whose inputs are `band` apart. */
+/* The maximum of a convolution at three bands, whose inputs are `band` apart. */
 static void pooled_product(int outputs, int parts, int inputs, const float *weight,
                            const float *bias, const float *x, ptrdiff_t row, ptrdiff_t part,
                            ptrdiff_t band, float *y, ptrdiff_t y_row)

@@ -9,7 +9,7 @@
 
 #define AROUND_COLUMNS (NN_HALO + NN_COLUMNS + NN_HALO)
 
-/* Frames that the original pads a song to, for a layer whose first dilation this is. */
+/* Number of frames that the original network pads a song to, for a layer with this first dilation. */
 INLINE int64_t padded_frames(int64_t frames, int64_t dilation)
 {
     return frames < 10 * dilation ? 10 * dilation : frames;
@@ -23,7 +23,7 @@ INLINE int steps_before(int64_t frame, int64_t dilation, int64_t padded)
 }
 
 /* Attention of the queries of one vector: 24 rows of queries and of results, a tile's row apart; keys[n]
- * leads to the keys at place n of the window, rows `row` apart, and 24 rows on to the values. */
+ * points to the keys at position n of the window, in rows `row` apart; the values follow 24 rows later. */
 INLINE void attend_to_five(const float *query, const float *const keys[NN_WINDOW], ptrdiff_t row,
                            const vec position[NN_HEADS][NN_WINDOW], float *context)
 {
@@ -55,7 +55,7 @@ INLINE void attend_to_five(const float *query, const float *const keys[NN_WINDOW
     }
 }
 
-/* Copy each lane's own keys and values, where the lanes of a vector have windows of their own. */
+/* Copy the keys and values of each lane, for vectors whose lanes have different windows. */
 static void gather_in_time(const float *keys_values, const float *bias, int64_t dilation,
                            int64_t padded, int64_t frame, nn_scratch *scratch,
                            vec position[NN_HEADS][NN_WINDOW])
@@ -89,7 +89,7 @@ static void attend_in_time(const nn_song *song, const float *query, const float 
     float (*around)[AROUND_COLUMNS] = scratch->layer.around[0];
     float *context = &scratch->layer.context[0][0];
     if (!whole)
-        /* Shifts are no whole vectors: copy the tile between the ends of its neighbours. */
+        /* The shifts are not multiples of the vector: copy the tile between the ends of its neighbours. */
         for (int r = 0; r < 2 * NN_CHANNELS; r++) {
             const float *row = own + r * NN_COLUMNS;
             if (tile > 0)

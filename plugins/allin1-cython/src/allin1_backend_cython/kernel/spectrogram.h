@@ -1,16 +1,16 @@
-/* Log-filtered magnitudes of frames of a signal, in double precision up to the magnitude; and for the views of a mix,
- * filtered magnitudes in double precision to the end, and what stands above their running median.
+/* Log-filtered magnitudes of frames of a signal, in double precision up to the magnitude; for the views of a mix,
+ * filtered magnitudes entirely in double precision, and their separation by running medians.
  *
- * A frame is a lane of the vectors: what follows is scalar code, whose numbers are vectors. A frame's result
- * thus does not depend on its neighbours, nor on how a song is cut.
+ * A frame is a lane of the vectors: the code is scalar code whose numbers are vectors. The result of a frame
+ * therefore does not depend on its neighbours, or on how a song is split.
  *
- * The transform of 2048 real samples is one of 1024 complex numbers, pairs of samples, taken apart at the end.
- * That one is done as 32 x 32 (Cooley & Tukey, 1965): 32 transforms down the columns, straight from the
- * samples, a factor each, and 32 along the rows. Both halves of a pair of bins are in the rows k and
- * 32 - k, so bins leave as magnitudes while the two rows are in the first cache.
+ * The transform of 2048 real samples is one of 1024 complex numbers, pairs of samples, which are separated at the
+ * end. It is computed as 32 x 32 (Cooley & Tukey, 1965): 32 transforms along the columns, directly from the
+ * samples, a factor each, and 32 along the rows. The two halves of a pair of bins are in the rows k and
+ * 32 - k, so magnitudes are computed while both rows are in the L1 cache.
  *
- * In the running median a band is a lane: the values of the window stay sorted, and each frame takes the place of the one
- * that leaves, by minimum, maximum and choice.
+ * In the running median a band is a lane: the values of the window stay sorted, and each frame replaces the one that
+ * leaves the window, by minimum, maximum and select.
  */
 #ifndef ALLIN1_SPECTROGRAM_H
 #define ALLIN1_SPECTROGRAM_H
@@ -22,9 +22,9 @@
 #define SP_HOP 441
 #define SP_SIDE 32
 #define SP_POINTS (SP_SIDE * SP_SIDE)
-/* Frames before and after a frame whose median is its harmonic part. */
+/* Frames on each side of a frame in the window whose median is its harmonic part. */
 #define SP_REACH 15
-/* The fewest bands that can be separated: those of the widest vectors. */
+/* The minimum number of bands that can be separated: the lanes of the widest vectors. */
 #define SP_WIDEST 16
 
 typedef struct {
@@ -36,13 +36,13 @@ typedef struct {
     const double *between_sides;
     /* exp(-2 pi i k / 2048), [1024 k][real, imaginary] */
     const double *halves;
-    /* The last bin that any band sees, 1023 at most; none sees bin 0. */
+    /* The last bin that any band includes, 1023 at most; none includes bin 0. */
     int32_t last_bin;
     int32_t bands;
     /* [bands]: the first bin of each band, and how many it has */
     const int32_t *starts;
     const int32_t *lengths;
-    /* Weights of the bands, one behind the other, divided by `scale`. */
+    /* Concatenated weights of the bands, divided by `scale`. */
     const float *weights;
 } sp_tables;
 
@@ -52,22 +52,22 @@ typedef struct {
     int64_t channels;
     int64_t channel_stride;
     int64_t length;
-    /* Of two channels take half their difference, not their mean. */
+    /* Reduce two channels to half their difference instead of their mean. */
     int32_t difference;
 } sp_signal;
 
 typedef struct {
     const char *name;
-    /* Bytes that `transform` and `magnitudes` want to work in. */
+    /* Number of bytes of workspace that `transform` and `magnitudes` need. */
     size_t (*workspace)(const sp_tables *tables);
-    /* Frames `first` to before `first + count` of a signal into out[count][bands]; `workspace` is aligned to 64
+    /* Frames first <= t < first + count of a signal into out[count][bands]; `workspace` is aligned to 64
      * bytes. Frame t is centred on sample 441 t; outside the signal there are zeros. */
     void (*transform)(const sp_tables *tables, const sp_signal *signal, int64_t first, int64_t count,
                       float *out, void *workspace);
     /* The same without the logarithm, every sum in double precision and rounded once. */
     void (*magnitudes)(const sp_tables *tables, const sp_signal *signal, int64_t first, int64_t count,
                        float *out, void *workspace);
-    /* Logarithms of the percussive and the harmonic part of the frames `first` to before `first + count` of magnitudes
+    /* Logarithms of the percussive and the harmonic part of the frames first <= t < first + count of magnitudes
      * mid[total][bands], into [count][bands] each. */
     void (*separate)(const float *mid, int64_t total, int32_t bands, int64_t first, int64_t count,
                      float *percussive, float *harmonic);
@@ -80,7 +80,7 @@ typedef struct {
 #define SP_NAME_(name) #name
 #define SP_NAME(name) SP_NAME_(name)
 
-/* Those of this architecture; ends with NULL. */
+/* The kernels of this architecture; ends with NULL. */
 extern const sp_kernel *const sp_kernels[];
 
 #endif

@@ -1,5 +1,5 @@
 /* The transform for one instruction set. The file that includes this has included the header of that instruction set, for
- * doubles (isa.h has its words), and defines
+ * doubles (isa.h lists its operations), and defines
  *
  *   half_vec                   a vector of LANES floats, with half_load, half_store, half_spread,
  *                              half_madd, half_root
@@ -7,8 +7,8 @@
  *   wide_vec                   a vector of WIDE floats, with wide_load, wide_store (at any address), wide_spread, wide_sub,
  *                              wide_min, wide_max
  *   wide_below(a, x, b, c)     b where a < x, else c
- *   COLUMNS                    pairs of samples that `take` takes
- *   take(p, out)               2 COLUMNS samples from p on of LANES frames, each SP_HOP behind the one before:
+ *   COLUMNS                    number of pairs of samples that `take` reads
+ *   take(p, out)               2 COLUMNS samples from p on of LANES frames, which are SP_HOP apart:
  *                              out[s] is sample s of all frames, as doubles
  *   KERNEL                     name of the kernel
  */
@@ -23,11 +23,11 @@
 #define INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Samples under LANES frames. */
+/* Number of samples that LANES frames span. */
 #define SIGNAL (SP_WINDOW + (LANES - 1) * SP_HOP)
 
-/* Vectors in a row of complex numbers: one number more than needed, so that a column's addresses do not all
- * fall into the same set of the cache. */
+/* Vectors in a row of complex numbers: one number more than needed, so that the addresses of a column do not all
+ * map to the same cache set. */
 #define ROW (2 * SP_SIDE + 2)
 
 typedef struct {
@@ -79,7 +79,7 @@ INLINE void transform_4(number x[4])
     x[3] = (number){subtract(b.re, d.im), add(b.im, d.re)};
 }
 
-/* e + f and e - f of which f is `re`, `im` times `factor`. */
+/* e + f and e - f, where f is `re`, `im` times `factor`. */
 INLINE void combine(number e, vec re, vec im, double factor, number *one, number *other)
 {
     const vec f = spread(factor);
@@ -100,14 +100,14 @@ INLINE void transform_8(number x[8])
     x[2] = (number){add(e[2].re, o[2].im), subtract(e[2].im, o[2].re)};
     x[6] = (number){subtract(e[2].re, o[2].im), add(e[2].im, o[2].re)};
     combine(e[3], subtract(o[3].im, o[3].re), add(o[3].re, o[3].im), root_half, &x[3], &x[7]);
-    /* The last one's imaginary part came out with the wrong sign. */
+    /* The imaginary part of the last one has the wrong sign. */
     const vec im = x[3].im;
     x[3].im = x[7].im;
     x[7].im = im;
 }
 
 /* Transform of 32 numbers that are `step` vectors apart, as 4 x 8; `quarter` is scratch space. Number k of the
- * result goes to out + k * out_step, times factors[k] where there are any. */
+ * result is stored at out + k * out_step, times factors[k] if `factors` is not NULL. */
 INLINE void transform_32(const sp_tables *tables, const vec *in, size_t step, vec *quarter, vec *out,
                          size_t out_step, const double *factors)
 {
@@ -133,7 +133,7 @@ INLINE void transform_32(const sp_tables *tables, const vec *in, size_t step, ve
     }
 }
 
-/* Down the columns: from the samples to rows[k][c], with the factors between the sides. */
+/* Transform along the columns: from the samples to rows[k][c], with the factors between the sides. */
 static void columns_of_samples(const sp_tables *tables, area *at)
 {
     for (int c = 0; c < SP_SIDE; c += COLUMNS) {
@@ -155,7 +155,7 @@ INLINE half_vec magnitude(vec re, vec im)
     return half_root(narrow(multiply_add(re, re, multiply(im, im))));
 }
 
-/* Put the magnitude of bin k to magnitudes[k][lane]: doubles where `exact`, else floats. */
+/* Store the magnitude of bin k in magnitudes[k][lane]: doubles if `exact`, otherwise floats. */
 INLINE void put_magnitude(void *magnitudes, int k, number x, int exact)
 {
     if (exact)
@@ -183,7 +183,7 @@ static void row(const sp_tables *tables, area *at, int k)
     transform_32(tables, numbers, 2, at->quarter, numbers, 2, NULL);
 }
 
-/* Along the rows, and to magnitudes[bin][lane]. */
+/* Transform along the rows, and store magnitudes[bin][lane]. */
 INLINE void bins_of_rows(const sp_tables *tables, area *at, void *magnitudes, int exact)
 {
     const vec *zero = at->rows, *middle = at->rows + (SP_SIDE / 2) * ROW;
@@ -212,7 +212,7 @@ static void bands_of_bins(const sp_tables *tables, const float *magnitudes, floa
     for (int32_t band = 0; band < tables->bands; band++) {
         const float *bin = magnitudes + (size_t)tables->starts[band] * LANES;
         const int32_t length = tables->lengths[band];
-        /* Four sums, since one would wait for itself. */
+        /* Four independent sums hide the latency of the additions. */
         half_vec sum[4] = {half_spread(0.0f), half_spread(0.0f), half_spread(0.0f),
                            half_spread(0.0f)};
         int32_t i = 0;
@@ -230,7 +230,7 @@ static void bands_of_bins(const sp_tables *tables, const float *magnitudes, floa
     }
 }
 
-/* The same of magnitudes in double precision; only the sums are rounded. */
+/* The same for magnitudes in double precision; only the sums are rounded. */
 static void bands_exactly(const sp_tables *tables, const vec *magnitudes, float *values)
 {
     const float *weight = tables->weights;
@@ -251,7 +251,7 @@ static void bands_exactly(const sp_tables *tables, const vec *magnitudes, float 
 }
 
 /* log10(1 + x), x >= 0, in place: 1 + x rounded to float, its logarithm by the series of artanh, in double.
- * The terms left out are below 1e-10. What is no number stays none. */
+ * The terms left out are below 1e-10. NaN stays NaN. */
 static void logarithms(float *values, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
@@ -294,7 +294,7 @@ static void average(const sp_signal *signal, int64_t start, int64_t count, float
         out[i] = 0.0f;
 }
 
-/* Whether there is nothing but zeros of either sign. */
+/* Whether all values are zero, of either sign. */
 INLINE int is_silent(const float *signal)
 {
     uint32_t any = 0;
@@ -351,10 +351,10 @@ static void magnitudes(const sp_tables *tables, const sp_signal *signal, int64_t
     frames_of(tables, signal, first, count, out, space, 1);
 }
 
-/* Values in a window of the median. */
+/* Number of values in the window of the median. */
 #define MEDIAN (2 * SP_REACH + 1)
 
-/* The place of frame t in a signal that is mirrored at its ends, with the last frame twice. */
+/* The index of frame t in a signal that is mirrored at its ends, with the end frames repeated. */
 static int64_t mirrored(int64_t t, int64_t total)
 {
     const int64_t turn = 2 * total;
@@ -362,7 +362,7 @@ static int64_t mirrored(int64_t t, int64_t total)
     return t < total ? t : turn - 1 - t;
 }
 
-/* Let `next` take the place of `last` among sorted values. */
+/* Replace `last` by `next` among sorted values. */
 INLINE void replace(wide_vec sorted[MEDIAN], wide_vec last, wide_vec next)
 {
     wide_vec before = wide_below(sorted[0], last, sorted[0], sorted[1]);
@@ -379,7 +379,7 @@ static void separate(const float *mid, int64_t total, int32_t bands, int64_t fir
                      float *percussive, float *harmonic)
 {
     for (int32_t band = 0; band < bands; band += WIDE) {
-        /* The last vector overlaps with the one before. */
+        /* The last vector overlaps with the previous one. */
         const int32_t at = band < bands - WIDE ? band : bands - WIDE;
         wide_vec sorted[MEDIAN];
         for (int i = 0; i < MEDIAN; i++)

@@ -1,14 +1,14 @@
 /* The recursion for one instruction set. The file that includes this has included the header of that instruction set, for
- * doubles (isa.h has its words; LANES divides BP_ROUND), and defines
+ * doubles (isa.h lists its operations; LANES divides BP_ROUND), and defines
  *
- *   also_add(a, b)   a + b with one rounding, as add(a, b); where they differ they run on different execution units
- *   CONSTANTS        what these need, declared at the start of a function
- *   TARGETS          transitions computed together
- *   KERNEL, SUPPORTED  name of the kernel, as an identifier and function to ask
+ *   also_add(a, b)   a + b with one rounding, as add(a, b); if they differ, they run on different execution units
+ *   CONSTANTS        constants that these need, declared at the start of a function
+ *   TARGETS          number of transitions computed together
+ *   KERNEL, SUPPORTED  name of the kernel as an identifier, and the function that says whether it is supported
  *
  * `also_add` is x * one + y on x86, which is exactly x + y: the product with 1.0 is exact and the sum is
  * rounded once, as a sum is. Processors with separate adders and multipliers run both at the same time.
- * The factor is read from memory, since a compiler that sees 1.0 turns it back into an addition.
+ * The factor is read from memory, since a compiler that sees 1.0 would turn it back into an addition.
  */
 #include <math.h>
 
@@ -31,7 +31,7 @@
 
 /* Sum the densities along `beats` lanes of one interval, from the beat `first` on, for entries at the
  * frames from `entry` on: the last states' scores, in the order of additions that a chain of states has.
- * `beats` and `vectors` are constants where this is inlined, and the sums live in registers. */
+ * `beats` and `vectors` are constants once this is inlined, and the sums stay in registers. */
 INLINE void lane_step(const int beats, const int vectors, const bp_lattice *L, int32_t first,
                       int32_t interval, const double *entries, int64_t entry, double *out,
                       size_t out_row)
@@ -60,7 +60,7 @@ INLINE void lane_step(const int beats, const int vectors, const bp_lattice *L, i
             UNROLLED for (int b = 1; b < beats; b++)
                 sum[b][v] = add(sum[b][v], d);
         }
-    /* Rounding of the positions may end the zone of one beat a state before that of another. */
+    /* Rounding of the positions may make the zone of one beat a state shorter than that of another. */
     for (; k < longest; k++)
         UNROLLED for (int b = 0; b < beats; b++) {
             const int inside = k < zone[(size_t)b * L->intervals];
@@ -127,7 +127,7 @@ INLINE void transition_step(const int vectors, const bp_lattice *L, int32_t to, 
     CONSTANTS
 
     UNROLLED for (int g = 0; g < TARGETS; g++) {
-        /* Behind the last interval it is done again, to the same effect. */
+        /* After the last interval it is computed again, with the same result. */
         const int32_t j = to + g < L->intervals ? to + g : L->intervals - 1;
         log_transition[g] = L->log_transition + (size_t)j * L->intervals;
         target[g] = entries + (size_t)j * L->ring_row;
@@ -194,9 +194,9 @@ static void advance(const bp_lattice *L, int64_t begin, int64_t end, double *exi
     }
 }
 
-/* The densities behind the last frame are zero, so a chain that is run to the end of its lane keeps the
- * score that it had at the last frame. Steps of a block, as the ring repeats no more than that behind its
- * end; what a step leaves behind its block the next one writes over. */
+/* The densities after the last frame are zero, so a chain that is run to the end of its lane keeps the
+ * score that it had at the last frame. The steps are as long as a block, since the ring repeats no more than
+ * that after its end; values that a step writes past its block are overwritten by the next one. */
 static void finish(const bp_lattice *L, int64_t frames, int64_t row, double *scores)
 {
     for (int32_t interval = 0; interval < L->intervals; interval++)

@@ -1,4 +1,4 @@
-/* What every 64-bit Arm has. */
+/* NEON, which every 64-bit Arm processor has. */
 #include "isa.h"
 
 #if defined(ISA_ARM64)

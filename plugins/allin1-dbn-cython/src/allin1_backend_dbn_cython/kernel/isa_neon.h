@@ -1,4 +1,4 @@
-/* What every 64-bit Arm has, in the words of isa.h. */
+/* NEON, which every 64-bit Arm processor has: the operations of isa.h. */
 #include <arm_neon.h>
 
 #if defined(ISA_FLOAT)
@@ -17,10 +17,10 @@ typedef float32x4_t vec;
 #define square_root(a) vsqrtq_f32(a)
 #define multiply_add(a, b, c) vfmaq_f32(c, a, b)
 #define subtract_product(a, b, c) vfmsq_f32(c, a, b)
-/* Where one operand is NaN, so are these. */
+/* NaN if one operand is NaN. */
 #define larger(a, b) vmaxq_f32(a, b)
 #define smaller(a, b) vminq_f32(a, b)
-/* FMAXNM, unlike FMAX, gives the number where the other operand is NaN. */
+/* FMAXNM, unlike FMAX, returns the number if the other operand is NaN. */
 #define larger_number(a, b) vmaxnmq_f32(a, b)
 #define total(v) vaddvq_f32(v)
 
@@ -40,10 +40,10 @@ typedef float64x2_t vec;
 #define square_root(a) vsqrtq_f64(a)
 #define multiply_add(a, b, c) vfmaq_f64(c, a, b)
 #define subtract_product(a, b, c) vfmsq_f64(c, a, b)
-/* Where one operand is NaN, so are these. */
+/* NaN if one operand is NaN. */
 #define larger(a, b) vmaxq_f64(a, b)
 #define smaller(a, b) vminq_f64(a, b)
-/* FMAXNM, unlike FMAX, gives the number where the other operand is NaN. */
+/* FMAXNM, unlike FMAX, returns the number if the other operand is NaN. */
 #define larger_number(a, b) vmaxnmq_f64(a, b)
 
 #else

@@ -1,9 +1,9 @@
-/* From scores to a path: no back-pointers are kept, the few decisions on the path are taken again. */
+/* From scores to a path. No back-pointers are stored; the few decisions on the path are recomputed. */
 #include <math.h>
 
 #include "bar_pointer.h"
 
-/* Is a beat observed at `frame` by a lane that is entered at frame `entry`? */
+/* Whether a lane that is entered at frame `entry` observes a beat at `frame`. */
 static int in_zone(const bp_lattice *lattice, int32_t beat, int32_t interval, int64_t entry,
                    int64_t frame)
 {
@@ -93,7 +93,7 @@ int64_t bp_trace(const bp_lattice *lattice, const double *exits, int64_t begin, 
         const double density = (visit.beat ? lattice->beat : lattice->downbeat)[visit.frame];
         double best = -INFINITY, next = -INFINITY;
         int32_t from = -1;
-/* The density takes part: it may round two different sums to the same score, and then the first of them
+/* The density is included: adding it may round two different sums to the same score, and then the first of them
  * is the predecessor. */
 #define SCORE(i) ((exit[(int64_t)(i) * lattice->width] + log_transition[i]) + density)
         for (int32_t i = first; i < end; i++)

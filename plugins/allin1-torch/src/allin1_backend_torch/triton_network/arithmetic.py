@@ -1,12 +1,12 @@
-"""What the kernels share: products in halves, LayerNorm, GELU, and storing what opens a layer.
+"""Shared parts of the kernels: split products, LayerNorm, GELU, and storing the input of a layer.
 
-A float32 product is three of float16 with sums in float32. Both factors are taken apart, ``a = high + low``; the
-product of the two low halves, about 2^-22 of the whole, is left out. That is as exact as float32 for what this network
-does, and several times faster than what Triton makes of TensorFloat-32 (36 against 14 ms for the ensemble on an H200).
-With ``EXACT`` false there is the product of the high halves only.
+A float32 product is computed as three float16 products with sums in float32. Both factors are split, ``a = high + low``;
+the product of the two low halves, about 2^-22 of the whole, is left out. This is as exact as float32 for this network, and
+several times faster than Triton's TensorFloat-32 (14 instead of 36 ms for the ensemble on an H200). If ``EXACT`` is false,
+only the product of the high halves is computed.
 """
 
-# Kernels are compiled by Triton, which gives their arguments types of its own.
+# Kernels are compiled by Triton, which gives their arguments its own types.
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False
 # mypy: disallow-incomplete-defs=False
 
@@ -19,17 +19,17 @@ import triton.language as tl
 
 from allin1_backend_torch.triton_network.packing import MATRIX_SCALE
 
-#: Takes the matrices' scale out of a product.
+#: Removes the scale of the matrices from a product.
 UNSCALE = tl.constexpr(1 / MATRIX_SCALE)
 
-# Of doubled_gelu: its formula's factors for |x| / sqrt 2, and e as a power of two.
+# Constants of doubled_gelu: the coefficients for |x| / sqrt 2, and e as a power of two.
 _T_RATE = tl.constexpr(0.3275911 / math.sqrt(2))
 _SQUARE_RATE = tl.constexpr(-0.5 * math.log2(math.e))
 
 
 @triton.jit
 def halves(values):
-    """Float16 values, and float16 values of what rounding to the first has taken away."""
+    """Return values rounded to float16, and the rounding errors as float16."""
     high = values.to(tl.float16)
     low = (values - high.to(tl.float32)).to(tl.float16)
     return high, low
@@ -69,7 +69,7 @@ def project(
 
 @triton.jit
 def layer_norm(rows, vectors, gain, shift):
-    """LayerNorm of ``[n, 32]``, of which 24 columns count and the others are zero, before and after."""
+    """LayerNorm of ``[n, 32]``, of which 24 columns are used and the others are zero, before and after."""
     column = tl.arange(0, 32)
     mean = tl.sum(rows, 1) * (1.0 / 24)
     centred = tl.where((column < 24)[None, :], rows - mean[:, None], 0.0)
@@ -86,8 +86,8 @@ def doubled_gelu(x):
     """Twice GELU: ``x (1 + erf(x / sqrt 2))``.
 
     erf after Abramowitz and Stegun, 7.1.26: ``1 - (a1 t + … + a5 t^5) exp(-z^2)`` with ``t = 1 / (1 + 0.3275911 z)`` for
-    ``z = |x| / sqrt 2``. In float32 the result is off by up to 7e-7; a quotient of polynomials as others use it, up to 3e-6,
-    took 0.3 ms an ensemble longer on an H200.
+    ``z = |x| / sqrt 2``. In float32, the error is at most 7e-7; a rational approximation, with errors up to 3e-6, took 0.3 ms
+    longer for the ensemble on an H200.
     """
     size = tl.abs(x)
     t = 1.0 / (1.0 + _T_RATE * size)
@@ -117,7 +117,7 @@ def store_plane(values, plane, rows, kept):
 def store_two_planes(values, plane, plane_stride, rows, kept, COUNT: tl.constexpr):
     """Store ``[COUNT, 64]`` to `rows` of a plane and of the next, each as :func:`store_plane` does.
 
-    One store with a pointer computed for each column would be compiled to a store for each value.
+    A single store with a pointer for each column would be compiled to a separate store for each value.
     """
     first, second = tl.split(tl.permute(tl.reshape(values, (COUNT, 2, 32)), (0, 2, 1)))
     store_plane(first, plane, rows, kept)
@@ -139,13 +139,13 @@ def open_time_layer(
     planes
         Six planes, `plane_stride` apart.
     rows
-        ``[COUNT]`` row of each in a plane.
+        ``[COUNT]``: row of each in a plane.
     real
-        ``[COUNT]`` which are frames of the song; the others count as padding, zero behind the LayerNorm.
+        ``[COUNT]``: whether each is a frame of the song; the others are padding, zero after the LayerNorm.
     kept
-        ``[COUNT]`` which are stored.
+        ``[COUNT]``: whether each is stored.
     offset, gain, shift, bias
-        Where the matrices and the vectors begin.
+        Offsets of the matrices and the vectors.
     """
     y = tl.where(real[:, None], layer_norm(x, vectors, gain, shift), 0.0)
     column = tl.arange(0, 64)

@@ -9,27 +9,27 @@ from allin1_core.errors import Allin1Error, BackendError, WeightsError, brief
 from allin1_backend_torch.triton_network.check import check, expected
 from allin1_backend_torch.waiting import Waiting
 
-#: What :func:`check` allows, of the largest logit.
+#: Tolerance of :func:`check`, relative to the largest logit.
 _TOLERANCES = {True: 5e-5, False: 5e-2}
 
 
 def create(setup: Setup) -> Nn:
     """Prepare the networks of ``setup.model`` on ``setup.device``, with products as exact as float32.
 
-    Kernels are compiled at the first set-up on a machine; later ones load them from Triton's cache.
+    Kernels are compiled on the first set-up on a machine; later ones load them from Triton's cache.
 
     Raises
     ------
     WeightsError
         No model was given, or a parameter is missing or has the wrong shape.
     BackendError
-        The kernels cannot be compiled, do not fit the card, or give wrong logits.
+        The kernels cannot be compiled, do not run on this GPU, or compute wrong logits.
     """
     return _create(setup, exact=True)
 
 
 def create_float16(setup: Setup) -> Nn:
-    """The same with products of float16, their sums in float32."""
+    """Like :func:`create`, with products of float16 and sums in float32."""
     return _create(setup, exact=False)
 
 
@@ -39,16 +39,16 @@ def _create(setup: Setup, exact: bool) -> Nn:
     device = torch.device(setup.device)
     wanted = expected(setup.model, device)
     try:
-        # Here, not above: this imports Triton, and what is declared must be importable without it.
+        # Imported here because this imports Triton, and the module must be importable without it.
         from allin1_backend_torch.triton_network.ensemble import ready
 
         ensemble = ready(setup.model.members, device, exact)
         check(ensemble, device, wanted, _TOLERANCES[exact])
     except Allin1Error:
         raise
-    except Exception as error:  # whatever a compiler or a driver raises
+    except Exception as error:  # compilers and drivers may raise any error
         raise BackendError(
             f"The network's Triton kernels cannot run on {device}: {brief(error)}",
-            remedy="Triton needs a C compiler at its first use. The backend torch-cuda does without.",
+            remedy="Install a C compiler, which Triton needs on first use, or use the backend torch-cuda.",
         ) from error
     return Waiting(ensemble, device)

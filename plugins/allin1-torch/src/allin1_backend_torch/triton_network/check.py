@@ -17,12 +17,12 @@ from allin1_core.errors import BackendError
 from allin1_backend_torch import network
 from allin1_backend_torch.network_planes import INSTRUMENTS
 
-#: Frames of the spectrogram: more than the largest tile, and no multiple of any.
+#: Number of frames of the spectrogram: more than the largest tile, and not a multiple of any.
 FRAMES = 75
 
 
 def expected(model: Model, device: torch.device) -> torch.Tensor:
-    """Logits ``[13, T]`` by PyTorch's operations.
+    """Return logits ``[13, T]`` computed with PyTorch operations.
 
     Raises
     ------
@@ -33,35 +33,35 @@ def expected(model: Model, device: torch.device) -> torch.Tensor:
 
 
 def check(call: Nn, device: torch.device, wanted: torch.Tensor, tolerance: float) -> None:
-    """Compare what `call` gives with `wanted`.
+    """Compare the output of `call` with `wanted`.
 
     Parameters
     ----------
     call
-        The network to be checked.
+        The network to check.
     device
-        Where it takes its input.
+        Device of its input.
     wanted
         ``[13, T]``, from :func:`expected`.
     tolerance
-        Largest difference allowed, as a part of the largest logit or of 1, whichever is more.
+        Largest allowed difference, relative to the largest logit, or absolute if that is below 1.
 
     Raises
     ------
     BackendError
-        They differ by more, or are not numbers.
+        They differ by more, or are not finite.
     """
     given = _joined(call(_on(device), Task()))
     difference = (given - wanted).abs().max().item()
     if not difference <= tolerance * max(1.0, wanted.abs().max().item()):
         raise BackendError(
-            f"The network's kernels give wrong logits on this machine: they differ by {difference:.2g}.",
-            remedy="Another version of Triton may compile them rightly; the backend torch-cuda does not need it.",
+            f"The network's kernels compute wrong logits on this machine: they differ by {difference:.2g}.",
+            remedy="Try another version of Triton, or use the backend torch-cuda, which does not need it.",
         )
 
 
 def _on(device: torch.device) -> LogSpectrogram:
-    """A spectrogram about as large as music's, made by a seed."""
+    """A seeded random spectrogram with values similar to those of music."""
     values = np.random.default_rng(75).gamma(0.5, 1.0, (INSTRUMENTS, FRAMES, BANDS))
     return LogSpectrogram(torch.from_numpy(values.astype(np.float32)).to(device))
 

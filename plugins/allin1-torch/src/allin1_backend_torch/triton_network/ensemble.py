@@ -1,4 +1,4 @@
-"""The forward pass: which launches, in which order, for how many members at once."""
+"""The forward pass: the launches in their order, and the number of members at once."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ GROUP_BYTES = 2 << 30
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Networks whose logits are averaged; :func:`ready` makes one.
+    """Networks whose logits are averaged, created by :func:`ready`.
 
     Attributes
     ----------
     weights
-        Of all members, on the device.
+        Weights of all members, on the device.
     device
-        Where.
+        Device to run on.
     exact
-        Whether products are as exact as float32, or those of float16.
+        Whether products are as exact as float32, or float16.
     group_bytes
-        Memory that a group of members may take at once.
+        Maximum memory of a group of members.
     """
 
     weights: Weights
@@ -75,9 +75,9 @@ class Ensemble:
         return Logits(logits[0], logits[1], logits[2], logits[3:], embeddings)
 
     def _sum(self, group: Weights, spectrogram: Tensor, embeddings: Tensor | None) -> Tensor:
-        """Sum of a group's logits ``[13, T]``; its embeddings go where there is a place for them.
+        """Sum of a group's logits ``[13, T]``; its embeddings are written to `embeddings`, unless None.
 
-        What it works in is free again when it returns, for the next group.
+        The workspace is freed when it returns, for the next group.
         """
         frames = spectrogram.shape[1]
         space = workspace(frames, group.count, self.exact, self.device)
@@ -91,7 +91,7 @@ class Ensemble:
 
 
 def ready(members: Sequence[Parameters], device: torch.device, exact: bool) -> Ensemble:
-    """Lay out the parameters of an ensemble and compile its kernels: make no :class:`Ensemble` without.
+    """Lay out the parameters of an ensemble and compile its kernels; always create an :class:`Ensemble` with this.
 
     A kernel's first launch would compile it too, but not as it must be (:func:`~allin1_backend_torch.triton_compiling.without_warp_group_products`), and what is
     compiled stays for the life of the process.
@@ -103,7 +103,7 @@ def ready(members: Sequence[Parameters], device: torch.device, exact: bool) -> E
 
 
 def _compile(ensemble: Ensemble) -> None:
-    """Compile every kernel for the device, side by side, or load it from Triton's cache on disk."""
+    """Compile every kernel for the device, in parallel, or load it from Triton's cache on disk."""
     device, exact = ensemble.device, ensemble.exact
     spectrogram = torch.zeros((INSTRUMENTS, 1, BANDS), dtype=torch.float32, device=device)
     logits = torch.zeros((1, OUTPUTS, 1), dtype=torch.float32, device=device)
@@ -122,9 +122,9 @@ def launches(
     spectrogram
         float32 ``[4, T, 81]``, contiguous.
     weights
-        Of the members that `space` is for.
+        Weights of the members that `space` is for.
     space
-        Where to compute.
+        Memory for the computation.
     logits
         float32 ``[members, 13, T]``, contiguous, to be filled.
     exact
@@ -139,7 +139,7 @@ def launches(
 
 
 def _normalise(space: Workspace, weights: Weights, out: Tensor) -> None:
-    """Put the embeddings of a group of members into ``[4, T, 24, members]``."""
+    """Write the embeddings of a group of members to ``[4, T, 24, members]``."""
     x = space.x.view(space.members, INSTRUMENTS, space.frames, CHANNELS)
     for i in range(space.members):
         norm = (weights.gain[i], weights.shift[i], EPSILON)

@@ -1,8 +1,8 @@
 """The front end: three convolutions over frames and bands, each followed by a maximum over three bands and an ELU.
 
-Values lie band by band, the channels of a band together. What the second convolution sees around a band, 12 bands of 12
-channels, is then 144 values in a row, and what the third sees of a frame 72: nothing has to be gathered.
-A maximum over bands commutes with adding a bias and with ELU, which rise: it comes first.
+Values are ordered by band, then by channel. The input of the second convolution around a band, 12 bands of 12 channels, is
+then 144 consecutive values, and that of the third for a frame 72: no gathers are needed. A maximum over bands commutes
+with adding a bias and with ELU, which are monotonic: it is computed first.
 """
 
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False
@@ -56,7 +56,7 @@ def launches(
 ) -> Iterator[Launch]:
     """From the spectrogram, contiguous ``[4, T, 81]``, to `x` and the planes of the first block."""
     frames, rows = space.frames, space.rows
-    # Tiles, warps and caps on registers are the fastest of a few that were tried on an H200.
+    # Tiles, warps and register limits are the fastest of a few that were tried on an H200.
     yield Launch(
         _first_convolution,
         (triton.cdiv(frames * 26, 128), rows),
@@ -96,7 +96,7 @@ def _first_convolution(
 ):  # fmt: skip
     """Three frames of five bands to 12 channels at three positions: a tile of (frame, one of 26 bands).
 
-    81 bands leave 79 positions, of which the maximum over three leaves 26, and reads 78.
+    81 bands result in 79 positions; the maximum over three reduces 78 of them to 26.
     """
     row = tl.program_id(1)
     member = row // 4
@@ -132,7 +132,7 @@ def _add_window(
 ):  # fmt: skip
     """`total` and the product of the `TAPS` values from each of `starts` on with a matrix ``[TAPS, 32]``.
 
-    Values from `REAL_TAPS` on, and of starts that are not inside, count as zero.
+    Values from `REAL_TAPS` on, and those of starts outside, count as zero.
     """
     tap = tl.arange(0, TAPS)
     places = starts[:, None] + tap[None, :]
@@ -188,7 +188,7 @@ def _third_convolution(
     x, x_low, out, planes, matrix, matrix_low, vectors, frames,
     TILE: tl.constexpr, EXACT: tl.constexpr,
 ):  # fmt: skip
-    """Three frames of 3 bands of 24 channels to 24 channels, LayerNorm; then the first block begins."""
+    """Three frames of 3 bands of 24 channels to 24 channels, LayerNorm; then the start of the first block."""
     row = tl.program_id(1)
     member = row // 4
     x += row.to(tl.int64) * frames * 120

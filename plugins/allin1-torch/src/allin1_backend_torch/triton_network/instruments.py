@@ -1,8 +1,8 @@
-"""The instrument layer, and the beginning of the next block's time layer.
+"""The instrument layer, and the start of the next block's time layer.
 
-A query sees five frames, centred on its own and shifted, not padded, at the ends of the song, of five instruments: the
-four, and one of zeros that the original pads them with. Its key and its value are the projections' biases. A song under
-five frames is padded with such frames; their key and value are those of the planes' last row.
+A query attends to five frames, centred on its own and shifted (not padded) at the ends of the song, of five instruments:
+the four, and one of zeros that the original pads them with, whose key and value are the biases of the projections. Songs
+of fewer than five frames are padded with such frames; their key and value are those of the last row of the planes.
 """
 
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False
@@ -63,10 +63,10 @@ def launch(block: int, weights: Weights, space: Workspace, exact: bool) -> Launc
 def _see_frame(
     query, k0, k1, k2, k3, v0, v1, v2, v3, zero_value, zero_score, bias, largest, total, context
 ):
-    """What a query has seen, and one more frame of the five instruments.
+    """Update the attention of a query with one more frame of the five instruments.
 
-    Softmax as it goes: `context` and `total` are relative to the `largest` score so far. `bias` points to the position
-    bias of the first instrument; that of the next lies nine behind it.
+    An online softmax: `context` and `total` are relative to the `largest` score so far. `bias` points to the position
+    bias of the first instrument; those of the others follow at intervals of nine.
     """
     s0 = tl.sum(query * k0, 2) + tl.load(bias)
     s1 = tl.sum(query * k1, 2) + tl.load(bias + 9)
@@ -104,7 +104,7 @@ def _instrument_layer(
     matrix_low += member * _MATRICES
     vectors += member * _VECTORS
     tile = tl.program_id(0) * TILE
-    # Behind the song the last frame again: what comes of it is not stored.
+    # After the song, the last frame is repeated; the result is not stored.
     frame = tl.minimum(tile + tl.arange(0, TILE), frames - 1)
     head = tl.arange(0, 2)
     channel = tl.arange(0, 16)

@@ -1,4 +1,4 @@
-"""A launch as data: to compile it ahead, or to run it."""
+"""A launch as data, to be compiled ahead or run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class Launch:
-    """A kernel with what it is called with.
+    """A kernel with its arguments.
 
     Attributes
     ----------
     kernel
         A function that Triton compiles.
     grid
-        How many programs, along up to three axes.
+        Number of programs along up to three axes.
     arguments
-        In order.
+        Arguments in order.
     options
-        Sizes fixed when it is compiled, and how: ``num_warps``, ``num_stages``, ``maxnreg``.
+        Compile-time constants, and compiler options: ``num_warps``, ``num_stages``, ``maxnreg``.
     """
 
     kernel: Any
@@ -29,11 +29,11 @@ class Launch:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Start it on the current device and stream."""
+        """Launch the kernel on the current device and stream."""
         self.kernel[self.grid](*self.arguments, **self.options)
 
     def compile(self) -> None:
-        """Compile it for the current device, or load it from Triton's cache on disk."""
+        """Compile the kernel for the current device, or load it from Triton's cache on disk."""
         self.kernel.warmup(*self.arguments, grid=self.grid, **self.options)
 
     @property

@@ -1,7 +1,7 @@
-"""Where each parameter lies in the arrays that the kernels read.
+"""Position of each parameter in the arrays that the kernels read.
 
-A launch gets one array of matrices (twice, as high and low halves) and one of vectors, each with one row a member.
-Channels are padded from 24 to 32, from 12 to 16 a head: Triton's tiles have powers of two. What pads is zero.
+A launch gets one array of matrices (twice, as high and low halves) and one of vectors, each with one row per member.
+Channels are zero-padded from 24 to 32, and from 12 to 16 per head, as the sizes of Triton's tiles are powers of two.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ _Float64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Layout:
-    """Named arrays one behind the other.
+    """Concatenated named arrays.
 
     Attributes
     ----------
     shapes
-        Shape of each, in order.
+        Shape of each array, in order.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
 
     @property
     def size(self) -> int:
-        """Values in all."""
+        """Total number of values."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def offset(self, name: str) -> int:
-        """Values before the array `name`."""
+        """Number of values before the array `name`."""
         names = list(self.shapes)
         return sum(math.prod(self.shapes[other]) for other in names[: names.index(name)])
 
     def pack(self, arrays: Mapping[str, _Float64]) -> _Float64:
-        """Join `arrays`, whose names and shapes must be these, to one of a single axis."""
+        """Concatenate `arrays`, which must have these names and shapes, to a flat array."""
         if {name: array.shape for name, array in arrays.items()} != dict(self.shapes):
             raise ValueError(f"Wanted {dict(self.shapes)}.")
         return np.concatenate([arrays[name].ravel() for name in self.shapes])
 
 
-#: What opens a time layer: a LayerNorm, then planes 2i and 2i + 1 of (query, key, value) at both dilations.
+#: The start of a time layer: a LayerNorm, then planes 2i and 2i + 1 of (query, key, value) at both dilations.
 _OPENING_VECTORS = {"next_gain": (32,), "next_shift": (32,), "next_bias": (3, 64)}
 _OPENING_MATRICES = {"next_planes": (3, 32, 64)}
 
@@ -65,7 +65,7 @@ THIRD_VECTORS = Layout({"bias": (32,), "gain": (32,), "shift": (32,), **_OPENING
 TIME_ATTENTION_VECTORS = Layout({"position_bias": (2, 2, 16)})
 
 #: `output` by dilation; `up` by 64 of its 192 outputs, then by dilation; `down` by 64 of its inputs.
-#: Of what opens the instrument layer, queries and keys are one matrix, values another.
+#: At the start of the instrument layer, queries and keys are one matrix, values another.
 TIME_MLP_MATRICES = Layout(
     {
         "output": (2, 32, 32),

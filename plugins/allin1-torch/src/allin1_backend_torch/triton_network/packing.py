@@ -1,15 +1,15 @@
-"""A model's parameters, folded, laid out for the kernels and brought to the device.
+"""The parameters of a model, folded, in the layout of the kernels, and moved to the device.
 
-Folding is done in float64. What is folded:
+The following is folded, in float64:
 
-* 1/sqrt(12) and log2(e) into the queries, log2(e) into the position biases: softmax then takes powers of two.
-* One half of GELU's ``x (1 + erf(x / sqrt 2)) / 2`` into the matrix behind it.
+* 1/sqrt(12) and log2(e) into the queries, log2(e) into the position biases: softmax then uses powers of two.
+* The factor 1/2 of GELU, ``x (1 + erf(x / sqrt 2)) / 2``, into the matrix after it.
 
-LayerNorms keep gain and shift. The original pads a song with zeros *behind* a LayerNorm, where keys and values are then
-their biases; a kernel gets these by projecting a row of zeros, which would not be true with shifts folded in.
+LayerNorms keep gain and shift. The original pads a song with zeros *after* a LayerNorm, so that keys and values are
+their biases; a kernel computes these by projecting a row of zeros, which would be wrong with folded shifts.
 
-A matrix is kept as two float16 arrays whose sum it is, to 22 bits or so. Times 2^8: without it the low halves of
-small weights would be subnormal, and the logits' error five times as large.
+A matrix is stored as the sum of two float16 arrays, accurate to about 22 bits, multiplied by 2^8: otherwise, the low halves
+of small weights would be subnormal, and the error of the logits five times as large.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from torch import Tensor
 from allin1_backend_torch.network_parameters import CHANNELS
 from allin1_backend_torch.triton_network import layout
 
-#: Matrices are multiplied by this.
+#: Scale of the stored matrices.
 MATRIX_SCALE = 256.0
 
 _Float64 = NDArray[np.float64]
@@ -52,9 +52,9 @@ class Matrices:
     Attributes
     ----------
     high
-        Rounded to float16.
+        Values rounded to float16.
     low
-        What rounding took away, rounded to float16.
+        Rounding errors, rounded to float16.
     """
 
     high: Tensor
@@ -71,7 +71,7 @@ class Matrices:
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """What the kernels read: matrices, and vectors as float32; the first axis that of the members.
+    """The input of the kernels: matrices, and vectors as float32; the first axis is the member.
 
     Those of the blocks have an axis of blocks before it. `head_matrices` are float32, and not scaled. `gain` and `shift`
     ``[members, 24]`` are those of the last LayerNorm, for the embeddings.
@@ -95,7 +95,7 @@ class Weights:
 
     @property
     def count(self) -> int:
-        """How many members."""
+        """Number of members."""
         return self.gain.shape[0]
 
     def members(self, first: int, end: int) -> Weights:
@@ -113,7 +113,7 @@ def pack(members: Sequence[Parameters], device: torch.device) -> Weights:
     Raises
     ------
     WeightsError
-        If a parameter is missing or has another shape than this network's.
+        A parameter is missing or has the wrong shape.
     """
     packed = [_member(read_network(parameters, np.float64)) for parameters in members]
 
@@ -151,7 +151,7 @@ def pack(members: Sequence[Parameters], device: torch.device) -> Weights:
 
 def _member(network: Network) -> dict[str, _Float64]:
     """Every array of one member: ``[size]``, or ``[blocks, size]``."""
-    # After the last block there is no next; its kernel leaves that part out.
+    # There is no block after the last one; its kernel leaves out that part.
     layers = [block.time for block in network.blocks]
     openings = [_opening(layer) for layer in [*layers, layers[-1]]]
     gain, shift = _of_norm(network.norm)
@@ -199,7 +199,7 @@ def _front_end(network: Network, opening: _Arrays) -> dict[str, _Float64]:
 
 
 def _opening(layer: Layer) -> dict[str, _Float64]:
-    """The LayerNorm and the projections at the beginning of a time layer."""
+    """The LayerNorm and the projections at the start of a time layer."""
     gain, shift = _of_norm(layer.before)
     near, far = layer.attentions
     near_planes, near_biases = _projections(near)
@@ -215,7 +215,7 @@ def _opening(layer: Layer) -> dict[str, _Float64]:
 
 
 def _time(block: Block) -> dict[str, _Float64]:
-    """The time layer of a block, and the beginning of its instrument layer."""
+    """The time layer of a block, and the start of its instrument layer."""
     layer, following = block.time, block.instruments
     outputs = [map_of(each.output) for each in layer.attentions]
     gain, shift = _of_norm(layer.after)
@@ -258,7 +258,7 @@ def _time(block: Block) -> dict[str, _Float64]:
 
 
 def _instruments(layer: Layer, opening: _Arrays) -> dict[str, _Float64]:
-    """The instrument layer of a block, and the beginning of the next block's time layer."""
+    """The instrument layer of a block, and the start of the next block's time layer."""
     (attention,) = layer.attentions
     output = map_of(attention.output)
     gain, shift = _of_norm(layer.after)
@@ -322,12 +322,12 @@ def _of_norm(norm: Norm) -> tuple[_Float64, _Float64]:
 
 
 def _halved(down: Map, rows: int) -> _Float64:
-    """Matrix behind a GELU, times one half, in three parts of its inputs."""
+    """Matrix after a GELU, times 1/2, in three parts of its inputs."""
     return np.stack([_padded(part.T / 2, rows, 32) for part in np.split(down.weight, 3, 1)])
 
 
 def _split(opening: _Arrays) -> tuple[_Arrays, _Arrays]:
-    """Vectors and matrices of what :func:`_opening` gives."""
+    """Split the output of :func:`_opening` into vectors and matrices."""
     vectors = {name: value for name, value in opening.items() if name != "next_planes"}
     return vectors, {"next_planes": opening["next_planes"]}
 
@@ -340,6 +340,6 @@ def _padded(values: _Float64, *shape: int) -> _Float64:
 
 
 def _by_head(rows: _Float64) -> _Float64:
-    """24 rows as 32: the 12 of each head with 4 of zeros behind them."""
+    """24 rows as 32: the 12 of each head, followed by 4 of zeros."""
     heads = rows.reshape(2, HEAD_CHANNELS, *rows.shape[1:])
     return _padded(heads, 2, 16, *rows.shape[1:]).reshape(32, *rows.shape[1:])

@@ -1,8 +1,8 @@
 """Attention of an instrument's frames to one another, at both dilations of a block.
 
-A query of frame t sees five keys, each as many frames from the next as the dilation says, centred on its own and shifted,
-not padded, at the ends of the song. A song shorter than the window at the larger dilation is padded to it, for both:
-padding has one key and one value, those of the planes' last row.
+A query attends to five keys at a distance of the dilation, centred on its own frame and shifted (not padded) at the ends of
+the song. A song shorter than the window at the larger dilation is padded to it, for both dilations: padding has one key
+and one value, those of the last row of the planes.
 """
 
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False
@@ -42,7 +42,7 @@ def _time_attention(
 ):
     """A tile of frames at one of the dilations (the grid's last axis).
 
-    In memory a row has 24 channels, in registers two heads of 16, the last four of each zero.
+    In memory, a row has 24 channels; in registers, two heads of 16, of which the last four are zero.
     """
     row = tl.program_id(1)
     which = tl.program_id(2)
@@ -58,7 +58,9 @@ def _time_attention(
     real = (channel < 12)[None, None, :]
 
     tile = tl.program_id(0) * TILE + tl.arange(0, TILE)
-    frame = tl.minimum(tile, frames - 1)  # behind the song the last frame again, not stored
+    frame = tl.minimum(
+        tile, frames - 1
+    )  # after the song, the last frame is repeated and not stored
     query = tl.load(queries + frame[:, None, None] * 24 + column, mask=real, other=0.0).to(
         tl.float32
     )
@@ -87,7 +89,7 @@ def _time_attention(
     s4 = tl.sum(query * tl.load(keys + k4, mask=real, other=0.0).to(tl.float32), 2) + tl.load(
         bias + 4
     )
-    # Trained weights allow scores of hundreds: the largest must go before powers are taken.
+    # Trained weights can cause scores of hundreds: the largest must be subtracted before the exponential.
     largest = tl.maximum(tl.maximum(tl.maximum(s0, s1), tl.maximum(s2, s3)), s4)
     s0 = tl.exp2(s0 - largest)
     s1 = tl.exp2(s1 - largest)

@@ -1,4 +1,4 @@
-"""The rest of a time layer, from its attentions' contexts on, and the beginning of the instrument layer."""
+"""The rest of a time layer, after its attentions, and the start of the instrument layer."""
 
 # mypy: disallow-untyped-defs=False, disallow-untyped-decorators=False, disallow-untyped-calls=False
 # mypy: disallow-incomplete-defs=False

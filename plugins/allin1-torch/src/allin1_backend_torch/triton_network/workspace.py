@@ -1,4 +1,4 @@
-"""What a song needs in memory while the network runs: 11.5 kB a frame and member, or half of it."""
+"""Memory for a song while the network runs: 11.5 kB per frame and member, or half of it."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from torch import Tensor
 from allin1_backend_torch.network_parameters import CHANNELS
 from allin1_backend_torch.network_planes import INSTRUMENTS
 
-#: Channels of a frame behind the first and the second convolution: 26 bands of 12, 5 bands of 24.
+#: Channels of a frame after the first and the second convolution: 26 bands of 12, 5 bands of 24.
 FIRST_CHANNELS, SECOND_CHANNELS = 26 * 12, 5 * 24
 
-#: Bytes a frame and member.
+#: Bytes per frame and member.
 BYTES = INSTRUMENTS * (4 * (FIRST_CHANNELS + SECOND_CHANNELS) + 4 * CHANNELS * (1 + 2 + 6 + 3))
 
 
 @dataclass(frozen=True, eq=False)
 class Workspace:
-    """Arrays on the device; `g` counts the instruments of all members, a member's four together.
+    """Arrays on the device; `g` is the index of an instrument of a member, grouped by member.
 
     Attributes
     ----------
     frames
-        Of the song, T.
+        Number of frames of the song, T.
     members
-        How many.
+        Number of members.
     first, second
-        float16 ``[2, g, T, 312]`` and ``[2, g, T, 120]``: what the convolutions give, in high and low halves; or
-        without the low ones ``[1, …]``.
+        float16 ``[2, g, T, 312]`` and ``[2, g, T, 120]``: outputs of the convolutions, in high and low halves; or
+        ``[1, …]`` without the low ones.
     x
-        float32 ``[g, T, 24]``: the values that run through the blocks.
+        float32 ``[g, T, 24]``: the residual stream.
     time_planes
         float32, or float16, ``[6, g, T + 1, 24]``: queries, keys, values of the time layer at its first dilation, then
-        at its second. The last row holds those of padding.
+        at its second. The last row contains those of padding.
     contexts
-        The same, ``[2, g, T, 24]``: what its attentions give.
+        Same type, ``[2, g, T, 24]``: outputs of its attentions.
     instrument_planes
-        The same, ``[3, g, T + 1, 24]``: queries, keys, values of the instrument layer.
+        Same type, ``[3, g, T + 1, 24]``:  queries, keys, values of the instrument layer.
     """
 
     frames: int
@@ -52,12 +52,12 @@ class Workspace:
 
     @property
     def rows(self) -> int:
-        """Instruments of all members."""
+        """Number of instruments of all members."""
         return INSTRUMENTS * self.members
 
 
 def workspace(frames: int, members: int, exact: bool, device: torch.device) -> Workspace:
-    """Allocate, without writing anything."""
+    """Allocate uninitialised memory."""
     rows = INSTRUMENTS * members
     precision = torch.float32 if exact else torch.float16
 

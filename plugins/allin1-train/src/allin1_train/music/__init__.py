@@ -1,4 +1,4 @@
-"""Songs by seed: composing, and rendering to audio."""
+"""Seeded songs: composition, and rendering to audio."""
 
 from allin1_train.music.composer import compose
 from allin1_train.music.renderer import render

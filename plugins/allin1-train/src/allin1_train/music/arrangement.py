@@ -1,4 +1,4 @@
-"""Who plays where: layers that enter and leave, breakdowns, passages without drums."""
+"""The arrangement: instruments that enter and leave, breakdowns, passages without drums."""
 
 import random
 from bisect import bisect_right
@@ -108,7 +108,7 @@ class Arrangement:
         self.windows[section, role] = (0, 0)
 
     def _drop_out(self, r: random.Random, genre: Genre, s: int, bars: int) -> None:
-        """Let the drums, and perhaps the bass, rest at the beginning or end of a section while all else goes on."""
+        """Mute the drums, and perhaps the bass, at the start or end of a section."""
         if bars < 4 or r.random() > (0.22 if genre.electronic else 0.08):
             return
         rest = r.choice([1, 1, 2, bars // 2])

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 RATE = 44100
-CONTROL = 64  # samples of a step of slow envelopes
+CONTROL = 64  # samples per step of slow envelopes
 
 Signal = NDArray[np.float32]
 f32 = np.float32

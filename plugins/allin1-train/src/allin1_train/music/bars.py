@@ -14,7 +14,7 @@ SLOWEST, FASTEST = 60.0, 182.0
 
 
 def draw_tempo(r: random.Random, genre: Genre, metre: Metre) -> float:
-    """Draw a tempo that a listener would tap, beats a minute."""
+    """Draw a tempo that a listener would tap, in beats per minute."""
     for _ in range(8):
         bpm = genre.bpm * float(np.exp(r.gauss(0, genre.spread)))
         if SLOWEST <= bpm <= FASTEST:
@@ -88,7 +88,7 @@ def write_bars(
 def _progression(
     chance: Chance, genre: Genre, material: str, n: int
 ) -> tuple[list[str], int, bool]:
-    """Chords, bars a chord, and whether a bar has two of them."""
+    """Chords, bars per chord, and whether a bar has two of them."""
     q = chance("harmony", material)
     own = material != "bridge" or q.random() < 0.5
     tokens = q.choice(genre.progressions if own else POP + DARK).split()

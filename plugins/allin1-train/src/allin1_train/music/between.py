@@ -1,7 +1,7 @@
-"""Passages whose accents lie between the beats: stabs and pads on the off-beat, dotted figures, pushed chords.
+"""Passages whose accents are between the beats: stabs and pads on the off-beat, dotted figures, anticipated chords.
 
-In electronic music such a passage often comes before the drums, or where they pause; what plays in it goes on when they
-return, and shows then where the beat was.
+In electronic music, such a passage is common before the drums enter, or where they pause; its parts continue when the
+drums return, which reveals the position of the beat.
 """
 
 from allin1_train.music.chance import Chance
@@ -12,13 +12,13 @@ from allin1_train.music.sketch import Sketch
 
 #: Styles of accompaniment whose notes mostly miss the beats.
 STYLES = ("offbeat", "late", "late", "dotted", "dotted", "pushed", "between", "between")
-#: What stays out of such a passage, apart from what is held.
+#: Parts that do not play in such a passage, apart from sustained ones.
 ROLES = ("bass", "keys", "arp", "stab", "gtr", "gtr2", "pulse", "horns", "hp", "organ")
 SOUNDS = "s:pad s:supersaw s:saw s:pluck s:bell s:fm piano ep pad strings"
 
 
 def lie_between(sketch: Sketch, bare: set[int]) -> set[int]:
-    """Let some sections without drums be such passages, and return them.
+    """Turn some sections without drums into such passages, and return them.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def lie_between(sketch: Sketch, bare: set[int]) -> set[int]:
     often = 0.6 if genre.electronic else 0.2 if genre.gate or genre.pump else 0.06
     if sketch.div != 4 or q.random() > often:
         return set()
-    # Where no drums ever play, other sections have to say where the beat is.
+    # In songs without drums, other sections must establish the beat.
     share = 0.75 if len(bare) < len(sketch.sections) else 0.35
     sections = {s for s in sorted(bare) if q.random() < share}
     goes_on = q.random() < 0.6

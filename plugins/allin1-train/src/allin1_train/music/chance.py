@@ -1,4 +1,4 @@
-"""Named random streams: what has the same name in a song is decided in the same way."""
+"""Named random streams: the same name in a song gives the same decisions."""
 
 import random
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ T = TypeVar("T")
 class Chance:
     """Random streams of one song, keyed by names.
 
-    Material that returns (a verse, a motif) asks for a stream of the same name and so
-    returns equal; what is meant to differ adds a number to the name.
+    Repeated material (a verse, a motif) uses a stream of the same name, and is therefore
+    identical; variations add a number to the name.
 
     Parameters
     ----------

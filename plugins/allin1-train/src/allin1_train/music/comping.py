@@ -35,11 +35,11 @@ class Comping:
     role
         Name of the part; decides its register.
     styles
-        The style of calm and of loud sections (often the same).
+        The styles in calm and in loud sections (often the same).
     div
-        Steps of a beat.
+        Steps per beat.
     start
-        The energy from which it plays.
+        Minimum energy of sections in which it plays.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Strike:
             for a in self.beats[::every]:
                 self.hit(a + part.off, length)
         elif style == "dotted":
-            bars = w.choice([1, 1, 2, 3])  # after so many bars it begins anew
+            bars = w.choice([1, 1, 2, 3])  # the figure repeats after this number of bars
             before = self.bar.index % bars * self.bar.n + offset
             first = w.choice([0, 0, 0.25, 0.5])
             k = math.ceil((before - first) / 0.75 - 1e-6)
@@ -303,7 +303,7 @@ class Strike:
             self.hit(self.offset, self.width * 0.9, 1, [self.voices[0] - 12])
         length = step * (0.9 if style in ("arp16", "trill") else 1.6)
         rests = w.random() < 0.25 and style == "arp16"
-        restart = w.random() < 0.5  # the figure begins anew in every bar
+        restart = w.random() < 0.5  # whether the figure restarts in every bar
         begin = 0 if restart else int(self.bar.index * self.width / step)
         for k in range(round(self.width / step)):
             if rests and k % 4 and chance_of(self.part, self.bar, k % 16) < 0.3:

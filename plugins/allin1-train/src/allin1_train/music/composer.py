@@ -1,9 +1,8 @@
-"""Composes songs by seed: notes by track, and the truth about beats, downbeats and sections.
+"""Composes seeded songs: notes by track, with annotations of beats, downbeats and sections.
 
-A song is a genre (a bundle of parameters), a form (a row of labelled sections), and for every
-kind of section a material (progression, groove, motifs) that returns whenever the section does.
-Positions are beats of the felt pulse from the first downbeat; a tempo map and a swing turn them
-into seconds at the end.
+A song has a genre (a set of parameters), a form (a sequence of labelled sections), and a material
+for every kind of section (progression, groove, motifs) that is repeated with the section.
+Positions are beats from the first downbeat; finally, a tempo map and swing convert them to seconds.
 """
 
 from allin1_train.music.arrangement import Arrangement
@@ -18,7 +17,7 @@ from allin1_train.music.pulse import mark_the_beat
 from allin1_train.music.score import Song
 from allin1_train.music.sketch import Sketch
 
-#: Share of songs that keep to the conventions by which sections are told apart.
+#: Fraction of songs that follow the conventions by which sections are recognised.
 CLEAR = 0.75
 
 

@@ -12,7 +12,7 @@ Wave = NDArray[np.float64]
 
 
 class Draw(Protocol):
-    """A kit's number `k` for a key, between `low` and `high`."""
+    """Returns the kit's random number `k` for a key, between `low` and `high`."""
 
     def __call__(self, low: float, high: float, k: int = 0) -> float:
         """Return the number."""

@@ -6,7 +6,7 @@ from allin1_train.music.grooves import CLAP, KICK, SNARE, Hit
 
 
 def fill(r: random.Random, n: int, div: int) -> tuple[float, list[Hit]]:
-    """Where a fill begins in its bar, and its strokes."""
+    """Start of a fill in its bar, and its strokes."""
     start = max(0.0, n - r.choice([0.5, 1, 1, 2, min(n, 4)]))
     if r.random() < 0.1:  # a rest instead
         return start, []

@@ -1,4 +1,4 @@
-"""Forms: which sections follow one another, how long they are, how loud, and what music they use."""
+"""Forms: the order, length, energy and material of sections."""
 
 import random
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from allin1_train.music.chance import Chance
 from allin1_train.music.score import Section
 
-#: Rows of sections, a letter each (see `NAMES`), by kind of music.
+#: Sequences of sections, one letter each (see `NAMES`), by kind of music.
 FORMS: Mapping[str, tuple[str, ...]] = {
     "pop": (
         "IVCVCBCO", "IVCVCSCO", "IVVCVCBCC", "VCVCBCO", "IVCNVCBCO", "IVCVCNO", "ICVCVBCO", "IVCVCC",
@@ -57,7 +57,7 @@ def form(chance: Chance, forms: str, electronic: bool, bar_seconds: float) -> li
     electronic
         Whether sections are as long as in electronic music.
     bar_seconds
-        Length of a bar, so that sections last between seconds and a minute.
+        Length of a bar in seconds, to limit the length of sections.
     """
     r = chance("form")
     plan = _lengths(r, forms, electronic, bar_seconds)
@@ -114,7 +114,7 @@ def _lengths(
 
 
 def _contrast(r: random.Random) -> dict[str, float]:
-    """How this song departs from quiet verses and loud choruses."""
+    """Deviations of this song from quiet verses and loud choruses."""
     kind = r.random()
     if kind < 0.14:
         return {"verse": r.uniform(0.2, 0.4)}  # a loud verse

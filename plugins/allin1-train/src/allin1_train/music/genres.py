@@ -45,7 +45,7 @@ PROGRAMS: Mapping[str, tuple[int, ...]] = {
 
 
 class Part(NamedTuple):
-    """An accompanying instrument: sounds and styles to draw from, the energy from which it plays."""
+    """An accompanying instrument: sounds and styles to draw from, and the minimum energy for which it plays."""
 
     role: str
     sounds: str
@@ -56,12 +56,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Genre:
-    """A bundle of musical parameters.
+    """A set of musical parameters.
 
     Attributes
     ----------
     weight
-        Share of the songs.
+        Relative frequency of the genre.
     bpm, spread
         Median tempo and standard deviation of its logarithm.
     metres
@@ -83,7 +83,7 @@ class Genre:
     swing8, swing16
         Position of the second eighth in a beat (0: even); probability of swung sixteenths.
     electronic
-        Whether risers, build-ups and breakdowns belong to it.
+        Whether it has risers, build-ups and breakdowns.
     pump
         Probability of side-chain ducking.
     gate

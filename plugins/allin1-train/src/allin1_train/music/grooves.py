@@ -1,4 +1,4 @@
-"""One bar of drums in many styles, under General MIDI's keys."""
+"""One bar of drums in many styles, with General MIDI keys."""
 
 import random
 from typing import NamedTuple
@@ -82,7 +82,7 @@ class BarOfDrums:
             self.put(OPEN, 0.6, r.choice(self.beats) + self.off)
 
     def kicks(self, density: float, *fixed: float) -> None:
-        """Kicks at `fixed`, and others where drummers put them."""
+        """Kicks at `fixed`, and others at likely positions."""
         r = self.r
         self.put(KICK, 0.95, *fixed)
         for i, a in enumerate(self.steps):
@@ -395,7 +395,7 @@ def backbeats(r: random.Random, n: int) -> list[int]:
 
 
 def thin(bar: list[Hit], kind: str) -> list[Hit]:
-    """What a quiet section keeps of a bar: ``hats``, ``kick`` (with hats) or ``rim``."""
+    """Reduce a bar for a quiet section to ``hats``, ``kick`` (with hats) or ``rim``."""
     cymbals = (HAT, PEDAL, RIDE, 70, 82)
     keep = {"hats": cymbals, "kick": (KICK, HAT), "rim": (KICK, RIM, SNARE, HAT)}[kind]
     return [

@@ -127,10 +127,10 @@ def is_minor(tokens: list[str]) -> bool:
 
 
 def near(pitch_class: int, centre: int) -> int:
-    """The pitch of a class that lies nearest below or at `centre` + 5."""
+    """The highest pitch of a class that is at most `centre` + 5."""
     return centre - 6 + (pitch_class - centre + 6) % 12
 
 
 def voicing(root: int, intervals: tuple[int, ...], centre: int) -> list[int]:
-    """Pitches of a chord around `centre`, rising."""
+    """Pitches of a chord around `centre`, in increasing order."""
     return sorted(near(root + x, centre) for x in intervals)

@@ -1,4 +1,4 @@
-"""Which instruments a song has, and the notes they play."""
+"""The instruments of a song, and the notes that they play."""
 
 import random
 
@@ -12,7 +12,7 @@ from allin1_train.music.transitions import transitions
 
 
 def draw_sound(q: random.Random, names: str) -> str:
-    """Draw one of the names, and of a family of instruments one program."""
+    """Draw one of the names; for a family of instruments, also draw a program."""
     name = q.choice(names.split())
     return name if name.startswith("s:") or name == "none" else f"gm:{q.choice(PROGRAMS[name])}"
 
@@ -92,7 +92,7 @@ def _melodies(sketch: Sketch, q: random.Random) -> None:
     if not voiced:
         where |= {"verse", "chorus", "bridge"}
         if clear and forms & {"verse", "chorus"} and q.random() < 0.8:
-            where.discard("inst")  # what has no melody, then, is instrumental
+            where.discard("inst")  # instrumental sections have no melody
         if clear and q.random() < 0.5:  # the theme's other half has another instrument
             where.discard(q.choice(["chorus", "bridge"]))
     register = 69 if sketch.name == "piano" else q.choice([60, 65, 69, 72])

@@ -1,4 +1,4 @@
-"""The finished mix: compression, loudness, clipping, width, and what codecs do to it."""
+"""Mastering of the mix: compression, loudness, clipping, width, and codec artefacts."""
 
 import itertools
 import random
@@ -10,7 +10,7 @@ from scipy.signal import ellip, lfilter, sosfilt
 from allin1_train.music.audio import RATE, Signal, f32, one_pole
 
 HOP = 576
-#: Edges of the codec's bands, in bins of 38 Hz.
+#: Edges of the bands of the simulated codec, in bins of 38 Hz.
 BAND_EDGES = (
     0,
     4,
@@ -67,7 +67,7 @@ def normalise(mix: Signal, r: random.Random) -> Signal:
 
 
 def coded(mix: Signal, r: random.Random) -> Signal:
-    """What a lossy codec leaves: a low-pass, and noise of quantisation in bands."""
+    """Simulate a lossy codec: a low-pass filter, and quantisation noise in bands."""
     cut = int(r.choice([11000, 15000, 16000, 16000, 17000, 19000]) / RATE * 2 * HOP)
     coarse = r.uniform(0.02, 0.22)
     n = mix.shape[1]
@@ -98,7 +98,7 @@ def coded(mix: Signal, r: random.Random) -> Signal:
 
 
 def master(mix: Signal, r: random.Random, fade: tuple[float, float] | None) -> Signal:
-    """Finish a mix [2, n]; `fade` is where the fade-out begins and ends, in seconds."""
+    """Master a mix [2, n]; `fade` is the start and end of the fade-out in seconds."""
     n = mix.shape[1]
     g = np.random.default_rng(r.randrange(2**32))
     if r.random() < 0.55:

@@ -1,4 +1,4 @@
-"""Melodies: phrases from motifs that belong to the section's material and return with it."""
+"""Melodies: phrases from motifs of the section's material, which are repeated with it."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""From a sketch to a song in seconds: upbeat, ending, tempo, side-chain, truth."""
+"""Conversion of a sketch to a song in seconds: upbeat, ending, tempo, side-chain, annotations."""
 
 import random
 
@@ -16,7 +16,7 @@ LAST_CHORD = ("bass", "keys", "gtr", "pad", "lh", "va", "vn", "vn2", "strings", 
 
 
 def perform_song(sketch: Sketch, swing8: float, swing16: float) -> Song:
-    """Put a sketch into seconds, with its beginning and end, and its truth."""
+    """Convert a sketch to seconds, and add its start, ending and annotations."""
     chance, genre, bars, sections, n = (
         sketch.chance, sketch.genre, sketch.bars, sketch.sections, sketch.n
     )  # fmt: skip
@@ -103,7 +103,7 @@ def _pickup(sketch: Sketch, q: random.Random) -> int:
 
 
 def _ducks(sketch: Sketch, tempo: TempoMap, q: random.Random) -> Array:
-    """Seconds at which everything ducks: kicks, and often the beats of passages without drums."""
+    """Times of ducking in seconds: kicks, and often the beats of passages without drums."""
     if q.random() >= sketch.genre.pump:
         return np.zeros(0)
     drums = sketch.find("drums")
@@ -120,7 +120,7 @@ def _ducks(sketch: Sketch, tempo: TempoMap, q: random.Random) -> Array:
 
 
 def _hush(sketch: Sketch, tempo: TempoMap) -> Array:
-    """Passages in which nearly nothing, or nothing, is heard, though the beat goes on (see `Song.hush`)."""
+    """Passages of near or complete silence in which the beat continues (see `Song.hush`)."""
     q = sketch.chance("hush")
     if q.random() > (0.15 if sketch.genre.electronic else 0.06):
         return np.zeros((0, 4))

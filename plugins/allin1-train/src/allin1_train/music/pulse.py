@@ -1,4 +1,4 @@
-"""What carries the beat where the drums pause: gates, and added accompaniment."""
+"""Parts that mark the beat where the drums pause: gates, and additional accompaniment."""
 
 from bisect import bisect_right
 
@@ -22,9 +22,9 @@ GATES = (
 
 
 def mark_the_beat(sketch: Sketch) -> None:
-    """Let something mark the beat where the drums pause: a gate, or one more accompaniment.
+    """Mark the beat where the drums pause, by a gate or an additional accompaniment.
 
-    Passages that leave the beat to the listener, or whose accents lie between the beats, stay.
+    Passages in which the beat is deliberately ambiguous, or whose accents are between the beats, are not changed.
     """
     chance, genre, bars = sketch.chance, sketch.genre, sketch.bars
     q = chance("pulse")
@@ -49,7 +49,7 @@ def mark_the_beat(sketch: Sketch) -> None:
     weak = {s for s in bare - between if share[s] < 0.6}
     weak -= {s for sections in gated.values() for s in sections}
     often = 0.65 if genre.electronic else 0.85 if genre.human < 0.01 else 0.75
-    always = 0.75 if genre.electronic else 1.0  # where nothing at all marks it
+    always = 0.75 if genre.electronic else 1.0  # probability if nothing else marks it
     weak = {s for s in sorted(weak) if q.random() < max(often, always * (share[s] < 0.05))}
     if not weak:
         return
@@ -67,7 +67,7 @@ def mark_the_beat(sketch: Sketch) -> None:
 
 
 def time_gates(sketch: Sketch, tempo: TempoMap) -> None:
-    """Turn the gates into seconds."""
+    """Convert the gates to seconds."""
     for role, sections in sketch.gated.items():
         track = sketch.find(role)
         if track is None:
@@ -87,7 +87,7 @@ def time_gates(sketch: Sketch, tempo: TempoMap) -> None:
 
 
 def marked(bars: list[Bar], tracks: list[Track]) -> dict[int, float]:
-    """For every section, the part of its beats on which some note begins."""
+    """For every section, the fraction of its beats on which a note starts."""
     onsets = {round(note.at * 12) for t in tracks if t.role != "fx" for note in t.raw}
     share: dict[int, list[bool]] = {}
     for bar in bars:

@@ -1,7 +1,7 @@
 """Renders a composed song to float32 stereo [2, n] at 44.1 kHz.
 
-Every distinct note (pitch, length, loudness, each rounded) is made once, by a SoundFont or by
-the synthesiser, and then only added where it sounds: songs repeat themselves, so this is several
+Every distinct note (pitch, length, loudness, each rounded) is synthesised once, with a SoundFont
+or the synthesiser, and then added at all its positions: as songs are repetitive, this is several
 times faster than synthesising every note.
 """
 
@@ -54,9 +54,9 @@ def render(song: Song, font: SoundFont | None) -> Signal:
     Parameters
     ----------
     song
-        From `compose`.
+        The song, from `compose`.
     font
-        Instruments of its ``gm:`` and ``kit:`` tracks; None will do for a song without such.
+        Instruments of its ``gm:`` and ``kit:`` tracks; may be None for a song without these.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def render(song: Song, font: SoundFont | None) -> Signal:
     Raises
     ------
     ValueError
-        If the song needs a SoundFont and there is none.
+        The song needs a SoundFont, and `font` is None.
     """
     r = random.Random(f"render/{song.seed}")
     n = int(song.length * RATE)
@@ -141,7 +141,7 @@ def _track(track: Track, n: int, font: SoundFont | None, r: random.Random) -> Si
 
 
 def _anticipation(note: Signal) -> int:
-    """Samples by which a player begins a note of slow attack early, so that it is heard in time."""
+    """Number of samples by which a note with a slow attack starts early, so that it is perceived in time."""
     attack = np.abs(note[: int(0.1 * RATE)])
     reached = int(np.argmax(attack > 0.5 * attack.max())) if len(attack) else 0
     return int(0.6 * reached)

@@ -28,5 +28,5 @@ def rhythm(
 
 
 def offbeat(div: int) -> float:
-    """Where the second half of a beat lies: 0.5, or 2/3 between triplets."""
+    """Position of the second half of a beat: 0.5, or 2/3 for triplets."""
     return 0.5 if div == 4 else 2 / 3

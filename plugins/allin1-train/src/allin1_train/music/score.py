@@ -1,4 +1,4 @@
-"""What a composed song consists of: bars, tracks of notes, and the truth about its structure."""
+"""The parts of a composed song: bars, tracks of notes, and annotations of its structure."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -109,18 +109,18 @@ class Track:
 
 @dataclass(frozen=True)
 class Song:
-    """A song ready to be rendered, with its truth.
+    """A song ready to be rendered, with its annotations.
 
     Attributes
     ----------
     seed, genre, bpm
-        What it is; `bpm` is the median tempo of the felt beat.
+        Seed, genre and median tempo of the song.
     metre
         Beats in a bar, and subdivisions of a beat (4: even sixteenths, 3: triplets).
     tracks
         Tracks that have notes.
     beats, downbeats
-        Seconds, rising.
+        Times in seconds, increasing.
     sections
         (start in seconds, label) of every section; the last ends at ``music[1]``.
     music
@@ -130,8 +130,8 @@ class Song:
     ducks
         Seconds at which the pumped part of the mix ducks (side-chain), or none.
     hush
-        [k, 4]: from second to second everything is at this level (0…1), with edges of so many seconds;
-        the beat goes on.
+        [k, 4]: start and end in seconds, level (0…1) and length of the edges in seconds of quiet passages,
+        in which the beat continues.
     length
         Seconds, silence at both ends included.
     """

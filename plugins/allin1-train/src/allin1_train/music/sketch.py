@@ -1,4 +1,4 @@
-"""A song in the making."""
+"""A song while it is composed."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from allin1_train.music.score import Bar, Section, Track
 
 @dataclass
 class Sketch:
-    """What the steps of composing share.
+    """The state that the steps of composing share.
 
     Attributes
     ----------
@@ -18,17 +18,17 @@ class Sketch:
     name, genre
         The genre.
     n, div
-        Beats of a bar, steps of a beat.
+        Beats per bar, steps per beat.
     bpm
         Tempo of the beat.
     clear
-        Whether the song keeps to the conventions by which its sections are told apart.
+        Whether the song follows the conventions by which sections are recognised.
     sections, bars
         The form.
     tracks
         The instruments, added one by one.
     gated
-        For roles whose sound a gate chops: the sections in which it does.
+        For roles whose sound is chopped by a gate: the sections in which it is.
     late
         Roles whose gate opens between the beats.
     """
@@ -52,5 +52,5 @@ class Sketch:
         return self.tracks[-1]
 
     def find(self, role: str) -> Track | None:
-        """The first track of a role, if there is one."""
+        """The first track of a role; None if there is none."""
         return next((t for t in self.tracks if t.role == role), None)

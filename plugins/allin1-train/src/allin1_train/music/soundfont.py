@@ -1,4 +1,4 @@
-"""Notes of sampled instruments, from a SoundFont by tinysoundfont's synthesiser."""
+"""Notes of sampled instruments, rendered from a SoundFont by tinysoundfont."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from allin1_train.music.audio import RATE, Signal, f32, faded
 class SoundFont:
     """A General MIDI SoundFont (.sf2 or .sf3) that renders single notes.
 
-    Load it before forking: loading takes seconds, and the children then share the memory.
+    Load it before forking: loading takes seconds, and child processes then share the memory.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class SoundFont:
 
         if not Path(path).is_file():
             raise FileNotFoundError(
-                f"no SoundFont at {path}: pass the path of FluidR3Mono_GM.sf3 (Debian: fluidr3mono-gm-soundfont)"
+                f"There is no SoundFont {path}. Pass the path of FluidR3Mono_GM.sf3 (Debian: fluidr3mono-gm-soundfont)."
             )
         self._font = tsf.SoundFont(str(path))
         self._font.set_output(tsf.OutputMode.Mono, RATE, -6.0)
@@ -52,7 +52,7 @@ class SoundFont:
             if np.abs(parts[-1]).max() < 3e-4:
                 break
         font.channel_sounds_off(channel)
-        for _ in range(64):  # else its end would sound into the next note
+        for _ in range(64):  # until silence, so that its end is not part of the next note
             if not self._chunk(256).any():
                 break
         return faded(np.concatenate(parts), 2000)

@@ -1,4 +1,4 @@
-"""A synthesiser: wavetables bright and dark, faded into one another by an envelope; or FM."""
+"""A synthesiser: bright and dark wavetables, cross-faded by an envelope; or FM."""
 
 import random
 
@@ -81,7 +81,7 @@ class Patch:
         return out
 
     def table(self, f0: float, cut: float) -> Signal:
-        """One cycle of 2048 samples, low-passed at `cut` Hz, without what would alias."""
+        """One cycle of 2048 samples, low-passed at `cut` Hz and without aliasing."""
         key = round(np.log2(f0) * 3), cut
         if key not in self.tables:
             f = HARMONICS * 2 ** (key[0] / 3)

@@ -1,4 +1,4 @@
-"""From beats to seconds: tempo map, swing, and the hands of players."""
+"""Conversion from beats to seconds: tempo map, swing, and human timing."""
 
 import random
 
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from allin1_train.music.genres import Genre
 from allin1_train.music.score import Array, Bar, Track
 
-#: Genres that breathe at the ends of phrases.
+#: Genres with a flexible tempo at the ends of phrases.
 RUBATO = ("piano", "chamber", "waltz", "folk", "ballad", "ambient", "orchestral")
 BEFORE = 8  # beats kept free before the first downbeat
 
@@ -21,13 +21,13 @@ class TempoMap:
     r
         Random stream.
     name, genre
-        The genre, which decides how free the tempo is.
+        The genre, which determines how flexible the tempo is.
     bars
         All bars.
     bpm
         Tempo of the beat.
     swing8, swing16
-        Where the second eighth (of two) and sixteenth lie, 0.5 … 0.7; 0: even.
+        Position of the second eighth (of two) and sixteenth, 0.5 … 0.7; 0: even.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class TempoMap:
         return result
 
     def __call__(self, position: ArrayLike) -> Array:
-        """Seconds of positions, swung."""
+        """Seconds of positions, with swing."""
         p = np.asarray(position, float)
         whole = np.floor(p)
         f = p - whole
@@ -99,9 +99,9 @@ class TempoMap:
 def perform(
     r: random.Random, track: Track, tempo: TempoMap, human: float, silent: list[tuple[float, float]]
 ) -> None:
-    """Turn a track's notes in beats into seconds, with the deviations of a player.
+    """Convert a track's notes from beats to seconds, with human timing deviations.
 
-    Notes that begin within `silent` (beats) are left out, but for the singer's.
+    Notes that start within `silent` (beats) are left out, except for those of the singer.
     """
     late = 0.0 if human < 0.003 else r.gauss(0, 0.006) + (0.008 if track.role == "bass" else 0)
     notes = sorted(

@@ -9,8 +9,8 @@ RISER, IMPACT, DOWNLIFTER, REVERSED = 1, 2, 3, 4
 def transitions(chance: Chance, bars: list[Bar], track: Track, often: bool) -> None:
     """Write the effects around the starts of sections.
 
-    Where the energy rises there is mostly a riser before and an impact upon it; where it falls
-    there may be a downlifter; between equal sections, seldom, a reversed cymbal.
+    If the energy rises, there is usually a riser before and an impact at the boundary; if it falls,
+    there may be a downlifter; between sections of equal energy, rarely a reversed cymbal.
     """
     for i, bar in enumerate(bars[1:], 1):
         if bar.index:

@@ -1,4 +1,4 @@
-"""A singer: a glottal source with glides and vibrato, through vowels, with consonants between."""
+"""A singer: a glottal source with glides and vibrato, filtered by vowels, with consonants in between."""
 
 import itertools
 import random
