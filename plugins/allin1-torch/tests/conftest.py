@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from importlib.util import find_spec
@@ -36,19 +35,26 @@ def put(device: str) -> Callable[[Any], Any]:
     return lambda array: bridges.from_numpy(array, device)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _interpreted_without_a_gpu() -> Iterator[None]:
+    """Have Triton's kernels interpreted; it looks where a kernel is defined, so before any test imports it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not isinstance(VERDICTS["cuda"], Ready):
+            patch.setenv("TRITON_INTERPRET", "1")
+        yield
+
+
 @pytest.fixture(scope="session")
-def kernels_device() -> Iterator[torch.device]:
-    """Where Triton's kernels run: compiled on an NVIDIA GPU, else interpreted on the CPU."""
+def kernels_device() -> torch.device:
+    """Device of Triton's kernels: compiled on an NVIDIA GPU, else interpreted on the CPU."""
     if find_spec("triton") is None:
         pytest.skip("needs Triton to interpret its kernels; it is left out of the extras (190 MB)")
-    if isinstance(verdict := devices.probe_cuda_triton(), Ready):
-        yield torch.device(verdict.device)
-        return
-    if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
-        pytest.skip("Triton was imported for compiling: set TRITON_INTERPRET=1 to interpret")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")  # read where a kernel is defined: on import
-        yield torch.device("cpu")
+    verdict = devices.probe_cuda_triton()
+    if isinstance(verdict, Ready):
+        return torch.device(verdict.device)
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        pytest.skip(f"Triton cannot compile here: {verdict}")
+    return torch.device("cpu")
 
 
 @pytest.fixture(scope="session")
