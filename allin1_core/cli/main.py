@@ -1,7 +1,7 @@
 """The command ``allin1``: finds the subcommand, prints errors for people, and sets the exit status.
 
 Exit status: 0 success; 1 something failed, or tracks of a batch failed in different ways; 2 incorrect command line or
-invalid settings; 3 input that cannot be analysed or read; 4 weights missing or damaged; 5 no backend can run; 6 a result, or
+invalid settings; 3 input that cannot be analysed or read; 4 weights missing or damaged; 5 no backend can run, or what was named does not exist; 6 a result, or
 standard output, cannot be written; 129, 130 and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the
 output has exited.
 """
