@@ -441,6 +441,9 @@ class ExecutionSpecs:
     def allin1_executors(self) -> Iterable[Executor]:
         """Executors that this plugin provides, which run batches of songs.
 
+        An executor may yield outcomes in any order: the core returns them in the order of the tracks, and reports a track
+        without an outcome as failed.
+
         >>> from allin1_core import hookimpl
         >>> from allin1_core.contracts.executor import Executor
         >>> @hookimpl

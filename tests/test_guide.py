@@ -111,6 +111,12 @@ def test_every_hook_of_the_guide_is_accepted(allin1) -> None:
     assert {"allin1_find_stems", "allin1_result_written", "allin1_audio_loaders"} <= set(hooks)
 
 
+def test_what_the_guide_brings_keeps_its_promises(allin1) -> None:
+    verdicts = json.loads(allin1("plugin", "check", "mine", "--no-timing", "--json"))
+    subjects = {one["subject"] for one in verdicts if one["state"] == "kept"}
+    assert {"audio loader npy", "command tempi", "executor mine", "exporter mine"} < subjects
+
+
 def test_the_model_the_loader_the_command_and_the_exporter_work_together(
     allin1, song, tmp_path
 ) -> None:

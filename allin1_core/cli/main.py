@@ -281,6 +281,7 @@ def run(arguments: list[str]) -> int:
     with tolerant_streams() as out, interrupting_signals() as interrupts:
         try:
             status = _run(arguments)
+            interrupts.settle()
             if status:
                 _hint_at_dash(arguments)
         except (KeyboardInterrupt, click.exceptions.Abort):

@@ -1,12 +1,18 @@
-"""SIGTERM and SIGHUP end a run as Ctrl-C does: partial files are removed, and the exit status tells."""
+"""Interrupts by signals: SIGTERM and SIGHUP end a run as Ctrl-C does, with partial files removed, and none is lost."""
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+#: Seconds after which an interrupt that was lost is raised again.
+_RETRY_S = 0.05
 
 
 class Interrupts:
@@ -20,6 +26,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._retry: threading.Timer | None = None
 
     @property
     def status(self) -> int:
@@ -32,13 +39,53 @@ class Interrupts:
             self.received = number
             raise KeyboardInterrupt
 
+    def raise_later(self) -> None:
+        """Raise an interrupt again that was raised where Python discards exceptions."""
+        number = signal.SIGINT if self.received is None else self.received
+        self._retry = threading.Timer(_RETRY_S, self._raise, [number, self.received])
+        self._retry.daemon = True
+        self._retry.start()
+
+    def _raise(self, number: int, received: int | None) -> None:
+        self._retry = None
+        if self.received == received:
+            self.received = None
+            _thread.interrupt_main(signal.Signals(number))
+
+    def settle(self) -> None:
+        """Raise an interrupt that is still to be raised again.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            There is one.
+        """
+        retry = self._retry
+        if retry is not None:
+            retry.cancel()
+            raise KeyboardInterrupt
+
 
 @contextmanager
 def interrupting_signals() -> Iterator[Interrupts]:
-    """Let SIGTERM and SIGHUP interrupt the block, unless they are ignored (``nohup``) or handled otherwise."""
+    """Let SIGTERM and SIGHUP interrupt the block, unless they are ignored (``nohup``) or handled otherwise.
+
+    A signal handler runs wherever the main thread is. In a callback from C, as libsndfile's, a destructor or the callback
+    of a weak reference, Python discards the exception that it raises, and the run would go on: it is raised again.
+    """
     interrupts = Interrupts()
     replaced = []
+    before = sys.unraisablehook
+
+    def unraisable(problem: Any) -> None:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and issubclass(problem.exc_type, KeyboardInterrupt):
+            interrupts.raise_later()
+        else:
+            before(problem)
+
     if threading.current_thread() is threading.main_thread():
+        sys.unraisablehook = unraisable
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) == signal.SIG_DFL:
@@ -47,5 +94,7 @@ def interrupting_signals() -> Iterator[Interrupts]:
     try:
         yield interrupts
     finally:
+        if sys.unraisablehook is unraisable:
+            sys.unraisablehook = before
         for number in replaced:
             signal.signal(number, signal.SIG_DFL)

@@ -13,6 +13,10 @@ from allin1_core.contracts.rules import Line, Name, Target
 class Executor:
     """Declares a way to run a batch: in this process, in others, or on other machines.
 
+    It yields the outcome of each track as soon as it is available, in any order. The core returns exactly one outcome for
+    each track, in the order of the tracks: early ones are held back, duplicates and outcomes of unknown tracks are dropped
+    with a warning, and a track without an outcome is reported as failed.
+
     Attributes
     ----------
     name

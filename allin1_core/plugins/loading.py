@@ -126,9 +126,10 @@ def load_plugins(
             record = _register(manager, name, plugin, record)
         records.append(record)
 
-    unknown = blocked - {record.name for record in records}
-    for name in sorted(unknown):
-        log.info("No plugin named %s was found, so there is nothing to block.", name)
+    for name in sorted(blocked - {record.name for record in records}):
+        _warn_once(f"No plugin named {name} is installed, so there is nothing to block.")
+    for name in sorted(blocked & set(BUILT_IN)):
+        _warn_once(f"Plugin {name} is part of the core, and cannot be blocked.")
     for record in records:
         if record.status in ("broken", "incompatible"):
             if strict:

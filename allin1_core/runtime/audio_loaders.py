@@ -13,10 +13,11 @@ from allin1_core.selection.probing import check_needs, load_target
 
 def use_audio_loaders(loaders: Iterable[Offered[AudioLoader]]) -> None:
     """Register those of `loaders` whose requirements are installed."""
-    use_loaders(_ready(one) for one in loaders if check_needs(one.item.needs) is None)
+    use_loaders(ready_loader(one) for one in loaders if check_needs(one.item.needs) is None)
 
 
-def _ready(offered: Offered[AudioLoader]) -> Loader:
+def ready_loader(offered: Offered[AudioLoader]) -> Loader:
+    """Make a loader that imports its code when it is first called."""
     record, plugin = offered.item, offered.plugin
 
     def call(target: str) -> Any:

@@ -381,7 +381,7 @@ def _failed(track: Track, error: Exception) -> Outcome:
         else BackendError(
             f"unexpected {in_full(error)}",
             path=track.path,
-            remedy="Run again with --traceback and report it.",
+            remedy="Report it with its traceback (on the command line, run again with --traceback).",
         )
     )
     wrapped.__cause__ = error

@@ -31,8 +31,8 @@ def executor_failure(executor: str, plugin: str, error: BaseException) -> Plugin
 class CheckedRunner:
     """Runs a batch with an executor of a plugin, and yields exactly one outcome for each track, in order.
 
-    A track without an outcome has failed; a surplus outcome is dropped with a warning. An outcome that arrives early is
-    held back until its turn.
+    The executor may return outcomes in any order: one that arrives early is held back until its turn. A track without an
+    outcome has failed; a surplus outcome is dropped with a warning.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Executors, which run a batch in this process or in worker processes.
 
-An executor takes the tracks of a batch and yields their outcomes in order. The two in this module run on this machine;
-those of plugins (hook ``allin1_executors``) have the same interface.
+An executor takes the tracks of a batch and yields their outcomes. The two in this module run on this machine, and keep the
+order of the tracks; those of plugins (hook ``allin1_executors``) have the same interface, and may yield outcomes in any
+order (:mod:`~allin1_core.runtime.checked_outcomes`).
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ class BatchRunner(Protocol):
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks`, and yield their outcomes in order.
+        """Analyse `tracks`, and yield an outcome for each.
 
-        Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the iterator stops what
-        is still running.
+        The executor of a plugin may yield them in any order, each as soon as it is available: the core returns them in the
+        order of `tracks`. Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the
+        iterator stops what is still running.
         """
         ...
 
@@ -341,7 +343,8 @@ def _lost(track: Track, ended: WorkerEnded) -> Outcome:
     remedy = "The other songs are not affected."
     if ended.signal == getattr(signal, "SIGKILL", None):
         remedy = "If memory was short, use fewer workers (-j)."
+    stage = f" in stage {ended.stage}" if ended.stage else ""
     error: Allin1Error = BackendError(
-        f"The worker process that analysed it {ended}.", remedy=remedy, path=track.path
+        f"The worker process that analysed it {ended}{stage}.", remedy=remedy, path=track.path
     )
     return Outcome(track, error=error, status="failed", seconds=ended.seconds)

@@ -336,7 +336,7 @@ class Pipeline:
             self._out_of_memory[key] = f"It ran out of memory on this track: {reason}"
         else:
             is_news = self._engine.exclude(candidate, reason)
-        text = f"Backend {name} failed and was replaced: {reason}"
+        text = f"Backend {name} of plugin {candidate.plugin.name} failed and was replaced: {reason}"
         self._run.fallbacks.append(text)
         # A run that chose it before another one excluded it does not warn again.
         log.log(logging.WARNING if is_news else logging.DEBUG, "%s", text)

@@ -147,6 +147,7 @@ def run_step(job: Job, step: Step, candidate: Candidate, held: Held) -> Ran:
         The output violates the contract of the stage.
     """
     engine = job.engine
+    job.progress(step.backend.stage, 0.0)
     worker = _Worker(step, engine.backends.callable_of(candidate), engine.devices.of(candidate))
     if engine.guard.must_check(candidate):
         sample = sample_of(held.record, held.space, job.network)

@@ -76,11 +76,14 @@ class WorkerEnded(Exception):  # noqa: N818 - it says what happened
         Number of the signal that ended it, or None.
     seconds
         Time for which it had worked on the track.
+    stage
+        Stage that was running; empty if none had begun.
     """
 
-    def __init__(self, returncode: int, seconds: float = 0.0) -> None:
+    def __init__(self, returncode: int) -> None:
         self.signal = -returncode if returncode < 0 else None
-        self.seconds = round(seconds, 3)
+        self.seconds = 0.0
+        self.stage = ""
         super().__init__(
             f"ended with status {returncode}"
             if self.signal is None
@@ -138,10 +141,18 @@ class WorkerProcess:
             The process has ended.
         """
         began = time.perf_counter()
+        running = ""
+
+        def tell(stage: str, fraction: float) -> None:
+            nonlocal running
+            running = stage
+            progress(stage, fraction)
+
         try:
             self._send((track, dict(options)))
-            outcome: Outcome = self._answer(progress)
+            outcome: Outcome = self._answer(tell)
         except WorkerEnded as ended:
+            ended.stage = running
             ended.seconds = round(time.perf_counter() - began, 3)
             raise
         return outcome

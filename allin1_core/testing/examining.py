@@ -108,14 +108,18 @@ def examine_targets(hooks: str) -> TargetReport:
     return TargetReport(tuple(found["faults"]), tuple(found["missing"]), printed)
 
 
+def same_path() -> dict[str, str]:
+    """Environment variables of a process that can import the same modules as this one."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def _run(code: str, hooks: str, heavy: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     """Run code that writes its findings as JSON, and return them with its output."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "findings.json"
         ran = subprocess.run(
             [sys.executable, "-c", code, str(file), hooks, *heavy],
-            # The process can import the same modules.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=same_path(),
             capture_output=True,
             text=True,
             check=False,

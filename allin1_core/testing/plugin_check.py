@@ -25,7 +25,6 @@ from allin1_core.selection.cost import estimate
 from allin1_core.testing.conformance import (
     BackendConformance,
     DemixConformance,
-    ExporterConformance,
     FunctionalConformance,
     MetricalDbnConformance,
     MetricalPrepConformance,
@@ -34,6 +33,8 @@ from allin1_core.testing.conformance import (
     PluginConformance,
     SpectrogramConformance,
 )
+from allin1_core.testing.conformance.records import CLASSES as RECORDS
+from allin1_core.testing.conformance.records import tests_of_records
 from allin1_core.testing.examining import import_time, load_hooks
 from allin1_core.testing.verdicts import PromiseVerdict, run_tests, words_of
 from allin1_core.text import did_you_mean
@@ -108,7 +109,7 @@ def check_plugin(hooks: str, *, measure: bool = True) -> Iterator[PromiseVerdict
         Whether backends are timed, and compared with the speed that they declare.
     """
     whole = type("TestPlugin", (PluginConformance,), {"hooks": hooks})
-    for verdict in run_tests(whole, "plugin", without=_OF_THE_PLUGIN):
+    for verdict in run_tests(whole, "plugin", without=(*_OF_THE_PLUGIN, *_OF_RECORDS)):
         if verdict.promise == words_of("test_importing_it_is_fast") and verdict.state == "kept":
             verdict = replace(verdict, text=f"{1000 * import_time(hooks):.1f} ms")
         yield verdict
@@ -119,11 +120,8 @@ def check_plugin(hooks: str, *, measure: bool = True) -> Iterator[PromiseVerdict
     for offered in offers.backends:
         if offered.plugin.name == _NAME:
             yield from _check_backend(hooks, offered.item, measure=measure)
-    for exporter in offers.exporters.values():
-        if exporter.plugin.name == _NAME:
-            members = {"hooks": hooks, "exporter": exporter.item.name}
-            kind = type("TestExporter", (ExporterConformance,), members)
-            yield from run_tests(kind, f"exporter {exporter.item.name}", without=_OF_THE_PLUGIN)
+    for subject, tests in tests_of_records(hooks, RECORDS):
+        yield from run_tests(tests, subject, without=_OF_THE_PLUGIN)
 
 
 def _check_backend(hooks: str, backend: Backend[Any], *, measure: bool) -> Iterator[PromiseVerdict]:
@@ -217,6 +215,9 @@ _OF_THE_PLUGIN = (
     "test_declaring_it_imports_nothing_heavy",
     "test_no_standard_test_is_missing",
 )
+
+#: Tests that run those of other classes, which get separate verdicts here.
+_OF_RECORDS = tuple(f"test_its_{kind.replace(' ', '_')}s_keep_their_promises" for kind in RECORDS)
 
 
 def _alone(hooks: str) -> Plugins | None:

@@ -146,7 +146,7 @@ def test_a_list_on_stdin_names_songs(words, album, send, tmp_path, capsys, monke
     send(b"")
     assert run([*words, "b.wav", "--from-list", "-", "-o", str(out)]) == 3
     printed = capsys.readouterr()
-    assert "error: -: The list names no song." in printed.err
+    assert "error: -: The list contains no songs." in printed.err
     assert "b.json: up to date" in printed.out
     send(b"a.wav\n")
     assert run([*words, "-", "--from-list", "-", "-o", str(out)]) == 2

@@ -163,9 +163,12 @@ def heed_signals():
 
 
 def writing(folder, *words):
-    command = [sys.executable, "-c", WRITING, str(folder), *words]
+    return started(WRITING, str(folder), *words)
+
+
+def started(code, *words):
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", code, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -185,6 +188,33 @@ def test_a_signal_leaves_nothing_half_written_and_no_empty_folder(tmp_path, name
     assert process.returncode == status
     assert err.strip() == "allin1: interrupted"
     assert list(tmp_path.iterdir()) == []
+
+
+#: Sleeps in a callback from C, where Python discards exceptions, and then as long as it is told.
+IN_CALLBACK = """
+import ctypes, sys, time
+from allin1_core.cli import main
+
+def work(arguments):
+    print("ready", flush=True)
+    ctypes.CFUNCTYPE(None)(lambda: time.sleep(0.3))()
+    time.sleep(float(sys.argv[1]))
+    return 0
+
+main._run = work
+sys.exit(main.run([]))
+"""
+
+
+@posix
+@pytest.mark.parametrize("seconds", ["60", "0"])
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
+def test_a_signal_is_not_lost_in_a_callback(name, status, seconds):
+    process = started(IN_CALLBACK, seconds)
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate()
+    assert process.returncode == status
+    assert err.strip() == "allin1: interrupted"
 
 
 @posix

@@ -329,6 +329,22 @@ def test_a_file_that_ends_early_is_read_up_to_there_with_a_warning(
         assert "3.00 s" in info.warnings[0]
 
 
+def test_an_ogg_that_ends_within_a_page_is_read_up_to_there_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "cut.ogg"
+    content = write_samples(path)
+    whole, info = read_audio(path)
+    assert info.warnings == ()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    samples, info = read_audio(path)
+    assert 0 < samples.shape[1] < whole.shape[1]
+    assert [text.partition(": ")[2] for text in info.warnings] == [
+        "ends in the middle of a page, as truncated files do, and was read up to there."
+    ]
+    # Where a page ends, a stream may have been cut out of a longer one on purpose.
+    path.write_bytes(content[: content.rindex(b"OggS")])
+    assert read_audio(path)[1].warnings == ()
+
+
 def test_a_wav_that_was_written_to_a_pipe_is_not_called_cut(tmp_path: Path) -> None:
     path = tmp_path / "piped.wav"
     content = bytearray(write_samples(path))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from allin1_core.errors import PluginError
 from allin1_core.plugins.loading import BUILT_IN, load_plugins
 from allin1_core.plugins.record import PluginRecord
+from allin1_core.testing.signals import music_mix
 
 HOOKS = """
 from allin1_core.contracts.backend import Backend
@@ -29,6 +33,36 @@ from allin1_core.markers import hookimpl
 @hookimpl
 def allin1_spectrogram():
     raise OSError("no licence file")
+"""
+
+SHUFFLING = """
+import random
+
+from allin1_core.contracts.executor import Executor
+from allin1_core.markers import hookimpl
+from allin1_core.runtime.batch import run_batch
+
+@hookimpl
+def allin1_executors():
+    yield Executor("shuffling", "In any order, one twice, one not at all", "plug_shuffling:create")
+
+class Shuffling:
+    def __init__(self, setup):
+        self.session = setup.session
+
+    def run(self, tracks, **options):
+        order = list(range(len(tracks)))
+        while order == sorted(order):
+            random.Random(0).shuffle(order)
+        lost = order.pop()
+        for index in order:
+            outcomes = list(run_batch(self.session, [tracks[index]], **options))
+            yield from outcomes
+        yield from outcomes  # once more
+        print("lost:", tracks[lost].name)
+
+def create(setup):
+    return Shuffling(setup)
 """
 
 
@@ -62,6 +96,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("plug-twin-two", "twin"): HOOKS.format(name="two"),
         ("plug-future", "future"): "ALLIN1_API = 99\n" + HOOKS.format(name="future"),
         ("plug-raising", "raising"): RAISING,
+        ("plug-shuffling", "shuffling"): SHUFFLING,
     }
     built = [build_wheel(wheels, *key, source) for key, source in sources.items()]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
@@ -171,6 +206,34 @@ def test_a_bad_plugin_can_be_blocked(site: Path) -> None:
 
 def test_nothing_is_loaded_when_autoload_is_off(site: Path) -> None:
     assert set(records(site, ALLIN1_DISABLE_AUTOLOAD="1")) == set(BUILT_IN)
+
+
+def test_outcomes_of_an_executor_that_shuffles_are_put_in_order_and_counted(
+    site: Path, tmp_path: Path
+) -> None:
+    names = ["d", "a", "e", "c", "b"]
+    songs = [str(tmp_path / f"{name}.wav") for name in names]
+    for song in songs:
+        soundfile.write(song, music_mix(2.0).samples.T, 44_100)
+    out = tmp_path / "out"
+    options = ("--executor", "shuffling", "-m", "builtin", "--only", "beats", "-o", str(out))
+    ran = allin1(site, "analyze", *options, "--report", str(tmp_path / "report"), *songs)
+    assert ran.returncode == PluginError.exit_code, ran.stderr
+    # What plugins print is kept out of stdout.
+    (lost,) = re.findall("^lost: (.)$", ran.stderr, re.MULTILINE)
+    assert [line.partition(":")[0] for line in ran.stdout.splitlines()] == [
+        str(out / f"{name}.json") for name in names if name != lost
+    ]
+    report = [json.loads(line) for line in (tmp_path / "report").read_text().splitlines()]
+    assert [Path(row["input"]).stem for row in report] == names
+    assert [row["status"] for row in report] == [
+        "failed" if name == lost else "done" for name in names
+    ]
+    said = (
+        f"{lost}.wav: The executor shuffling of plugin shuffling returned no outcome for this song"
+    )
+    assert ran.stderr.count(said) == 1
+    assert ran.stderr.count("more than once; it is dropped") == 1
 
 
 @pytest.mark.parametrize(

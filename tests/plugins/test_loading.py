@@ -54,6 +54,15 @@ def test_the_environment_blocks_too(isolated_plugins, make_plugin, monkeypatch):
     assert record_of(plugins, "mine").status == "blocked"
 
 
+def test_a_name_that_blocks_nothing_is_reported_once(isolated_plugins, caplog):
+    for _ in range(2):
+        isolated_plugins(block=("no-plugin-has-this-name", "harmonix"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "No plugin named no-plugin-has-this-name is installed, so there is nothing to block.",
+        "Plugin harmonix is part of the core, and cannot be blocked.",
+    ]
+
+
 def test_a_plugin_of_a_future_contract_is_incompatible(isolated_plugins, make_plugin):
     plugin = make_plugin(allin1_nn=lambda: [])
     plugin.ALLIN1_API = API_LEVEL + 1

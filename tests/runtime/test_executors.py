@@ -69,7 +69,7 @@ def test_a_worker_that_dies_costs_its_track_and_is_replaced(installed, tracks, t
     assert [o.status for o in outcomes] == ["done", "failed"] * 3 + ["done"]
     errors = [str(o.error) for o in outcomes if o.error]
     assert "dies.wav: The worker process that analysed it was ended by SIGSEGV" in errors[0]
-    assert "was ended by SIGKILL. If memory was short" in errors[1]
+    assert "was ended by SIGKILL in stage metrical_dbn. If memory was short" in errors[1]
     assert "ended with status 3" in errors[2]
 
 

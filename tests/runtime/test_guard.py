@@ -70,7 +70,9 @@ def test_a_backend_that_is_wrong_by_a_thousandth_is_replaced_and_reported(
     assert used[stage] == "reference"
     assert measure(wanted.products.metre, run.products.metre) == 0
     (told,) = run.fallbacks
-    assert f"Backend {stage}=mine failed and was replaced: It broke its promise" in told
+    assert (
+        f"Backend {stage}=mine of plugin bad failed and was replaced: It broke its promise" in told
+    )
     assert "by 0.001" in told
     assert "promised: within 1e-05" in told
     assert told in caplog.text

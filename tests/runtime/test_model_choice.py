@@ -172,7 +172,7 @@ def test_a_run_that_starts_after_the_audio_uses_the_better_model_and_downloads_n
     session = open_session()
     assert session.choose_model(Logits).card.name == "harmonix-all"
     spectrogram = LogSpectrogram(np.zeros((4, 100, 81), np.float32))
-    with pytest.raises(WeightsError, match=r"switched off.*allin1 weights fetch harmonix-all"):
+    with pytest.raises(WeightsError, match=r"disabled.*allin1 weights fetch harmonix-all"):
         session.run(spectrogram)
 
 
@@ -245,7 +245,9 @@ def test_a_song_that_can_no_longer_be_separated_is_analysed_by_the_other_model(
     assert provenance.model == "builtin"
     assert provenance.identity == expected.provenance.identity
     assert "harmonix-all could not continue" in provenance.model_reason
-    assert ["splitter failed" in text for text in provenance.fallbacks] == [True]
+    assert ["splitter of plugin splitting failed" in text for text in provenance.fallbacks] == [
+        True
+    ]
     assert second.result.provenance.model == "builtin"
     # What ran out of memory is tried again with the next song.
     assert len(second.result.provenance.fallbacks) == (separator is TooSmall)

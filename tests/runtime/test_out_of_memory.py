@@ -62,7 +62,7 @@ def test_the_next_backend_takes_this_track_and_the_next_track_has_the_first_agai
     used = [record.backend for run in runs for record in run.records if record.stages == ("nn",)]
     assert used == ["reference", "mine", "reference"]
     assert [len(run.fallbacks) for run in runs] == [1, 0, 1]
-    assert "nn=mine failed and was replaced" in caplog.text
+    assert "nn=mine of plugin mine failed and was replaced" in caplog.text
     assert measure(wanted.metre, runs[0].products.metre) == 0
 
 

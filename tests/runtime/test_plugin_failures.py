@@ -67,7 +67,7 @@ def test_another_backend_takes_over(make_session, bad):
     with make_session(plugins={"bad": plugin}) as session:
         run = session.run(song_logits(200), outputs=["activations"])
     assert [record.backend for record in run.records] == ["reference"]
-    assert run.fallbacks == [f"Backend {STAGE}=bad failed and was replaced: {words}"]
+    assert run.fallbacks == [f"Backend {STAGE}=bad of plugin bad failed and was replaced: {words}"]
 
 
 def test_one_that_was_named_is_an_error_with_its_words(make_session, bad):

@@ -66,7 +66,7 @@ def test_a_backend_that_overwrites_its_input_is_replaced_and_the_next_has_it_who
     with make_session(plugins={"bad": bad}) as session:
         run = session.run(stems)
     (told,) = run.fallbacks
-    assert f"{stage}=bad failed and was replaced: ValueError: " in told
+    assert f"{stage}=bad of plugin bad failed and was replaced: ValueError: " in told
     assert "read-only" in told
     assert measure(wanted.metre, run.products.metre) == 0
     assert run.products.sections == wanted.sections

@@ -269,10 +269,12 @@ def test_a_backend_that_fails_hands_over_and_stays_out(
         assert backends(run)["nn"] == "reference"
         assert measure(by_hand[Metre], run.products.metre) == 0
     (told,) = first.fallbacks
-    assert told.startswith("Backend nn=mine failed and was replaced: ")
+    assert told.startswith("Backend nn=mine of plugin bad failed and was replaced: ")
     assert reason in told
     assert second.fallbacks == []
-    assert sum("nn=mine failed" in record.getMessage() for record in caplog.records) == 1
+    assert (
+        sum("nn=mine of plugin bad failed" in record.getMessage() for record in caplog.records) == 1
+    )
 
 
 def test_a_failure_that_two_runs_meet_is_reported_once(
@@ -294,8 +296,10 @@ def test_a_failure_that_two_runs_meet_is_reported_once(
         with caplog.at_level(logging.WARNING):
             outer = session.run(by_hand[LogSpectrogram])
     for run in (outer, inner[0]):
-        assert run.fallbacks == ["Backend nn=mine failed and was replaced: RuntimeError: lost"]
-    assert caplog.text.count("nn=mine failed") == 1
+        assert run.fallbacks == [
+            "Backend nn=mine of plugin bad failed and was replaced: RuntimeError: lost"
+        ]
+    assert caplog.text.count("nn=mine of plugin bad failed") == 1
 
 
 def test_not_a_number_on_a_device_is_not_taken_for_silence(make_session, backend_plugin, by_hand):

@@ -256,7 +256,9 @@ def test_a_separator_that_fails_in_the_middle_is_replaced(
         run = session.run(MixFile(path), outputs=["logits"])
         assert list(session.engine.chooser.failures) == [("demix", "bad")]
     assert [r.backend for r in run.records[:2]] == ["good", "reference"]
-    assert run.fallbacks == ["Backend demix=bad failed and was replaced: RuntimeError: no more"]
+    assert run.fallbacks == [
+        "Backend demix=bad of plugin mine failed and was replaced: RuntimeError: no more"
+    ]
     assert measure(whole(path, separator), given_frames[0]) < ROUNDING
 
 

@@ -66,7 +66,7 @@ def test_a_session_draws_it_at_its_end_whatever_happened(matplotlib, make_sessio
 
     def work(session):
         session.run(song_logits(300), outputs=["sections"], track="finished")
-        with pytest.raises(InputError, match="only beats"):
+        with pytest.raises(InputError, match="Only beats"):
             session.run(song_activations(300), outputs=["sections"], track="failed")
         assert not path.exists()
         raise KeyboardInterrupt

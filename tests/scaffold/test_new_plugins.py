@@ -19,6 +19,7 @@ from allin1_core.scaffold import writing
 from allin1_core.scaffold.kinds import KINDS, OTHER_KINDS, STAGE_KINDS
 from allin1_core.scaffold.writing import plugin_files, write_plugin
 from allin1_core.testing.examining import find_target_faults
+from allin1_core.testing.plugin_check import check_plugin
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,6 +69,27 @@ def test_what_it_offers_is_right_and_its_targets_exist(
     assert collect_offers(plugins).problems == ()
     assert collect_commands(plugins, COMMANDS)[1] == ()
     assert find_target_faults(hooks) == {"faults": [], "missing": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "unchecked"),
+    [
+        ("audio-loader", []),
+        ("command", []),
+        ("executor", []),
+        ("exporter", []),
+        ("policy", []),
+        ("stem-provider", ["stems that it finds can be read"]),
+    ],
+)
+def test_it_keeps_its_promises_as_it_is(name, unchecked, tmp_path, monkeypatch):
+    write_plugin(f"new-{name}", KINDS[name], tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / "src"))
+    verdicts = list(check_plugin(f"allin1_new_{name.replace('-', '_')}.hooks", measure=False))
+    broken = [one for one in verdicts if one.state == "broken"]
+    # It is not installed here.
+    assert [one.promise for one in broken] == ["its entry point leads to its hooks"], broken
+    assert [one.promise for one in verdicts if one.state == "not checked"] == unchecked
 
 
 def test_the_command_writes_it_beside_and_says_what_to_do(tmp_path, monkeypatch, capsys):

@@ -50,7 +50,7 @@ from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_metrical_prep():
-    yield Backend("wrong", "metrical_prep", "PACKAGE.work:create", "for a test", {record})
+    yield Backend("{name}", "metrical_prep", "PACKAGE.work:create", "{summary}", {record})
 
 @hookimpl
 def allin1_bridges():
@@ -76,6 +76,9 @@ def elsewhere():
 def npu():
     return Ready("npu")
 
+def detailed():
+    return Ready("cpu", "eight cores")
+
 calls = []
 
 def create(setup):
@@ -88,6 +91,24 @@ def create(setup):
     return call
 """
 
+#: Quick probes, which may import less than what does the work.
+PROBING = """
+from allin1_core.contracts.verdict import Ready, Unavailable
+
+def raising():
+    raise OSError("no driver")
+
+def heavy():
+    import numpy
+    return Ready("cpu", "eight cores")
+
+def other():
+    return Ready("cpu", "two cores")
+
+def refusing():
+    return Unavailable("It is Sunday.", "Wait.")
+"""
+
 #: Tests that start a process, for mistakes that these cannot see.
 SLOW = ("test_declaring_it_imports_nothing_heavy",)
 
@@ -96,15 +117,26 @@ SLOW = ("test_declaring_it_imports_nothing_heavy",)
 def failures(write_modules, broken_promises):
     """Write a plugin with a mistake and run the kit on it; gives what it says, by the test that fails."""
 
-    def run(*, body="", record="", extra="", after="", override=None, slow=False):
+    def run(
+        *,
+        body="",
+        record="",
+        extra="",
+        after="",
+        override=None,
+        slow=False,
+        name="wrong",
+        summary="for a test",
+    ):
         package = write_modules(
-            hooks=HOOKS.format(extra=extra, record=record),
+            hooks=HOOKS.format(extra=extra, record=record, name=name, summary=summary),
             work=WORK.format(body=body or "pass", after=after),
+            probing=PROBING,
         )
         return broken_promises(
             MetricalPrepConformance,
             without=() if slow else SLOW,
-            **{"hooks": f"{package}.hooks", "backend": "wrong", **(override or {})},
+            **{"hooks": f"{package}.hooks", "backend": name, **(override or {})},
         )
 
     return run
@@ -256,6 +288,26 @@ WRITING_ON_NPU = """
             {"extra": "import numpy", "slow": True},
             "declaring it imports nothing heavy",
             "imports numpy: import it where the work is",
+        ),
+        (
+            {"extra": "import no_such_module", "slow": True},
+            "declaring it imports nothing heavy",
+            "raised ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+        ({"summary": ""}, "its record is well formed", "it has no summary: say in a line what it is"),
+        ({"name": "Wrong"}, "its record is well formed", "its name is Wrong: write it small"),
+        *(
+            (
+                {"record": f"probe='PACKAGE.work:detailed', quick_probe='PACKAGE.probing:{quick}'"},
+                "its quick probe says the same and imports nothing heavy",
+                words,
+            )
+            for quick, words in {
+                "raising": "probing:raising raised OSError: no driver: let it answer",
+                "heavy": "its quick probe imports numpy: leave that to the probe",
+                "other": "says cpu 'two cores', its probe cpu 'eight cores': let both say the same",
+                "refusing": "its quick probe refuses what can run",
+            }.items()
         ),
         ({"record": "probe='PACKAGE.work:probe'"}, "its probe answers", "no licence"),
         ({"record": "probe='no_such_module:probe'"}, "its probe answers", "no_such_module"),

@@ -22,6 +22,7 @@ def allin1_demix():
 WORK = """
 import numpy as np
 from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.stages import Task
 
 SHARES = np.array([0.5, 0.25, 0.15, 0.1], np.float32)[:, None, None]
 
@@ -82,6 +83,20 @@ class Deaf(Right):
             pass
         return Stems(self.separate(mix.samples))
 
+class Ending(Right):
+    def stream(self, blocks, task):
+        told = task.progress
+        yield from super().stream(blocks, Task(progress=lambda done: told(done / 2)))
+
+class Double(Right):
+    def separate(self, samples):
+        return super().separate(samples).astype(np.float64)
+
+class Dividing(Right):
+    def separate(self, samples):
+        with np.errstate(invalid="ignore"):
+            return super().separate(samples) / (samples != 0).any().astype(np.float32)
+
 class Noisy(Right):
     def separate(self, samples):
         return super().separate(samples) + np.float32(0.01)
@@ -96,6 +111,9 @@ CAUGHT_BY = {
     "random": ("the seed decides", "take what is random from setup.demix.seed"),
     "mute": ("progress ends at one", "call task.progress"),
     "deaf": ("what progress raises comes out", "let it through"),
+    "ending": ("block by block it gives the same", "its progress does not end at 1"),
+    "double": ("its output fulfils the contract", "float64"),
+    "dividing": ("silence gives numbers", "silence gives no numbers"),
     "noisy": ("silence gives numbers", "take the offset away"),
 }
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import soundfile
 
+from allin1_core.contracts.audio import STEMS as STEM_NAMES
 from allin1_core.testing.conformance import ExporterConformance, PluginConformance
+from allin1_core.testing.signals import music_mix
 
 #: What a plugin under test, which is not installed, cannot have.
 NO_ENTRY_POINT = "its entry point leads to its hooks"
@@ -14,7 +17,9 @@ from dataclasses import replace
 from allin1_core.contracts.audio_loader import AudioLoader
 from allin1_core.contracts.backend import Backend, Needs
 from allin1_core.contracts.command import Command
+from allin1_core.contracts.executor import Executor
 from allin1_core.contracts.export import Exporter
+from allin1_core.contracts.found_stems import FoundStems
 from allin1_core.contracts.model import ModelCard, WeightsFile
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.markers import hookimpl
@@ -41,6 +46,12 @@ def back(array, device):
 
 def write(songs, file):
     file.write(songs[0].name.encode())
+
+def write_nothing(songs, file):
+    pass
+
+def run_nothing(setup):
+    return None
 
 def load_badly(file, path):
     file.read()[0]
@@ -119,6 +130,11 @@ def hook(name: str, body: str, arguments: str = "") -> str:
             RIGHT + "import time; time.sleep(0.3)\n" + BRIDGES,
             "importing it is fast",
             "leave the work to the target",
+        ),
+        (
+            RIGHT + "import no_such_module\n" + BRIDGES,
+            "importing it is fast",
+            "raised ModuleNotFoundError: No module named 'no_such_module'",
         ),
         (
             RIGHT + "import numpy\n" + BRIDGES,
@@ -230,23 +246,33 @@ def hook(name: str, body: str, arguments: str = "") -> str:
         ),
         (
             hook("allin1_audio_loaders", "yield AudioLoader('x', 'PACKAGE.work:load_badly', ('.x',))"),
-            "other files are left to other readers",
-            "loader x raised IndexError: index out of range for a file that is no audio: return None",
+            "its audio loaders keep their promises",
+            "audio loader x: other files are left to other readers: it raised IndexError",
         ),
         (
             hook("allin1_audio_loaders", "yield AudioLoader('x', 'PACKAGE.work:load_all', ('.x',))"),
-            "other files are left to other readers",
-            "loader x takes a file that is no audio",
+            "its audio loaders keep their promises",
+            "audio loader x: other files are left to other readers: it takes a file that is no audio",
         ),
         (
             hook("allin1_commands", "yield Command('x', 'PACKAGE.work:write', 'x')"),
-            "its commands have help",
+            "its commands keep their promises",
             "work:write is a function: wanted a click command",
         ),
         (
             hook("allin1_commands", "yield Command('x', 'PACKAGE.work:mute', 'x')"),
-            "its commands have help",
-            "command x has no help: give it a docstring",
+            "its commands keep their promises",
+            "command x: it and its subcommands have help: command allin1 x has no help",
+        ),
+        (
+            hook("allin1_exporters", "yield Exporter('x', '.x', 'x', 'PACKAGE.work:write_nothing')"),
+            "its exporters keep their promises",
+            "exporter x: it writes a song: it writes nothing of a song with beats and sections",
+        ),
+        (
+            hook("allin1_executors", "yield Executor('x', 'x', 'PACKAGE.work:run_nothing')"),
+            "its executors keep their promises",
+            "executor x: it runs a batch: it raised AttributeError",
         ),
         (
             hook("allin1_stage_finished", "print(record)", "record"),
@@ -298,12 +324,52 @@ def test_each_mistake_of_a_bridge_is_caught(failures, work, promise, words):
     assert words in failed[promise], failed
 
 
+STEMS = """
+@hookimpl
+def allin1_find_stems(song):
+    files = {name: song.with_name(f"{name}.wav") for name in ("bass", "drums", "other", "vocals")}
+    return FoundStems(files) if files["bass"].exists() else None
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("music", None),
+        ("nothing", "it finds no stems of song.wav"),
+        ("no audio", "Stems of plugin under-test are not used"),
+        ("half of it", "what it finds of song.wav cannot be read"),
+    ],
+)
+def test_stems_of_a_song_that_the_plugins_tests_make_are_read(
+    write_modules, broken_promises, content, words
+):
+    def song_with_stems(self, folder):
+        mix = music_mix(1.0).samples.T
+        for name in ("song", *STEM_NAMES) if content != "nothing" else ("song",):
+            soundfile.write(folder / f"{name}.wav", mix, 44_100)
+        if content == "no audio":
+            (folder / "bass.wav").write_bytes(b"no audio")
+        if content == "half of it":
+            soundfile.write(folder / "bass.wav", mix[:9000], 44_100)
+        return folder / "song.wav"
+
+    package = write_modules(hooks=RIGHT + STEMS, work=WORK)
+    promise = "stems that it finds can be read"
+    members = {"hooks": f"{package}.hooks", "song_with_stems": song_with_stems}
+    failed = broken_promises(PluginConformance, only=(promise,), **members)
+    assert words in failed[promise] if words else failed == {}, failed
+
+
 EXPORTERS = """
 from allin1_core.contracts.export import Exporter
 from allin1_core.markers import hookimpl
 
 @hookimpl
 def allin1_exporters():
+    yield Exporter("nameless", ".nameless", "", "PACKAGE.work:right")
+    yield Exporter("capital", ".Capital", "for a test", "PACKAGE.work:right")
+    yield Exporter("single", ".single", "for a test", "PACKAGE.work:single", collects=True)
     for name in ("right", "all", "silent", "closing", "changing", "counting", "beatless", "mute", "loud"):
         yield Exporter(name, f".{name}", "for a test", f"PACKAGE.work:{name}", collects=name == "all")
 """
@@ -320,6 +386,10 @@ def right(songs, file):
 
 def all(songs, file):
     file.write(str(len(songs)).encode())
+
+def single(songs, file):
+    if len(songs) == 1:
+        file.write(b"beats")
 
 def silent(songs, file):
     pass
@@ -354,6 +424,13 @@ def loud(songs, file):
     [
         ("right", None, ""),
         ("all", None, ""),
+        ("nameless", "its record is well formed", "it has no summary"),
+        ("capital", "its record is well formed", "write its suffix small"),
+        (
+            "single",
+            "one file holds several songs where it collects",
+            "it declares collects=True, and writes nothing of two songs",
+        ),
         ("silent", "it writes a song", "it writes nothing of a song"),
         ("closing", "it writes a song", "it closes the file, which is the core's to close"),
         ("changing", "it changes no result", "copy what you change"),
@@ -365,7 +442,11 @@ def loud(songs, file):
         ),
         ("mute", "it writes a song", "say why, and what to do"),
         ("loud", "stdout stays clean", "it prints on stdout ('writing')"),
-        ("rihgt", "it writes a song", "offers no exporter rihgt; it offers: right, all"),
+        (
+            "rihgt",
+            "it writes a song",
+            "offers no exporter rihgt; it offers: nameless, capital, single, right, all",
+        ),
     ],
 )
 def test_exporters(write_modules, broken_promises, name, promise, words):

@@ -51,7 +51,7 @@ def test_a_model_is_downloaded_when_it_is_not_here(served, contents):
 
 
 def test_a_model_is_not_downloaded_where_that_is_switched_off(served, server):
-    with pytest.raises(WeightsError, match="switched off"):
+    with pytest.raises(WeightsError, match="Downloading is disabled"):
         load_model(served, download=False)
     assert server.asked == []
 

@@ -132,7 +132,7 @@ def test_a_damaged_file_in_the_cache_is_an_error_that_says_so_where_nothing_is_d
     cache, server, served, contents
 ):
     put(cache, "member0.npz", contents[0][:-1])
-    with pytest.raises(WeightsError, match=r"member0\.npz: Truncated.*switched off"):
+    with pytest.raises(WeightsError, match=r"member0\.npz: Truncated.*Downloading is disabled"):
         read(served, allow_download=False)
     assert server.asked == []
     assert (cache / "member0.npz").read_bytes() == contents[0][:-1]

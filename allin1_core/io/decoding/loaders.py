@@ -101,20 +101,30 @@ def open_by_loader(source: Source, *, before_core: bool) -> Attempt:
     for loader in _loaders:
         if loader.before_core != before_core or not loader.is_for(source):
             continue
-        file = source.path.open("rb")
         try:
-            loaded = loader.load(file, source.path)
-            if loaded is not None:
-                attempt.reader = _LoaderReader(source, loader, _checked(loaded, source.path), file)
-                return attempt
+            attempt.reader = open_with(loader, source)
         except AudioError:
-            file.close()
             raise
         except PLUGIN_FAILURES as error:
             attempt.failures.append(f"{loader} failed: {in_full(error)}.")
             log.debug("%s failed on %s", loader, source.path, exc_info=True)
-        file.close()
+        if attempt.reader is not None:
+            break
     return attempt
+
+
+def open_with(loader: Loader, source: Source) -> Reader | None:
+    """Open a file with one loader; None if the loader cannot handle it. Exceptions of the loader are propagated."""
+    file = source.path.open("rb")
+    reader = None
+    try:
+        loaded = loader.load(file, source.path)
+        if loaded is not None:
+            reader = _LoaderReader(source, loader, _checked(loaded, source.path), file)
+    finally:
+        if reader is None:
+            file.close()
+    return reader
 
 
 def _checked(loaded: Any, path: Path) -> LoadedAudio:

@@ -188,6 +188,12 @@ class OggReader:
         decoder.close()
         if len(links) > 1 or len(links[0].runs) != 1 or links[0].runs[0].missing:
             self.info = dataclasses.replace(self.info, frames=None, duration_s=None)
+        end = max(page.end for link in links for run in link.runs for page in run.pages)
+        if source.read_at(end, len(_CAPTURE)) == _CAPTURE:
+            note = "ends in the middle of a page, as truncated files do, and was read up to there."
+            self.info = dataclasses.replace(
+                self.info, warnings=(*self.info.warnings, f"{source.path}: {note}")
+            )
 
     def _opened(self, link: Link) -> libsndfile.Decoder | None:
         """Decoder of a link's first run; None if the headers are damaged."""

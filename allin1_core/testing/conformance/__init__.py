@@ -1,4 +1,4 @@
-"""Conformance tests, to be subclassed in the tests of a plugin: for the plugin, for each stage, and for exporters.
+"""Conformance tests, to be subclassed in the tests of a plugin: for the plugin, for each stage, and for each other record.
 
 ::
 
@@ -30,8 +30,11 @@ You can add your own tests. Removing a standard test by overriding it makes ``te
 from __future__ import annotations
 
 from allin1_core.runtime.difference import measure as measure
+from allin1_core.testing.conformance.audio_loader import AudioLoaderConformance
 from allin1_core.testing.conformance.backend import BackendConformance
+from allin1_core.testing.conformance.command import CommandConformance
 from allin1_core.testing.conformance.demix import DemixConformance
+from allin1_core.testing.conformance.executor import ExecutorConformance
 from allin1_core.testing.conformance.exporter import ExporterConformance
 from allin1_core.testing.conformance.functional import FunctionalConformance
 from allin1_core.testing.conformance.metre import MetricalDbnConformance, MetricalPrepConformance
@@ -44,8 +47,11 @@ from allin1_core.testing.conformance.spectrogram import (
 )
 
 __all__ = [
+    "AudioLoaderConformance",
     "BackendConformance",
+    "CommandConformance",
     "DemixConformance",
+    "ExecutorConformance",
     "ExporterConformance",
     "FunctionalConformance",
     "MetricalDbnConformance",

@@ -27,7 +27,7 @@ from allin1_core.runtime.moving import copied, cross, lies_in, space_of
 from allin1_core.selection.probing import Probes, check_needs
 from allin1_core.testing.conformance.inputs import sample_of
 from allin1_core.testing.conformance.running import BackendRunner, runs_all_in_one
-from allin1_core.testing.examining import HEAVY, examine_import
+from allin1_core.testing.examining import HEAVY, examine_import, same_path
 from allin1_core.testing.speeds import find_speed_faults
 from allin1_core.testing.watching import printed, threads_beside
 
@@ -74,16 +74,31 @@ class BackendConformance(BackendRunner):
             f" print(*(m for m in {HEAVY + self.heavy!r} if m in sys.modules))"
         )
         ran = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=same_path(),
         )
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.split() == [], f"its quick probe imports {ran.stdout}"
+        said = ran.stderr.strip().splitlines()[-1:]
+        assert ran.returncode == 0, (
+            f"its quick probe {record.quick_probe} raised {' '.join(said)}: let it answer"
+        )
+        assert ran.stdout.split() == [], (
+            f"its quick probe imports {', '.join(ran.stdout.split())}: leave that to the probe"
+        )
         probes = Probes()
         quick, verdict = probes.verdict(record), probes.confirm(record)
         if isinstance(quick, Ready) and isinstance(verdict, Ready):
-            assert (quick.device, quick.detail) == (verdict.device, verdict.detail)
+            same = (quick.device, quick.detail) == (verdict.device, verdict.detail)
+            assert same, (
+                f"its quick probe says {quick.device} {quick.detail!r}, its probe"
+                f" {verdict.device} {verdict.detail!r}: let both say the same"
+            )
         elif isinstance(quick, Unavailable):
-            assert not isinstance(verdict, Ready), "its quick probe refuses what can run"
+            assert not isinstance(verdict, Ready), (
+                "its quick probe refuses what can run: leave what it cannot tell to the probe"
+            )
 
     def test_its_output_fulfils_the_contract(self) -> None:
         record, device = self.ready()

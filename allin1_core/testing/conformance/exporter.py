@@ -13,16 +13,15 @@ from allin1_core.contracts.export import Exporter, Song
 from allin1_core.errors import OutputError
 from allin1_core.io.results import to_json
 from allin1_core.plugins.collecting import collect_offers
-from allin1_core.plugins.loading import load_plugins
-from allin1_core.selection.probing import check_needs, load_target
-from allin1_core.testing.conformance.backend import assert_none_is_overridden, prints
-from allin1_core.testing.examining import load_hooks
+from allin1_core.selection.probing import load_target
+from allin1_core.testing.conformance.backend import prints
+from allin1_core.testing.conformance.offered import OfferedConformance, load_alone
 from allin1_core.testing.results import example_song
 from allin1_core.testing.skipping import does_not_apply
 from allin1_core.testing.watching import printed
 
 
-class ExporterConformance:
+class ExporterConformance(OfferedConformance):
     """Requirements for every exporter.
 
     Attributes
@@ -33,27 +32,17 @@ class ExporterConformance:
         Name of the exporter.
     """
 
-    hooks: ClassVar[str]
     exporter: ClassVar[str]
 
     def record(self) -> Exporter:
         """Find the exporter among those that the hooks provide."""
-        extra = {"under-test": load_hooks(self.hooks)}
-        offers = collect_offers(load_plugins(extra=extra, autoload=False, strict=True))
-        own = {o.item.name: o.item for o in offers.exporters.values() if o.plugin.name in extra}
-        if self.exporter not in own:
-            pytest.fail(
-                f"{self.hooks} offers no exporter {self.exporter}; it offers: {', '.join(own)}"
-            )
-        return own[self.exporter]
+        plugins, plugin = load_alone(self.hooks)
+        exporters = collect_offers(plugins).exporters.values()
+        return self.find("exporter", self.exporter, exporters, plugin).item
 
     def written(self, songs: Sequence[Song]) -> bytes | None:
         """The file that it writes for `songs`; None if it reports that the format cannot represent them."""
-        record = self.record()
-        missing = check_needs(record.needs)
-        if missing is not None:
-            pytest.skip(f"{self.exporter}: {missing.reason}")
-        write: Any = load_target(record.target)
+        write: Any = load_target(self.record().target)
         file = io.BytesIO()
         try:
             write(songs, file)
@@ -104,6 +93,3 @@ class ExporterConformance:
         with printed() as texts:
             self.written([example_song()])
         assert not texts, prints(texts[0])
-
-    def test_no_standard_test_is_missing(self) -> None:
-        assert_none_is_overridden(type(self))

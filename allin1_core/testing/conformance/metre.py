@@ -136,4 +136,6 @@ def assert_same_alternatives(
     for one in wanted:
         other = by_relation[one.relation]
         assert abs(one.confidence - other.confidence) < 1e-6, f"{name}: {one.relation}: confidence"
-        assert (one.bpm, one.step) == pytest.approx((other.bpm, other.step)), name
+        assert (one.bpm, one.step) == pytest.approx((other.bpm, other.step)), (
+            f"{name}: {one.relation}: tempo or step are not the reference's"
+        )

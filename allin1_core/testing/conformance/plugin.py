@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,33 +11,37 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar
 
-import click
 import numpy as np
 import pytest
 
+from allin1_core.contracts.rules import show
 from allin1_core.contracts.space import HOST, Space
 from allin1_core.contracts.verdict import Ready
-from allin1_core.errors import PLUGIN_FAILURES, AudioError, in_full
+from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, in_full
 from allin1_core.io.results import save_result, to_json
+from allin1_core.io.stems import StemFiles, read_stems
 from allin1_core.markers import PROJECT
 from allin1_core.plugins.collecting import Offers, collect_commands, collect_offers
 from allin1_core.plugins.loading import BUILT_IN, Plugins, load_plugins
+from allin1_core.runtime.found_stems import StemPlugins
 from allin1_core.runtime.moving import cross, lies_in, space_of
 from allin1_core.runtime.postprocessing import find_result_fault
+from allin1_core.runtime.session import Session
 from allin1_core.selection.bridge_network import BridgeNetwork
-from allin1_core.selection.probing import Probes, check_needs, load_target
+from allin1_core.selection.probing import Probes, check_needs
 from allin1_core.testing.conformance.backend import (
     assert_none_is_overridden,
     imports_heavy,
     prints,
 )
+from allin1_core.testing.conformance.offered import load_alone
+from allin1_core.testing.conformance.records import assert_records_keep_their_promises
 from allin1_core.testing.conformance.running import ALL_IN_ONE
 from allin1_core.testing.examining import (
     MOST_IMPORT_S,
     examine_import,
     examine_targets,
     import_time,
-    load_hooks,
 )
 from allin1_core.testing.results import EXAMPLE_RECORD, example_result
 from allin1_core.testing.skipping import does_not_apply
@@ -67,14 +70,17 @@ class PluginConformance:
     heavy: ClassVar[tuple[str, ...]] = ()
     most_import_s: ClassVar[float] = MOST_IMPORT_S
 
+    # What a plugin's tests may override.
+
+    def song_with_stems(self, folder: Path) -> Path | None:
+        """Write a song, and stems that the plugin finds for it, to an empty folder; None if that is not possible."""
+        return None
+
     # Helpers.
 
     def plugins(self) -> tuple[Plugins, str]:
         """Load the plugin together with the core's own, and return these and the name that it is loaded under."""
-        built_in = {module: name for name, module in BUILT_IN.items()}
-        name = built_in.get(self.hooks, "under-test")
-        extra = {} if self.hooks in built_in else {name: load_hooks(self.hooks)}
-        return load_plugins(extra=extra, autoload=False, strict=False), name
+        return load_alone(self.hooks)
 
     def offers(self) -> Offers:
         """Everything that the plugin and the core provide."""
@@ -230,50 +236,56 @@ class PluginConformance:
     def test_songs_without_stems_have_none(self) -> None:
         hook = self._hook("allin1_find_stems")
         with tempfile.TemporaryDirectory() as folder:
-            song = Path(folder) / "example.wav"
-            song.touch()
-            found = _called(hook, song=song, track="example")
-        assert found in ([], [None]), (
-            "allin1_find_stems gives stems of a song that has none: return None"
-        )
-
-    def test_other_files_are_left_to_other_readers(self) -> None:
-        offers, name = self._own()
-        own = [offered.item for offered in offers.loaders if offered.plugin.name == name]
-        if not own:
-            does_not_apply("it reads no audio format")
-        for loader in own:
-            if check_needs(loader.needs) is not None:
-                continue
-            load = load_target(loader.target)
-            for content in (b"", b"no audio at all", bytes(5000)):
-                try:
-                    loaded = load(io.BytesIO(content), Path("example.bin"))
-                except AudioError:
-                    continue  # as good as damaged
-                except PLUGIN_FAILURES as error:
-                    pytest.fail(
-                        f"loader {loader.name} raised {in_full(error)} for a file that is no audio:"
-                        " return None, or raise an AudioError"
-                    )
-                assert loaded is None, (
-                    f"loader {loader.name} takes a file that is no audio: return None"
+            for name in ("example.wav", "no suffix", "[a] {b} é.wav"):
+                song = Path(folder) / name
+                song.touch()
+                found = _called(hook, song=song, track="example")
+                assert found in ([], [None]), (
+                    "allin1_find_stems gives stems of a song that has none: return None"
                 )
 
-    def test_its_commands_have_help(self) -> None:
-        plugins, name = self.plugins()
-        commands, _ = collect_commands(plugins, ())
-        own = [offered.item for offered in commands.values() if offered.plugin.name == name]
-        if not own:
-            does_not_apply("it brings no command")
-        for command in own:
-            if check_needs(command.needs) is not None:
-                continue
-            found = load_target(command.target)
-            assert isinstance(found, click.Command), (
-                f"{command.target} is a {type(found).__name__}: wanted a click command"
-            )
-            assert found.help, f"command {command.name} has no help: give it a docstring"
+    def test_stems_that_it_finds_can_be_read(self) -> None:
+        self._hook("allin1_find_stems")
+        with tempfile.TemporaryDirectory() as folder:
+            song = self.song_with_stems(Path(folder))
+            if song is None:
+                pytest.skip(
+                    "the kit does not know where it looks for stems: in the tests of the plugin, override"
+                    " song_with_stems() in a subclass of PluginConformance"
+                )
+            found, warnings = StemPlugins(self.plugins()[0]).find(song, "example")
+            assert found, " ".join(warnings) or f"it finds no stems of {song.name}"
+            try:
+                if isinstance(found.start, StemFiles):
+                    read_stems(found.start)
+                else:
+                    found.start.read()
+            except Allin1Error as error:
+                pytest.fail(f"what it finds of {song.name} cannot be read: {error}")
+
+    def test_it_chooses_among_the_routes_that_there_are(self) -> None:
+        hook = self._hook("allin1_select_route")
+        with Session("builtin", plugins=load_plugins(autoload=False), cache=False) as session:
+            for seconds in (0.01, 180.0, 36_000.0):
+                decision = session.explain(seconds)
+                request, routes = decision.request, decision.routes
+                for answer in _called(hook, request=request, routes=routes):
+                    assert answer is None or answer in routes, (
+                        f"allin1_select_route gives {show(answer)}, which is none of the routes that"
+                        " it was given: return one of them, or None"
+                    )
+
+    def test_its_audio_loaders_keep_their_promises(self) -> None:
+        assert_records_keep_their_promises(self.hooks, "audio loader")
+
+    def test_its_commands_keep_their_promises(self) -> None:
+        assert_records_keep_their_promises(self.hooks, "command")
+
+    def test_its_executors_keep_their_promises(self) -> None:
+        assert_records_keep_their_promises(self.hooks, "executor")
+
+    def test_its_exporters_keep_their_promises(self) -> None:
+        assert_records_keep_their_promises(self.hooks, "exporter")
 
     def test_no_standard_test_is_missing(self) -> None:
         assert_none_is_overridden(type(self))

@@ -12,7 +12,8 @@ import soundfile
 
 from allin1_core.cli.main import run
 from allin1_core.contracts.audio import STEMS
-from allin1_core.testing.signals import music_stems
+from allin1_core.testing.conformance import PluginConformance
+from allin1_core.testing.signals import music_mix, music_stems
 
 RATE = 44_100
 
@@ -29,6 +30,19 @@ def npz_song(tmp_path: Path) -> Path:
 def analyze(song: Path, out: Path) -> dict:
     assert run(["analyze", "-m", "builtin", "--only", "beats", "-o", str(out), str(song)]) == 0
     return json.loads((out / "song.json").read_text("utf-8"))
+
+
+class TestPlugin(PluginConformance):
+    hooks = "allin1_library.hooks"
+
+    def song_with_stems(self, folder: Path) -> Path:
+        """Write a song, and its stems where the plugin looks for them."""
+        stems = folder / "song (stems)"
+        stems.mkdir()
+        song = folder / "song.wav"
+        for path in (song, *(stems / f"{name}.wav" for name in STEMS)):
+            soundfile.write(path, music_mix(1.0).samples.T, RATE)
+        return song
 
 
 def test_every_hook_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:

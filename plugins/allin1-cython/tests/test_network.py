@@ -225,12 +225,12 @@ def test_the_compiled_class_refuses_wrong_arguments(model, isa):
     for bad in (frames[:3].copy(), frames[:, :, :80].copy(), frames[:, :0].copy()):
         with pytest.raises(ValueError, match="spectrogram"):
             Song(bad, 1, False, isa)
-    with pytest.raises(ValueError, match="compiled"):
+    with pytest.raises(ValueError, match="no kernel for"):
         Song(frames, 1, False, "mmx")
     song = Song(frames, 1, False, isa)
     with pytest.raises(ValueError, match="member"):
         song.begin(1)
-    with pytest.raises(ValueError, match="pass"):
+    with pytest.raises(ValueError, match="number is out of range"):
         song.run(packed, PASSES, scratch)
     with pytest.raises(ValueError, match="size"):
         song.run(packed[: NETWORK_SIZE - 1], 0, scratch)

@@ -67,6 +67,17 @@ def test_results_without_a_folder_come_whole(make_songs, tmp_path):
         assert (one.result.activations["beat"] == other.result.activations["beat"]).all()
 
 
+def test_a_worker_takes_as_many_threads_as_it_has_cpus_where_nothing_else_is_said(make_songs, site):
+    songs = make_songs("a")
+    for threads, cpus, wanted in ((None, 1.0, 1), (3, 1.0, 3), (None, 0.5, 1)):
+        for path in site.glob("threads-*"):
+            path.unlink()
+        options = {"threads": threads, "plugin_options": {"ray": {"cpus": cpus}}}
+        (outcome,) = analyze_iter(songs, executor="ray", model="builtin", **options, **STAND_IN)
+        assert outcome.status == "done"
+        assert {int(path.read_text()) for path in site.glob("threads-*")} == {wanted}
+
+
 def test_songs_results_and_manifests_may_lie_in_s3(make_songs, tmp_path, results_of, monkeypatch):
     from moto.server import ThreadedMotoServer
 

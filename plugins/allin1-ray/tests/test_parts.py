@@ -10,7 +10,7 @@ from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.track import Track
 
 from allin1_ray.attempts import Attempts
-from allin1_ray.cluster import Resources
+from allin1_ray.cluster import Resources, _own_context
 from allin1_ray.executor import resources_of
 from allin1_ray.progress import Progress
 
@@ -71,3 +71,15 @@ def test_the_hooks_import_neither_ray_nor_arrow():
         "found = {'ray', 'pyarrow', 'fsspec', 'pandas', 'numpy'} & set(sys.modules); assert not found, found"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_workers_that_are_lost_before_they_are_ready_are_replaced_and_settings_are_put_back():
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    name = "max_consecutive_actor_init_deaths"
+    before = getattr(context, name, None)
+    with _own_context():
+        assert not context.enable_progress_bars
+        assert before is None or getattr(context, name) > 10
+    assert getattr(context, name, None) == before

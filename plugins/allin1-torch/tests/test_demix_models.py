@@ -126,9 +126,9 @@ def test_a_published_model_is_loaded_from_the_files_that_the_core_provides(tmp_p
     bag = load_bag(DemixParameters("htdemucs_ft"), lambda: contents)
     assert all(same(one, model) for one, model in zip(bag.models, models, strict=True))
     assert bag.weights == tuple(tuple(float(i == j) for j in range(4)) for i in range(4))
-    with pytest.raises(WeightsError, match="do not fit together"):
+    with pytest.raises(WeightsError, match="are inconsistent"):
         load_bag(DemixParameters("htdemucs_ft"), lambda: contents[:3])
-    with pytest.raises(WeightsError, match="Nobody gives the files"):
+    with pytest.raises(WeightsError, match="were not given"):
         load_bag(DemixParameters())
 
 
@@ -179,7 +179,7 @@ def test_files_in_the_cache_of_demucs_are_found(monkeypatch, tmp_path):
 
 def test_a_model_without_the_four_stems_is_refused():
     model = HTDemucs(["vocals", "rest"], segment=Fraction(1, 2), **SIZES)
-    with pytest.raises(WeightsError, match="gives vocals, rest at 44100 Hz"):
+    with pytest.raises(WeightsError, match="separates vocals, rest at 44100 Hz"):
         demix_models.bag_of(model)
 
 

@@ -166,7 +166,7 @@ def test_invalid_fractions_are_refused(network, parts):
 )
 def test_a_class_that_is_not_a_network_of_demucs_is_refused(network, klass, tmp_path):
     content = safetensors(network, klass=klass, args=json.dumps([f"mkdir {tmp_path / 'sprung'}"]))
-    with pytest.raises(WeightsError, match="no class of Demucs"):
+    with pytest.raises(WeightsError, match="not a class of Demucs|does not name a class of Demucs"):
         read_network(content, "x.safetensors")
     assert not (tmp_path / "sprung").exists()
 

@@ -152,7 +152,7 @@ def test_an_interrupted_run_resumes_where_it_stopped(toy_shards, tmp_path, capsy
     with np.load(tmp_path / "member.state.npz") as z:
         before = {n: z[n] for n in z.files}
     main([*options, "--steps", "5"])
-    assert "goes on at step 3" in capsys.readouterr().out
+    assert "resuming at step 3" in capsys.readouterr().out
     with np.load(tmp_path / "member.state.npz") as z:
         assert z["steps"] == 5
         assert not np.array_equal(z["weights"], before["weights"])

@@ -13,7 +13,10 @@ from allin1_core.errors import AudioError
 
 
 def load(file: BinaryIO, path: Path) -> LoadedAudio | None:
-    """Open an archive; returns None if it contains no samples."""
+    """Open an archive; returns None for other files, and for archives without samples."""
+    if file.read(2) != b"PK":
+        return None
+    file.seek(0)
     try:
         with np.load(file, allow_pickle=False) as archive:
             if not {"samples", "rate"} <= set(archive.files):

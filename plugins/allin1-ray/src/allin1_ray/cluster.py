@@ -33,6 +33,9 @@ _USUAL_BATCH, _MOST_BATCH, _TASK_S = 4, 32, 10.0
 #: Tasks a second that the driver should have to hand out at most: each takes it five milliseconds.
 _MOST_TASKS_PER_S = 50.0
 
+#: Workers that may be lost one after the other before they are ready, as on a machine that is taken back.
+_MOST_LOST = 100
+
 #: Variables that bound the threads of libraries.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -136,14 +139,16 @@ def run_songs(
             )
             .remote()
         )
-        threads = str(work.recipe.options.get("threads") or 1)
-        variables = {**dict.fromkeys(_THREAD_VARIABLES, threads), **settings_environment()}
+        # A worker with no number would take all processors of its machine, as each of its neighbours.
+        threads = work.recipe.options.get("threads") or max(1, int(resources.cpus))
+        recipe = replace(work.recipe, options={**work.recipe.options, "threads": threads})
+        variables = {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), **settings_environment()}
         if not work.config:
             variables["ALLIN1_CONFIG"] = ""
         size = resources.batch_of(len(songs), workers)
         # A set-up is worth it for all songs of a worker.
         options = {**work.options, "songs": math.ceil(len(songs) / workers)}
-        work = replace(work, options=options)
+        work = replace(work, recipe=recipe, options=options)
         with _own_context():
             rows = [{"index": i, "song": pickle.dumps(song)} for i, song in enumerate(songs)]
             tasks = math.ceil(len(songs) / size)
@@ -209,13 +214,17 @@ def _room(resources: Resources) -> int:
 def _own_context() -> Iterator[None]:
     """Settings of Ray Data for a data set that is made within."""
     context = ray.data.DataContext.get_current()
-    before = context.enable_progress_bars
-    context.enable_progress_bars = False
+    settings = {"enable_progress_bars": False, "max_consecutive_actor_init_deaths": _MOST_LOST}
+    # Older versions lack some.
+    before = {name: getattr(context, name) for name in settings if hasattr(context, name)}
+    for name in before:
+        setattr(context, name, settings[name])
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         yield
     finally:
-        context.enable_progress_bars = before
+        for name, value in before.items():
+            setattr(context, name, value)
 
 
 def absolute(out: str | os.PathLike[str] | None) -> str | None:

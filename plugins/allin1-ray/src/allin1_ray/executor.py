@@ -75,7 +75,7 @@ class OnRay:
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks`, and give their outcomes in order."""
+        """Analyse `tracks`, and give each outcome as it comes."""
         if not tracks:
             return
         setup = self._setup
@@ -89,8 +89,6 @@ class OnRay:
         )
         songs = [Song(track) for track in tracks]
         counted = Progress(len(songs), time.monotonic)
-        waiting: dict[int, Outcome] = {}
-        following = 0
         with ExitStack() as stack:
             table = None
             if work.out is not None and setup.options["table"]:
@@ -103,10 +101,7 @@ class OnRay:
                 counted.add(outcome)
                 if progress is not None:
                     progress(index, counted.short, 1.0)
-                waiting[index] = outcome
-                while following in waiting:
-                    yield waiting.pop(following)
-                    following += 1
+                yield outcome
 
 
 def with_price(resources: Resources, session: Session, track: Track | None) -> Resources:

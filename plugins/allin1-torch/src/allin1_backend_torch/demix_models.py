@@ -140,7 +140,7 @@ def _bag(models: list[Any], recipe: dict[str, Any], name: str) -> Any:
     except (AssertionError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"The networks of the Demucs model {name} are inconsistent with each other or with its recipe.",
-            remedy=f"Give a folder with all files of one model.  {_ALTERNATIVE}",
+            remedy=f"Give a folder with all files of one model. {_ALTERNATIVE}",
         ) from error
 
 

@@ -19,5 +19,5 @@ one of the heads. Each writes the input of the next one, so that nothing is comp
 =====================  ===============================================================================
 
 A program processes some consecutive frames of one instrument of one member, or of all four instruments in the instrument
-layer.  Importing this package imports neither Triton nor the kernels.
+layer. Importing this package imports neither Triton nor the kernels.
 """
