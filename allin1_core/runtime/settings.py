@@ -200,7 +200,7 @@ def _read(path: Path) -> dict[str, Any]:
         # In Python, a bool is an int.
         if type(value) is not kind:
             raise SettingsError(f"{key} is {value!r}; wanted {_WORDS[kind]}.", path=path)
-        if kind is str and not value.strip():
+        if isinstance(value, str) and not value.strip():
             raise SettingsError(
                 f"{key} is empty.", remedy="Give a value, or remove the line.", path=path
             )

@@ -179,7 +179,7 @@ def test_an_exporter_that_fails_for_a_song_writes_the_others(
     monkeypatch.setattr(text, "write_lab", picky)
     arguments = ["export", str(results.folder), "--to", "lab", "-o", str(results.out)]
     done = CliRunner().invoke(cli, arguments)
-    assert done.exit_code == ResultError.exit_code
+    assert done.exit_code == OutputError.exit_code
     assert "cannot be expressed" in done.stderr
     assert [path.name for path in results.out.iterdir()] == ["song1.lab"]
 
