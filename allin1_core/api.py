@@ -22,8 +22,9 @@ from allin1_core.contracts.stages import Stage
 from allin1_core.errors import Allin1Error, BatchError, InputError, SettingsError
 from allin1_core.io.given_songs import GivenSong, as_file, is_path
 from allin1_core.io.stems import StemFiles
+from allin1_core.paths import Anchors
 from allin1_core.plugins.loading import Plugins
-from allin1_core.runtime.assembly import SessionOptions
+from allin1_core.runtime.assembly import SessionOptions, path_of
 from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.device_list import parse_devices
 from allin1_core.runtime.executor_choice import DEFAULT_EXECUTOR, make_executor
@@ -315,6 +316,13 @@ def analyze_iter(
     }
     check_arguments("analyze", named, _NAMED)
     parts = _parts(overwrite)
+    # Code of plugins may change the current folder.
+    anchors = Anchors()
+    folder = None if out_dir is None else anchors.absolute(out_dir)
+    viz_dir, sonif_dir = (
+        None if one is None else anchors.absolute(one)
+        for one in (_folder(visualize, "viz"), _folder(sonify, "sonif"))
+    )
     if spec_dir is not None and keep_byproducts:
         log.warning("Spectrograms are not kept in files: spec_dir is not used.")
     given: dict[str, Any] = dict(options)
@@ -325,6 +333,8 @@ def analyze_iter(
         options.get("spec_torch_device"),
     )
     of_session["demix_dir"] = demix_dir
+    for name in ("demix_dir", "weights_dir", "timings_path", "timings_viz_path"):
+        of_session[name] = path_of(of_session.get(name))
     of_session["keep_stems"] = keep_byproducts or options.get("keep_stems", False)
     of_session["overwrite_stems"] = "demix" in parts or options.get("overwrite_stems", False)
     devices = parse_devices(device) if device else ()
@@ -341,8 +351,8 @@ def analyze_iter(
             remedy="Use one process, or leave out `plugins`: each process then loads the installed ones.",
         )
     extras = Extras(
-        viz_dir=_folder(visualize, "viz"),
-        sonif_dir=_folder(sonify, "sonif"),
+        viz_dir=viz_dir,
+        sonif_dir=sonif_dir,
         overwrite=parts,
     )
     extras.check()
@@ -363,7 +373,7 @@ def analyze_iter(
 
         outcomes = runner.run(
             once,
-            out_dir=None if out_dir is None else Path(out_dir),
+            out_dir=folder,
             overwrite="json" in parts,
             progress=tell,
             include_activations=include_activations,
@@ -375,7 +385,7 @@ def analyze_iter(
         left = Counter(tracks)
         for track in tracks:
             if track not in found:
-                found[track] = _with_extras(next(outcomes), extras)
+                found[track] = _as_given(_with_extras(next(outcomes), extras), anchors)
             yield found[track]
             left[track] -= 1
             if not left[track]:  # a result may be large
@@ -569,6 +579,16 @@ def _is_one(paths: Any) -> bool:
 def _with_extras(outcome: Outcome, extras: Extras) -> Outcome:
     errors: list[Allin1Error] = list(extras.make(outcome))
     return replace(outcome, status="failed", error=errors[0]) if errors else outcome
+
+
+def _as_given(outcome: Outcome, anchors: Anchors) -> Outcome:
+    """The outcome with the paths of its files as the user wrote their folder."""
+    error = outcome.error
+    if error is not None and error.path is not None and error.path != str(outcome.track.source):
+        error.path = str(anchors.as_given(Path(error.path)))
+    if outcome.written is None:
+        return outcome
+    return replace(outcome, written=anchors.as_given(outcome.written))
 
 
 def spectrogram_choice(

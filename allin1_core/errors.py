@@ -21,6 +21,7 @@ __all__ = [
     "InputError",
     "OutputError",
     "PluginError",
+    "ResultError",
     "SelectionError",
     "SettingsError",
     "StemsError",
@@ -181,6 +182,10 @@ class OutputError(Allin1Error):
     """A result cannot be written or read."""
 
     exit_code = 6
+
+
+class ResultError(InputError, OutputError):
+    """A file is not a result, is damaged, or cannot be read."""
 
 
 class BatchError(Allin1Error):

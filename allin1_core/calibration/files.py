@@ -50,6 +50,6 @@ def write_kept(path: Path, content: Mapping[str, Any]) -> None:
     OutputError
         The file cannot be written.
     """
-    text = json.dumps({"schema": _SCHEMA, **content}, indent=1) + "\n"
+    text = json.dumps({"schema": _SCHEMA, **content}, indent=1, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -58,6 +58,7 @@ def command(
     from allin1_core.cli.progress import show_progress
     from allin1_core.cli.reporting import Reporter, check_report
     from allin1_core.io.side_files import refuse_same_file
+    from allin1_core.paths import Anchors
     from allin1_core.runtime.device_list import parse_devices
     from allin1_core.runtime.executor_choice import make_executor
     from allin1_core.runtime.session import Session
@@ -71,6 +72,13 @@ def command(
     only = "beats" if only == "tempo" else only
     if out_dir is None and not as_json:
         out_dir = Path("struct")
+    # Code of plugins may change the current folder.
+    anchors = Anchors()
+    for name in _PATHS:
+        rest[name] = None if rest[name] is None else anchors.absolute(rest[name])
+    stems_dirs = tuple(anchors.absolute(folder) for folder in stems_dirs)
+    report = None if report is None else anchors.absolute(report)
+    out_dir = None if out_dir is None else anchors.absolute(out_dir)
     show_calibration(not quiet)
     plugins = load_plugins(ctx)
     read_audio_with(plugins)  # the search of folders must know the formats that they read
@@ -105,6 +113,7 @@ def command(
             quiet=quiet,
             traceback=bool(ctx.find_root().obj["traceback"]),
             report=report,
+            anchors=anchors,
         )
         for error in errors:
             reporter.add_input(error)
@@ -167,6 +176,12 @@ def _extras(
     extras.check()
     return extras
 
+
+#: Options that name a file or folder.
+_PATHS = (
+    *("viz_dir", "sonif_dir", "array_dir", "demix_dir", "weights_dir"),
+    *("timings_path", "timings_viz_path"),
+)
 
 #: Options that are also parameters of a session, under the same names.
 _SESSION_OPTIONS = (

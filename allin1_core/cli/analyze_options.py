@@ -127,7 +127,7 @@ def stem_options(function: Any) -> Any:
     for stem in reversed(STEM_OPTIONS):
         option = click.option(
             f"--stems-{stem}",
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),
             metavar="FILE",
             help=f"The {stem} stem; give all four.",
         )
@@ -136,8 +136,10 @@ def stem_options(function: Any) -> Any:
 
 
 _OPTIONS = (
-    # Strings, as converting a URL to a Path would change it.
-    click.argument("paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True)),
+    # Strings, as converting a URL to a Path would change it. Not checked here: an unreadable file must not end the batch.
+    click.argument(
+        "paths", nargs=-1, type=click.Path(path_type=str, allow_dash=True, readable=False)
+    ),
     click.option(
         "-o",
         "--out-dir",
@@ -148,7 +150,7 @@ _OPTIONS = (
         "--from-list",
         "lists",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
         help="Also analyse the songs in a text file or an M3U playlist, or - for a list on stdin; may be repeated.",
     ),
@@ -171,7 +173,7 @@ _OPTIONS = (
         "--stems-dir",
         "stems_dirs",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),
         metavar="FOLDER",
         help="Ready-made stems: a folder with bass, drums, other and vocals. May be repeated if no PATHS are given;"
         " with several PATHS, a folder with a subfolder of stems for each, named after the song.",

@@ -80,7 +80,7 @@ def report_machine(
 
     is_json = path.suffix.lower() == ".json"
     with atomic_path(path) as temporary:
-        content = json.dumps(values, indent=1) + "\n" if is_json else text
+        content = json.dumps(values, indent=1, allow_nan=False) + "\n" if is_json else text
         temporary.write_text(content, encoding="utf-8")
     say(f"Written to {path}", err=True)
 

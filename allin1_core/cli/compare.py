@@ -11,7 +11,7 @@ from allin1_core.cli.parameters import result_files
 from allin1_core.cli.printing import say, say_json
 from allin1_core.cli.scoring import check_files, scoring_options, write_files
 
-_RESULTS = click.Path(exists=True, path_type=Path)
+_RESULTS = click.Path(exists=True, path_type=Path, readable=False)
 
 
 @click.command()

@@ -18,7 +18,7 @@ from allin1_core.cli.scoring import check_files, scoring_options, write_files
     "references",
     multiple=True,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(exists=True, path_type=Path, readable=False),
     metavar="FILE|FOLDER",
     help="Annotations: JAMS, .beats, .lab, text, CSV or TSV. May be repeated.",
 )

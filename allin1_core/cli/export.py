@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument(
-    "results", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="RESULT..."
+    "results",
+    nargs=-1,
+    type=click.Path(exists=True, path_type=Path, readable=False),
+    metavar="RESULT...",
 )
 @click.option(
     "--to", "formats", multiple=True, metavar="FORMAT", help="Format to write; may be repeated."
@@ -88,8 +91,15 @@ def command(
             f"{collection!r} is not a file name without a folder", param_hint="--collection"
         )
     chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
-    inputs = list(dict.fromkeys(result_files(results)))
     codes: set[int] = set()
+
+    def report(error: Allin1Error) -> None:
+        if ctx.find_root().obj["traceback"]:
+            raise error
+        say_error(error)
+        codes.add(error.exit_code)
+
+    inputs = list(dict.fromkeys(result_files(results, report)))
 
     @contextmanager
     def reporting() -> Iterator[None]:
@@ -97,10 +107,7 @@ def command(
         try:
             yield
         except Allin1Error as error:
-            if ctx.find_root().obj["traceback"]:
-                raise
-            say_error(error)
-            codes.add(error.exit_code)
+            report(error)
 
     songs: list[tuple[Path, Song]] = []
     for path in inputs:

@@ -1,7 +1,7 @@
 """The command ``allin1``: finds the subcommand, prints errors for people, and sets the exit status.
 
 Exit status: 0 success; 1 something failed, or tracks of a batch failed in different ways; 2 incorrect command line or
-invalid settings; 3 input that cannot be analysed; 4 weights missing or damaged; 5 no backend can run; 6 a result, or
+invalid settings; 3 input that cannot be analysed or read; 4 weights missing or damaged; 5 no backend can run; 6 a result, or
 standard output, cannot be written; 129, 130 and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the
 output has exited.
 """
@@ -239,19 +239,23 @@ class _ToStderr(logging.Handler):
 
 def load_plugins(ctx: click.Context) -> Any:
     """Load the plugins according to the group's options; what they print from now on goes to stderr."""
+    from allin1_core.paths import staying
     from allin1_core.plugins.loading import load_plugins
 
     reserve_stdout(ctx)
     options = ctx.find_root().obj or {}
-    return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
+    with staying():
+        return load_plugins(block=options.get("block", ()), strict=options.get("strict"))
 
 
 def read_audio_with(plugins: Any) -> None:
     """Also read audio with the loaders of `plugins`."""
+    from allin1_core.paths import staying
     from allin1_core.plugins.collecting import collect_loaders
     from allin1_core.runtime.audio_loaders import use_audio_loaders
 
-    use_audio_loaders(collect_loaders(plugins, []))
+    with staying():
+        use_audio_loaders(collect_loaders(plugins, []))
 
 
 def silence_plugin_problems(ctx: click.Context) -> None:

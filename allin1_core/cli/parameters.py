@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from allin1_core.presentation.formats import PICTURES, SOUNDS
 
 if TYPE_CHECKING:
     from allin1_core.contracts.metre import TempoPrior
+    from allin1_core.errors import Allin1Error
 
 
 #: Types of options for a file format, given as a suffix without its dot.
@@ -205,24 +206,49 @@ results_argument = click.argument(
     "results",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(exists=True, path_type=Path, readable=False),
     metavar="RESULT...",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 
-def result_files(paths: tuple[Path, ...]) -> list[Path]:
+def result_files(
+    paths: tuple[Path, ...], report: Callable[[Allin1Error], None] | None = None
+) -> list[Path]:
     """List the results that `paths` name: files, and the JSON files in folders, sorted by name.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    report
+        Called with the error of each folder that cannot be read; None raises it.
 
     Raises
     ------
     click.UsageError
         There are none.
+    InputError
+        A folder cannot be read, and there is no `report`.
     """
+    from allin1_core.errors import InputError
+
     found: list[Path] = []
+    is_reported = False
     for path in paths:
-        found += sorted(path.glob("*.json")) if path.is_dir() else [path]
-    if paths and not found:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            found += sorted(file for file in path.iterdir() if file.suffix == ".json")
+        except OSError as error:
+            reason = f"The folder cannot be read: {error.strerror}."
+            unreadable = InputError(reason, remedy="Check its permissions.", path=path)
+            if report is None:
+                raise unreadable from error
+            report(unreadable)
+            is_reported = True
+    if paths and not found and not is_reported:
         raise click.UsageError(
             f"There are no results in {', '.join(map(str, paths))}: no file ends in .json."
         )

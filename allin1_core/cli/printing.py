@@ -9,6 +9,7 @@ stdout is reserved for results: once plugins are loaded, everything else printed
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -201,10 +202,20 @@ def say_error(error: object) -> None:
 
 
 def say_json(content: object, *, indent: int | None = None) -> None:
-    """Print a JSON document on stdout, in ASCII."""
+    """Print a JSON document on stdout, in ASCII; numbers that are not finite, which JSON lacks, become null."""
     import json
 
     stream = _results or sys.stdout
     if stream is not None:
-        stream.write(json.dumps(content, indent=indent).replace("\x7f", "\\u007f") + "\n")
+        text = json.dumps(_finite(content), indent=indent, allow_nan=False)
+        stream.write(text.replace("\x7f", "\\u007f") + "\n")
         stream.flush()
+
+
+def _finite(content: Any) -> Any:
+    """A copy of a JSON document in which None replaces numbers that are not finite."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from allin1_core.cli.printing import say, say_error, say_json, status_of_errors
 from allin1_core.errors import Allin1Error, InputError, OutputError
+from allin1_core.paths import Anchors
 from allin1_core.text import shown
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ class Reporter:
         Print the traceback of each error.
     report
         File to write one line of JSON per track to; an earlier report is replaced, any other file is kept.
+    anchors
+        How the user wrote the folders; paths in them are printed in the same way.
 
     Raises
     ------
@@ -55,7 +60,9 @@ class Reporter:
         quiet: bool = False,
         traceback: bool = False,
         report: Path | None = None,
+        anchors: Anchors | None = None,
     ) -> None:
+        self._anchors = anchors or Anchors()
         self._count = count
         self._as_json = as_json
         self._quiet = quiet
@@ -81,7 +88,11 @@ class Reporter:
 
     def add(self, outcome: Outcome) -> None:
         """Report the outcome of a track."""
+        if outcome.written is not None:
+            outcome = replace(outcome, written=self._anchors.as_given(outcome.written))
         self._statuses[outcome.status] += 1
+        if outcome.error is not None:
+            self._name_as_given(outcome.error, outcome.track)
         self._write(outcome)
         if outcome.error is not None:
             self.add_error(outcome.error, outcome.track)
@@ -108,6 +119,7 @@ class Reporter:
     def add_error(self, error: Allin1Error, track: Track) -> None:
         """Report an error that concerns a track."""
         self._count_error(error)
+        self._name_as_given(error, track)
         # A backend that fails in the same way for every track is explained only once.
         first = track if error.path else self._first_of.setdefault(str(error), track)
         if first is track:
@@ -116,6 +128,10 @@ class Reporter:
             say_error(f"{shown(track.path)}: failed as {shown(first.path)} did")
         if self._as_json:
             say_json({"path": str(track.path), "error": str(error)})
+
+    def _name_as_given(self, error: Allin1Error, track: Track) -> None:
+        if error.path is not None and error.path != str(track.source):
+            error.path = os.fspath(self._anchors.as_given(Path(error.path)))
 
     def finish(self) -> None:
         """Print a summary of a batch, and close the report."""
@@ -195,7 +211,7 @@ class Reporter:
         if self._report is None or self._path is None:
             return
         try:
-            self._report.write(json.dumps(line) + "\n")
+            self._report.write(json.dumps(line, allow_nan=False) + "\n")
             self._report.flush()
         except OSError as error:
             say_error(OutputError(f"cannot be written: {error.strerror}.", path=self._path))

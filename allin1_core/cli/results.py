@@ -40,21 +40,26 @@ def make_files(
     from allin1_core.io.atomic import refuse_to_replace
     from allin1_core.runtime.exporting import check_files
 
-    paths = list(dict.fromkeys(result_files(results)))
+    is_traced = ctx.find_root().obj["traceback"]
+    codes: set[int] = set()
+
+    def report(error: Allin1Error) -> None:
+        if is_traced:
+            raise error
+        say_error(error)
+        codes.add(error.exit_code)
+
+    paths = list(dict.fromkeys(result_files(results, report)))
     # Existing files are reported below, each for its own result.
     check_files([file_of(path) for path in paths], paths, overwrite=True)
 
-    def status(path: Path) -> int:
+    for path in paths:
         file = file_of(path)
         try:
             refuse_to_replace(file, overwrite=overwrite)
             write(path, file)
         except Allin1Error as error:
-            if ctx.find_root().obj["traceback"]:
-                raise
-            say_error(error)
-            return error.exit_code
-        say(file)
-        return 0
-
-    ctx.exit(status_of_errors({status(path) for path in paths} - {0}))
+            report(error)
+        else:
+            say(file)
+    ctx.exit(status_of_errors(codes))

@@ -13,7 +13,9 @@ from allin1_core.errors import InputError
 
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "results", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path, readable=False)
+)
 @click.option(
     "-o",
     "--out",

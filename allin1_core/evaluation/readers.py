@@ -85,7 +85,10 @@ def _read(path: Path) -> Reference:
         if path.suffix.lower() == ".json":
             return _from_result(documents.read_json(path))
         text = path.read_text(encoding="utf-8-sig")
-        return _from_jams(text) if path.suffix.lower() == ".jams" else from_table(text)
+        reference = _from_jams(text) if path.suffix.lower() == ".jams" else from_table(text)
+        if reference.is_empty:
+            raise ValueError("it contains neither beats nor sections")
+        return reference
     except (OSError, ValueError) as error:
         raise InputError(f"The annotations cannot be read: {error}.", path=path) from error
 
@@ -126,6 +129,10 @@ def from_table(text: str) -> Reference:
         if line and not line.startswith("#"):
             rows.append((number, _cells(line)))
     if rows and _number(rows[0][1][0]) is None:
+        if not rows[1:]:
+            _time(
+                rows[0][1][0], rows[0][0]
+            )  # raises: there is nothing but a header, or no table at all
         header, rows = [cell.lower() for cell in rows[0][1]], rows[1:]
         if {"type", "start", "end"} <= set(header):
             return _both(header, rows)

@@ -28,6 +28,11 @@ class Reference:
     downbeats: NDArray[np.float64] | None = None
     segments: tuple[Segment, ...] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was annotated."""
+        return self.beats is None and self.downbeats is None and self.segments is None
+
     def merged(self, other: Reference) -> Reference:
         """Fill in missing parts from `other`; songs often have separate files for beats and sections."""
         return Reference(

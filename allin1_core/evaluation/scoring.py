@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,8 @@ def score(
         correct parts, at the annotated tempo or also at half and double tempo and off-beat),
         ``boundary_hr_05`` and ``boundary_hr_3`` (F within 0.5 and 3 seconds), ``pairwise_f`` (F of pairs
         of frames that have the same label, whatever its name), ``label_accuracy`` (part of the annotated
-        time that has the same label, see :func:`plain_label`).
+        time that has the same label, see :func:`plain_label`). A score that is not defined, for example
+        because the song is too short, is absent.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def score(
             found["downbeat_f"] = _f(m, reference.downbeats, np.asarray(downbeats, np.float64))
     if reference.segments and segments:
         found |= segment_scores(reference.segments, segments)
-    return found
+    # mir_eval gives NaN where a measure is not defined, such as of pairs of frames in a song of a single frame.
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def beat_scores(reference: NDArray[np.float64], beats: NDArray[np.float64]) -> Scores:

@@ -154,6 +154,7 @@ class AudioStream:
         self._channels = channels
         self._is_song = is_song
         self._damage: DecodingError | None = None
+        self._swing = 0.0
 
     def blocks(self, seconds: float = 10.0) -> Iterator[Samples]:
         """Yield the audio in consecutive blocks; concatenated, they equal the output of :func:`read_audio`.
@@ -194,18 +195,28 @@ class AudioStream:
                     block, held = np.empty_like(block), 0
         if not total:
             raise AudioError("contains no samples.", path=self.info.path)
+        if self._swing < _QUIET:  # a constant is as inaudible as silence
+            peak = min(peak, self._swing)
         warnings = self._warnings(peak)
         self.info = dataclasses.replace(self.info, warnings=warnings, peak=peak)
         if held:
             yield block[:, :held].copy()
 
     def _decoded(self) -> Iterator[Block]:
-        """Yield blocks as decoded, checked to be finite; afterwards update the length in `info`."""
+        """Yield blocks as decoded, checked to be finite; afterwards update the length in `info`, and the swing."""
         path, reader = self.info.path, self._reader
+        low: Samples | None = None
+        high: Samples | None = None
         done_s, frames = 0.0, 0.0
         try:
             for block in reader.blocks():
                 _check_finite(block, done_s, path)
+                if self._swing < _QUIET:
+                    lowest, highest = block.samples.min(axis=0), block.samples.max(axis=0)
+                    if low is None or high is None or low.shape != lowest.shape:
+                        low, high = lowest, highest
+                    low, high = np.minimum(low, lowest), np.maximum(high, highest)
+                    self._swing = max(self._swing, float((high - low).max()) / 2)
                 done_s += len(block.samples) / block.rate
                 frames += len(block.samples) * (self.info.sample_rate / block.rate)
                 yield block

@@ -297,7 +297,9 @@ class _Note:
 
     def write(self, folder: Path) -> None:
         content = {"schema": _SCHEMA, **dataclasses.asdict(self)}
-        (folder / NOTE).write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+        (folder / NOTE).write_text(
+            json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="ascii"
+        )
 
 
 def _read_note(folder: Path) -> _Note | None:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from allin1_core.contracts.consistency import find_inconsistency
 from allin1_core.contracts.metre import TempoAlternative
 from allin1_core.contracts.result import (
     SCHEMA,
@@ -30,7 +31,7 @@ from allin1_core.contracts.result import (
     Tempo,
 )
 from allin1_core.contracts.sections import Segment
-from allin1_core.errors import OutputError
+from allin1_core.errors import OutputError, ResultError
 from allin1_core.io import documents
 from allin1_core.io.arrays import (
     ArrayError,
@@ -115,7 +116,13 @@ def _save(result: AnalysisResult, json_path: Path) -> None:
     """Replace a result and its arrays."""
     _, activ_path, embed_path = _paths(json_path)
     # ASCII, as in all-in-one; it can also represent file names that are not valid Unicode.
-    text = _one_line_arrays(json.dumps(to_json(result), indent=2)) + "\n"
+    try:
+        content = json.dumps(to_json(result), indent=2, allow_nan=False)
+    except ValueError as error:
+        raise OutputError(
+            "cannot be written: the result contains a number that is not finite.", path=json_path
+        ) from error
+    text = _one_line_arrays(content) + "\n"
     names = [activ_path.name, embed_path.name, json_path.name]
     with atomic_files(json_path.parent, names) as new:
         _write_arrays(result, new, activ_path.name, embed_path.name)
@@ -176,7 +183,7 @@ def check_destination(
     ------
     OutputError
         The folder cannot be created or written to, or the disk is full; or, unless `overwrite` is set, there is a file of
-        this name that is the result of another input or not a result, or there are arrays of this name without a result.
+        this name that is the result of another input or not a valid result, or there are arrays of this name without a result.
     """
     json_path, *arrays = _paths(Path(out_dir) / f"{name}.json")
     if "\0" in str(json_path):
@@ -213,6 +220,10 @@ def check_destination(
         reason = f"is not the result of an analysis ({error})"
     else:
         if _is_same_place(earlier, source):
+            try:
+                load_result(json_path, load_activations=False, load_embeddings=False)
+            except ResultError as error:  # corrections with a mistake are not to be lost
+                raise OutputError(error.message, remedy=error.remedy, path=json_path) from error
             return
         which = f", {shown(earlier)}" if str(earlier) != str(source) else ""
         reason = f"contains the result of another input{which}"
@@ -252,8 +263,9 @@ def load_result(
 
     Raises
     ------
-    OutputError
-        The file is missing, damaged, not a result, or written by a newer version.
+    ResultError
+        The file is missing, damaged, not a result, or written by a newer version; or its parts contradict each other, as in
+        a result that was edited by hand.
     """
     json_path, activ_path, embed_path = _paths(Path(path))
     restore(json_path)
@@ -268,16 +280,19 @@ def load_result(
             documents.table(content, "the content").get("schema", SCHEMA), "schema"
         )
         if schema > SCHEMA:
-            raise OutputError(
+            raise ResultError(
                 f"was written by a newer version (schema {schema}; this one reads {SCHEMA}).",
                 remedy="Upgrade allin1-core.",
                 path=json_path,
             )
-        return _result(content, activations, embeddings)
+        result = _result(content, activations, embeddings)
+        if fault := find_inconsistency(result):
+            raise DocumentError(f"it has {fault}")
+        return result
     except DocumentError as error:
-        raise OutputError(
+        raise ResultError(
             f"is not the result of an analysis ({error}).",
-            remedy="Analyse the song again.",
+            remedy="Correct it if it was edited, or analyse the song again with --overwrite.",
             path=json_path,
         ) from error
 
@@ -374,13 +389,13 @@ def _read_json(path: Path) -> Any:
     try:
         return documents.read_json(path)
     except OSError as error:
-        raise OutputError(
+        raise ResultError(
             f"cannot be read: {error.strerror or error}.",
             remedy="Give the path of a result's JSON.",
             path=path,
         ) from error
     except DocumentError as error:
-        raise OutputError(
+        raise ResultError(
             f"is damaged or not JSON ({error}).", remedy="Analyse the song again.", path=path
         ) from error
 
@@ -400,7 +415,7 @@ def _damage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ArrayError) as error:
-        raise OutputError(
+        raise ResultError(
             f"is damaged ({error}).",
             remedy="Remove it, or analyse the song again with the option that writes it (-a or -e).",
             path=path,

@@ -187,5 +187,5 @@ def _given_options(options: SessionOptions, of_file: GivenOptions) -> GivenOptio
 
 
 def path_of(path: str | PathLike[str] | None) -> Path | None:
-    """The path with a leading ``~`` expanded."""
-    return None if path is None else expanded(path)
+    """The absolute path, with a leading ``~`` expanded."""
+    return None if path is None else expanded(path).absolute()

@@ -24,6 +24,7 @@ from allin1_core.errors import (
 from allin1_core.io.atomic import atomic_path, refuse_to_replace
 from allin1_core.io.audio import probe_audio
 from allin1_core.io.names import folded
+from allin1_core.paths import staying
 from allin1_core.plugins.collecting import Offered, Offers
 from allin1_core.selection.probing import check_needs, load_target
 from allin1_core.text import did_you_mean
@@ -235,7 +236,8 @@ def _render(
     exporter = offered.item
     try:
         target: ExportTarget = load_target(exporter.target)
-        target(songs, file)
+        with staying():
+            target(songs, file)
     except (Allin1Error, OSError):
         raise
     except PLUGIN_FAILURES as error:

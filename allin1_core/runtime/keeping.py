@@ -9,7 +9,7 @@ from allin1_core.contracts.audio import Stems
 from allin1_core.contracts.demix import DemixParameters
 from allin1_core.contracts.route import USUAL_AUDIO_S
 from allin1_core.errors import SelectionError
-from allin1_core.io.kept_stems import StemsToKeep, stems_to_keep
+from allin1_core.io.kept_stems import DEFAULT_FOLDER, StemsToKeep, stems_to_keep
 from allin1_core.io.known_digests import KnownDigests
 from allin1_core.io.stems import StemFiles
 from allin1_core.plugins.options import OptionValues
@@ -48,6 +48,8 @@ class Keeping:
     options: OptionValues = field(default_factory=dict)
     plugins: StemPlugins | None = None
     known_digests: KnownDigests | None = None
+    #: The default folder, absolute from the start, as code of plugins may change the current folder.
+    usual_folder: Path = field(default_factory=DEFAULT_FOLDER.absolute)
 
     @property
     def has_plugins(self) -> bool:
@@ -59,7 +61,7 @@ class Keeping:
         if not (self.keeps_new or self.folder is not None):
             return None
         return stems_to_keep(
-            self.folder,
+            self.folder or self.usual_folder,
             track.name,
             track.source,
             self.parameters,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 
+from allin1_core.contracts.consistency import find_inconsistency
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.rules import show
 from allin1_core.errors import PLUGIN_FAILURES, in_full
@@ -59,21 +58,5 @@ def find_result_fault(result: object) -> str | None:
     if type(result) is not AnalysisResult:
         return f"it returned {show(result)}, which is not an AnalysisResult"
     json.dumps(to_json(result), allow_nan=False)  # raises an exception if it cannot be written
-    if len(result.beats) != len(result.beat_positions):
-        return f"it returned {len(result.beats)} beats and {len(result.beat_positions)} positions"
-    if result.confidence is not None and len(result.confidence.beats) != len(result.beats):
-        return (
-            f"it returned {len(result.confidence.beats)} confidences of {len(result.beats)} beats"
-        )
-    for name, times in (("beats", result.beats), ("downbeats", result.downbeats)):
-        if not _ascends(times):
-            return f"its {name} are not ascending times"
-    if not all(0 <= one.start < one.end for one in result.segments):
-        return "its segments do not all end after they start"
-    if not _ascends([one.start for one in result.segments]):
-        return "its segments are not sorted by time"
-    return None
-
-
-def _ascends(times: Sequence[float]) -> bool:
-    return all(one < two for one, two in zip((-math.inf, *times), times, strict=False))
+    fault = find_inconsistency(result)
+    return None if fault is None else f"it returned {fault}"

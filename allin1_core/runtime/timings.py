@@ -73,7 +73,7 @@ def append_timing(path: Path, timing: Timing) -> None:
     OutputError
         The file cannot be written.
     """
-    line = json.dumps(asdict(timing))
+    line = json.dumps(asdict(timing), allow_nan=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

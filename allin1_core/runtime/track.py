@@ -105,9 +105,11 @@ def make_tracks(
             raise InputError(
                 "Four stem files make one track.", remedy="Give at most one song with them."
             )
+        stems = StemFiles(**{name: _absolute(path) for name, path in stems.by_name.items()})
         source = paths[0] if paths else stems.source
         (track,) = _with_unique_names([replace(_track(source), stems=stems)])
         return [track]
+    stems_dirs = [_absolute(folder) for folder in stems_dirs]
     if not paths:
         tracks = [Track(_name_of(d), _absolute(d), stems_dir=d) for d in stems_dirs]
         return _with_unique_names(tracks)

@@ -14,6 +14,7 @@ import soundfile
 
 import allin1_core as allin1
 from allin1_core.cli.main import run
+from allin1_core.cli.printing import say_json
 
 ALLIN1 = (sys.executable, "-m", "allin1_core")
 
@@ -232,3 +233,8 @@ def test_the_handlers_of_a_program_that_calls_the_command_line_stay(monkeypatch)
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     assert run(["--version"]) == 0
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_numbers_that_json_lacks_are_null(capsys):
+    say_json({"a": [float("nan"), 1.5, (float("inf"), True)]})
+    assert capsys.readouterr().out == '{"a": [null, 1.5, [null, true]]}\n'

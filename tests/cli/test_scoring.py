@@ -150,6 +150,7 @@ def test_a_result_agrees_with_itself(capsys, results):
 def test_results_of_two_models_are_compared_and_the_furthest_named(capsys, results, tmp_path):
     other = tmp_path / "other"
     late = replace(RESULT, beats=[t + 0.2 for t in BEATS], path=Path("two.wav"))
+    late = replace(late, downbeats=[t + 0.2 for t in RESULT.downbeats])
     save_result(replace(RESULT, path=Path("one.wav")), other, "one")
     save_result(late, other, "two")
     save_result(late, other, "three", overwrite=True)

@@ -215,3 +215,25 @@ def test_point_labels_are_beats(tmp_path):
     found = read_reference(write(tmp_path, "a.txt", "1.000\t1.000\t4\n1.500\t1.500\t1\n"))
     assert found.beats.tolist() == [1.0, 1.5]
     assert found.downbeats.tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("song.txt", "garbage here\n", "line 1 has 'garbage' instead of a time"),
+        ("song.txt", "# by hand\n\nno beats\n", "line 3 has 'no' instead of a time"),
+        ("song.csv", "type,start,end,label\n", "line 1 has 'type' instead of a time"),
+        (
+            "song.csv",
+            "type,start,end,label\nnote,1,2,x\n",
+            "it contains neither beats nor sections",
+        ),
+        ("song.beats", "", "it contains neither beats nor sections"),
+        ("song.jams", '{"annotations": []}', "it contains neither beats nor sections"),
+    ],
+)
+def test_a_file_without_annotations_is_an_error_that_names_it(tmp_path, name, content, reason):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(InputError, match=f"{name}: The annotations cannot be read: {reason}"):
+        read_reference(path)

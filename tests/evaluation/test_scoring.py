@@ -1,5 +1,7 @@
 """Scores of what is right, and of what is wrong in a known way."""
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from allin1_core.contracts.result import AnalysisResult
 from allin1_core.contracts.sections import Segment
 from allin1_core.evaluation import Reference, score
+from allin1_core.evaluation.dataset import SongScores, means, to_json
 from allin1_core.page.content import Version
 from allin1_core.page.scores import score_versions
 
@@ -87,3 +90,17 @@ def test_the_page_compares_each_result_with_the_first():
     assert rows["downbeats, F"] == pytest.approx([1, 1])
     assert rows["boundaries, HR3F"] == [pytest.approx(1), ""]
     assert score_versions(versions[:1]) is None
+
+
+@pytest.mark.parametrize("seconds", [1 / 44_100, 0.05, 0.1])
+def test_a_score_that_is_not_defined_is_absent_and_the_mean_is_over_the_others(seconds):
+    tiny = (Segment(0.0, seconds, "verse"),)
+    found = score(Reference(segments=tiny), segments=tiny)
+    assert found
+    assert all(math.isfinite(value) for value in found.values())
+    songs = [
+        SongScores("tiny", found, ("segments",)),
+        SongScores("song", score(REFERENCE, segments=SECTIONS), ("segments",)),
+    ]
+    assert means(songs)["pairwise_f"] == pytest.approx(1)
+    json.dumps(to_json(songs), allow_nan=False)

@@ -17,7 +17,7 @@ from allin1_core.cli.main import cli
 from allin1_core.contracts.backend import Needs
 from allin1_core.contracts.export import Exporter
 from allin1_core.contracts.rules import find_fault
-from allin1_core.errors import OutputError, PluginError, SelectionError
+from allin1_core.errors import OutputError, PluginError, ResultError, SelectionError
 from allin1_core.io.results import save_result
 from allin1_core.plugins.collecting import Offers, collect_offers
 from allin1_core.plugins.loading import load_plugins
@@ -144,7 +144,7 @@ def test_results_that_cannot_be_exported_are_told_and_the_others_are_exported(
     formats = ["--to", "lab", "--to", "rekordbox"]
     arguments = ["export", str(results.folder), *formats, "-o", str(results.out)]
     done = CliRunner().invoke(cli, arguments)
-    assert done.exit_code == OutputError.exit_code
+    assert done.exit_code == ResultError.exit_code
     errors = done.stderr.splitlines()
     assert [line.split(": ")[2] for line in errors] == [
         str(results.folder / name) for name in ("a.json", "z.json")
@@ -160,7 +160,7 @@ def test_where_no_result_can_be_exported_nothing_is_written(results: SimpleNames
         path.write_text("{}")
     arguments = ["export", str(results.folder), "--to", "rekordbox", "-o", str(results.out)]
     done = CliRunner().invoke(cli, arguments)
-    assert (done.exit_code, len(done.stderr.splitlines())) == (OutputError.exit_code, 2)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (ResultError.exit_code, 2)
     assert not results.out.exists()
 
 
@@ -179,7 +179,7 @@ def test_an_exporter_that_fails_for_a_song_writes_the_others(
     monkeypatch.setattr(text, "write_lab", picky)
     arguments = ["export", str(results.folder), "--to", "lab", "-o", str(results.out)]
     done = CliRunner().invoke(cli, arguments)
-    assert done.exit_code == OutputError.exit_code
+    assert done.exit_code == ResultError.exit_code
     assert "cannot be expressed" in done.stderr
     assert [path.name for path in results.out.iterdir()] == ["song1.lab"]
 

@@ -505,3 +505,14 @@ def test_a_film_without_sound_and_a_text_are_refused_by_ffmpeg_too(tmp_path: Pat
         container.mux(stream.encode(None))
     with pytest.raises(AudioError, match=r"film\.mp4: has no audio stream"):
         probe_audio(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize("rate", [44_100, 22_050])
+def test_a_constant_is_as_silent_as_silence(tmp_path, rate):
+    path = tmp_path / "constant.wav"
+    constant = np.full((rate // 10, 2), 0.5)
+    soundfile.write(path, constant, rate)
+    assert "is silent" in read_audio(path)[1].warnings[0]
+    constant[::50] = [0.4, 0.5]
+    soundfile.write(path, constant, rate)
+    assert read_audio(path)[1].warnings == ()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import math
 import os
@@ -128,13 +129,13 @@ seconds = st.floats(0, 1e5, allow_nan=False)
     path=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
     | st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode),
     bpm=st.none() | st.integers(1, 999),
-    beats=st.lists(seconds),
-    positions=st.lists(st.integers(1, 12)),
-    segments=st.lists(st.builds(Segment, seconds, seconds, st.sampled_from(HARMONIX_LABELS))),
+    beats=st.lists(seconds, unique=True).map(sorted),
+    borders=st.lists(seconds, unique=True).map(sorted),
+    label=st.sampled_from(HARMONIX_LABELS),
     confidence=st.none()
     | st.builds(
         Confidence,
-        st.lists(st.floats(0, 1)),
+        st.just([]),
         st.none() | st.floats(0, 1),
         st.dictionaries(st.integers(1, 12), st.floats(-1e6, 0) | st.just(-math.inf)),
         st.none()
@@ -172,20 +173,22 @@ def test_what_is_saved_is_what_is_loaded(
     path: str,
     bpm: int | None,
     beats: list[float],
-    positions: list[int],
-    segments: list[Segment],
+    borders: list[float],
+    label: str,
     confidence: Confidence | None,
     tempo: Tempo | None,
     alternatives: list[TempoAlternative],
     warnings: list[str],
 ) -> None:
+    if confidence is not None:
+        confidence = replace(confidence, beats=[0.5] * len(beats))
     result = AnalysisResult(
         Path(path),
         bpm,
         beats,
         beats[::2],
-        positions,
-        segments,
+        [1 + n % 2 for n in range(len(beats))],
+        [Segment(start, end, label) for start, end in itertools.pairwise(borders)],
         confidence=confidence,
         tempo=tempo,
         warnings=warnings,
@@ -200,7 +203,10 @@ def test_what_is_saved_is_what_is_loaded(
 
 def test_numpy_numbers_are_saved_as_plain_ones(tmp_path: Path) -> None:
     result = a_result(
-        bpm=np.int64(98), beats=list(np.array([0.1, 0.7])), beat_positions=list(np.array([1, 2]))
+        bpm=np.int64(98),
+        beats=list(np.array([0.1, 0.7])),
+        downbeats=[],
+        beat_positions=list(np.array([1, 2])),
     )
     loaded = load_result(save_result(result, tmp_path, "song"))
     assert (loaded.bpm, loaded.beats, loaded.beat_positions) == (98, [0.1, 0.7], [1, 2])
@@ -319,6 +325,53 @@ def test_what_is_no_result_is_kept_unless_told_otherwise(tmp_path: Path, content
     assert path.read_bytes() == content
     save_result(a_result(), tmp_path, "song", overwrite=True)
     assert load_result(path).beats == a_result().beats
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"beat_positions": [1, 2, 1]}, "it has 2 beats and 3 positions"),
+        ({"beats": [2.0, 1.0], "downbeats": []}, "beats that are not ascending"),
+        ({"beat_positions": [0, 1]}, "a beat at position 0"),
+        ({"downbeats": [1.5]}, "a downbeat at 1.5 s, where there is no beat"),
+        ({"bpm": 0}, "a tempo of 0 bpm"),
+        ({"bpm": -120}, "a tempo of -120 bpm"),
+        ({"segments": [{"start": 2, "end": 1, "label": "a"}]}, "a segment from 2 s to 1 s"),
+        (
+            {"segments": [{"start": n, "end": n + 1, "label": "a"} for n in (1, 0)]},
+            "segments that are not sorted",
+        ),
+    ],
+)
+def test_an_edited_result_that_contradicts_itself_is_refused_and_kept(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    good = {"path": "music/song.wav", "bpm": 120, "beats": [0.5, 1.0], "downbeats": [0.5]}
+    good |= {"beat_positions": [1, 2], "segments": []}
+    path = tmp_path / "song.json"
+    path.write_text(json.dumps(good))
+    load_result(path)
+    path.write_text(edited := json.dumps(good | changes))
+    with pytest.raises(OutputError, match=f"is not the result of an analysis.*{reason}"):
+        load_result(path)
+    with pytest.raises(OutputError, match=reason):
+        save_result(a_result(), tmp_path, "song")
+    assert path.read_text() == edited
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bpm": None},
+        {"bpm": None, "beats": [], "downbeats": [], "beat_positions": []},
+        {"downbeats": [], "beat_positions": [2, 3]},
+    ],
+)
+def test_a_result_with_parts_alone_is_consistent(tmp_path: Path, changes: dict[str, Any]) -> None:
+    whole = {"path": "a.wav", "bpm": 60, "beats": [0.5, 1.5], "downbeats": [0.5]}
+    path = tmp_path / "song.json"
+    path.write_text(json.dumps(whole | {"beat_positions": [1, 2], "segments": []} | changes))
+    load_result(path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few make links")

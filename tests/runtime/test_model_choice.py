@@ -245,7 +245,9 @@ def test_a_song_that_can_no_longer_be_separated_is_analysed_by_the_other_model(
     assert provenance.model == "builtin"
     assert provenance.identity == expected.provenance.identity
     assert "harmonix-all could not continue" in provenance.model_reason
-    assert ["splitter failed" in text for text in provenance.fallbacks] == [True]
+    assert ["splitter of plugin splitting failed" in text for text in provenance.fallbacks] == [
+        True
+    ]
     assert second.result.provenance.model == "builtin"
     # What ran out of memory is tried again with the next song.
     assert len(second.result.provenance.fallbacks) == (separator is TooSmall)

@@ -108,12 +108,14 @@ def test_the_song_and_the_provenance_are_not_a_plugins_to_change(load):
         (lambda result: replace(result, beats=None), "TypeError"),
         (lambda result: replace(result, beats=[0.5, float("nan"), 1.5]), "ValueError"),
         (lambda result: replace(result, beats=[0.5]), "1 beats and 3 positions"),
-        (lambda result: replace(result, beats=[0.5, 0.4, 1.0]), "beats are not ascending"),
-        (lambda result: replace(result, downbeats=[1.0, 1.0]), "downbeats are not ascending"),
-        (lambda result: replace(result, confidence=Confidence([], None, {})), "0 confidences"),
+        (lambda result: replace(result, downbeats=[0.7]), "a downbeat at 0.7 s, where there is no"),
+        (lambda result: replace(result, bpm=0), "a tempo of 0 bpm"),
+        (lambda result: replace(result, beats=[0.5, 0.4, 1.0]), "beats that are not ascending"),
+        (lambda result: replace(result, downbeats=[1.0, 1.0]), "downbeats that are not ascending"),
+        (lambda result: replace(result, confidence=Confidence([0.5], None, {})), "1 confidences"),
         (lambda result: replace(result, segments=["intro"]), "AttributeError"),
         (lambda result: replace(result, segments=[Segment(1.0, 1.0, "a")]), "end after they start"),
-        (lambda result: replace(result, segments=result.segments[::-1]), "sorted by time"),
+        (lambda result: replace(result, segments=result.segments[::-1]), "not sorted by time"),
     ],
 )
 def test_a_failure_affects_only_that_change_and_is_reported(load, caplog, change, reason):

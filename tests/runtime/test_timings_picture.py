@@ -88,7 +88,6 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "times.pdf"
-    path.write_text("old")
     monkeypatch.setattr(Figure, "savefig", full)
     with make_session(timings_viz_path=path) as session:
         session.run(song_logits(300), outputs=["sections"])
@@ -100,7 +99,9 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(
         session.run(song_logits(300), outputs=["sections"])
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), make_session(timings_viz_path=path) as session:
+    session = make_session(timings_viz_path=path)
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), session:
         interrupted(session)
     assert path.read_text() == "old"
 

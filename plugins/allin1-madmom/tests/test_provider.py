@@ -187,6 +187,6 @@ def test_the_rewrite_has_networks_only_after_they_were_downloaded(
     assert isinstance(verdict, Unavailable)
     assert "madmom==0.16.1" in verdict.remedy
     assert "CC BY-NC-SA" in verdict.remedy
-    with pytest.raises(BackendError, match="brings no trained networks"):
+    with pytest.raises(BackendError, match="trained networks of madmom-infer are missing"):
         downbeat_rnn.create(Setup())
     assert not list(tmp_path.iterdir()), "nothing may be downloaded"

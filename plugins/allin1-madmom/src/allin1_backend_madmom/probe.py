@@ -33,7 +33,7 @@ def check_networks() -> Verdict:
     return Unavailable(
         f"The trained networks of {found.name} are missing.",
         f"Build the original, which includes them, with a C compiler: {INSTALL_ORIGINAL}."
-        " Or download them once  (3.3 MB; CC BY-NC-SA 4.0, not for commercial use):"
+        " Or download them once (3.3 MB; CC BY-NC-SA 4.0, not for commercial use):"
         ' python -c "from madmom_infer.models import downbeats_blstm as fetch; fetch()".',
     )
 
