@@ -174,7 +174,8 @@ class LazyGroup(click.Group):
 
     def _refuse_misspelling(self, word: str) -> None:
         """Reject ``allin1 backend``, which otherwise would be treated as the name of a song."""
-        if os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
+        is_option = word.startswith("-")
+        if is_option or os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
             return
         if meant := did_you_mean(word, [*COMMANDS, *self._plugins.found]).rstrip():
             raise click.UsageError(f"There is no command and no file called {word}. {meant}")

@@ -51,7 +51,10 @@ def test_help_lists_every_command(capsys):
 
 def test_a_song_without_a_command_is_analysed(capsys, tmp_path):
     missing = str(tmp_path / "song.wav")
-    for arguments in ([missing], ["-o", str(tmp_path), missing], ["analyze", missing]):
+    report = str(tmp_path / "report")
+    # No option is mistaken for a command of a similar name, such as "cache" or "export".
+    options = (["-o", str(tmp_path)], ["--no-cache"], ["--report", report], ["--only", "beats"])
+    for arguments in ([missing], ["analyze", missing], *([*one, missing] for one in options)):
         assert run(arguments) == 3
         assert f"{missing}: " in capsys.readouterr().err
 
