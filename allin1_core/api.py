@@ -585,7 +585,7 @@ def _as_given(outcome: Outcome, anchors: Anchors) -> Outcome:
     """The outcome with the paths of its files as the user wrote their folder."""
     error = outcome.error
     if error is not None and error.path is not None and error.path != str(outcome.track.source):
-        error.path = str(anchors.as_given(Path(error.path)))
+        error.path = anchors.text_as_given(error.path)
     if outcome.written is None:
         return outcome
     return replace(outcome, written=anchors.as_given(outcome.written))

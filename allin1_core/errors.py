@@ -161,7 +161,7 @@ class PluginError(Allin1Error):
 
 
 class SelectionError(Allin1Error):
-    """No backend can do what was requested, or the backend that was named cannot."""
+    """No backend can do what was requested, or what was named (backend, model, format, executor) does not exist or cannot."""
 
     exit_code = 5
 

@@ -35,6 +35,12 @@ class Anchors:
             return self._given[path]
         return self._given[path.parent] / path.name if path.parent in self._given else path
 
+    def text_as_given(self, text: str) -> str:
+        """As :meth:`as_given`, for text that may also be a URL, which is kept."""
+        path = Path(text)
+        found = self.as_given(path)
+        return text if found is path else os.fspath(found)
+
 
 @contextmanager
 def staying() -> Iterator[None]:

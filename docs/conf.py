@@ -97,7 +97,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"allin1_core\.reference\.tempo_alternatives\b.*"),
     ("py:mod", r"allin1_core\..*"),  # modules that are not public are named, too
     ("py:obj", r"allin1_core\.contracts\.stages\.Given"),
-    ("py:.*", r"allin1_core\.testing\.(conformance\.running|examining)\..*"),
+    ("py:.*", r"allin1_core\.testing\.(conformance\.(running|offered)|examining)\..*"),
     ("py:attr", r".*"),  # attributes are described with their classes
     ("py:class", r".*[\[\],| ].*"),
 ]

@@ -78,16 +78,16 @@ def options() -> set[str]:
 
 
 def test_every_flag_of_the_family_is_in_the_table_once():
-    listed = [flag for row in rows("Flags") for flag in quoted(row[0])]
+    listed = [flag for row in rows("Options") for flag in quoted(row[0])]
     assert sorted(listed) == sorted(KNOWN)
 
 
 def test_every_flag_of_the_table_is_one_of_the_command_and_so_is_what_replaces_it():
-    flags = {flag for row in rows("Flags") for cell in (row[0], row[1]) for flag in quoted(cell)}
+    flags = {flag for row in rows("Options") for cell in (row[0], row[1]) for flag in quoted(cell)}
     assert flags <= options()
     named = {
         f
-        for row in rows("Flags")
+        for row in rows("Options")
         for t in quoted(row[2])
         for f in re.findall(r"--?[a-z-]+[a-z]|-[a-z]\b", t)
     }

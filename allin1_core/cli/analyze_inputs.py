@@ -135,6 +135,8 @@ def renamed(tracks: list[Track], pattern: str, session: Session) -> list[Track]:
 
     if pattern == "{name}":
         return tracks
+    if not pattern.strip():
+        raise click.BadParameter("it is empty", param_hint="--name")
     try:
         pattern.format(name="", model="")
         models = [_model_of(t, session) if "{model" in pattern else "" for t in tracks]

@@ -1,7 +1,7 @@
 """The command ``allin1``: finds the subcommand, prints errors for people, and sets the exit status.
 
 Exit status: 0 success; 1 something failed, or tracks of a batch failed in different ways; 2 incorrect command line or
-invalid settings; 3 input that cannot be analysed or read; 4 weights missing or damaged; 5 no backend can run; 6 a result, or
+invalid settings; 3 input that cannot be analysed or read; 4 weights missing or damaged; 5 no backend can run, or what was named does not exist; 6 a result, or
 standard output, cannot be written; 129, 130 and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the
 output has exited.
 """
@@ -174,7 +174,8 @@ class LazyGroup(click.Group):
 
     def _refuse_misspelling(self, word: str) -> None:
         """Reject ``allin1 backend``, which otherwise would be treated as the name of a song."""
-        if os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
+        is_option = word.startswith("-")
+        if is_option or os.path.splitext(word)[1] or os.path.exists(word):  # noqa: PTH110, PTH122 - pathlib costs start-up time
             return
         if meant := did_you_mean(word, [*COMMANDS, *self._plugins.found]).rstrip():
             raise click.UsageError(f"There is no command and no file called {word}. {meant}")

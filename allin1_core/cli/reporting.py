@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +130,7 @@ class Reporter:
 
     def _name_as_given(self, error: Allin1Error, track: Track) -> None:
         if error.path is not None and error.path != str(track.source):
-            error.path = os.fspath(self._anchors.as_given(Path(error.path)))
+            error.path = self._anchors.text_as_given(error.path)
 
     def finish(self) -> None:
         """Print a summary of a batch, and close the report."""

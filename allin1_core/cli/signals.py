@@ -41,16 +41,15 @@ class Interrupts:
 
     def raise_later(self) -> None:
         """Raise an interrupt again that was raised where Python discards exceptions."""
-        number = signal.SIGINT if self.received is None else self.received
-        self._retry = threading.Timer(_RETRY_S, self._raise, [number, self.received])
+        self._retry = threading.Timer(_RETRY_S, self._raise, [self.received])
         self._retry.daemon = True
         self._retry.start()
 
-    def _raise(self, number: int, received: int | None) -> None:
+    def _raise(self, lost: int | None) -> None:
         self._retry = None
-        if self.received == received:
+        if self.received == lost:
             self.received = None
-            _thread.interrupt_main(signal.Signals(number))
+            _thread.interrupt_main(signal.Signals(lost or signal.SIGINT))
 
     def settle(self) -> None:
         """Raise an interrupt that is still to be raised again.

@@ -13,6 +13,12 @@ from allin1_core.errors import ContractError
 #: :attr:`MetreParameters.steady_phase`.
 STEADY_PHASE = "steady_phase"
 
+#: Most beats in a bar.
+MOST_BEATS = 64
+
+#: Lowest and highest tempo in beats per minute that decoders support.
+TEMPI = (1.0, 1000.0)
+
 #: Threshold of the decoder for the models of this package.
 DEFAULT_THRESHOLD = 0.24
 
@@ -66,9 +72,9 @@ class MetreParameters:
     Attributes
     ----------
     beats_per_bar
-        Metres to choose from; the most probable one is used for the whole song.
+        Metres to choose from, of 1 to 64 beats; the most probable one is used for the whole song.
     min_bpm, max_bpm
-        Range of tempi in beats per minute.
+        Range of tempi in beats per minute, within 1 to 1000.
     num_tempi
         Number of tempi in the model, spaced logarithmically; None for one per interval in frames.
     transition_lambda
@@ -140,12 +146,13 @@ class MetreParameters:
 
     def validate(self) -> MetreParameters:
         """Return self, or raise :class:`~allin1_core.errors.ContractError`."""
-        if not self.beats_per_bar or any(n < 1 for n in self.beats_per_bar):
-            raise ContractError(f"beats_per_bar is {self.beats_per_bar}; wanted numbers from 1 on.")
-        if not (math.isfinite(self.max_bpm) and 0 < self.min_bpm <= self.max_bpm):
+        if not self.beats_per_bar or any(not 1 <= n <= MOST_BEATS for n in self.beats_per_bar):
+            given = ",".join(map(str, self.beats_per_bar)) or "empty"
+            raise ContractError(f"beats_per_bar is {given}; wanted numbers from 1 to {MOST_BEATS}.")
+        if not TEMPI[0] <= self.min_bpm <= self.max_bpm <= TEMPI[1]:
             raise ContractError(
                 f"The tempo range is {self.min_bpm} to {self.max_bpm} bpm;"
-                " wanted 0 < minimum <= maximum."
+                f" wanted {TEMPI[0]:g} <= minimum <= maximum <= {TEMPI[1]:g}."
             )
         if self.num_tempi is not None and self.num_tempi < 1:
             raise ContractError(f"num_tempi is {self.num_tempi}; wanted 1 or more, or None.")

@@ -21,6 +21,9 @@ from allin1_core.npy import read_elements, read_header
 #: Limit in bytes for an array in an archive, where data may be compressed to a thousandth: labels of 18 hours.
 MOST_IN_ARCHIVE = 256 * 2**20
 
+#: Bytes within which a header ends; NumPy refuses longer ones.
+_HEADER_BYTES = 16_384
+
 
 class ArrayError(ValueError):
     """A file does not contain the expected arrays; the message says why."""
@@ -133,20 +136,24 @@ def _read_archive(file: IO[bytes], names: Sequence[str]) -> dict[str, NDArray[An
 
 
 def _read(file: IO[bytes], size: int) -> NDArray[Any]:
-    """Read an array from a file of `size` bytes."""
-    content = bytearray(size)
-    _read_into(file, content)
-    header = read_header(content)
+    """Read an array from a file of `size` bytes; nothing is allocated before its header agrees with its size."""
+    head = file.read(min(size, _HEADER_BYTES))
+    header = read_header(head)
     if header.dtype.kind != "f":
         raise ArrayError("it does not contain floating-point numbers")
-    array = read_elements(content, header)
-    if header.end != size or file.read(1):
+    if header.end > size:
+        raise ArrayError("it is shorter than its header states")
+    if header.end < size:
         raise ArrayError("it is longer than its header states")
-    return array
+    content = bytearray(size)
+    content[: len(head)] = head
+    _read_into(file, memoryview(content)[len(head) :])
+    if file.read(1):
+        raise ArrayError("it is longer than its header states")
+    return read_elements(content, header)
 
 
-def _read_into(file: IO[bytes], raw: bytearray) -> None:
-    left = memoryview(raw)
+def _read_into(file: IO[bytes], left: memoryview) -> None:
     while left:
         block = file.read(min(len(left), 2**20))
         if not block:

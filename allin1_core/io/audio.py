@@ -195,7 +195,7 @@ class AudioStream:
                     block, held = np.empty_like(block), 0
         if not total:
             raise AudioError("contains no samples.", path=self.info.path)
-        if self._swing < _QUIET:  # a constant is as inaudible as silence
+        if self._swing < _SILENT:  # a constant is as inaudible as silence
             peak = min(peak, self._swing)
         warnings = self._warnings(peak)
         self.info = dataclasses.replace(self.info, warnings=warnings, peak=peak)
@@ -211,7 +211,7 @@ class AudioStream:
         try:
             for block in reader.blocks():
                 _check_finite(block, done_s, path)
-                if self._swing < _QUIET:
+                if self._swing < _SILENT:
                     lowest, highest = block.samples.min(axis=0), block.samples.max(axis=0)
                     if low is None or high is None or low.shape != lowest.shape:
                         low, high = lowest, highest

@@ -54,12 +54,15 @@ def read_json(path: Path) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML document; raises the same errors as :func:`read_json`."""
-    content: dict[str, Any] = _read(path, tomllib.loads, MOST_TOML_BYTES)
+    """Read a TOML document; raises the same errors as :func:`read_json`.
+
+    Unlike JSON, it is written by people, whose editors may begin it with a byte order mark.
+    """
+    content: dict[str, Any] = _read(path, tomllib.loads, MOST_TOML_BYTES, encoding="utf-8-sig")
     return content
 
 
-def _read(path: Path, parse: Callable[[str], Any], most: int) -> Any:
+def _read(path: Path, parse: Callable[[str], Any], most: int, *, encoding: str = "utf-8") -> Any:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DocumentError("it is not a regular file")
@@ -67,7 +70,7 @@ def _read(path: Path, parse: Callable[[str], Any], most: int) -> Any:
             raw = file.read(most + 1)
         if len(raw) > most:
             raise DocumentError(f"it has more than {most} bytes")
-        content = parse(raw.decode("utf-8"))
+        content = parse(raw.decode(encoding))
     except (DocumentError, OSError):
         raise
     except RecursionError as error:

@@ -42,7 +42,6 @@ def check_picture(path: Path, kind: str = "picture") -> None:
         raise OutputError(
             f"Matplotlib, which draws pictures, cannot be imported ({error}).",
             remedy=f"Install it: {install_command('allin1-core', 'viz')}",
-            path=path,
         ) from error
 
 

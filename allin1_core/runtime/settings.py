@@ -117,14 +117,15 @@ def config_path() -> Path | None:
     Raises
     ------
     SettingsError
-        ``ALLIN1_CONFIG`` names a file that does not exist.
+        ``ALLIN1_CONFIG`` names a file that does not exist, or a folder.
     """
     named = os.environ.get("ALLIN1_CONFIG")
     if named is not None:
         path = expanded(named)
         if named and not path.is_file():
+            reason = "it is not a file" if path.exists() else "it does not exist"
             raise SettingsError(
-                "ALLIN1_CONFIG names this file, but it does not exist.",
+                f"ALLIN1_CONFIG names this file, but {reason}.",
                 remedy="Create the file, or unset the variable.",
                 path=path,
             )
@@ -199,6 +200,10 @@ def _read(path: Path) -> dict[str, Any]:
         # In Python, a bool is an int.
         if type(value) is not kind:
             raise SettingsError(f"{key} is {value!r}; wanted {_WORDS[kind]}.", path=path)
+        if isinstance(value, str) and not value.strip():
+            raise SettingsError(
+                f"{key} is empty.", remedy="Give a value, or remove the line.", path=path
+            )
     if content.get("threads", 1) < 1:
         raise SettingsError(f"threads is {content['threads']}; wanted 1 or more.", path=path)
     if "parity" in content:

@@ -51,7 +51,10 @@ def test_help_lists_every_command(capsys):
 
 def test_a_song_without_a_command_is_analysed(capsys, tmp_path):
     missing = str(tmp_path / "song.wav")
-    for arguments in ([missing], ["-o", str(tmp_path), missing], ["analyze", missing]):
+    report = str(tmp_path / "report")
+    # No option is mistaken for a command of a similar name, such as "cache" or "export".
+    options = (["-o", str(tmp_path)], ["--no-cache"], ["--report", report], ["--only", "beats"])
+    for arguments in ([missing], ["analyze", missing], *([*one, missing] for one in options)):
         assert run(arguments) == 3
         assert f"{missing}: " in capsys.readouterr().err
 
@@ -109,7 +112,10 @@ def test_a_misspelt_command_is_not_taken_for_a_song(capsys):
         (["analyze", "x.wav", "--no-such-option"], "--no-such-option"),
         (["analyze", "x.wav", "--min-bpm", "300"], "The tempo range is 300.0 to 215.0 bpm"),
         (["analyze", "x.wav", "--max-bpm", "nan"], "The tempo range is 55.0 to nan bpm"),
-        (["analyze", "x.wav", "--beats-per-bar", "0"], "--beats-per-bar is (0,)"),
+        (["analyze", "x.wav", "--max-bpm", "1e9"], "The tempo range is 55.0 to 1000000000.0 bpm"),
+        (["analyze", "x.wav", "--beats-per-bar", "0"], "--beats-per-bar is 0; wanted numbers from"),
+        (["analyze", "x.wav", "--beats-per-bar", "3,1000"], "--beats-per-bar is 3,1000; wanted"),
+        (["analyze", "x.wav", "--name", ""], "Invalid value for --name: it is empty"),
         (["analyze", "x.wav", "--num-tempi", "-1"], "--num-tempi is -1"),
         (["analyze", "x.wav", "--transition-lambda", "0"], "--transition-lambda is 0"),
         (["analyze", "x.wav", "--observation-lambda", "1"], "--observation-lambda is 1"),

@@ -120,12 +120,12 @@ for number in range(int(sys.argv[2]), 60, 2):
 
 def test_several_processes_that_save_one_result_never_mix_it(tmp_path: Path) -> None:
     first = AnalysisResult(
-        Path("song.wav"), 0, [], [], [], [], {key: np.zeros(5, np.float32) for key in ACTIVATIONS}
+        Path("song.wav"), 100, [], [], [], [], {key: np.zeros(5, np.float32) for key in ACTIVATIONS}
     )
     save_result(first, tmp_path, "song")
     writers = [
         subprocess.Popen([sys.executable, "-c", SAVING, str(tmp_path), str(number)])
-        for number in (0, 1)
+        for number in (1, 2)
     ]
     assert [writer.wait() for writer in writers] == [0, 0]
     loaded = load_result(tmp_path / "song.json")

@@ -89,7 +89,8 @@ def file_page(page: Any, result: AnalysisResult, tmp_path: Path) -> Any:
 def served(page: Any, result: AnalysisResult, tmp_path: Path) -> Iterator[tuple[Any, Path]]:
     paths = []
     for folder, shift in (("one", 0.0), ("two", 0.02)):
-        moved = replace(result, beats=[t + shift for t in result.beats])
+        beats = [t + shift for t in result.beats]
+        moved = replace(result, beats=beats, downbeats=beats[::4])
         paths.append(save_result(moved, tmp_path / folder, "song"))
     with PageServer([Entry("song", tuple(paths))]) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -167,3 +167,21 @@ def test_shorthands_for_the_spectrogram():
         spectrogram_choice({"spectrogram": "torch"}, "mlx")
     with pytest.raises(InputError, match="spec_torch_device is cpu, but spec_backend is mlx"):
         spectrogram_choice({}, "mlx", "cpu")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(config):
+    config("\ufeffthreads = 3\n")
+    assert read_settings().threads == 3
+
+
+@pytest.mark.parametrize("key", ["device", "model", "weights_dir"])
+def test_an_empty_value_is_refused(config, key):
+    config(f'{key} = " "\n')
+    with pytest.raises(SettingsError, match=f"{key} is empty"):
+        read_settings()
+
+
+def test_a_folder_in_place_of_the_file_is_called_that(monkeypatch, tmp_path):
+    monkeypatch.setenv("ALLIN1_CONFIG", str(tmp_path))
+    with pytest.raises(SettingsError, match="it is not a file"):
+        config_path()

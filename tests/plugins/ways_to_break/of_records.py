@@ -148,7 +148,7 @@ WAYS = [
     ),
     Way(
         "The help of a command cannot be shown",
-        "'allin1 mine --help' raised NoSuchOption: No such option '--help'",
+        "'allin1 mine --help' raised NoSuchOption: No such option",
         **_command("@click.command(add_help_option=False)\ndef command():\n    'Help.'"),
     ),
     Way(
