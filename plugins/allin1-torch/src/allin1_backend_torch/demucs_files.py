@@ -200,19 +200,40 @@ def _made(package: _Package, size: int) -> Any:
     for name, tensor in package.state.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise _RefusedError("its parameters are not tensors by name")
-    # Check the shapes before memory is allocated.
+    # Check the shapes before memory is allocated. Nor is any time spent on initial values, which would be overwritten:
+    # those of a published network take seconds.
     with torch.device("meta"):
-        wanted = {
-            name: tensor.shape
-            for name, tensor in klass(*package.args, **kwargs).state_dict().items()
-        }
-    if {name: tensor.shape for name, tensor in package.state.items()} != wanted:
+        model = klass(*package.args, **kwargs)
+    wanted = model.state_dict()
+    shapes = {name: tensor.shape for name, tensor in wanted.items()}
+    if {name: tensor.shape for name, tensor in package.state.items()} != shapes:
         raise ValueError(f"its tensors are not those of {package.klass} with its arguments")
-    if sum(shape.numel() for shape in wanted.values()) > size:
+    if sum(shape.numel() for shape in shapes.values()) > size:
         raise ValueError("it has more parameters than bytes")
-    model = klass(*package.args, **kwargs)
-    model.load_state_dict(package.state)
+    if _has_other_tensors(model):
+        model = klass(*package.args, **kwargs)
+    # Copied, because tensors of a file may share memory, and may be in half precision.
+    state = {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu").copy_(package.state[name])
+        for name, tensor in wanted.items()
+    }
+    # Not a class's own method, which renames tensors of older files: the names have been checked.
+    torch.nn.Module.load_state_dict(model, state, assign=True)
     return model
+
+
+def _has_other_tensors(model: torch.nn.Module) -> bool:
+    """Whether a network has tensors that its state does not contain, such as the masks of sparse attention."""
+    known = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
+    return any(
+        isinstance(value, torch.Tensor) and id(value) not in known
+        for module in model.modules()
+        for value in (
+            *vars(module).values(),
+            *module._parameters.values(),
+            *module._buffers.values(),
+        )
+    )
 
 
 def _check_argument(value: Any, depth: int = 2) -> None:
