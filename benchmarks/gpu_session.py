@@ -351,7 +351,7 @@ def tests() -> dict[str, Any]:
     first = ["tests/test_cuda.py"]
     kernel_tests = ["test_triton_demix", "test_triton_network", "test_bridges"]
     others = ["test_demix", "test_demix_stream", "test_demix_conformance", "test_conformance"]
-    others += ["test_mix_spectrogram", "test_spectrogram", "test_network"]
+    others += ["test_mix_spectrogram", "test_spectrogram", "test_network", "test_demucs_files"]
     told = {}
     for name, files, more in (
         ("kernels", [f"tests/{each}.py" for each in kernel_tests], ["-n", "6"]),
