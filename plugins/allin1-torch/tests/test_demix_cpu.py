@@ -16,7 +16,15 @@ from demucs.demucs import DConv
 from demucs.hdemucs import HDecLayer, HDemucs, HEncLayer
 from demucs.htdemucs import HTDemucs
 
-from allin1_backend_torch import demix_cpu, demix_members, demix_models
+from torch.nn import functional
+
+from allin1_backend_torch import (
+    demix_cpu,
+    demix_members,
+    demix_models,
+    demix_operations,
+    demix_winograd,
+)
 from allin1_backend_torch.demix_precision import computing
 
 SOURCES = ["drums", "bass", "other", "vocals"]
@@ -111,6 +119,25 @@ def test_layers_of_any_length(kernel, freq, length):
             assert error(wanted, out) < 3e-5
 
 
+@pytest.mark.parametrize("bins", [1, 2, 3, 4, 5, 11, 32])
+@pytest.mark.parametrize("rows", [4, 12, 1000])
+def test_gated_convolutions_of_any_number_of_bins(bins, rows, monkeypatch):
+    layer = matters(HDecLayer(16, 5, freq=True, norm=False, dconv=False), seed=bins)
+    x = noise(2, 16, bins, 7)
+    width = 2 * 2 * 16 * 7
+    monkeypatch.setattr(demix_cpu, "CONVOLUTION_VALUES", rows // 4 * 6 * width)
+    with computing("float32"):
+        wanted = functional.glu(layer.rewrite(x), 1)
+        assert error(wanted, demix_cpu._Decoder(layer, None)._gated_convolution(x)) < 1e-5
+
+
+def test_winograd_convolutions_are_nearly_as_accurate_as_direct_ones():
+    weight, bias, x = noise(64, 96, 3, 3), noise(64), noise(1, 96, 34, 50)
+    kernels = demix_winograd.transform_kernel(weight)
+    y = functional.conv2d(x.double(), weight.double(), bias.double(), padding=(0, 1))
+    assert error(y, demix_winograd.convolve(x, kernels, bias).double()) < 1e-5
+
+
 @pytest.mark.parametrize(("channels", "samples"), [(16, 1), (24, 7), (40, 333), (48, 2049)])
 def test_the_compiled_branch_equals_that_of_demucs(channels, samples):
     kernel = demix_cpu.load_kernel()
@@ -132,6 +159,40 @@ def test_rows_in_parts_of_any_size_give_the_same(model, kernel, values, monkeypa
         monkeypatch.setattr(demix_cpu, "PRODUCT_VALUES", 30 * values)
         monkeypatch.setattr(demix_cpu, "CONVOLUTION_VALUES", 30 * values)
         assert error(wanted, demix_cpu.Faster(model, kernel)(segment)) < 3e-5
+
+
+def test_products_are_the_same_without_one_dnn(model, monkeypatch):
+    segment = noise(1, 2, 22_050)
+    with computing("float32"):
+        wanted = demix_cpu.Faster(model, None)(segment)
+        monkeypatch.setattr(demix_operations, "_linear_of_one_dnn", lambda: None)
+        assert error(wanted, demix_cpu.Faster(model, None)(segment)) < 1e-5
+
+
+def _raise(*_):
+    raise RuntimeError("other arguments expected")
+
+
+@pytest.mark.parametrize(
+    "linear", [_raise, lambda x, weight, *_: x @ weight.T], ids=["other arguments", "other results"]
+)
+def test_a_product_of_one_dnn_that_works_otherwise_is_not_used(linear, monkeypatch):
+    find = demix_operations._linear_of_one_dnn.__wrapped__
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", linear)
+    assert find() is None
+
+
+def test_products_are_in_float32_even_if_the_program_allows_less():
+    x, weight, bias = noise(300, 256), noise(128, 256), noise(128)
+    wanted = functional.linear(x.double(), weight.double(), bias.double())
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with computing("float32"):
+            out = demix_operations.linear(x, weight, bias)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert error(wanted, out.double()) < 1e-5
 
 
 def test_the_module_is_not_modified(model, kernel):

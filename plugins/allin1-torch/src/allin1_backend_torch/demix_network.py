@@ -19,6 +19,7 @@ from allin1_backend_torch.demix_operations import (
     PlainOperations,
     Spread,
     layer_norm,
+    linear,
     product,
 )
 from allin1_backend_torch.demix_parameters import (
@@ -119,11 +120,11 @@ def _attention(do: Operations, layer: Attention, x: Tensor, other: Tensor) -> Te
     weight, bias = layer.project.weight, layer.project.bias
     queries = layer_norm(layer.norm, x)
     if layer.other_norm is None:
-        q, k, v = functional.linear(queries, weight, bias).chunk(3, dim=-1)
+        q, k, v = linear(queries, weight, bias).chunk(3, dim=-1)
     else:
         keys = layer_norm(layer.other_norm, other)
-        q = functional.linear(queries, weight[:channels], bias[:channels])
-        k, v = functional.linear(keys, weight[channels:], bias[channels:]).chunk(2, dim=-1)
+        q = linear(queries, weight[:channels], bias[:channels])
+        k, v = linear(keys, weight[channels:], bias[channels:]).chunk(2, dim=-1)
     q, k, v = (_by_head(each, layer.heads) for each in (q, k, v))
     seen = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
     seen = seen.reshape(count, length, channels)
