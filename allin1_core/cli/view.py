@@ -7,15 +7,13 @@ from pathlib import Path
 import click
 
 from allin1_core.cli.main import load_plugins, read_audio_with
-from allin1_core.cli.parameters import Number
+from allin1_core.cli.parameters import INPUT, Number
 from allin1_core.cli.printing import say
 from allin1_core.errors import InputError
 
 
 @click.command()
-@click.argument(
-    "results", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path, readable=False)
-)
+@click.argument("results", nargs=-1, required=True, type=INPUT)
 @click.option(
     "-o",
     "--out",
