@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
@@ -50,7 +50,6 @@ _NAMED: dict[str, Any] = {
     **dict.fromkeys(("include_activations", "include_embeddings", "keep_byproducts"), bool),
     "multiprocess": bool,
     "overwrite": bool | str,
-    "progress": Callable[..., object] | None,
 }
 
 #: Parts that `overwrite` may contain.
@@ -82,6 +81,7 @@ class AnalyzeOptions(TypedDict, total=False):
     overwrite_stems: bool
     cache: bool
     plugins: Plugins | None
+    progress: BatchProgress | None
 
 
 @overload
@@ -216,6 +216,11 @@ def analyze(
         Plugins provide others.
     plugins
         Plugins that are already loaded; None loads the installed ones.
+    progress
+        Called with the number of a song, counting from 0, the running stage, and the fraction of the song that is done;
+        never by two threads at once, but not always by the same one. A song that is given more than once is analysed,
+        and reported, once. An exception that it raises ends the analysis of all songs, with every executor: it is
+        raised unchanged once what still runs has been stopped, and results that are finished remain in `out_dir`.
 
     Returns
     -------
@@ -273,20 +278,14 @@ def analyze_iter(
     keep_byproducts: bool = False,
     overwrite: bool | str = False,
     multiprocess: bool = True,
-    *,
-    progress: BatchProgress | None = None,
     **options: Unpack[AnalyzeOptions],
 ) -> Iterator[Outcome]:
     """Analyse songs, and yield the outcome of each as soon as it and all before it are available.
 
     Parameters
     ----------
-    progress
-        Called with the number of a song, counting from 0, the running stage, and the fraction of the song that is done;
-        never by two threads at once, but not always by the same one. A song that is given more than once is analysed,
-        and reported, once.
     **options
-        The options of :func:`analyze`.
+        The options of :func:`analyze`, which also documents the other arguments.
 
     Yields
     ------
@@ -312,7 +311,6 @@ def analyze_iter(
         "keep_byproducts": keep_byproducts,
         "overwrite": overwrite,
         "multiprocess": multiprocess,
-        "progress": progress,
     }
     check_arguments("analyze", named, _NAMED)
     parts = _parts(overwrite)
@@ -364,6 +362,7 @@ def analyze_iter(
         runner = make_executor(
             executor, session, SessionRecipe(model, of_session), jobs=jobs, devices=devices
         )
+        progress = options.get("progress")
         numbers = {track: number for number, track in reversed(list(enumerate(tracks)))}
         once = list(dict.fromkeys(tracks))
 
