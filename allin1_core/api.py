@@ -77,6 +77,7 @@ class AnalyzeOptions(TypedDict, total=False):
     calibrate: bool | None
     timings_path: AnyPath | None
     timings_viz_path: AnyPath | None
+    overwrite_timings_viz: bool
     keep_stems: bool
     overwrite_stems: bool
     cache: bool
@@ -172,7 +173,8 @@ def analyze(
         Keep the stems of songs that are separated in ``<demix_dir>/<Demucs model>/<name>``.
     overwrite
         True recomputes everything, and replaces files that belong to other inputs, models or options. A string selects
-        parts, separated by commas: ``demix``, ``json``, ``viz``, ``sonify``, ``all``.
+        parts, separated by commas: ``demix``, ``json``, ``viz``, ``sonify``, ``all``; ``viz`` includes the picture of
+        timings.
     multiprocess
         False uses this process only, regardless of `jobs`.
     backends
@@ -203,9 +205,10 @@ def analyze(
     timings_path
         File to which one line of JSON is appended for each stage that ran.
     timings_viz_path
-        File for a picture of the stages of each track over time, drawn at the end; requires Matplotlib.
-    keep_stems, overwrite_stems
-        Equivalent to `keep_byproducts`, and to ``demix`` in `overwrite`.
+        File for a picture of the stages of each track over time, drawn at the end; requires Matplotlib. An
+        existing file is an error, unless `overwrite` contains ``viz`` and it is such a picture.
+    keep_stems, overwrite_stems, overwrite_timings_viz
+        Equivalent to `keep_byproducts`, to ``demix`` in `overwrite`, and to ``viz`` for the picture of timings only.
     cache
         False disables the cache of network outputs of earlier runs.
     jobs
@@ -335,6 +338,9 @@ def analyze_iter(
         of_session[name] = path_of(of_session.get(name))
     of_session["keep_stems"] = keep_byproducts or options.get("keep_stems", False)
     of_session["overwrite_stems"] = "demix" in parts or options.get("overwrite_stems", False)
+    of_session["overwrite_timings_viz"] = "viz" in parts or options.get(
+        "overwrite_timings_viz", False
+    )
     devices = parse_devices(device) if device else ()
     of_session["device"] = devices[0] if devices else None
     jobs = options.get("jobs") if multiprocess else 1

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
 from allin1_core.cli.failures import Failures
-from allin1_core.cli.parameters import overwrite_option
 from allin1_core.cli.printing import say
 from allin1_core.errors import InputError
 
@@ -24,7 +23,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def scoring_options(command: F) -> F:
     """Add ``--json``, ``--csv``, ``--picture`` and ``--overwrite``."""
     for option in (
-        overwrite_option,
+        click.option(
+            "--overwrite", is_flag=True, help="Replace an earlier table and picture of scores."
+        ),
         click.option(
             "--picture",
             type=_FILE,
@@ -40,16 +41,27 @@ def scoring_options(command: F) -> F:
 def check_files(
     table_file: Path | None, picture: Path | None, *, inputs: Sequence[Path], overwrite: bool
 ) -> None:
-    """Raise an error if one of the files exists, is one of `inputs`, or has a suffix of audio."""
-    from allin1_core.io.atomic import refuse_to_replace
-    from allin1_core.io.side_files import refuse_audio_name, refuse_inputs, refuse_same_file
+    """Raise an error if one of the files cannot be written, is one of `inputs`, or must not be replaced."""
+    from allin1_core.io.side_files import check_file, refuse_inputs, refuse_same_file
+    from allin1_core.presentation.figures import check_picture
+    from allin1_core.presentation.scores_picture import is_scores
 
-    refuse_same_file(table_file, picture, ("--csv", "--picture"))
+    refuse_same_file({"--csv": table_file, "--picture": picture})
     for file in (table_file, picture):
         if file is not None:
-            refuse_audio_name(file, "scores")
             refuse_inputs(file, inputs, "scores")
-            refuse_to_replace(file, overwrite=overwrite)
+    if table_file is not None:
+        check_file(table_file, "table of scores", _is_table, overwrite=overwrite)
+    if picture is not None:
+        check_file(picture, "picture of scores", is_scores, overwrite=overwrite)
+        check_picture(picture)
+
+
+def _is_table(file: BinaryIO) -> bool:
+    from allin1_core.evaluation.scoring import MEASURES
+
+    first, *cells = file.readline(1000).decode("utf-8", "replace").strip().split(",")
+    return first == "song" and set(cells) <= {*MEASURES, "error"}
 
 
 class Scoring:

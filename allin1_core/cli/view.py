@@ -36,7 +36,7 @@ from allin1_core.errors import InputError
     help="Port of the server.  [default: any free port]",
 )
 @click.option("--open/--no-open", "is_opened", default=True, help="Open the browser.")
-@click.option("--overwrite", is_flag=True, help="Replace FILE.html if it exists.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE.html if it is such a page.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -56,9 +56,8 @@ def command(
     import webbrowser
 
     from allin1_core.cli.parameters import result_files
-    from allin1_core.io.atomic import refuse_to_replace
-    from allin1_core.io.side_files import refuse_audio_name, refuse_inputs
-    from allin1_core.page.assemble import write_page
+    from allin1_core.io.side_files import check_file, refuse_inputs
+    from allin1_core.page.assemble import is_page, write_page
     from allin1_core.page.server import Entry, PageServer
 
     read_audio_with(load_plugins(ctx))
@@ -71,9 +70,8 @@ def command(
             raise click.UsageError(
                 "--out writes the page of a single song. Give results of one song only."
             )
-        refuse_audio_name(out, "page")
         refuse_inputs(out, by_name[entries[0].name], "page")
-        refuse_to_replace(out, overwrite=overwrite)
+        check_file(out, "page", is_page, overwrite=overwrite)
         limit = round(embed_limit * 1e6)
         write_page(out, entries[0].name, entries[0].versions(), embed_limit=limit)
         say(out)

@@ -173,14 +173,15 @@ def test_every_bad_file_of_a_song_is_reported(capsys, results, annotations):
 
 def test_without_any_score_no_file_is_replaced(capsys, results, tmp_path):
     table, picture = tmp_path / "scores.csv", tmp_path / "scores.svg"
-    for file in (table, picture):
-        file.write_text("before")
+    before = "song\none\n", "<svg>allin1: picture of scores</svg>"
+    for file, content in zip((table, picture), before, strict=True):
+        file.write_text(content)
     (tmp_path / "one.beats").write_text("x")
     files = ["--csv", str(table), "--picture", str(picture), "--overwrite"]
     arguments = ["evaluate", str(results / "one.json"), "--reference", str(tmp_path / "one.beats")]
     assert run([*arguments, *files]) == 3
     assert "left out: 1 of 1 songs" in capsys.readouterr().out
-    assert (table.read_text(), picture.read_text()) == ("before", "before")
+    assert (table.read_text(), picture.read_text()) == before
 
 
 def test_annotations_that_do_not_exist_do_not_end_the_command(capsys, results, annotations):
