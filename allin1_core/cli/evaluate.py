@@ -92,9 +92,8 @@ def command(
         ctx.exit(failures.exit_status)
     if songs:
         say(table(songs))
-        say()
-    counts = ", ".join(f"{part} of {count}" for part, count in annotated(songs).items())
-    say(f"annotated: {counts}")
+        counts = ", ".join(f"{part} of {count}" for part, count in annotated(songs).items())
+        say(f"\nannotated: {counts}")
     scoring.say_left_out()
     for text, names in (
         ("result without annotations", without),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from allin1_core.cli.failures import Failures
 from allin1_core.cli.main import load_plugins, read_audio_with
 from allin1_core.cli.parameters import INPUT, Number
 from allin1_core.cli.printing import say
@@ -50,8 +51,8 @@ def command(
     """Show RESULTS in a browser, to listen to them and correct their sections.
 
     RESULTS are files that an analysis wrote, or folders of them. Results of the same name, such as a/song.json and
-    b/song.json, are shown one below the other. A server, which only this machine can reach, runs until Ctrl-C; --out
-    writes a page of one song that needs no server.
+    b/song.json, are shown one below the other; songs whose results cannot be read are reported and left out. A server, which
+    only this machine can reach, runs until Ctrl-C; --out writes a page of one song that needs no server.
     """
     import webbrowser
 
@@ -62,8 +63,11 @@ def command(
 
     read_audio_with(load_plugins(ctx))
     by_name: dict[str, list[Path]] = {}
-    for path in result_files(results):
+    failures = Failures(ctx)
+    for path in dict.fromkeys(result_files(results, failures.report)):
         by_name.setdefault(path.stem, []).append(path)
+    if not by_name:
+        ctx.exit(failures.exit_status)
     entries = [Entry(name, tuple(paths)) for name, paths in by_name.items()]
     if out is not None:
         if len(entries) > 1:
@@ -76,10 +80,15 @@ def command(
         write_page(out, entries[0].name, entries[0].versions(), embed_limit=limit)
         say(out)
         return
+    readable = []
     for entry in entries:
-        entry.versions()  # report unreadable files now, not in the browser
+        with failures.reporting():
+            entry.versions()  # report unreadable files now, not in the browser
+            readable.append(entry)
+    if not readable:
+        ctx.exit(failures.exit_status)
     try:
-        server = PageServer(entries, port)
+        server = PageServer(readable, port)
     except OSError as error:
         raise InputError(
             f"Port {port} cannot be used: {error.strerror}.",
@@ -93,3 +102,4 @@ def command(
             server.serve_forever()
         except KeyboardInterrupt:
             say("allin1: the server has stopped", err=True)
+    ctx.exit(failures.exit_status)
