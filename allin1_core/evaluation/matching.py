@@ -62,9 +62,13 @@ def _files_in(path: Path) -> list[Path]:
     try:
         if path.is_file():
             return [path]
-        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        # A broken link is an error of its song; a pipe would never end.
+        return [p for p in found if p.is_file() or p.is_symlink()]
     except FileNotFoundError as error:
         raise InputError("does not exist.", remedy="Check its name.", path=path) from error
+    except NotADirectoryError as error:
+        raise InputError("is neither a file nor a folder.", path=path) from error
     except OSError as error:
         raise InputError(
             f"cannot be read: {error.strerror}.", remedy="Check its permissions.", path=path
