@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
@@ -50,6 +50,7 @@ _NAMED: dict[str, Any] = {
     **dict.fromkeys(("include_activations", "include_embeddings", "keep_byproducts"), bool),
     "multiprocess": bool,
     "overwrite": bool | str,
+    "progress": Callable[..., object] | None,
 }
 
 #: Parts that `overwrite` may contain.
@@ -82,6 +83,11 @@ class AnalyzeOptions(TypedDict, total=False):
     overwrite_stems: bool
     cache: bool
     plugins: Plugins | None
+
+
+class _AnalyzeOptions(AnalyzeOptions, total=False):
+    """Those of :func:`analyze`; :func:`analyze_iter` has its own parameter for `progress`."""
+
     progress: BatchProgress | None
 
 
@@ -100,7 +106,7 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     keep_byproducts: bool = False,
     overwrite: bool | str = False,
     multiprocess: bool = True,
-    **options: Unpack[AnalyzeOptions],
+    **options: Unpack[_AnalyzeOptions],
 ) -> AnalysisResult: ...
 
 
@@ -119,7 +125,7 @@ def analyze(
     keep_byproducts: bool = False,
     overwrite: bool | str = False,
     multiprocess: bool = True,
-    **options: Unpack[AnalyzeOptions],
+    **options: Unpack[_AnalyzeOptions],
 ) -> list[AnalysisResult]: ...
 
 
@@ -137,7 +143,7 @@ def analyze(
     keep_byproducts: bool = False,
     overwrite: bool | str = False,
     multiprocess: bool = True,
-    **options: Unpack[AnalyzeOptions],
+    **options: Unpack[_AnalyzeOptions],
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -281,14 +287,18 @@ def analyze_iter(
     keep_byproducts: bool = False,
     overwrite: bool | str = False,
     multiprocess: bool = True,
+    *,
+    progress: BatchProgress | None = None,
     **options: Unpack[AnalyzeOptions],
 ) -> Iterator[Outcome]:
     """Analyse songs, and yield the outcome of each as soon as it and all before it are available.
 
     Parameters
     ----------
+    progress
+        As for :func:`analyze`, which also documents the other arguments.
     **options
-        The options of :func:`analyze`, which also documents the other arguments.
+        The options of :func:`analyze`.
 
     Yields
     ------
@@ -314,6 +324,7 @@ def analyze_iter(
         "keep_byproducts": keep_byproducts,
         "overwrite": overwrite,
         "multiprocess": multiprocess,
+        "progress": progress,
     }
     check_arguments("analyze", named, _NAMED)
     parts = _parts(overwrite)
@@ -368,7 +379,6 @@ def analyze_iter(
         runner = make_executor(
             executor, session, SessionRecipe(model, of_session), jobs=jobs, devices=devices
         )
-        progress = options.get("progress")
         numbers = {track: number for number, track in reversed(list(enumerate(tracks)))}
         once = list(dict.fromkeys(tracks))
 
