@@ -78,10 +78,17 @@ class AnalyzeOptions(TypedDict, total=False):
     calibrate: bool | None
     timings_path: AnyPath | None
     timings_viz_path: AnyPath | None
+    overwrite_timings_viz: bool
     keep_stems: bool
     overwrite_stems: bool
     cache: bool
     plugins: Plugins | None
+
+
+class _AnalyzeOptions(AnalyzeOptions, total=False):
+    """Those of :func:`analyze`; :func:`analyze_iter` has its own parameter for `progress`."""
+
+    progress: BatchProgress | None
 
 
 @overload
@@ -99,7 +106,7 @@ def analyze(  # type: ignore[overload-overlap]  # a str is a sequence of str too
     keep_byproducts: bool = False,
     overwrite: bool | str = False,
     multiprocess: bool = True,
-    **options: Unpack[AnalyzeOptions],
+    **options: Unpack[_AnalyzeOptions],
 ) -> AnalysisResult: ...
 
 
@@ -118,7 +125,7 @@ def analyze(
     keep_byproducts: bool = False,
     overwrite: bool | str = False,
     multiprocess: bool = True,
-    **options: Unpack[AnalyzeOptions],
+    **options: Unpack[_AnalyzeOptions],
 ) -> list[AnalysisResult]: ...
 
 
@@ -136,7 +143,7 @@ def analyze(
     keep_byproducts: bool = False,
     overwrite: bool | str = False,
     multiprocess: bool = True,
-    **options: Unpack[AnalyzeOptions],
+    **options: Unpack[_AnalyzeOptions],
 ) -> AnalysisResult | list[AnalysisResult]:
     """Analyse one song or several.
 
@@ -172,7 +179,8 @@ def analyze(
         Keep the stems of songs that are separated in ``<demix_dir>/<Demucs model>/<name>``.
     overwrite
         True recomputes everything, and replaces files that belong to other inputs, models or options. A string selects
-        parts, separated by commas: ``demix``, ``json``, ``viz``, ``sonify``, ``all``.
+        parts, separated by commas: ``demix``, ``json``, ``viz``, ``sonify``, ``all``; ``viz`` includes the picture of
+        timings.
     multiprocess
         False uses this process only, regardless of `jobs`.
     backends
@@ -203,9 +211,10 @@ def analyze(
     timings_path
         File to which one line of JSON is appended for each stage that ran.
     timings_viz_path
-        File for a picture of the stages of each track over time, drawn at the end; requires Matplotlib.
-    keep_stems, overwrite_stems
-        Equivalent to `keep_byproducts`, and to ``demix`` in `overwrite`.
+        File for a picture of the stages of each track over time, drawn at the end; requires Matplotlib. An
+        existing file is an error, unless `overwrite` contains ``viz`` and it is such a picture.
+    keep_stems, overwrite_stems, overwrite_timings_viz
+        Equivalent to `keep_byproducts`, to ``demix`` in `overwrite`, and to ``viz`` for the picture of timings only.
     cache
         False disables the cache of network outputs of earlier runs.
     jobs
@@ -216,6 +225,11 @@ def analyze(
         Plugins provide others.
     plugins
         Plugins that are already loaded; None loads the installed ones.
+    progress
+        Called with the number of a song, counting from 0, the running stage, and the fraction of the song that is done;
+        never by two threads at once, but not always by the same one. A song that is given more than once is analysed,
+        and reported, once. An exception that it raises ends the analysis of all songs, with every executor: it is
+        raised unchanged once what still runs has been stopped, and results that are finished remain in `out_dir`.
 
     Returns
     -------
@@ -282,9 +296,7 @@ def analyze_iter(
     Parameters
     ----------
     progress
-        Called with the number of a song, counting from 0, the running stage, and the fraction of the song that is done;
-        never by two threads at once, but not always by the same one. A song that is given more than once is analysed,
-        and reported, once.
+        As for :func:`analyze`, which also documents the other arguments.
     **options
         The options of :func:`analyze`.
 
@@ -337,6 +349,9 @@ def analyze_iter(
         of_session[name] = path_of(of_session.get(name))
     of_session["keep_stems"] = keep_byproducts or options.get("keep_stems", False)
     of_session["overwrite_stems"] = "demix" in parts or options.get("overwrite_stems", False)
+    of_session["overwrite_timings_viz"] = "viz" in parts or options.get(
+        "overwrite_timings_viz", False
+    )
     devices = parse_devices(device) if device else ()
     of_session["device"] = devices[0] if devices else None
     jobs = options.get("jobs") if multiprocess else 1

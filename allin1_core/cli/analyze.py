@@ -82,10 +82,10 @@ def command(
     show_calibration(not quiet)
     plugins = load_plugins(ctx)
     read_audio_with(plugins)  # the search of folders must know the formats that they read
-    timings = rest["timings_path"]
     if report is not None:
         check_report(report)
-        refuse_same_file(report, timings, ("--report", "--timings-path"))
+    timings = {f"--{name.replace('_', '-')}": rest[name] for name in _TIMINGS}
+    refuse_same_file({"--report": report, **timings})
     extras = _extras(rest, plugins, out_dir, overwrite)
     with ExitStack() as stack:
         songs, errors = find_paths(paths, lists, include)
@@ -99,6 +99,7 @@ def command(
             "plugin_options": by_plugin(plugin_options),
             "demix": _demix(rest),
             "overwrite_stems": "demix" in overwrite,
+            "overwrite_timings_viz": "viz" in overwrite,
         }
         devices = parse_devices(options["device"]) if options["device"] else ()
         options["device"] = devices[0] if devices else None
@@ -177,16 +178,16 @@ def _extras(
     return extras
 
 
+#: Options that name a file of timings.
+_TIMINGS = ("timings_path", "timings_viz_path")
+
 #: Options that name a file or folder.
-_PATHS = (
-    *("viz_dir", "sonif_dir", "array_dir", "demix_dir", "weights_dir"),
-    *("timings_path", "timings_viz_path"),
-)
+_PATHS = ("viz_dir", "sonif_dir", "array_dir", "demix_dir", "weights_dir", *_TIMINGS)
 
 #: Options that are also parameters of a session, under the same names.
 _SESSION_OPTIONS = (
     *("model", "device", "parity", "weights_dir", "threads", "guard", "calibrate"),
-    *("timings_path", "timings_viz_path", "keep_stems", "demix_dir", "cache"),
+    *(*_TIMINGS, "keep_stems", "demix_dir", "cache"),
 )
 
 #: The command-line option for each parameter of separation.

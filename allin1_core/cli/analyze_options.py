@@ -217,7 +217,7 @@ _OPTIONS = (
         callback=_overwrite_parts,
         metavar="[WHAT]",
         help="Recompute output that is up to date, and replace output of other inputs, models or options: all, or any of"
-        " json, demix, viz, sonify, export, separated by commas.",
+        " json, demix, viz (also the picture of timings), sonify, export, separated by commas.",
     ),
     click.option("-v", "--visualize", is_flag=True, help="Also draw each result."),
     click.option(
@@ -262,7 +262,7 @@ _OPTIONS = (
         "--report",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Write one line of JSON per song: input, output, status, seconds, error.",
+        help="Write one line of JSON per song: input, output, status, seconds, error. An earlier report is replaced.",
     ),
     click.option(
         "--cache/--no-cache", default=True, help="Store logits, and use those of earlier runs."
@@ -367,13 +367,13 @@ _OPTIONS = (
         "--timings-path",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Append one line of JSON per stage that has run.",
+        help="Append one line of JSON per stage that has run; only a file of timings is appended to.",
     ),
     click.option(
         "--timings-viz-path",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help="Draw the stages of each track over time: PDF, PNG or SVG.",
+        help="Draw the stages of each track over time: PDF, PNG or SVG. --overwrite replaces such a picture.",
     ),
     click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON object per track on stdout."

@@ -31,9 +31,14 @@ def info(as_json: bool) -> None:
         say_json(record, indent=2)
         return
     say(f"{found.folder}")
-    say(f"{found.entries} entries, {found.size / 1e6:.1f} MB of at most {found.limit / 1e6:.0f} MB")
+    limit = f"of at most {found.limit / 1e6:.0f} MB"
+    say(f"{_entries(found.entries)}, {found.size / 1e6:.1f} MB {limit}")
     for kind, (count, size) in found.kinds.items():
-        say(f"  {kind}: {count} entries, {size / 1e6:.1f} MB")
+        say(f"  {kind}: {_entries(count)}, {size / 1e6:.1f} MB")
+
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
 
 
 @command.command()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from allin1_core.cli.failures import Failures
 from allin1_core.cli.main import load_plugins, read_audio_with
-from allin1_core.cli.parameters import Number, overwrite_option, result_files
-from allin1_core.cli.printing import say, say_error, status_of_errors
-from allin1_core.errors import Allin1Error
+from allin1_core.cli.parameters import INPUT, Number, overwrite_option, result_files
+from allin1_core.cli.printing import say
 
 if TYPE_CHECKING:
     from allin1_core.contracts.export import Exporter, Song
@@ -20,12 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument(
-    "results",
-    nargs=-1,
-    type=click.Path(exists=True, path_type=Path, readable=False),
-    metavar="RESULT...",
-)
+@click.argument("results", nargs=-1, type=INPUT, metavar="RESULT...")
 @click.option(
     "--to", "formats", multiple=True, metavar="FORMAT", help="Format to write; may be repeated."
 )
@@ -91,27 +84,11 @@ def command(
             f"{collection!r} is not a file name without a folder", param_hint="--collection"
         )
     chosen = [find_exporter(offers, name) for name in dict.fromkeys(formats)]
-    codes: set[int] = set()
-
-    def report(error: Allin1Error) -> None:
-        if ctx.find_root().obj["traceback"]:
-            raise error
-        say_error(error)
-        codes.add(error.exit_code)
-
-    inputs = list(dict.fromkeys(result_files(results, report)))
-
-    @contextmanager
-    def reporting() -> Iterator[None]:
-        """Print an error and continue; with ``--traceback``, raise it."""
-        try:
-            yield
-        except Allin1Error as error:
-            report(error)
-
+    failures = Failures(ctx)
+    inputs = list(dict.fromkeys(result_files(results, failures.report)))
     songs: list[tuple[Path, Song]] = []
     for path in inputs:
-        with reporting():
+        with failures.reporting():
             song = song_of(load_result(path), path.stem, offset_s=offset_ms / 1000)
             songs.append((path.parent, song))
     exports: list[tuple[Offered[Exporter], list[Song], Path]] = []
@@ -127,12 +104,12 @@ def command(
     ]
     check_files(files, inputs, overwrite=overwrite)
     for offered, group, folder in exports:
-        with reporting():
+        with failures.reporting():
             (file,) = export_songs(
                 offered, group, folder, collection=collection, overwrite=overwrite
             )
             say(file)
-    ctx.exit(status_of_errors(codes))
+    ctx.exit(failures.exit_status)
 
 
 def _print_formats(offers: Offers) -> None:

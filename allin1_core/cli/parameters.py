@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -85,6 +86,23 @@ class Number(click.ParamType):  # type: ignore[type-arg]
 
 #: A length of audio, from a frame of the spectrogram to a day.
 SECONDS = Number(0.01, 86_400)
+
+
+class _InputPath(click.Path):
+    """A file or folder to read. If it does not exist, only this input has failed, not the command line."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, readable=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse an empty name, which would be the current folder."""
+        if value == "":
+            self.fail("the name is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+#: Results, annotations, and folders of them.
+INPUT = _InputPath()
 
 
 class StageAndName(click.ParamType):  # type: ignore[type-arg]  # older versions of click have no argument
@@ -203,11 +221,7 @@ parity_option = click.option(
     help="Weakest guarantee of parity with the reference to accept.  [default: close]",
 )
 results_argument = click.argument(
-    "results",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, path_type=Path, readable=False),
-    metavar="RESULT...",
+    "results", nargs=-1, required=True, type=INPUT, metavar="RESULT..."
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
@@ -236,7 +250,7 @@ def result_files(
     found: list[Path] = []
     is_reported = False
     for path in paths:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, never raises
             found.append(path)
             continue
         try:

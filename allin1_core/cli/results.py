@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from allin1_core.cli.failures import Failures
 from allin1_core.cli.parameters import result_files
-from allin1_core.cli.printing import say, say_error, status_of_errors
-from allin1_core.errors import Allin1Error
+from allin1_core.cli.printing import say
 
 
 def make_files(
@@ -40,26 +40,15 @@ def make_files(
     from allin1_core.io.atomic import refuse_to_replace
     from allin1_core.runtime.exporting import check_files
 
-    is_traced = ctx.find_root().obj["traceback"]
-    codes: set[int] = set()
-
-    def report(error: Allin1Error) -> None:
-        if is_traced:
-            raise error
-        say_error(error)
-        codes.add(error.exit_code)
-
-    paths = list(dict.fromkeys(result_files(results, report)))
+    failures = Failures(ctx)
+    paths = list(dict.fromkeys(result_files(results, failures.report)))
     # Existing files are reported below, each for its own result.
     check_files([file_of(path) for path in paths], paths, overwrite=True)
 
     for path in paths:
         file = file_of(path)
-        try:
+        with failures.reporting():
             refuse_to_replace(file, overwrite=overwrite)
             write(path, file)
-        except Allin1Error as error:
-            report(error)
-        else:
             say(file)
-    ctx.exit(status_of_errors(codes))
+    ctx.exit(failures.exit_status)

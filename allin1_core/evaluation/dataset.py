@@ -33,6 +33,22 @@ class SongScores:
     annotated: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A song that could not be scored.
+
+    Attributes
+    ----------
+    name
+        Name of the song.
+    reasons
+        What is wrong with each of its files that cannot be used.
+    """
+
+    name: str
+    reasons: tuple[str, ...]
+
+
 def evaluate(name: str, result: AnalysisResult, reference: Reference) -> SongScores:
     """Score a result, except for outputs that were not requested.
 
@@ -49,6 +65,8 @@ def evaluate(name: str, result: AnalysisResult, reference: Reference) -> SongSco
     ------
     PluginError
         mir_eval is not installed.
+    InputError
+        mir_eval refuses the times of the result or of the annotations.
     """
     beats = _was_requested(result, "beats")
     scores = score(
@@ -66,7 +84,7 @@ def evaluate(name: str, result: AnalysisResult, reference: Reference) -> SongSco
 def compare(name: str, first: AnalysisResult, second: AnalysisResult) -> SongScores:
     """Score how well two results of a song agree; the first is the reference.
 
-    Beats are compared if at least one result has any, sections if both have some.
+    Beats are compared if at least one result has any, sections if both have some. Errors are those of :func:`evaluate`.
     """
     beats = all(_was_requested(one, "beats") for one in (first, second))
     beats = beats and bool(first.beats or second.beats)
@@ -135,16 +153,24 @@ def _cells(scores: Scores, measures: Sequence[str]) -> list[str]:
     return [f"{scores[name]:.3f}" if name in scores else "" for name in measures]
 
 
-def to_csv(songs: Sequence[SongScores]) -> str:
-    """Return the scores as CSV: a row for each song, at full precision; missing scores are empty."""
+def to_csv(songs: Sequence[SongScores], left_out: Sequence[LeftOut] = ()) -> str:
+    """Return the scores as CSV: a row for each song, at full precision; missing scores are empty.
+
+    The last column, ``error``, states why a song was left out; these songs come last.
+    """
     measures = measures_of(songs)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["song", *measures])
-    writer.writerows([song.name, *(song.scores.get(m, "") for m in measures)] for song in songs)
+    writer.writerow(["song", *measures, "error"])
+    writer.writerows([s.name, *(s.scores.get(m, "") for m in measures), ""] for s in songs)
+    writer.writerows([s.name, *("" for _ in measures), " ".join(s.reasons)] for s in left_out)
     return text.getvalue()
 
 
-def to_json(songs: Sequence[SongScores]) -> dict[str, Any]:
-    """Return the scores as plain values: those of each song, and the ``mean`` of each measure."""
-    return {"songs": [{"song": s.name, "scores": s.scores} for s in songs], "mean": means(songs)}
+def to_json(songs: Sequence[SongScores], left_out: Sequence[LeftOut] = ()) -> dict[str, Any]:
+    """Return the scores as plain values: those of each song, the ``mean`` of each measure, and the songs left out."""
+    return {
+        "songs": [{"song": s.name, "scores": s.scores} for s in songs],
+        "mean": means(songs),
+        "left_out": [{"song": s.name, "reasons": list(s.reasons)} for s in left_out],
+    }

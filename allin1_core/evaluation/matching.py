@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from allin1_core.errors import InputError
+from allin1_core.errors import Allin1Error, InputError
 from allin1_core.evaluation.readers import SUFFIXES
 
 #: Parts of file names before the suffix that state the content: ``song.beats.txt``.
 KINDS = (".beats", ".downbeats", ".segments", ".sections", ".labels")
 
 
-def find_references(paths: Sequence[Path]) -> dict[str, list[Path]]:
+def find_references(
+    paths: Sequence[Path], report: Callable[[Allin1Error], None] | None = None
+) -> dict[str, list[Path]]:
     """List files of annotations by the name of their song.
 
     Parameters
     ----------
     paths
         Files, and folders of them, whose subfolders are not searched.
+    report
+        Called with the error of each path that does not exist or cannot be read; None raises it.
 
     Returns
     -------
@@ -29,19 +33,22 @@ def find_references(paths: Sequence[Path]) -> dict[str, list[Path]]:
     Raises
     ------
     InputError
-        A path does not exist, or there is no file of annotations.
+        There is no file of annotations; or a path does not exist or cannot be read, and there is no `report`.
     """
     found: dict[str, list[Path]] = {}
+    is_reported = False
     for path in paths:
-        if path.is_dir():
-            files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        elif path.is_file():
-            files = [path]
-        else:
-            raise InputError("does not exist.", remedy="Check its name.", path=path)
+        try:
+            files = _files_in(path)
+        except InputError as error:
+            if report is None:
+                raise
+            report(error)
+            is_reported = True
+            continue
         for file in files:
             found.setdefault(song_name(file), []).append(file)
-    if not found:
+    if not found and not is_reported:
         raise InputError(
             "contains no annotations.",
             path=paths[0] if paths else None,
@@ -49,6 +56,23 @@ def find_references(paths: Sequence[Path]) -> dict[str, list[Path]]:
             " in .json.",
         )
     return found
+
+
+def _files_in(path: Path) -> list[Path]:
+    try:
+        if path.is_file():
+            return [path]
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        # A broken link is an error of its song; a pipe would never end.
+        return [p for p in found if p.is_file() or p.is_symlink()]
+    except FileNotFoundError as error:
+        raise InputError("does not exist.", remedy="Check its name.", path=path) from error
+    except NotADirectoryError as error:
+        raise InputError("is neither a file nor a folder.", path=path) from error
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror}.", remedy="Check its permissions.", path=path
+        ) from error
 
 
 def song_name(path: Path) -> str:

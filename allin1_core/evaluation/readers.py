@@ -88,8 +88,15 @@ def _read(path: Path) -> Reference:
         reference = _from_jams(text) if path.suffix.lower() == ".jams" else from_table(text)
         if reference.is_empty:
             raise ValueError("it contains neither beats nor sections")
+        if not reference.is_finite:
+            raise ValueError("it contains times that are not finite numbers")
         return reference
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"The annotations cannot be read: {reason}.", path=path) from error
+    except RecursionError as error:
+        raise InputError("The annotations cannot be read: nested too deeply.", path=path) from error
+    except (ValueError, csv.Error) as error:
         raise InputError(f"The annotations cannot be read: {error}.", path=path) from error
 
 
@@ -261,8 +268,10 @@ def _from_jams(text: str) -> Reference:
             for annotation in content["annotations"]:
                 if wanted(str(annotation.get("namespace", ""))) and annotation.get("data"):
                     reference = reference.merged(reader(_observations(annotation["data"])))
-    except (KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
         raise ValueError(f"an observation lacks {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"an observation has another form than in JAMS ({error})") from error
     return reference
 
 

@@ -33,6 +33,13 @@ class Reference:
         """Whether nothing was annotated."""
         return self.beats is None and self.downbeats is None and self.segments is None
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all times are finite numbers."""
+        times = [part for part in (self.beats, self.downbeats) if part is not None]
+        times += [np.array([(s.start, s.end) for s in self.segments or ()])]
+        return all(bool(np.isfinite(part).all()) for part in times)
+
     def merged(self, other: Reference) -> Reference:
         """Fill in missing parts from `other`; songs often have separate files for beats and sections."""
         return Reference(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from allin1_core.contracts.sections import Segment
-from allin1_core.errors import PluginError
+from allin1_core.errors import InputError, PluginError
 from allin1_core.evaluation.reference import Reference
 from allin1_core.installing import install_command
 
@@ -63,6 +63,8 @@ def score(
     ------
     PluginError
         mir_eval is not installed.
+    InputError
+        mir_eval refuses the times, for example because they exceed eight hours.
     """
     found: Scores = {}
     if reference.beats is not None and beats is not None:
@@ -140,7 +142,15 @@ def _adjusted(
 
 @contextmanager
 def _mir_eval() -> Iterator[Any]:
-    """Import mir_eval, and suppress its warnings, for example about missing beats, which the scores show."""
+    """Import mir_eval, and suppress its warnings, for example about missing beats, which the scores show.
+
+    Raises
+    ------
+    PluginError
+        It is not installed.
+    InputError
+        It refuses the times in the block, for example because they exceed eight hours.
+    """
     try:
         import mir_eval
     except ImportError as error:
@@ -150,4 +160,7 @@ def _mir_eval() -> Iterator[Any]:
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield mir_eval
+        try:
+            yield mir_eval
+        except ValueError as error:
+            raise InputError(f"mir_eval cannot score it: {error}") from error

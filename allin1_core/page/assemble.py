@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from allin1_core.io.atomic import atomic_path
@@ -22,6 +22,9 @@ from allin1_core.page.content import (
 
 #: Modules of the page. ``main`` is executed, and imports the others.
 MODULES = ("clock", "document", "keyboard", "main", "timeline", "transport")
+
+#: Line of the template by which a page is recognised.
+_GENERATOR = b'<meta name="generator" content="allin1">'
 
 #: Default limit in bytes for embedded audio.
 EMBED_LIMIT = 50_000_000
@@ -54,6 +57,11 @@ def write_page(
     content["audio"] = _audio(Path(path), versions[0], embed_limit)
     with atomic_path(path) as temporary:
         temporary.write_text(page_of(content), encoding="utf-8")
+
+
+def is_page(file: BinaryIO) -> bool:
+    """Whether :func:`write_page` has written a file."""
+    return _GENERATOR in file.read(1000)
 
 
 def page_of(content: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from allin1_core.errors import PluginError
+from allin1_core.errors import InputError, PluginError
 from allin1_core.page.content import Version
 
 
@@ -16,7 +16,7 @@ def score_versions(versions: Sequence[Version]) -> dict[str, Any] | None:
     -------
     dict or None
         ``names`` of the results and ``rows``, each a measure with a value for each result except the first, empty if it
-        cannot be compared; None if there is only one result, or mir_eval is not installed.
+        cannot be compared; None if there is only one result, or mir_eval is not installed or refuses the times.
     """
     if len(versions) < 2:
         return None
@@ -25,7 +25,7 @@ def score_versions(versions: Sequence[Version]) -> dict[str, Any] | None:
     first, *others = versions
     try:
         found = [compare(one.name, first.result, one.result).scores for one in others]
-    except PluginError:
+    except (InputError, PluginError):
         return None
     return {
         "names": [version.name for version in versions],

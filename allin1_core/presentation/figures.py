@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from allin1_core.errors import OutputError
 from allin1_core.installing import install_command
@@ -13,6 +13,9 @@ from allin1_core.presentation.formats import PICTURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Bytes of a picture that are searched for its title; the largest have a few megabytes.
+_MOST_BYTES = 64 * 2**20
 
 
 def check_picture(path: Path, kind: str = "picture") -> None:
@@ -45,8 +48,19 @@ def check_picture(path: Path, kind: str = "picture") -> None:
         ) from error
 
 
-def save_figure(figure: Figure, path: Path, *, dpi: int = 150) -> None:
-    """Write `figure` to a file atomically; its suffix determines the format.
+def save_figure(figure: Figure, path: Path, kind: str = "picture", *, dpi: int = 150) -> None:
+    """Write `figure` to a file atomically.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    path
+        The file; its suffix determines the format.
+    kind
+        What it shows, for :func:`is_picture`.
+    dpi
+        Resolution of PNG.
 
     Raises
     ------
@@ -56,4 +70,14 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 150) -> None:
     with atomic_path(path) as temporary, warnings.catch_warnings():
         # Characters that Matplotlib's font lacks are drawn as boxes, which is not an error.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(temporary, format=path.suffix.lower()[1:], dpi=dpi)
+        suffix, metadata = path.suffix.lower()[1:], {"Title": _title(kind)}
+        figure.savefig(temporary, format=suffix, dpi=dpi, metadata=metadata)
+
+
+def is_picture(file: BinaryIO, kind: str) -> bool:
+    """Whether :func:`save_figure` has written a picture of this kind, according to the title in its metadata."""
+    return _title(kind).encode() in file.read(_MOST_BYTES)
+
+
+def _title(kind: str) -> str:
+    return f"allin1: {kind}"

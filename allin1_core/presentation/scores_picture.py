@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from allin1_core.presentation.figures import check_picture, save_figure
+from allin1_core.presentation.figures import check_picture, is_picture, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_KIND = "picture of scores"
 
 
 def draw_scores(scores: Mapping[str, Sequence[float]]) -> Figure:
@@ -69,4 +71,9 @@ def write_scores(scores: Mapping[str, Sequence[float]], path: str | PathLike[str
     """
     path = Path(path)
     check_picture(path)
-    save_figure(draw_scores(scores), path)
+    save_figure(draw_scores(scores), path, _KIND)
+
+
+def is_scores(file: BinaryIO) -> bool:
+    """Whether :func:`write_scores` has written a picture."""
+    return is_picture(file, _KIND)

@@ -22,6 +22,7 @@ from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
+from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.found_stems import StemsInPlugin, warning_of
 from allin1_core.runtime.identity import Source, identity_of, source_of
@@ -108,7 +109,7 @@ class Analysis:
         self._observers = observers
         self._keeping = keeping
         self._options = options
-        self._progress = progress
+        self._progress = CallerProgress(progress)
         self._songs = songs
         self._begun: TrackStart | None = None
         self._pipeline: Pipeline
@@ -234,6 +235,7 @@ class Analysis:
             try:
                 self._begin()
             except SelectionError as error:
+                self._progress.check()
                 if not self._take_other_model(error):
                     raise
                 self._begin()
@@ -414,9 +416,10 @@ class Analysis:
 
     @contextmanager
     def _reporting_failure(self) -> Iterator[None]:
-        # Ctrl-C is not reported: the track then has neither a result nor an error.
+        # Neither Ctrl-C nor an exception of the caller's progress is reported: the track has no result and no error.
         try:
             yield
         except Exception as error:
+            self._progress.check()
             self._observers.track_finished(self.track.name, error=error)
             raise

@@ -50,6 +50,7 @@ class SessionOptions(TypedDict, total=False):
     calibrate: bool | None
     timings_path: str | PathLike[str] | None
     timings_viz_path: str | PathLike[str] | None
+    overwrite_timings_viz: bool
     keep_stems: bool
     demix_dir: str | PathLike[str] | None
     overwrite_stems: bool
@@ -84,7 +85,10 @@ class Assembly:
         settings = read_settings()
         self.model = model or settings.model or AUTO_MODEL
         self.observers = Observers(
-            plugins, path_of(options.get("timings_path")), path_of(options.get("timings_viz_path"))
+            plugins,
+            path_of(options.get("timings_path")),
+            path_of(options.get("timings_viz_path")),
+            overwrite_picture=options.get("overwrite_timings_viz", False),
         )
         self._plugins = plugins
         self.offers = collect_offers(plugins)

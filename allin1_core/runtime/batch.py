@@ -32,6 +32,7 @@ from allin1_core.errors import (
 from allin1_core.io.claims import try_claim
 from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
+from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track, naming
@@ -108,7 +109,8 @@ def run_batch(
         model or other options is an error.
     progress
         Called with the index of a track, the running stage, and the fraction of the track that is done; never by two
-        threads at once, but not always by the same one.
+        threads at once, but not always by the same one. An exception that it raises ends the batch, and is raised here;
+        results that are finished remain in `out_dir`.
     songs
         Number of songs that the session will analyse in total, as far as known, which determines the price of its
         set-up; None for the number of `tracks`.
@@ -120,7 +122,7 @@ def run_batch(
     WeightsError
         The weights of the model are missing or damaged, which ends the batch.
     """
-    telling, stopped = threading.Lock(), threading.Event()
+    caller, stopped = CallerProgress(progress), threading.Event()
     spent: defaultdict[int, float] = defaultdict(float)
     # Each item is requested once, because a sequence may have to download it.
     looked: dict[int, Track] = {}
@@ -142,6 +144,10 @@ def run_batch(
         finally:
             spent[index] += time.perf_counter() - began
 
+    def failed(track: Track, error: Exception) -> Outcome:
+        caller.check()
+        return _failed(track, error)
+
     def opened(index: int, *, again: bool = False) -> Analysis | Outcome | None:
         """The analysis of a track after reading, or its outcome; None while another process has claimed it."""
         track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
@@ -154,20 +160,20 @@ def run_batch(
                     holdings[index] = held.pop_all()
                 return found
         except Exception as error:
-            return _failed(track, error)
+            return failed(track, error)
 
     def looked_at(
         index: int, track: Track, held: ExitStack, again: bool
     ) -> Analysis | Outcome | None:
-        def tell(stage: str, fraction: float) -> None:
-            if progress is not None:
-                with telling:
-                    progress(index, stage, fraction)
-
         @functools.cache
         def analysis() -> Analysis:
             local = _fetched(track, held, lambda: not stopped.is_set())
-            return session.analysis(local, progress=tell, songs=songs or len(tracks), **options)
+            return session.analysis(
+                local,
+                progress=functools.partial(caller, index),
+                songs=songs or len(tracks),
+                **options,
+            )
 
         if out_dir is not None:
             json_path = out_dir / f"{track.name}.json"
@@ -218,7 +224,7 @@ def run_batch(
             with naming(analysis.track):
                 analysis.begin()
         except Exception as error:
-            return _failed(analysis.track, error)
+            return failed(analysis.track, error)
         return analysis
 
     def made_meanwhile(analysis: Analysis) -> Outcome | None:
@@ -240,7 +246,7 @@ def run_batch(
                 written = save_result(result, out_dir, track.name, overwrite=replaces)
                 analysis.was_written(result, written, out_dir)
         except Exception as error:
-            return _failed(track, error)
+            return failed(track, error)
         return Outcome(track, result, written=written)
 
     # Outcomes of tracks that follow one claimed by another process.

@@ -19,6 +19,7 @@ from allin1_core.contracts.arrays import length_of, part_of
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Logits
 from allin1_core.contracts.spectrogram import (
+    FRAMES_PER_SECOND,
     HOP_SAMPLES,
     MEDIAN_REACH,
     WINDOW_SAMPLES,
@@ -33,6 +34,11 @@ CONTEXT_FRAMES = -(-WINDOW_SAMPLES // (2 * HOP_SAMPLES))
 
 #: The same for the views of a mix, plus half the window of the running median.
 MIX_CONTEXT_FRAMES = MEDIAN_REACH + CONTEXT_FRAMES
+
+
+#: Frames that are allocated at a time: five minutes, 37 MiB. The C library returns arrays of at least 32 MiB to the system
+#: as soon as they are freed.
+CHUNK_FRAMES = 5 * 60 * FRAMES_PER_SECOND
 
 
 def context_frames(audio: Mix | Stems) -> int:
@@ -53,11 +59,46 @@ def spectrogram_in_blocks(
     transform
         Computes the spectrogram of a block in NumPy arrays.
     """
-    parts = []
+    joined = _Frames()
     for block, skip, frames in _with_context(blocks):
-        spectrogram = part_of(transform(block), skip, skip + frames)
-        parts.append(np.array(spectrogram.frames))
-    return LogSpectrogram(np.concatenate(parts, axis=1))
+        joined.append(part_of(transform(block), skip, skip + frames).frames)
+    return LogSpectrogram(joined.whole())
+
+
+class _Frames:
+    """Joins frames ``[4, T, 81]`` of unknown total length, which are in memory once, as the spectrogram may be large.
+
+    They are collected in arrays of :data:`CHUNK_FRAMES` frames, and each of these is freed once it has been copied.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[np.ndarray] = []
+        self._length = 0
+
+    def append(self, frames: np.ndarray) -> None:
+        done = 0
+        while done < frames.shape[1]:
+            begun = self._length % CHUNK_FRAMES
+            if begun == 0:
+                shape = (frames.shape[0], CHUNK_FRAMES, *frames.shape[2:])
+                self._chunks.append(np.empty(shape, frames.dtype))
+            count = min(frames.shape[1] - done, CHUNK_FRAMES - begun)
+            self._chunks[-1][:, begun : begun + count] = frames[:, done : done + count]
+            done += count
+            self._length += count
+
+    def whole(self) -> np.ndarray:
+        """All frames; this object is empty afterwards."""
+        shape = list(self._chunks[0].shape)
+        shape[1] = self._length
+        # Its pages take memory only once they are written.
+        joined = np.empty(shape, self._chunks[0].dtype)
+        while self._chunks:
+            first = (len(self._chunks) - 1) * CHUNK_FRAMES
+            chunk = self._chunks.pop()
+            joined[:, first : first + CHUNK_FRAMES] = chunk[:, : self._length - first]
+            del chunk
+        return joined
 
 
 def _with_context(blocks: Iterable[S]) -> Iterator[tuple[S, int, int]]:

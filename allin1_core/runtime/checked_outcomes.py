@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, PluginError, brief
 from allin1_core.runtime.analysis import ResultOptions
 from allin1_core.runtime.batch import Outcome
+from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.executors import BatchProgress, BatchRunner
 from allin1_core.runtime.track import Track
 
@@ -64,9 +65,10 @@ class CheckedRunner:
         PluginError
             The executor failed, or yielded something other than outcomes.
         """
-        reporting = None if progress is None else _CallerProgress(progress)
-        given: dict[str, Any] = {"out_dir": out_dir, "overwrite": overwrite, "progress": reporting}
-        return self._in_order(tracks, self._checked(tracks, {**given, **options}, reporting))
+        caller = CallerProgress(progress)
+        given: dict[str, Any] = {"out_dir": out_dir, "overwrite": overwrite}
+        given["progress"] = None if progress is None else caller
+        return self._in_order(tracks, self._checked(tracks, {**given, **options}, caller))
 
     def _in_order(
         self, tracks: Sequence[Track], outcomes: Generator[Outcome, None, None]
@@ -99,21 +101,23 @@ class CheckedRunner:
             outcomes.close()
 
     def _checked(
-        self, tracks: Sequence[Track], options: dict[str, Any], reporting: _CallerProgress | None
+        self, tracks: Sequence[Track], options: dict[str, Any], caller: CallerProgress
     ) -> Generator[Outcome, None, None]:
-        """Yield the outcomes of the executor, and add its name to exceptions."""
+        """Yield the outcomes of the executor, and add its name to exceptions.
+
+        An exception of the caller's progress is raised unchanged, also if the executor has caught it.
+        """
         running: Any = None
         try:
             running = self.runner.run(tracks, **options)
             for outcome in running:
+                caller.check()
                 self._check(outcome)
                 yield outcome
-        except Allin1Error:
-            raise
+            caller.check()
         except PLUGIN_FAILURES as error:
-            if (
-                reporting is not None and error is reporting.raised
-            ):  # raised by the caller's progress
+            caller.check()
+            if isinstance(error, Allin1Error):
                 raise
             raise executor_failure(self._executor, self._plugin, error) from error
         finally:
@@ -141,18 +145,3 @@ class CheckedRunner:
             f"The {self._who} returned no outcome for this song.", remedy=_REPORT, path=track.path
         )
         return Outcome(track, error=error, status="failed")
-
-
-class _CallerProgress:
-    """The caller's progress; it remembers an exception raised there, which is not a failure of the executor."""
-
-    def __init__(self, progress: BatchProgress) -> None:
-        self._progress = progress
-        self.raised: BaseException | None = None
-
-    def __call__(self, index: int, stage: str, fraction: float) -> None:
-        try:
-            self._progress(index, stage, fraction)
-        except BaseException as error:
-            self.raised = error
-            raise

@@ -21,6 +21,7 @@ from allin1_core.contracts.options import OptionValue
 from allin1_core.errors import Allin1Error, BackendError, SettingsError
 from allin1_core.runtime.analysis import ResultOptions
 from allin1_core.runtime.batch import Outcome, run_batch
+from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.worker_process import SessionRecipe, WorkerEnded, WorkerProcess
@@ -49,6 +50,9 @@ class BatchRunner(Protocol):
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
         """Analyse `tracks`, and yield an outcome for each.
+
+        `progress` is called by one thread at a time. An exception that it raises ends the batch: it is raised here, what
+        still runs is stopped, and results that are finished remain in `out_dir`.
 
         The executor of a plugin may yield them in any order, each as soon as it is available: the core returns them in the
         order of `tracks`. Parameters and errors are those of :func:`~allin1_core.runtime.batch.run_batch`. Closing the
@@ -230,7 +234,7 @@ class _Run:
     ) -> None:
         self._tracks = tracks
         self._options = options
-        self._progress = progress
+        self._progress = CallerProgress(progress)
         self._done: queue.Queue[tuple[int, Outcome] | BaseException] = queue.Queue()
         self._lock = threading.Condition()
         self._next = 0
@@ -332,9 +336,8 @@ class _Run:
 
     def _progress_of(self, index: int) -> Callable[[str, float], None]:
         def tell(stage: str, fraction: float) -> None:
-            if self._progress is not None and not self._stopped:
-                with self._lock:
-                    self._progress(index, stage, fraction)
+            if not self._stopped:
+                self._progress(index, stage, fraction)
 
         return tell
 

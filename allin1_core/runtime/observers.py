@@ -15,12 +15,10 @@ from typing import Any
 
 from allin1_core.contracts.result import AnalysisResult, StageRecord
 from allin1_core.errors import PLUGIN_FAILURES, OutputError, in_full
-from allin1_core.io.atomic import refuse_to_replace
 from allin1_core.plugins.loading import Plugins
-from allin1_core.presentation.figures import check_picture
 from allin1_core.runtime.postprocessing import postprocess
 from allin1_core.runtime.timings import Timing, append_timing, check_timings, timing_of
-from allin1_core.runtime.timings_picture import draw_timings
+from allin1_core.runtime.timings_picture import check_timings_picture, draw_timings
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +32,15 @@ class Observers:
         Plugins whose hooks are called.
     timings_path, picture
         Files for the timings, as lines of JSON and as a picture; None writes none.
+    overwrite_picture
+        Whether `picture` may replace an earlier picture of timings.
 
     Raises
     ------
     OutputError
-        The picture cannot be drawn here or exists already, or `timings_path` contains something else.
+        The picture cannot be drawn here or must not be replaced, or `timings_path` contains something else.
     SettingsError
-        `timings_path` has the name of a song.
+        A file has the name of a song.
     """
 
     def __init__(
@@ -48,17 +48,17 @@ class Observers:
         plugins: Plugins,
         timings_path: Path | None = None,
         picture: Path | None = None,
+        *,
+        overwrite_picture: bool = False,
     ) -> None:
         if picture is not None:
-            check_picture(picture, "picture of timings")
-            refuse_to_replace(
-                picture, remedy="Name another file (--timings-viz-path), or remove this one."
-            )
+            check_timings_picture(picture, overwrite=overwrite_picture)
         if timings_path is not None:
             check_timings(timings_path)
         self._plugins = plugins
         self._timings_path = timings_path
         self._picture = picture
+        self._overwrite_picture = overwrite_picture
         self._timings: list[Timing] = []
         self._lock = threading.RLock()
         self._process = os.getpid()
@@ -104,7 +104,10 @@ class Observers:
         if self._picture is None or not self._timings:
             return
         try:
+            # Another program may have written a file there in the meantime.
+            check_timings_picture(self._picture, overwrite=self._overwrite_picture)
             draw_timings(self._picture, self._timings)
+            self._overwrite_picture = True
         except Exception as error:
             log.warning("The picture of timings was not drawn: %s", error)
             log.debug("drawing failed", exc_info=error)

@@ -26,6 +26,7 @@ from allin1_core.errors import (
     is_out_of_memory,
 )
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.holding import Held, Holdings
 from allin1_core.runtime.plan import (
@@ -98,9 +99,8 @@ class Pipeline:
         self._holdings = Holdings(engine.card, self._note_files)
         self._wanted: Wanted | None = None
         self._track = ""
-        self._progress: Progress | None = None
+        self._progress = CallerProgress(None)
         self._keep: StemsToKeep | None = None
-        self._cancelled: BaseException | None = None
         self._out_of_memory: dict[tuple[Stage, str], str] = {}
         self._done_s = 0.0
         self._total_s = 0.0
@@ -148,7 +148,7 @@ class Pipeline:
         """
         self._wanted = wanted
         self._songs = songs
-        self._track, self._progress, self._keep = track, progress, keep
+        self._track, self._progress, self._keep = track, CallerProgress(progress), keep
         self._remaining = stages_from(self._kind, wanted, self._engine.card)
         self._advance(may_pause=True)
 
@@ -232,13 +232,14 @@ class Pipeline:
         work: Work[Candidate | None] = Work(candidates[0])
         try:
             ran = self._run_steps(steps, candidates, work)
+            self._progress.check()
             for each in ran:
                 self._store(each)
-        except (InputError, WeightsError, SelectionError, OutputError):
-            raise
         except PLUGIN_FAILURES as error:
-            if self._cancelled is not None:
-                raise self._cancelled from None
+            # The caller cancels the run. The exception passes through a backend, but is not its failure.
+            self._progress.check()
+            if isinstance(error, InputError | WeightsError | SelectionError | OutputError):
+                raise
             if work.culprit is None:
                 raise
             self._exclude_failed(work.culprit, error)
@@ -359,11 +360,5 @@ class Pipeline:
         return {} if self._wanted is None else self._wanted.records
 
     def _report(self, stage: Stage, done_s: float) -> None:
-        if self._progress is None or self._total_s <= 0:
-            return
-        try:
+        if self._total_s > 0:
             self._progress(stage, min(1.0, (self._done_s + done_s) / self._total_s))
-        except BaseException as error:
-            # The caller cancels the run. The exception passes through a backend, but is not its failure.
-            self._cancelled = error
-            raise

@@ -91,6 +91,8 @@ class Session:
     timings_viz_path
         File for a picture of the stages of each track over time; the suffix selects PDF, PNG or SVG. It is drawn by
         :meth:`close`, even after errors, and requires Matplotlib.
+    overwrite_timings_viz
+        Whether it may replace an earlier picture of timings; any other file is an error.
     keep_stems
         Write the stems of songs that are separated to ``<demix_dir>/<Demucs model>/<track>``; see
         :mod:`allin1_core.io.kept_stems`.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from allin1_core.contracts.stages import STAGES
-from allin1_core.presentation.figures import save_figure
+from allin1_core.io.side_files import check_file
+from allin1_core.presentation.figures import check_picture, is_picture, save_figure
 from allin1_core.runtime.timings import Timing
 
 #: Colours that are distinguishable with colour blindness (Okabe and Ito); the CPU has the first.
@@ -20,6 +22,24 @@ _NAMES = 60
 
 _LANE_INCHES = 0.18
 _MOST_INCHES = 40.0
+
+
+#: Name of these pictures.
+KIND = "picture of timings"
+
+
+def check_timings_picture(path: Path, *, overwrite: bool) -> None:
+    """Check that a picture can be drawn to `path`; with `overwrite`, it may replace an earlier one.
+
+    Raises
+    ------
+    SettingsError
+        It has a suffix of audio.
+    OutputError
+        The suffix is not supported, Matplotlib is missing, or the file exists and must not be replaced.
+    """
+    check_file(path, KIND, partial(is_picture, kind=KIND), overwrite=overwrite)
+    check_picture(path, KIND)
 
 
 def draw_timings(path: Path, timings: Sequence[Timing]) -> None:
@@ -76,7 +96,7 @@ def draw_timings(path: Path, timings: Sequence[Timing]) -> None:
     axes.set_xlabel("seconds from each track's start" if is_many else "seconds")
     axes.set_title(", ".join(dict.fromkeys(timing.model for timing in timings)), parse_math=False)
     axes.legend(title="device", loc="upper left", bbox_to_anchor=(1, 1))
-    save_figure(figure, path, dpi=100)
+    save_figure(figure, path, KIND, dpi=100)
 
 
 def _order(stage: str) -> tuple[int, str]:

@@ -106,6 +106,126 @@ def test_names_that_do_not_match_are_an_error(capsys, results, tmp_path):
     assert "the annotations are of x, y" in capsys.readouterr().err
 
 
+BAD_REFERENCES = {
+    "garbage.beats": b"\xff\xfe\x00garbage",
+    "words.lab": b"0.0 10.0 verse\nten eleven twelve\n",
+    "deep.jams": b"[" * 100_000,
+    "infinite.jams": b'{"annotations": [{"namespace": "beat", "data": [{"time": NaN}]}]}',
+    "late.beats": b"1\n99999\n",
+    "wide.csv": b'a,"' + 200_000 * b"x" + b'"\n',
+    "empty.txt": b"",
+}
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> tuple[Path, Path]:
+    """Results and annotations of one good song, and of bad ones."""
+    songs, references = tmp_path / "struct", tmp_path / "truth"
+    references.mkdir()
+    for file, content in BAD_REFERENCES.items():
+        save_result(RESULT, songs, file.partition(".")[0])
+        (references / file).write_bytes(content)
+    for name in ("good", "truncated"):
+        save_result(RESULT, songs, name, overwrite=True)
+        (references / f"{name}.beats").write_text(BEATS_TEXT)
+    cut = songs / "truncated.json"
+    cut.write_bytes(cut.read_bytes()[:100])
+    (references / "missing.beats").write_text(BEATS_TEXT)
+    return songs, references
+
+
+def test_files_that_cannot_be_read_leave_out_their_songs(capsys, mixed, tmp_path):
+    songs, references = mixed
+    missing, table = songs / "missing.json", tmp_path / "scores.csv"
+    arguments = ["evaluate", str(songs), str(missing), "--reference", str(references)]
+    bad = sorted(["truncated", "missing", *(file.partition(".")[0] for file in BAD_REFERENCES)])
+    assert run([*arguments, "--json", "--csv", str(table)]) == 3
+    out, err = capsys.readouterr()
+    content = json.loads(out)
+    assert [song["song"] for song in content["songs"]] == ["good"]
+    assert content["mean"]["beat_f"] == pytest.approx(1)
+    assert sorted(song["song"] for song in content["left_out"]) == bad
+    assert len(err.splitlines()) == len(bad)
+    for song in content["left_out"]:
+        (reason,) = song["reasons"]
+        assert song["song"] in reason
+        assert f"allin1: error: {reason}" in err
+    with table.open(newline="") as text:
+        rows = {row["song"]: row for row in csv.DictReader(text)}
+    assert rows.pop("good")["error"] == ""
+    assert sorted(rows) == bad
+    assert all(row["error"] and row["beat_f"] == "" for row in rows.values())
+    assert run(arguments) == 3
+    assert f"left out: {len(bad)} of {len(bad) + 1} songs" in capsys.readouterr().out
+
+
+def test_every_bad_file_of_a_song_is_reported(capsys, results, annotations):
+    (annotations / "one.segments.txt").write_text("verse\n")
+    (results / "one.json").write_text("{")
+    assert run(["evaluate", str(results), "--reference", str(annotations), "--json"]) == 3
+    (one,) = printed(capsys)["left_out"]
+    assert one["song"] == "one"
+    assert [Path(reason.partition(": ")[0]).name for reason in one["reasons"]] == [
+        "one.json",
+        "one.segments.txt",
+    ]
+
+
+def test_without_any_score_no_file_is_replaced(capsys, results, tmp_path):
+    table, picture = tmp_path / "scores.csv", tmp_path / "scores.svg"
+    before = "song\none\n", "<svg>allin1: picture of scores</svg>"
+    for file, content in zip((table, picture), before, strict=True):
+        file.write_text(content)
+    (tmp_path / "one.beats").write_text("x")
+    files = ["--csv", str(table), "--picture", str(picture), "--overwrite"]
+    arguments = ["evaluate", str(results / "one.json"), "--reference", str(tmp_path / "one.beats")]
+    assert run([*arguments, *files]) == 3
+    assert "left out: 1 of 1 songs" in capsys.readouterr().out
+    assert (table.read_text(), picture.read_text()) == before
+
+
+def test_annotations_that_do_not_exist_do_not_end_the_command(capsys, results, annotations):
+    references = ["--reference", str(annotations / "absent"), "--reference", str(annotations)]
+    assert run(["evaluate", str(results), *references, "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert "absent: does not exist." in err
+    content = json.loads(out)
+    assert (len(content["songs"]), content["left_out"]) == (2, [])
+
+
+def test_with_traceback_the_first_bad_file_ends_the_command(capsys, mixed):
+    songs, references = mixed
+    arguments = ["evaluate", str(songs), "--reference", str(references)]
+    assert run(["--traceback", *arguments]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" in err
+
+
+def test_results_that_cannot_be_read_are_left_out_of_a_comparison(capsys, results, tmp_path):
+    other = tmp_path / "other"
+    for name in ("one", "two"):
+        save_result(replace(RESULT, path=Path(f"{name}.wav")), other, name)
+    (other / "two.json").write_text('{"path": ')
+    assert run(["compare", str(results), str(other), "--json"]) == 3
+    content = printed(capsys)
+    assert [song["song"] for song in content["songs"]] == ["one"]
+    assert [song["song"] for song in content["left_out"]] == ["two"]
+    assert run(["compare", str(results), str(other)]) == 3
+    out, err = capsys.readouterr()
+    assert "left out: 1 of 2 songs" in out
+    assert f"{other / 'two.json'}" in err
+    for side in (results, other):
+        (side / "one.json").write_text("")
+    assert run(["compare", str(results), str(other)]) == 3
+    assert "left out: 2 of 2 songs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["nowhere", ""])
+def test_what_does_not_exist_is_not_compared(capsys, results, name):
+    assert run(["compare", name, str(results)]) == (3 if name else 2)
+
+
 def test_a_damaged_reference_is_named(capsys, results, tmp_path):
     (tmp_path / "one.lab").write_text("0.0 10.0 verse\nten eleven twelve\n")
     assert run(["evaluate", str(results), "--reference", str(tmp_path)]) == 3

@@ -55,15 +55,6 @@ def test_timings_are_appended_only_to_timings(tmp_path, isolated_plugins):
         Observers(isolated_plugins(), path)
 
 
-def test_a_picture_of_timings_replaces_nothing(tmp_path, isolated_plugins):
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "s.png"
-    path.write_bytes(b"cover")
-    with pytest.raises(OutputError, match="exists already"):
-        Observers(isolated_plugins(), None, path)
-    assert path.read_bytes() == b"cover"
-
-
 @pytest.mark.parametrize("option", ["--report", "--timings-path"])
 def test_analyze_refuses_before_anything_runs(tmp_path, random_model, option):
     songs = [tmp_path / "s1.wav", tmp_path / "song without suffix"]
@@ -76,11 +67,14 @@ def test_analyze_refuses_before_anything_runs(tmp_path, random_model, option):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_report_and_timings_need_two_files(tmp_path, random_model, capsys):
-    path = str(tmp_path / "lines")
-    arguments = ["analyze", *random_model, "x.wav", "--report", path, "--timings-path", path]
-    assert run(arguments) == 2
-    assert "name the same file" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "options", [("--report", "--timings-path"), ("--timings-path", "--timings-viz-path")]
+)
+def test_each_file_needs_a_name_of_its_own(tmp_path, random_model, capsys, options):
+    path = str(tmp_path / "lines.pdf")
+    files = [word for option in options for word in (option, path)]
+    assert run(["analyze", *random_model, "x.wav", *files]) == 2
+    assert f"{' and '.join(options)} name the same file" in capsys.readouterr().err
 
 
 def test_scores_replace_no_input_even_with_overwrite(tmp_path, capsys):
@@ -93,3 +87,121 @@ def test_scores_replace_no_input_even_with_overwrite(tmp_path, capsys):
         assert reason in capsys.readouterr().err
     assert two.read_bytes() == before
     assert run(["view", str(one), "-o", str(one), "--overwrite"]) == 2
+
+
+#: For each option: its command, a name of the file, and what happens to an existing file of the same kind without and
+#: with ``--overwrite``. A missing file is always written; foreign files and songs are always kept.
+OPTIONS = {
+    "--report": ("analyze", "report.jsonl", "replaced", "replaced"),
+    "--timings-path": ("analyze", "timings.jsonl", "appended", "appended"),
+    "--timings-viz-path": ("analyze", "timings.svg", "kept", "replaced"),
+    "--csv": ("evaluate", "scores.csv", "kept", "replaced"),
+    "--picture": ("evaluate", "scores.png", "kept", "replaced"),
+    "--out": ("view", "page.html", "kept", "replaced"),
+}
+
+#: Files of other kinds, by suffix; those of other options are foreign, too.
+FOREIGN = {
+    ".jsonl": [b'{"song": 1}\n', b"RIFF\0\0\0\0WAVE"],
+    ".svg": [b"<svg/>", b"notes"],
+    ".csv": [b"song,artist\nA,B\n", b"0.5,1\n1.0,2\n"],
+    ".png": [b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WAVE"],
+    ".html": [b"<!doctype html><title>allin1</title>", b"notes"],
+}
+
+
+@pytest.fixture
+def write_file(random_model, song, tmp_path):
+    """Run the command of an option, which writes the file; give its exit status."""
+    from allin1_core.testing.results import write_example
+
+    result = str(write_example(tmp_path / "results", "song"))
+    arguments = {
+        "analyze": ["analyze", *random_model, "--stems-dir", str(song), "--only", "sections"],
+        "evaluate": ["evaluate", result, "--reference", result],
+        "view": ["view", result],
+    }
+    arguments["analyze"] += ["-o", str(tmp_path / "out")]
+    # The stages of a song that is up to date are not run.
+    again = iter(range(99))
+
+    def write(option: str, path: Path, *, overwrite: bool = False) -> int:
+        words = arguments[OPTIONS[option][0]]
+        if words[0] == "analyze":
+            words = [*words, "--name", f"{next(again)}"]
+        return run([*words, option, str(path), *["--overwrite"] * overwrite])
+
+    return write
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_each_file_of_an_option_replaces_files_of_its_own_kind_only(write_file, tmp_path, option):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("mir_eval")
+    _, name, without, with_overwrite = OPTIONS[option]
+    path = tmp_path / name
+    assert write_file(option, path) == 0
+    own = path.read_bytes() + b"\nmarker\n"
+    for overwrite, outcome in ((False, without), (True, with_overwrite)):
+        path.write_bytes(own)
+        status = write_file(option, path, overwrite=overwrite)
+        assert status == (6 if outcome == "kept" else 0)
+        now = path.read_bytes()
+        if outcome == "kept":
+            assert now == own
+        elif outcome == "appended":
+            assert now.startswith(own)
+            assert len(now) > len(own)
+        else:
+            assert b"marker" not in now
+            assert now
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_foreign_files_and_songs_are_kept_even_with_overwrite(write_file, tmp_path, capsys, option):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("mir_eval")
+    path = tmp_path / OPTIONS[option][1]
+    for content in FOREIGN[path.suffix]:
+        path.write_bytes(content)
+        for overwrite in (False, True):
+            assert write_file(option, path, overwrite=overwrite) == 6
+            assert f"{path}: exists already" in capsys.readouterr().err
+        assert path.read_bytes() == content
+    path = tmp_path / "song.wav"
+    for content in (None, b"RIFF\0\0\0\0WAVE"):
+        if content is not None:
+            path.write_bytes(content)
+        for overwrite in (False, True):
+            assert write_file(option, path, overwrite=overwrite) == 2
+            assert "the name of a song" in capsys.readouterr().err
+        assert path.exists() == (content is not None)
+    assert path.read_bytes() == b"RIFF\0\0\0\0WAVE"
+
+
+def test_an_empty_file_is_replaced_with_overwrite(write_file, tmp_path):
+    pytest.importorskip("mir_eval")
+    path = tmp_path / "scores.csv"
+    path.touch()
+    assert write_file("--csv", path) == 6
+    assert write_file("--csv", path, overwrite=True) == 0
+
+
+def test_one_kind_of_own_file_does_not_replace_another(write_file, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("mir_eval")
+    path = tmp_path / "picture.pdf"
+    assert write_file("--picture", path) == 0
+    scores = path.read_bytes()
+    assert write_file("--timings-viz-path", path, overwrite=True) == 6
+    assert path.read_bytes() == scores
+    path = tmp_path / "lines.jsonl"
+    assert write_file("--report", path) == 0
+    assert write_file("--timings-path", path, overwrite=True) == 6
+
+
+def test_a_device_is_not_replaced(write_file, capsys):
+    pytest.importorskip("mir_eval")
+    assert write_file("--csv", Path("/dev/null"), overwrite=True) == 6
+    assert "/dev/null: exists already" in capsys.readouterr().err
+    assert Path("/dev/null").is_char_device()

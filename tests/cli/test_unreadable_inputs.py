@@ -76,6 +76,41 @@ def test_an_unreadable_folder_of_results_is_an_input_error(tmp_path, capsys, den
     assert "The folder cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["export", "--to", "csv"], ["visualize"], ["sonify"]])
+def test_a_result_that_does_not_exist_does_not_end_a_command(tmp_path, capsys, command):
+    pytest.importorskip("matplotlib")
+    good = write_example(tmp_path, "good")
+    name, *options = command
+    out = tmp_path / "out"
+    arguments = [name, *options, "-o", str(out)]
+    assert run([*arguments, str(tmp_path / "absent.json"), str(good)]) == 3
+    printed = capsys.readouterr()
+    assert "absent.json" in printed.err
+    assert ("good" in printed.out) == (name != "sonify")  # the example has no audio
+    assert run([*arguments, ""]) == 2
+    assert "the name is empty" in capsys.readouterr().err
+
+
+def test_songs_that_can_be_read_are_viewed(tmp_path, capsys, monkeypatch):
+    from allin1_core.page.server import PageServer
+
+    write_example(tmp_path, "good")
+    bad = tmp_path / "bad.json"
+    bad.write_text("{")
+    served = []
+    monkeypatch.setattr(
+        PageServer, "serve_forever", lambda self: served.extend(e.name for e in self.entries)
+    )
+    arguments = ["view", "--no-open", str(tmp_path / "absent.json")]
+    assert run([*arguments, str(tmp_path)]) == 3
+    assert served == ["good"]
+    assert str(bad) in capsys.readouterr().err
+    assert run([*arguments, str(bad)]) == 3
+    printed = capsys.readouterr()
+    assert "absent.json" in printed.err
+    assert "http" not in printed.out
+
+
 def test_a_file_that_is_no_result_is_an_input_error(tmp_path):
     path = tmp_path / "song.json"
     path.write_text("no JSON")

@@ -1,6 +1,7 @@
 """Annotations in each form that they come in."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from allin1_core.errors import InputError
 from allin1_core.evaluation import read_reference
 from allin1_core.evaluation.matching import find_references
+from allin1_core.evaluation.readers import read_references
 
 
 def write(tmp_path, name, text):
@@ -237,3 +239,16 @@ def test_a_file_without_annotations_is_an_error_that_names_it(tmp_path, name, co
     path.write_text(content)
     with pytest.raises(InputError, match=f"{name}: The annotations cannot be read: {reason}"):
         read_reference(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_pipes_and_folders_are_not_taken_for_annotations(tmp_path):
+    write(tmp_path, "a.beats", "1.0\n")
+    os.mkfifo(tmp_path / "b.beats")
+    (tmp_path / "c.beats").mkdir()
+    (tmp_path / "d.beats").symlink_to("absent")
+    assert sorted(find_references([tmp_path])) == ["a", "d"]
+    with pytest.raises(InputError, match="is neither a file nor a folder"):
+        find_references([tmp_path / "b.beats"])
+    with pytest.raises(InputError, match="No such file"):
+        read_references([tmp_path / "d.beats"])

@@ -178,7 +178,7 @@ def test_the_command_tells_and_clears(tmp_path: Path, monkeypatch: pytest.Monkey
     ArrayCache().put("logits-1", some_arrays())
     info = CliRunner().invoke(cli, ["cache", "info"]).output
     assert folder in info
-    assert "logits: 1 entries" in info
+    assert "logits: 1 entry" in info
     assert '"entries": 1' in CliRunner().invoke(cli, ["cache", "info", "--json"]).output
     assert CliRunner().invoke(cli, ["cache", "clear"]).exit_code == 0
     assert ArrayCache().info().entries == 0

@@ -224,6 +224,24 @@ def test_next_to_an_accelerator_a_song_is_decoded_while_the_next_one_is_in_the_n
             assert outcome.written.is_file()
 
 
+def test_a_callers_exception_ends_what_runs_next_to_an_accelerator(
+    make_session, album, accelerated, tmp_path
+):
+    plugin, _, _ = accelerated
+    tracks = make_tracks([songs(album)[i] for i in (0, 2, 2)], [album])
+
+    def stop(index, running, fraction):
+        if (index, running) == (0, "metrical_dbn"):
+            raise InputError("This is the caller's.")
+
+    with make_session(plugins={"npu": plugin}) as session:
+        with pytest.raises(InputError, match="the caller's"):
+            list(run_batch(session, tracks, out_dir=tmp_path / "out", progress=stop))
+        assert session.engine.chooser.failures == {}
+    assert not [t for t in threading.enumerate() if t.name.startswith("allin1-finish")]
+    assert not list(tmp_path.glob("out/a.json"))
+
+
 def test_a_decoder_that_fails_next_to_an_accelerator_costs_no_other_song(
     make_session, album, accelerated, monkeypatch
 ):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -17,6 +20,7 @@ from allin1_core.measuring.random_weights import random_model
 from allin1_core.reference import mix_spectrogram
 from allin1_core.reference.network import create as create_network
 from allin1_core.reference.spectrogram import create
+from allin1_core.runtime import blocks as blocks_module
 from allin1_core.runtime.blocks import (
     CONTEXT_FRAMES,
     MIX_CONTEXT_FRAMES,
@@ -54,6 +58,49 @@ def test_blocks_give_what_the_whole_gives(samples, frames, channels):
     whole = transform(stems, Task()).frames
     parts, _ = in_blocks(stems, frames)
     np.testing.assert_allclose(parts, whole, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 29, 30, 31, 1000])
+def test_frames_are_the_same_however_they_are_allocated(monkeypatch, chunk):
+    stems = noise_stems(30 * HOP_SAMPLES - 1)
+    expected, _ = in_blocks(stems, 4)
+    monkeypatch.setattr(blocks_module, "CHUNK_FRAMES", chunk)
+    frames, _ = in_blocks(stems, 4)
+    np.testing.assert_array_equal(frames, expected)
+    assert frames.flags.c_contiguous
+
+
+#: Joins 160 MB of frames, and prints the growth of the process.
+JOINING = """
+import resource
+import numpy as np
+from allin1_core.contracts.audio import Stems
+from allin1_core.contracts.spectrogram import HOP_SAMPLES, LogSpectrogram, frame_count
+from allin1_core.runtime.blocks import spectrogram_in_blocks
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+def transform(stems):
+    return LogSpectrogram(np.full((4, frame_count(stems.samples.shape[-1]), 81), 0.5, np.float32))
+
+samples = np.broadcast_to(np.float32(0.1), (4, 1, 1000 * HOP_SAMPLES))
+spectrogram_in_blocks([Stems(samples)], transform)
+before = peak()
+frames = spectrogram_in_blocks((Stems(samples) for _ in range(125)), transform).frames
+assert frames.shape == (4, 125_000, 81)
+assert (frames[:, ::1000] == 0.5).all()
+print((peak() - before) / frames.nbytes)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="depends on the C library")
+def test_the_whole_spectrogram_is_in_memory_once():
+    done = subprocess.run(
+        [sys.executable, "-c", JOINING], capture_output=True, text=True, check=True
+    )
+    # One chunk beside it, and what the C library has not returned.
+    assert float(done.stdout) < 1.6
 
 
 @pytest.mark.parametrize("extra", [0, 1, HOP_SAMPLES - 1, HOP_SAMPLES])

@@ -106,6 +106,27 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(
     assert path.read_text() == "old"
 
 
+def test_what_appears_during_the_run_is_kept_and_an_own_picture_is_drawn_again(
+    matplotlib, make_session, tmp_path, caplog
+):
+    path = tmp_path / "times.svg"
+    with make_session(timings_viz_path=path) as session:
+        session.run(song_logits(300), outputs=["sections"], track="one")
+        path.write_text("notes")
+        session.close()
+        assert path.read_text() == "notes"
+        assert "exists already" in caplog.text
+        path.unlink()
+        session.close()
+        session.run(song_logits(300), outputs=["sections"], track="two")
+    assert "<!-- two -->" in path.read_text(encoding="utf-8")
+    with pytest.raises(OutputError, match="exists already"):
+        make_session(timings_viz_path=path)
+    with make_session(timings_viz_path=path, overwrite_timings_viz=True) as session:
+        session.run(song_logits(300), outputs=["sections"], track="three")
+    assert "<!-- three -->" in path.read_text(encoding="utf-8")
+
+
 def test_nothing_is_drawn_of_a_run_without_stages(matplotlib, make_session, tmp_path):
     with make_session(timings_viz_path=tmp_path / "times.pdf"):
         pass

@@ -149,6 +149,13 @@ class ExecutorConformance(OfferedConformance):
         error = self._seen().stopping
         assert not error, f"closing its generator raised {error}: end what runs, and raise nothing"
 
+    def test_an_exception_of_progress_ends_the_batch(self) -> None:
+        error = self._seen().progress
+        assert not error, (
+            f"when the caller's progress raises an exception, it {error}: let it pass, and stop what"
+            " still runs"
+        )
+
     def test_stdout_stays_clean(self) -> None:
         text = self._seen().printed
         assert not text, prints(text)
@@ -189,6 +196,8 @@ class _Seen:
         Names of the files that were written.
     stopping
         Exception raised when the generator was closed early.
+    progress
+        What happened instead when the caller's progress raised an exception.
     printed, threads
         Output to stdout; names of threads that are left.
     """
@@ -200,6 +209,7 @@ class _Seen:
     beats: dict[str, list[float]] = field(default_factory=dict)
     files: frozenset[str] = frozenset()
     stopping: str = ""
+    progress: str = ""
     printed: str = ""
     threads: tuple[str, ...] = ()
 
@@ -224,7 +234,7 @@ def _observe(key: _Key) -> _Seen:
 
 
 def _run(key: _Key, tracks: list[Track], out: Path, seen: _Seen) -> None:
-    """Run the songs twice, and stop a third run."""
+    """Run the songs twice, stop a third run, and let the progress of a fourth raise an exception."""
     for statuses in (seen.statuses, seen.again):
         with _made(key) as runner:
             for outcome in runner.run(tracks, out_dir=out, only="beats"):
@@ -246,6 +256,29 @@ def _run(key: _Key, tracks: list[Track], out: Path, seen: _Seen) -> None:
             getattr(outcomes, "close", lambda: None)()
         except PLUGIN_FAILURES as error:
             seen.stopping = in_full(error)
+    with _made(key) as runner:
+        seen.progress = _raise_in_progress(runner, tracks[1:])
+
+
+class _CancelledError(Exception):
+    """Raised by the caller's progress."""
+
+
+def _raise_in_progress(runner: Any, tracks: list[Track]) -> str:
+    """Let the progress of a run raise an exception; return what the executor did instead of letting it pass."""
+    raised: list[BaseException] = []
+
+    def progress(*_: object) -> None:
+        raised.append(_CancelledError())
+        raise raised[0]
+
+    try:
+        for outcome in runner.run(tracks, only="beats", progress=progress):
+            if raised:
+                return f"gives an outcome that is {outcome.status}"
+    except PLUGIN_FAILURES as error:
+        return "" if raised and error is raised[0] else f"raises {in_full(error)}"
+    return "catches it" if raised else ""
 
 
 @contextmanager

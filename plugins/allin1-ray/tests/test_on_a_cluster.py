@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import ray.data
-from allin1_core import analyze_iter
+from allin1_core import analyze, analyze_iter
 from allin1_core.cli.main import run
 from allin1_core.errors import SelectionError, SettingsError, WeightsError
 
@@ -164,6 +164,26 @@ def test_closing_the_iterator_ends_the_workers(make_songs, site):
     worker = worker_of("sleeps", site)
     outcomes.close()
     wait_for(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def test_an_exception_of_the_callers_progress_ends_the_batch_and_the_workers(
+    make_songs, site, tmp_path
+):
+    error, songs = KeyError("no such row"), make_songs("a", "sleeps-long")
+
+    def stop(number, stage, fraction):
+        wait_for(lambda: worker_of("sleeps-long", site))
+        raise error
+
+    with pytest.raises(KeyError) as caught:
+        analyze(
+            songs, tmp_path / "out", executor="ray", model="builtin", progress=stop,
+            plugin_options={"ray": {"batch": 1}}, **STAND_IN,
+        )  # fmt: skip
+    assert caught.value is error
+    worker = worker_of("sleeps-long", site)
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    assert (tmp_path / "out" / "a.json").is_file()
 
 
 def worker_of(song: str, site: Path) -> int | None:

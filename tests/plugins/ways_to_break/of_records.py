@@ -309,6 +309,20 @@ command = Forgetful("mine", help="Help.")
 """),
     ),
     Way(
+        "An executor catches an exception of progress",
+        "when the caller's progress raises an exception, it gives an outcome that is done:"
+        " let it pass, and stop what still runs",
+        **_executor("if True:\n" + """
+            def progress(*arguments):
+                try:
+                    options["progress"](*arguments)
+                except Exception:
+                    pass
+            given = {**options, "progress": progress if options.get("progress") else None}
+            yield from self.right(tracks, **given)
+"""),
+    ),
+    Way(
         "An executor prints",
         "it prints on stdout ('submitted'), which is for results",
         **_executor("print('submitted'); return self.right(tracks, **options)"),
