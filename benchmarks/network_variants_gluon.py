@@ -9,7 +9,13 @@ that nothing but the weights passes through shared memory, and no barrier is nee
 
 from __future__ import annotations
 
-from allin1_backend_torch.triton_network.layout import TIME_MLP_MATRICES, TIME_MLP_VECTORS
+from allin1_backend_torch.triton_network.layout import (
+    INSTRUMENT_MATRICES,
+    INSTRUMENT_VECTORS,
+    TIME_ATTENTION_VECTORS,
+    TIME_MLP_MATRICES,
+    TIME_MLP_VECTORS,
+)
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
@@ -76,20 +82,20 @@ def matrix_of(weights, index, BY_COLUMN: gl.constexpr):
 
 
 @gluon.jit
-def begin_product(total, high, low, weights, index, BY_COLUMN: gl.constexpr):
+def begin_product(total, high, low, weights, index, LOW: gl.constexpr, BY_COLUMN: gl.constexpr):
     """Begin a product of halves; `total` is only a place for it."""
     own = matrix_of(weights, index, BY_COLUMN)
-    own_low = matrix_of(weights, BLOCKS + index, BY_COLUMN)
+    own_low = matrix_of(weights, LOW + index, BY_COLUMN)
     total = warpgroup_mma(low, own, total, use_acc=False, is_async=True)
     total = warpgroup_mma(high, own_low, total, is_async=True)
     return warpgroup_mma(high, own, total, is_async=True)
 
 
 @gluon.jit
-def add_product(total, high, low, weights, index, BY_COLUMN: gl.constexpr):
+def add_product(total, high, low, weights, index, LOW: gl.constexpr, BY_COLUMN: gl.constexpr):
     """Begin to add a product of halves to `total`."""
     own = matrix_of(weights, index, BY_COLUMN)
-    own_low = matrix_of(weights, BLOCKS + index, BY_COLUMN)
+    own_low = matrix_of(weights, LOW + index, BY_COLUMN)
     total = warpgroup_mma(low, own, total, is_async=True)
     total = warpgroup_mma(high, own_low, total, is_async=True)
     return warpgroup_mma(high, own, total, is_async=True)
@@ -195,8 +201,8 @@ def time_mlp_hopper(
 
         near_high, near_low = halves(near_in, operand)
         far_high, far_low = halves(far_in, operand)
-        near_sum = begin_product(zeros, near_high, near_low, weights, base + 0, BY_COLUMN)
-        far_sum = begin_product(zeros, far_high, far_low, weights, base + 1, BY_COLUMN)
+        near_sum = begin_product(zeros, near_high, near_low, weights, base + 0, BLOCKS, BY_COLUMN)
+        far_sum = begin_product(zeros, far_high, far_low, weights, base + 1, BLOCKS, BY_COLUMN)
         near, far, near_high, near_low, far_high, far_low = warpgroup_mma_wait(
             0, [near_sum, far_sum, near_high, near_low, far_high, far_low]
         )
@@ -216,8 +222,8 @@ def time_mlp_hopper(
 
         total = zeros
         for part in gl.static_range(6):
-            up = begin_product(zeros, near_high, near_low, weights, base + 2 + 2 * part, BY_COLUMN)
-            up = add_product(up, far_high, far_low, weights, base + 3 + 2 * part, BY_COLUMN)
+            up = begin_product(zeros, near_high, near_low, weights, base + 2 + 2 * part, BLOCKS, BY_COLUMN)
+            up = add_product(up, far_high, far_low, weights, base + 3 + 2 * part, BLOCKS, BY_COLUMN)
             if part:
                 u, total, near_high, near_low, far_high, far_low, u_high, u_low = (
                     warpgroup_mma_wait(
@@ -230,7 +236,7 @@ def time_mlp_hopper(
                 )
             u = gelu(u * UNSCALE + vector(own_vectors, UP_BIAS + part * 32, product))
             u_high, u_low = halves(u, operand)
-            total = add_product(total, u_high, u_low, weights, base + 14 + part, BY_COLUMN)
+            total = add_product(total, u_high, u_low, weights, base + 14 + part, BLOCKS, BY_COLUMN)
         total, u_high, u_low = warpgroup_mma_wait(0, [total, u_high, u_low])
         after += total * UNSCALE
         gl.store(own, after, mask=mask)
@@ -241,9 +247,9 @@ def time_mlp_hopper(
         y = centred * scale * vector(own_vectors, NEXT_GAIN, product)
         y = gl.where(real[:, None], y + vector(own_vectors, NEXT_SHIFT, product), 0.0)
         high, low = halves(y, operand)
-        queries = begin_product(zeros, high, low, weights, base + 20, BY_COLUMN)
-        keys = begin_product(zeros, high, low, weights, base + 21, BY_COLUMN)
-        values = begin_product(zeros, high, low, weights, base + 22, BY_COLUMN)
+        queries = begin_product(zeros, high, low, weights, base + 20, BLOCKS, BY_COLUMN)
+        keys = begin_product(zeros, high, low, weights, base + 21, BLOCKS, BY_COLUMN)
+        values = begin_product(zeros, high, low, weights, base + 22, BLOCKS, BY_COLUMN)
         queries, keys, values, high, low = warpgroup_mma_wait(
             0, [queries, keys, values, high, low]
         )
@@ -255,3 +261,392 @@ def time_mlp_hopper(
         places += plane_stride
         bias = vector(own_vectors, VALUES_BIAS, product)
         gl.store(places, values * UNSCALE + bias, mask=kept)
+
+
+I_MATRICES = gl.constexpr(INSTRUMENT_MATRICES.size)
+I_VECTORS = gl.constexpr(INSTRUMENT_VECTORS.size)
+I_OUTPUT = gl.constexpr(INSTRUMENT_MATRICES.offset("output"))
+I_UP = gl.constexpr(INSTRUMENT_MATRICES.offset("up"))
+I_DOWN = gl.constexpr(INSTRUMENT_MATRICES.offset("down"))
+I_NEXT_PLANES = gl.constexpr(INSTRUMENT_MATRICES.offset("next_planes"))
+I_OUTPUT_BIAS = gl.constexpr(INSTRUMENT_VECTORS.offset("output_bias"))
+I_GAIN = gl.constexpr(INSTRUMENT_VECTORS.offset("gain"))
+I_SHIFT = gl.constexpr(INSTRUMENT_VECTORS.offset("shift"))
+I_UP_BIAS = gl.constexpr(INSTRUMENT_VECTORS.offset("up_bias"))
+I_DOWN_BIAS = gl.constexpr(INSTRUMENT_VECTORS.offset("down_bias"))
+I_KEYS_BIAS = gl.constexpr(INSTRUMENT_VECTORS.offset("keys_bias"))
+I_VALUES_BIAS = gl.constexpr(INSTRUMENT_VECTORS.offset("values_bias"))
+I_POSITION_BIAS = gl.constexpr(INSTRUMENT_VECTORS.offset("position_bias"))
+I_NEXT_GAIN = gl.constexpr(INSTRUMENT_VECTORS.offset("next_gain"))
+I_NEXT_SHIFT = gl.constexpr(INSTRUMENT_VECTORS.offset("next_shift"))
+I_NEXT_BIAS = gl.constexpr(INSTRUMENT_VECTORS.offset("next_bias"))
+
+#: Blocks of the instrument layer: 1 of `output`, 3 of `up`, 3 of `down`, 6 of the next planes.
+I_BLOCKS = gl.constexpr(13)
+
+T_VECTORS = gl.constexpr(TIME_ATTENTION_VECTORS.size)
+
+
+# Attention: a thread holds the 12 channels of a head of a frame, as 8 and 4, so that a score needs no other thread, no
+# exponential is computed twice, and no register holds padding. Plain Triton spreads a head over four threads, of which one
+# holds padding, as loads of 16 bytes are what it lays values out for.
+
+
+@gluon.jit
+def load_heads(pointer, rows, eights: gl.constexpr, fours: gl.constexpr):
+    """Rows of a plane as ``[n, 2, 8]`` and ``[n, 2, 4]``."""
+    head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, eights)))
+    channel = gl.arange(0, 8, gl.SliceLayout(0, gl.SliceLayout(1, eights)))
+    places = head[None, :, None] * 12 + channel[None, None, :]
+    first = gl.load(pointer + (rows[:, None, None] * 24 + places)).to(gl.float32)
+    rows = gl.convert_layout(rows, gl.SliceLayout(1, gl.SliceLayout(2, fours)))
+    head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, fours)))
+    channel = gl.arange(0, 4, gl.SliceLayout(0, gl.SliceLayout(1, fours)))
+    places = head[None, :, None] * 12 + (channel[None, None, :] + 8)
+    return first, gl.load(pointer + (rows[:, None, None] * 24 + places)).to(gl.float32)
+
+
+@gluon.jit
+def load_padded_heads(pointer, eights: gl.constexpr, fours: gl.constexpr):
+    """A vector ``[2, 16]`` of padded heads as ``[1, 2, 8]`` and ``[1, 2, 4]``."""
+    head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, eights)))
+    channel = gl.arange(0, 8, gl.SliceLayout(0, gl.SliceLayout(1, eights)))
+    first = gl.load(pointer + (head[None, :, None] * 16 + channel[None, None, :]))
+    head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, fours)))
+    channel = gl.arange(0, 4, gl.SliceLayout(0, gl.SliceLayout(1, fours)))
+    return first, gl.load(pointer + (head[None, :, None] * 16 + (channel[None, None, :] + 8)))
+
+
+@gluon.jit
+def score(qa, qb, ka, kb, layout: gl.constexpr):
+    """Scalar products of heads ``[n, 2]``."""
+    return gl.sum(qa * ka, 2) + gl.convert_layout(gl.sum(qb * kb, 2), layout)
+
+
+@gluon.jit
+def weighted(weight, va, vb, fours: gl.constexpr):
+    """Values times their weights."""
+    other = gl.convert_layout(weight, gl.SliceLayout(2, fours))
+    return weight[:, :, None] * va, other[:, :, None] * vb
+
+
+@gluon.jit(do_not_specialize=["frames", "padded_frames", "log_dilation"])
+def time_attention_by_head(
+    planes, contexts, vectors, frames, padded_frames, log_dilation, TILE: gl.constexpr
+):
+    """As ``_time_attention``."""
+    eights: gl.constexpr = gl.BlockedLayout([1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    fours: gl.constexpr = gl.BlockedLayout([1, 1, 4], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    scores: gl.constexpr = gl.SliceLayout(2, eights)
+    row = gl.program_id(1)
+    which = gl.program_id(2)
+    log_dilation += which
+    plane_stride = gl.num_programs(1).to(gl.int64) * (frames + 1) * 24
+    queries = planes + 3 * which * plane_stride + row.to(gl.int64) * (frames + 1) * 24
+    keys = queries + plane_stride
+    values = keys + plane_stride
+    head = gl.arange(0, 2, gl.SliceLayout(0, scores))
+    tile = gl.program_id(0) * TILE + gl.arange(0, TILE, gl.SliceLayout(1, scores))
+    frame = gl.minimum(tile, frames - 1)
+    qa, qb = load_heads(queries, frame, eights, fours)
+    place = frame >> log_dilation
+    remainder = frame & ((1 << log_dilation) - 1)
+    places = (padded_frames - remainder + (1 << log_dilation) - 1) >> log_dilation
+    start = gl.maximum(gl.minimum(gl.maximum(place - 2, 0), places - 5), 0)
+    bias = vectors + (row // 4) * T_VECTORS + which * 32
+    bias = bias + ((start - place + 4)[:, None] + head[None, :] * 16)
+    r0 = gl.minimum((start << log_dilation) + remainder, frames)
+    r1 = gl.minimum(((start + 1) << log_dilation) + remainder, frames)
+    r2 = gl.minimum(((start + 2) << log_dilation) + remainder, frames)
+    r3 = gl.minimum(((start + 3) << log_dilation) + remainder, frames)
+    r4 = gl.minimum(((start + 4) << log_dilation) + remainder, frames)
+    ka, kb = load_heads(keys, r0, eights, fours)
+    s0 = score(qa, qb, ka, kb, scores) + gl.load(bias)
+    ka, kb = load_heads(keys, r1, eights, fours)
+    s1 = score(qa, qb, ka, kb, scores) + gl.load(bias + 1)
+    ka, kb = load_heads(keys, r2, eights, fours)
+    s2 = score(qa, qb, ka, kb, scores) + gl.load(bias + 2)
+    ka, kb = load_heads(keys, r3, eights, fours)
+    s3 = score(qa, qb, ka, kb, scores) + gl.load(bias + 3)
+    ka, kb = load_heads(keys, r4, eights, fours)
+    s4 = score(qa, qb, ka, kb, scores) + gl.load(bias + 4)
+    largest = gl.maximum(gl.maximum(gl.maximum(s0, s1), gl.maximum(s2, s3)), s4)
+    s0 = gl.exp2(s0 - largest)
+    s1 = gl.exp2(s1 - largest)
+    s2 = gl.exp2(s2 - largest)
+    s3 = gl.exp2(s3 - largest)
+    s4 = gl.exp2(s4 - largest)
+    share = 1.0 / (s0 + s1 + s2 + s3 + s4)
+    va, vb = load_heads(values, r0, eights, fours)
+    ca, cb = weighted(s0 * share, va, vb, fours)
+    va, vb = load_heads(values, r1, eights, fours)
+    a, b = weighted(s1 * share, va, vb, fours)
+    ca += a
+    cb += b
+    va, vb = load_heads(values, r2, eights, fours)
+    a, b = weighted(s2 * share, va, vb, fours)
+    ca += a
+    cb += b
+    va, vb = load_heads(values, r3, eights, fours)
+    a, b = weighted(s3 * share, va, vb, fours)
+    ca += a
+    cb += b
+    va, vb = load_heads(values, r4, eights, fours)
+    a, b = weighted(s4 * share, va, vb, fours)
+    ca += a
+    cb += b
+
+    contexts += (which * gl.num_programs(1) + row).to(gl.int64) * frames * 24
+    head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, eights)))
+    channel = gl.arange(0, 8, gl.SliceLayout(0, gl.SliceLayout(1, eights)))
+    out = contexts + (frame[:, None, None] * 24 + (head[None, :, None] * 12 + channel[None, None, :]))
+    gl.store(out, ca, mask=(tile < frames)[:, None, None])
+    other: gl.constexpr = gl.SliceLayout(1, gl.SliceLayout(2, fours))
+    head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, fours)))
+    channel = gl.arange(0, 4, gl.SliceLayout(0, gl.SliceLayout(1, fours)))
+    frame = gl.convert_layout(frame, other)
+    tile = gl.convert_layout(tile, other)
+    out = contexts + (
+        frame[:, None, None] * 24 + (head[None, :, None] * 12 + (channel[None, None, :] + 8))
+    )
+    gl.store(out, cb, mask=(tile < frames)[:, None, None])
+
+
+@gluon.jit
+def see_frame(
+    qa, qb, k0a, k0b, k1a, k1b, k2a, k2b, k3a, k3b, v0a, v0b, v1a, v1b, v2a, v2b, v3a, v3b,
+    za, zb, zero_score, b0, b1, b2, b3, b4, largest, total, ca, cb,
+    scores: gl.constexpr, fours: gl.constexpr,
+):  # fmt: skip
+    """As ``_see_frame`` of the present kernel."""
+    s0 = score(qa, qb, k0a, k0b, scores) + b0
+    s1 = score(qa, qb, k1a, k1b, scores) + b1
+    s2 = score(qa, qb, k2a, k2b, scores) + b2
+    s3 = score(qa, qb, k3a, k3b, scores) + b3
+    s4 = zero_score + b4
+    now = gl.maximum(gl.maximum(gl.maximum(s0, s1), gl.maximum(s2, s3)), s4)
+    now = gl.maximum(largest, now)
+    rescale = gl.exp2(largest - now)
+    s0 = gl.exp2(s0 - now)
+    s1 = gl.exp2(s1 - now)
+    s2 = gl.exp2(s2 - now)
+    s3 = gl.exp2(s3 - now)
+    s4 = gl.exp2(s4 - now)
+    total = total * rescale + (s0 + s1 + s2 + s3 + s4)
+    ca, cb = weighted(rescale, ca, cb, fours)
+    a, b = weighted(s0, v0a, v0b, fours)
+    ca += a
+    cb += b
+    a, b = weighted(s1, v1a, v1b, fours)
+    ca += a
+    cb += b
+    a, b = weighted(s2, v2a, v2b, fours)
+    ca += a
+    cb += b
+    a, b = weighted(s3, v3a, v3b, fours)
+    ca += a
+    cb += b
+    a, b = weighted(s4, za, zb, fours)
+    return now, total, ca + a, cb + b
+
+
+@gluon.jit
+def keep_context(ca, cb, total, out, TILE: gl.constexpr, eights: gl.constexpr, fours: gl.constexpr):
+    """Divide by the sum of the weights, and store ``[TILE, 32]``, by head and padded, in shared memory."""
+    ca, cb = weighted(1.0 / total, ca, cb, fours)
+    none = gl.full([TILE, 2, 4], 0.0, gl.float32, fours)
+    cb = gl.reshape(gl.permute(gl.join(cb, none), (0, 1, 3, 2)), [TILE, 2, 8])
+    cb = gl.convert_layout(cb, eights)
+    both = gl.reshape(gl.permute(gl.join(ca, cb), (0, 1, 3, 2)), [TILE, 32])
+    out.store(both)
+
+
+@gluon.jit
+def copy_instrument_matrices(matrix, weights, first: gl.constexpr, BY_COLUMN: gl.constexpr):
+    """Copy the high or the low halves of all matrices of a member."""
+    copy_block(matrix, weights, first, I_OUTPUT, 32, BY_COLUMN)
+    for i in gl.static_range(3):
+        copy_block(matrix, weights, first + 1 + i, I_UP + i * 1024, 32, BY_COLUMN)
+        copy_block(matrix, weights, first + 4 + i, I_DOWN + i * 1024, 32, BY_COLUMN)
+        for half in gl.static_range(2):
+            copy_block(
+                matrix, weights, first + 7 + 2 * i + half,
+                I_NEXT_PLANES + i * 2048 + half * 32, 64, BY_COLUMN,
+            )  # fmt: skip
+
+
+@gluon.jit(do_not_specialize=["frames"])
+def instruments_hopper(
+    x, planes, next_planes, matrix, matrix_low, vectors, frames,
+    TILE: gl.constexpr, BY_COLUMN: gl.constexpr, LAST: gl.constexpr,
+):  # fmt: skip
+    """As ``_instrument_layer``; the grid is a number of programs that share a member's tiles, and the members."""
+    product: gl.constexpr = gl.NVMMADistributedLayout(
+        version=[3, 0], warps_per_cta=[gl.num_warps(), 1], instr_shape=[16, 32, 16]
+    )
+    operand: gl.constexpr = gl.DotOperandLayout(0, product, 2)
+    shared: gl.constexpr = gl.NVMMASharedLayout.get_default_for([32, 32], gl.float16)
+    eights: gl.constexpr = gl.BlockedLayout([1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    fours: gl.constexpr = gl.BlockedLayout([1, 1, 4], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    scores: gl.constexpr = gl.SliceLayout(2, eights)
+    member = gl.program_id(1)
+    weights = gl.allocate_shared_memory(gl.float16, [2 * I_BLOCKS, 32, 32], shared)
+    copy_instrument_matrices(matrix + member * I_MATRICES, weights, 0, BY_COLUMN)
+    copy_instrument_matrices(matrix_low + member * I_MATRICES, weights, I_BLOCKS, BY_COLUMN)
+    own_vectors = gl.allocate_shared_memory(
+        gl.float32, [I_VECTORS // 32, 32], gl.SwizzledSharedLayout(1, 1, 1, [0])
+    )
+    vectors += member * I_VECTORS
+    copy_vectors(vectors, own_vectors, I_VECTORS // 32)
+    kept_contexts = gl.allocate_shared_memory(
+        gl.float32, [4, TILE, 32], gl.SwizzledSharedLayout(4, 1, 8, [1, 0])
+    )
+    fence_async_shared()
+    barrier()
+
+    instrument = (frames + 1) * 24
+    plane_stride = gl.num_programs(1).to(gl.int64) * 4 * instrument
+    first_plane_row = member.to(gl.int64) * 4 * instrument
+    column = gl.arange(0, 32, gl.SliceLayout(0, product))
+    by_head = (column // 16) * 12 + column % 16
+    counts = (column < 24)[None, :]
+    zeros = gl.full([TILE, 32], 0.0, gl.float32, product)
+    head = gl.arange(0, 2, gl.SliceLayout(0, scores))
+    tiles = (frames + TILE) // TILE
+    for number in range(gl.program_id(0), tiles, gl.num_programs(0)):
+        frame = gl.minimum(number * TILE + gl.arange(0, TILE, gl.SliceLayout(1, scores)), frames - 1)
+        queries = planes + first_plane_row
+        q0a, q0b = load_heads(queries, frame, eights, fours)
+        q1a, q1b = load_heads(queries + instrument, frame, eights, fours)
+        q2a, q2b = load_heads(queries + 2 * instrument, frame, eights, fours)
+        q3a, q3b = load_heads(queries + 3 * instrument, frame, eights, fours)
+        za, zb = load_padded_heads(vectors + I_KEYS_BIAS, eights, fours)
+        z0 = score(q0a, q0b, za, zb, scores)
+        z1 = score(q1a, q1b, za, zb, scores)
+        z2 = score(q2a, q2b, za, zb, scores)
+        z3 = score(q3a, q3b, za, zb, scores)
+        za, zb = load_padded_heads(vectors + I_VALUES_BIAS, eights, fours)
+        start = gl.maximum(gl.minimum(gl.maximum(frame - 2, 0), gl.maximum(frames, 5) - 5), 0)
+        bias = vectors + I_POSITION_BIAS + ((start - frame + 4)[:, None] + head[None, :] * 96)
+        m0 = gl.full([TILE, 2], -float("inf"), gl.float32, scores)
+        m1 = m0
+        m2 = m0
+        m3 = m0
+        t0 = gl.full([TILE, 2], 0.0, gl.float32, scores)
+        t1 = t0
+        t2 = t0
+        t3 = t0
+        c0a = gl.full([TILE, 2, 8], 0.0, gl.float32, eights)
+        c0b = gl.full([TILE, 2, 4], 0.0, gl.float32, fours)
+        c1a = c0a
+        c1b = c0b
+        c2a = c0a
+        c2b = c0b
+        c3a = c0a
+        c3b = c0b
+        for step in range(5):
+            rows = gl.minimum(start + step, frames)
+            keys = queries + plane_stride
+            k0a, k0b = load_heads(keys, rows, eights, fours)
+            k1a, k1b = load_heads(keys + instrument, rows, eights, fours)
+            k2a, k2b = load_heads(keys + 2 * instrument, rows, eights, fours)
+            k3a, k3b = load_heads(keys + 3 * instrument, rows, eights, fours)
+            keys += plane_stride
+            v0a, v0b = load_heads(keys, rows, eights, fours)
+            v1a, v1b = load_heads(keys + instrument, rows, eights, fours)
+            v2a, v2b = load_heads(keys + 2 * instrument, rows, eights, fours)
+            v3a, v3b = load_heads(keys + 3 * instrument, rows, eights, fours)
+            near = bias + step
+            b1 = gl.load(near + 9)
+            b2 = gl.load(near + 18)
+            b3 = gl.load(near + 27)
+            b4 = gl.load(near + 36)
+            b5 = gl.load(near + 45)
+            b6 = gl.load(near + 54)
+            b7 = gl.load(near + 63)
+            b8 = gl.load(near + 72)
+            m0, t0, c0a, c0b = see_frame(
+                q0a, q0b, k0a, k0b, k1a, k1b, k2a, k2b, k3a, k3b,
+                v0a, v0b, v1a, v1b, v2a, v2b, v3a, v3b,
+                za, zb, z0, b4, b5, b6, b7, b8, m0, t0, c0a, c0b, scores, fours,
+            )  # fmt: skip
+            m1, t1, c1a, c1b = see_frame(
+                q1a, q1b, k0a, k0b, k1a, k1b, k2a, k2b, k3a, k3b,
+                v0a, v0b, v1a, v1b, v2a, v2b, v3a, v3b,
+                za, zb, z1, b3, b4, b5, b6, b7, m1, t1, c1a, c1b, scores, fours,
+            )  # fmt: skip
+            m2, t2, c2a, c2b = see_frame(
+                q2a, q2b, k0a, k0b, k1a, k1b, k2a, k2b, k3a, k3b,
+                v0a, v0b, v1a, v1b, v2a, v2b, v3a, v3b,
+                za, zb, z2, b2, b3, b4, b5, b6, m2, t2, c2a, c2b, scores, fours,
+            )  # fmt: skip
+            m3, t3, c3a, c3b = see_frame(
+                q3a, q3b, k0a, k0b, k1a, k1b, k2a, k2b, k3a, k3b,
+                v0a, v0b, v1a, v1b, v2a, v2b, v3a, v3b,
+                za, zb, z3, b1, b2, b3, b4, b5, m3, t3, c3a, c3b, scores, fours,
+            )  # fmt: skip
+        barrier()
+        keep_context(c0a, c0b, t0, kept_contexts.index(0), TILE, eights, fours)
+        keep_context(c1a, c1b, t1, kept_contexts.index(1), TILE, eights, fours)
+        keep_context(c2a, c2b, t2, kept_contexts.index(2), TILE, eights, fours)
+        keep_context(c3a, c3b, t3, kept_contexts.index(3), TILE, eights, fours)
+        barrier()
+
+        line = number * TILE + gl.arange(0, TILE, gl.SliceLayout(1, product))
+        real = line < frames
+        mask = real[:, None] & counts
+        kept = (line <= frames)[:, None] & ((column % 16) < 12)[None, :]
+        for own_instrument in range(4):
+            base = (number + own_instrument) >> 30  # zero, as in the time layer
+            row = (member * 4 + own_instrument).to(gl.int64)
+            own = x + row * frames * 24 + (line[:, None] * 24 + column[None, :])
+            before = gl.load(own, mask=mask, other=0.0)
+            context = kept_contexts.index(own_instrument).load(operand)
+            high, low = halves(context, operand)
+            total = begin_product(zeros, high, low, weights, base, I_BLOCKS, BY_COLUMN)
+            after, high, low = warpgroup_mma_wait(0, [total, high, low])
+            after = after * UNSCALE + (vector(own_vectors, I_OUTPUT_BIAS, product) + before)
+            mean = gl.sum(after, 1) * (1.0 / 24)
+            centred = gl.where(counts, after - mean[:, None], 0.0)
+            scale = gl.rsqrt(gl.sum(centred * centred, 1) * (1.0 / 24) + 1e-5)[:, None]
+            y = centred * scale * vector(own_vectors, I_GAIN, product)
+            y += vector(own_vectors, I_SHIFT, product)
+            after += vector(own_vectors, I_DOWN_BIAS, product)
+            high, low = halves(y, operand)
+            # All three at once: 48 registers more than one by one, but one wait instead of three.
+            up0 = begin_product(zeros, high, low, weights, base + 1, I_BLOCKS, BY_COLUMN)
+            up1 = begin_product(zeros, high, low, weights, base + 2, I_BLOCKS, BY_COLUMN)
+            up2 = begin_product(zeros, high, low, weights, base + 3, I_BLOCKS, BY_COLUMN)
+            up0, up1, up2, high, low = warpgroup_mma_wait(0, [up0, up1, up2, high, low])
+            u = gelu(up0 * UNSCALE + vector(own_vectors, I_UP_BIAS, product))
+            h0, l0 = halves(u, operand)
+            total = begin_product(zeros, h0, l0, weights, base + 4, I_BLOCKS, BY_COLUMN)
+            u = gelu(up1 * UNSCALE + vector(own_vectors, I_UP_BIAS + 32, product))
+            h1, l1 = halves(u, operand)
+            total = add_product(total, h1, l1, weights, base + 5, I_BLOCKS, BY_COLUMN)
+            u = gelu(up2 * UNSCALE + vector(own_vectors, I_UP_BIAS + 64, product))
+            h2, l2 = halves(u, operand)
+            total = add_product(total, h2, l2, weights, base + 6, I_BLOCKS, BY_COLUMN)
+            total, h0, l0, h1, l1, h2, l2 = warpgroup_mma_wait(0, [total, h0, l0, h1, l1, h2, l2])
+            after += total * UNSCALE
+            gl.store(own, after, mask=mask)
+            if not LAST:
+                mean = gl.sum(after, 1) * (1.0 / 24)
+                centred = gl.where(counts, after - mean[:, None], 0.0)
+                scale = gl.rsqrt(gl.sum(centred * centred, 1) * (1.0 / 24) + 1e-5)[:, None]
+                y = centred * scale * vector(own_vectors, I_NEXT_GAIN, product)
+                y = gl.where(real[:, None], y + vector(own_vectors, I_NEXT_SHIFT, product), 0.0)
+                high, low = halves(y, operand)
+                places = next_planes + row * instrument
+                places = places + (line[:, None] * 24 + by_head[None, :])
+                for pair in gl.static_range(3):
+                    block = base + 7 + 2 * pair
+                    one = begin_product(zeros, high, low, weights, block, I_BLOCKS, BY_COLUMN)
+                    two = begin_product(zeros, high, low, weights, block + 1, I_BLOCKS, BY_COLUMN)
+                    one, two, high, low = warpgroup_mma_wait(0, [one, two, high, low])
+                    shift = vector(own_vectors, I_NEXT_BIAS + pair * 64, product)
+                    gl.store(places, one * UNSCALE + shift, mask=kept)
+                    places += plane_stride
+                    shift = vector(own_vectors, I_NEXT_BIAS + pair * 64 + 32, product)
+                    gl.store(places, two * UNSCALE + shift, mask=kept)
+                    places += plane_stride
