@@ -149,6 +149,84 @@ def vector(vectors, offset: gl.constexpr, layout: gl.constexpr):
     return vectors.index(offset // 32).load(gl.SliceLayout(0, layout))[None, :]
 
 
+@gluon.jit
+def finish_time_layer(
+    near_in, far_in, x, planes, plane_stride, weights, own_vectors, base, row, frame, frames,
+    product: gl.constexpr, operand: gl.constexpr, BY_COLUMN: gl.constexpr,
+):  # fmt: skip
+    """From the contexts of a tile, in the layout of rows of a product, to `x` and the planes of the instrument layer."""
+    column = gl.arange(0, 32, gl.SliceLayout(0, product))
+    by_head = (column // 16) * 12 + column % 16
+    counts = (column < 24)[None, :]
+    zeros = gl.full([frame.shape[0], 32], 0.0, gl.float32, product)
+    real = frame < frames
+    own = x + row * frames * 24 + (frame[:, None] * 24 + column[None, :])
+    mask = real[:, None] & counts
+    before = gl.load(own, mask=mask, other=0.0)
+    near_high, near_low = halves(near_in, operand)
+    far_high, far_low = halves(far_in, operand)
+    near_sum = begin_product(zeros, near_high, near_low, weights, base + 0, BLOCKS, BY_COLUMN)
+    far_sum = begin_product(zeros, far_high, far_low, weights, base + 1, BLOCKS, BY_COLUMN)
+    near, far, near_high, near_low, far_high, far_low = warpgroup_mma_wait(
+        0, [near_sum, far_sum, near_high, near_low, far_high, far_low]
+    )
+    near = near * UNSCALE + (vector(own_vectors, OUTPUT_BIAS, product) + before)
+    far = far * UNSCALE + (vector(own_vectors, OUTPUT_BIAS + 32, product) + before)
+
+    mean = (gl.sum(near, 1) + gl.sum(far, 1)) * (1.0 / 48)
+    near_centred = gl.where(counts, near - mean[:, None], 0.0)
+    far_centred = gl.where(counts, far - mean[:, None], 0.0)
+    squares = gl.sum(near_centred * near_centred + far_centred * far_centred, 1)
+    scale = gl.rsqrt(squares * (1.0 / 48) + 1e-5)[:, None]
+    y = near_centred * scale * vector(own_vectors, GAIN, product) + vector(own_vectors, SHIFT, product)
+    near_high, near_low = halves(y, operand)
+    y = far_centred * scale * vector(own_vectors, GAIN + 32, product) + vector(own_vectors, SHIFT + 32, product)
+    far_high, far_low = halves(y, operand)
+    after = (near + far) * 0.5 + vector(own_vectors, DOWN_BIAS, product)
+
+    total = zeros
+    for part in gl.static_range(6):
+        up = begin_product(zeros, near_high, near_low, weights, base + 2 + 2 * part, BLOCKS, BY_COLUMN)
+        up = add_product(up, far_high, far_low, weights, base + 3 + 2 * part, BLOCKS, BY_COLUMN)
+        if part:
+            u, total, near_high, near_low, far_high, far_low, u_high, u_low = (
+                warpgroup_mma_wait(
+                    0, [up, total, near_high, near_low, far_high, far_low, u_high, u_low]
+                )
+            )
+        else:
+            u, near_high, near_low, far_high, far_low = warpgroup_mma_wait(
+                0, [up, near_high, near_low, far_high, far_low]
+            )
+        u = gelu(u * UNSCALE + vector(own_vectors, UP_BIAS + part * 32, product))
+        u_high, u_low = halves(u, operand)
+        total = add_product(total, u_high, u_low, weights, base + 14 + part, BLOCKS, BY_COLUMN)
+    total, u_high, u_low = warpgroup_mma_wait(0, [total, u_high, u_low])
+    after += total * UNSCALE
+    gl.store(own, after, mask=mask)
+
+    mean = gl.sum(after, 1) * (1.0 / 24)
+    centred = gl.where(counts, after - mean[:, None], 0.0)
+    scale = gl.rsqrt(gl.sum(centred * centred, 1) * (1.0 / 24) + 1e-5)[:, None]
+    y = centred * scale * vector(own_vectors, NEXT_GAIN, product)
+    y = gl.where(real[:, None], y + vector(own_vectors, NEXT_SHIFT, product), 0.0)
+    high, low = halves(y, operand)
+    queries = begin_product(zeros, high, low, weights, base + 20, BLOCKS, BY_COLUMN)
+    keys = begin_product(zeros, high, low, weights, base + 21, BLOCKS, BY_COLUMN)
+    values = begin_product(zeros, high, low, weights, base + 22, BLOCKS, BY_COLUMN)
+    queries, keys, values, high, low = warpgroup_mma_wait(
+        0, [queries, keys, values, high, low]
+    )
+    places = planes + row * (frames + 1) * 24 + (frame[:, None] * 24 + by_head[None, :])
+    kept = (frame <= frames)[:, None] & ((column % 16) < 12)[None, :]
+    gl.store(places, queries * UNSCALE + vector(own_vectors, QUERIES_KEYS_BIAS, product), mask=kept)
+    places += plane_stride
+    gl.store(places, keys * UNSCALE + vector(own_vectors, QUERIES_KEYS_BIAS + 32, product), mask=kept)
+    places += plane_stride
+    bias = vector(own_vectors, VALUES_BIAS, product)
+    gl.store(places, values * UNSCALE + bias, mask=kept)
+
+
 @gluon.jit(do_not_specialize=["frames"])
 def time_mlp_hopper(
     x, contexts, planes, matrix, matrix_low, vectors, frames,
@@ -174,12 +252,8 @@ def time_mlp_hopper(
     rows = gl.num_programs(1) * 4
     plane_stride = rows.to(gl.int64) * (frames + 1) * 24
     context_stride = rows.to(gl.int64) * frames * 24
-    column = gl.arange(0, 32, gl.SliceLayout(0, product))
     operand_column = gl.arange(0, 32, gl.SliceLayout(0, operand))
     operand_by_head = (operand_column // 16) * 12 + operand_column % 16
-    by_head = (column // 16) * 12 + column % 16
-    counts = (column < 24)[None, :]
-    zeros = gl.full([TILE, 32], 0.0, gl.float32, product)
     tiles = (frames + TILE) // TILE
     for number in range(gl.program_id(0), 4 * tiles, gl.num_programs(0)):
         # Zero, which the compiler does not know: else it computes the descriptors of all blocks before the loop, and keeps
@@ -189,78 +263,15 @@ def time_mlp_hopper(
         first = (number % tiles) * TILE
         frame = first + gl.arange(0, TILE, gl.SliceLayout(1, product))
         operand_frame = first + gl.arange(0, TILE, gl.SliceLayout(1, operand))
-        real = frame < frames
         places = operand_frame[:, None] * 24 + operand_by_head[None, :]
         mask = (operand_frame < frames)[:, None] & ((operand_column % 16) < 12)[None, :]
         context = contexts + row * frames * 24
         near_in = gl.load(context + places, mask=mask, other=0.0)
         far_in = gl.load(context + context_stride + places, mask=mask, other=0.0)
-        own = x + row * frames * 24 + (frame[:, None] * 24 + column[None, :])
-        mask = real[:, None] & counts
-        before = gl.load(own, mask=mask, other=0.0)
-
-        near_high, near_low = halves(near_in, operand)
-        far_high, far_low = halves(far_in, operand)
-        near_sum = begin_product(zeros, near_high, near_low, weights, base + 0, BLOCKS, BY_COLUMN)
-        far_sum = begin_product(zeros, far_high, far_low, weights, base + 1, BLOCKS, BY_COLUMN)
-        near, far, near_high, near_low, far_high, far_low = warpgroup_mma_wait(
-            0, [near_sum, far_sum, near_high, near_low, far_high, far_low]
-        )
-        near = near * UNSCALE + (vector(own_vectors, OUTPUT_BIAS, product) + before)
-        far = far * UNSCALE + (vector(own_vectors, OUTPUT_BIAS + 32, product) + before)
-
-        mean = (gl.sum(near, 1) + gl.sum(far, 1)) * (1.0 / 48)
-        near_centred = gl.where(counts, near - mean[:, None], 0.0)
-        far_centred = gl.where(counts, far - mean[:, None], 0.0)
-        squares = gl.sum(near_centred * near_centred + far_centred * far_centred, 1)
-        scale = gl.rsqrt(squares * (1.0 / 48) + 1e-5)[:, None]
-        y = near_centred * scale * vector(own_vectors, GAIN, product) + vector(own_vectors, SHIFT, product)
-        near_high, near_low = halves(y, operand)
-        y = far_centred * scale * vector(own_vectors, GAIN + 32, product) + vector(own_vectors, SHIFT + 32, product)
-        far_high, far_low = halves(y, operand)
-        after = (near + far) * 0.5 + vector(own_vectors, DOWN_BIAS, product)
-
-        total = zeros
-        for part in gl.static_range(6):
-            up = begin_product(zeros, near_high, near_low, weights, base + 2 + 2 * part, BLOCKS, BY_COLUMN)
-            up = add_product(up, far_high, far_low, weights, base + 3 + 2 * part, BLOCKS, BY_COLUMN)
-            if part:
-                u, total, near_high, near_low, far_high, far_low, u_high, u_low = (
-                    warpgroup_mma_wait(
-                        0, [up, total, near_high, near_low, far_high, far_low, u_high, u_low]
-                    )
-                )
-            else:
-                u, near_high, near_low, far_high, far_low = warpgroup_mma_wait(
-                    0, [up, near_high, near_low, far_high, far_low]
-                )
-            u = gelu(u * UNSCALE + vector(own_vectors, UP_BIAS + part * 32, product))
-            u_high, u_low = halves(u, operand)
-            total = add_product(total, u_high, u_low, weights, base + 14 + part, BLOCKS, BY_COLUMN)
-        total, u_high, u_low = warpgroup_mma_wait(0, [total, u_high, u_low])
-        after += total * UNSCALE
-        gl.store(own, after, mask=mask)
-
-        mean = gl.sum(after, 1) * (1.0 / 24)
-        centred = gl.where(counts, after - mean[:, None], 0.0)
-        scale = gl.rsqrt(gl.sum(centred * centred, 1) * (1.0 / 24) + 1e-5)[:, None]
-        y = centred * scale * vector(own_vectors, NEXT_GAIN, product)
-        y = gl.where(real[:, None], y + vector(own_vectors, NEXT_SHIFT, product), 0.0)
-        high, low = halves(y, operand)
-        queries = begin_product(zeros, high, low, weights, base + 20, BLOCKS, BY_COLUMN)
-        keys = begin_product(zeros, high, low, weights, base + 21, BLOCKS, BY_COLUMN)
-        values = begin_product(zeros, high, low, weights, base + 22, BLOCKS, BY_COLUMN)
-        queries, keys, values, high, low = warpgroup_mma_wait(
-            0, [queries, keys, values, high, low]
-        )
-        places = planes + row * (frames + 1) * 24 + (frame[:, None] * 24 + by_head[None, :])
-        kept = (frame <= frames)[:, None] & ((column % 16) < 12)[None, :]
-        gl.store(places, queries * UNSCALE + vector(own_vectors, QUERIES_KEYS_BIAS, product), mask=kept)
-        places += plane_stride
-        gl.store(places, keys * UNSCALE + vector(own_vectors, QUERIES_KEYS_BIAS + 32, product), mask=kept)
-        places += plane_stride
-        bias = vector(own_vectors, VALUES_BIAS, product)
-        gl.store(places, values * UNSCALE + bias, mask=kept)
+        finish_time_layer(
+            near_in, far_in, x, planes, plane_stride, weights, own_vectors, base, row, frame, frames,
+            product, operand, BY_COLUMN,
+        )  # fmt: skip
 
 
 I_MATRICES = gl.constexpr(INSTRUMENT_MATRICES.size)
@@ -330,31 +341,21 @@ def weighted(weight, va, vb, fours: gl.constexpr):
     return weight[:, :, None] * va, other[:, :, None] * vb
 
 
-@gluon.jit(do_not_specialize=["frames", "padded_frames", "log_dilation"])
-def time_attention_by_head(
-    planes, contexts, vectors, frames, padded_frames, log_dilation, TILE: gl.constexpr
-):
-    """As ``_time_attention``."""
-    eights: gl.constexpr = gl.BlockedLayout([1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
-    fours: gl.constexpr = gl.BlockedLayout([1, 1, 4], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
-    scores: gl.constexpr = gl.SliceLayout(2, eights)
-    row = gl.program_id(1)
-    which = gl.program_id(2)
-    log_dilation += which
-    plane_stride = gl.num_programs(1).to(gl.int64) * (frames + 1) * 24
-    queries = planes + 3 * which * plane_stride + row.to(gl.int64) * (frames + 1) * 24
+@gluon.jit
+def attend(
+    queries, plane_stride, vectors, frame, frames, padded_frames, log_dilation,
+    scores: gl.constexpr, eights: gl.constexpr, fours: gl.constexpr,
+):  # fmt: skip
+    """Contexts of frames at one dilation; `vectors` are its position biases."""
     keys = queries + plane_stride
     values = keys + plane_stride
     head = gl.arange(0, 2, gl.SliceLayout(0, scores))
-    tile = gl.program_id(0) * TILE + gl.arange(0, TILE, gl.SliceLayout(1, scores))
-    frame = gl.minimum(tile, frames - 1)
     qa, qb = load_heads(queries, frame, eights, fours)
     place = frame >> log_dilation
     remainder = frame & ((1 << log_dilation) - 1)
     places = (padded_frames - remainder + (1 << log_dilation) - 1) >> log_dilation
     start = gl.maximum(gl.minimum(gl.maximum(place - 2, 0), places - 5), 0)
-    bias = vectors + (row // 4) * T_VECTORS + which * 32
-    bias = bias + ((start - place + 4)[:, None] + head[None, :] * 16)
+    bias = vectors + ((start - place + 4)[:, None] + head[None, :] * 16)
     r0 = gl.minimum((start << log_dilation) + remainder, frames)
     r1 = gl.minimum(((start + 1) << log_dilation) + remainder, frames)
     r2 = gl.minimum(((start + 2) << log_dilation) + remainder, frames)
@@ -395,6 +396,28 @@ def time_attention_by_head(
     a, b = weighted(s4 * share, va, vb, fours)
     ca += a
     cb += b
+    return ca, cb
+
+
+@gluon.jit(do_not_specialize=["frames", "padded_frames", "log_dilation"])
+def time_attention_by_head(
+    planes, contexts, vectors, frames, padded_frames, log_dilation, TILE: gl.constexpr
+):
+    """As ``_time_attention``."""
+    eights: gl.constexpr = gl.BlockedLayout([1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    fours: gl.constexpr = gl.BlockedLayout([1, 1, 4], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    scores: gl.constexpr = gl.SliceLayout(2, eights)
+    row = gl.program_id(1)
+    which = gl.program_id(2)
+    log_dilation += which
+    plane_stride = gl.num_programs(1).to(gl.int64) * (frames + 1) * 24
+    queries = planes + 3 * which * plane_stride + row.to(gl.int64) * (frames + 1) * 24
+    tile = gl.program_id(0) * TILE + gl.arange(0, TILE, gl.SliceLayout(1, scores))
+    frame = gl.minimum(tile, frames - 1)
+    bias = vectors + (row // 4) * T_VECTORS + which * 32
+    ca, cb = attend(
+        queries, plane_stride, bias, frame, frames, padded_frames, log_dilation, scores, eights, fours
+    )
 
     contexts += (which * gl.num_programs(1) + row).to(gl.int64) * frames * 24
     head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, eights)))
@@ -410,6 +433,79 @@ def time_attention_by_head(
         frame[:, None, None] * 24 + (head[None, :, None] * 12 + (channel[None, None, :] + 8))
     )
     gl.store(out, cb, mask=(tile < frames)[:, None, None])
+
+
+@gluon.jit
+def keep_context(ca, cb, total, out, TILE: gl.constexpr, eights: gl.constexpr, fours: gl.constexpr):
+    """Divide by the sum of the weights, and store ``[TILE, 32]``, by head and padded, in shared memory."""
+    ca, cb = weighted(1.0 / total, ca, cb, fours)
+    none = gl.full([TILE, 2, 4], 0.0, gl.float32, fours)
+    cb = gl.reshape(gl.permute(gl.join(cb, none), (0, 1, 3, 2)), [TILE, 2, 8])
+    cb = gl.convert_layout(cb, eights)
+    both = gl.reshape(gl.permute(gl.join(ca, cb), (0, 1, 3, 2)), [TILE, 32])
+    out.store(both)
+
+
+@gluon.jit(do_not_specialize=["frames", "padded_frames", "log_dilation"])
+def time_layer_hopper(
+    x, time_planes, planes, matrix, matrix_low, vectors, attention_vectors,
+    frames, padded_frames, log_dilation, TILE: gl.constexpr, BY_COLUMN: gl.constexpr,
+):  # fmt: skip
+    """``_time_attention`` and ``_time_mlp`` in one: contexts pass through shared memory. The grid is as before."""
+    product: gl.constexpr = gl.NVMMADistributedLayout(
+        version=[3, 0], warps_per_cta=[gl.num_warps(), 1], instr_shape=[16, 32, 16]
+    )
+    operand: gl.constexpr = gl.DotOperandLayout(0, product, 2)
+    shared: gl.constexpr = gl.NVMMASharedLayout.get_default_for([32, 32], gl.float16)
+    eights: gl.constexpr = gl.BlockedLayout([1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    fours: gl.constexpr = gl.BlockedLayout([1, 1, 4], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    scores: gl.constexpr = gl.SliceLayout(2, eights)
+    member = gl.program_id(1)
+    weights = gl.allocate_shared_memory(gl.float16, [2 * BLOCKS, 32, 32], shared)
+    copy_matrices(matrix + member * MATRICES, weights, 0, BY_COLUMN)
+    copy_matrices(matrix_low + member * MATRICES, weights, BLOCKS, BY_COLUMN)
+    own_vectors = gl.allocate_shared_memory(
+        gl.float32, [VECTORS // 32, 32], gl.SwizzledSharedLayout(1, 1, 1, [0])
+    )
+    copy_vectors(vectors + member * VECTORS, own_vectors, VECTORS // 32)
+    kept_contexts = gl.allocate_shared_memory(
+        gl.float32, [1, TILE, 32], gl.SwizzledSharedLayout(4, 1, 8, [1, 0])
+    )
+    fence_async_shared()
+    barrier()
+
+    attention_vectors += member * T_VECTORS
+    plane_stride = gl.num_programs(1).to(gl.int64) * 4 * (frames + 1) * 24
+    one = gl.full([TILE, 2], 1.0, gl.float32, scores)
+    tiles = (frames + TILE) // TILE
+    for number in range(gl.program_id(0), 4 * tiles, gl.num_programs(0)):
+        base = number >> 30  # zero, as in `time_mlp_hopper`
+        row = (member * 4 + number // tiles).to(gl.int64)
+        first = (number % tiles) * TILE
+        # After the song, the last frame is repeated; of its contexts nothing real is computed.
+        seen = gl.minimum(first + gl.arange(0, TILE, gl.SliceLayout(1, scores)), frames - 1)
+        queries = time_planes + row * (frames + 1) * 24
+        ca, cb = attend(
+            queries, plane_stride, attention_vectors, seen, frames, padded_frames, log_dilation,
+            scores, eights, fours,
+        )  # fmt: skip
+        barrier()
+        keep_context(ca, cb, one, kept_contexts.index(0), TILE, eights, fours)
+        barrier()
+        near_in = kept_contexts.index(0).load(operand)
+        ca, cb = attend(
+            queries + 3 * plane_stride, plane_stride, attention_vectors + 32, seen, frames,
+            padded_frames, log_dilation + 1, scores, eights, fours,
+        )  # fmt: skip
+        barrier()
+        keep_context(ca, cb, one, kept_contexts.index(0), TILE, eights, fours)
+        barrier()
+        far_in = kept_contexts.index(0).load(operand)
+        frame = first + gl.arange(0, TILE, gl.SliceLayout(1, product))
+        finish_time_layer(
+            near_in, far_in, x, planes, plane_stride, weights, own_vectors, base, row, frame, frames,
+            product, operand, BY_COLUMN,
+        )  # fmt: skip
 
 
 @gluon.jit
@@ -448,17 +544,6 @@ def see_frame(
     cb += b
     a, b = weighted(s4, za, zb, fours)
     return now, total, ca + a, cb + b
-
-
-@gluon.jit
-def keep_context(ca, cb, total, out, TILE: gl.constexpr, eights: gl.constexpr, fours: gl.constexpr):
-    """Divide by the sum of the weights, and store ``[TILE, 32]``, by head and padded, in shared memory."""
-    ca, cb = weighted(1.0 / total, ca, cb, fours)
-    none = gl.full([TILE, 2, 4], 0.0, gl.float32, fours)
-    cb = gl.reshape(gl.permute(gl.join(cb, none), (0, 1, 3, 2)), [TILE, 2, 8])
-    cb = gl.convert_layout(cb, eights)
-    both = gl.reshape(gl.permute(gl.join(ca, cb), (0, 1, 3, 2)), [TILE, 32])
-    out.store(both)
 
 
 @gluon.jit
