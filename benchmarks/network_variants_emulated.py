@@ -66,8 +66,28 @@ def language():
     """What the module uses of Gluon's language."""
     shim = types.SimpleNamespace()
     for name in (
-        *("constexpr", "float16", "float32", "int64", "load", "store", "sum", "exp2", "abs", "rsqrt"),
-        *("where", "minimum", "maximum", "reshape", "permute", "join", "program_id", "num_programs"),
+        *(
+            "constexpr",
+            "float16",
+            "float32",
+            "int64",
+            "load",
+            "store",
+            "sum",
+            "exp2",
+            "abs",
+            "rsqrt",
+        ),
+        *(
+            "where",
+            "minimum",
+            "maximum",
+            "reshape",
+            "permute",
+            "join",
+            "program_id",
+            "num_programs",
+        ),
     ):
         # Looked up at each call: the interpreter replaces these functions while a kernel runs.
         def call(*args, _name=name, **kwargs):
@@ -100,7 +120,8 @@ def load():
             tl=tl, gl=language(), warpgroup_mma=warpgroup_mma, warpgroup_mma_wait=warpgroup_mma_wait
         )
         module.range = numbers
-        module.gluon, module.fence_async_shared = triton, lambda: None
+        module.gluon = types.SimpleNamespace(jit=triton.jit, constexpr_function=lambda own: own)
+        module.fence_async_shared = lambda: None
         sys.modules[name] = module
         # From a file, for the interpreter reads sources.
         import linecache

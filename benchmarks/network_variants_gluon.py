@@ -3,6 +3,8 @@
 A program belongs to one member. It copies the member's matrices into shared memory once, and processes tiles in a loop.
 Products are warp-group products (``wgmma``): the rows come from registers, in the layout in which products leave them, so
 that nothing but the weights passes through shared memory, and no barrier is needed in the loop.
+
+`MODE` is 0 for matrices in shared memory as in memory, 1 for transposed ones, 2 for ``mma.sync`` instead of ``wgmma``.
 """
 
 # mypy: ignore-errors
@@ -20,6 +22,7 @@ from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
     fence_async_shared,
+    mma_v2,
     warpgroup_mma,
     warpgroup_mma_wait,
 )
@@ -73,44 +76,68 @@ def halves(values, operand: gl.constexpr):
 
 
 @gluon.jit
-def matrix_of(weights, index, BY_COLUMN: gl.constexpr):
+def matrix_of(weights, index, MODE: gl.constexpr):
     """A block of the matrices, as the right side of a product."""
     block = weights.index(index)
-    if BY_COLUMN:
+    if MODE == 1:
         block = block.permute((1, 0))
     return block
 
 
-@gluon.jit
-def begin_product(total, high, low, weights, index, LOW: gl.constexpr, BY_COLUMN: gl.constexpr):
-    """Begin a product of halves; `total` is only a place for it."""
-    own = matrix_of(weights, index, BY_COLUMN)
-    own_low = matrix_of(weights, LOW + index, BY_COLUMN)
-    total = warpgroup_mma(low, own, total, use_acc=False, is_async=True)
-    total = warpgroup_mma(high, own_low, total, is_async=True)
-    return warpgroup_mma(high, own, total, is_async=True)
+@gluon.constexpr_function
+def product_layout(mode, warps):
+    """Layout of products."""
+    if mode == 2:
+        return gl.NVMMADistributedLayout(
+            version=[2, 0], warps_per_cta=[warps, 1], instr_shape=[16, 8]
+        )
+    return gl.NVMMADistributedLayout(
+        version=[3, 0], warps_per_cta=[warps, 1], instr_shape=[16, 32, 16]
+    )
 
 
 @gluon.jit
-def add_product(total, high, low, weights, index, LOW: gl.constexpr, BY_COLUMN: gl.constexpr):
+def add_product(total, high, low, weights, index, LOW: gl.constexpr, MODE: gl.constexpr):
     """Begin to add a product of halves to `total`."""
-    own = matrix_of(weights, index, BY_COLUMN)
-    own_low = matrix_of(weights, LOW + index, BY_COLUMN)
-    total = warpgroup_mma(low, own, total, is_async=True)
-    total = warpgroup_mma(high, own_low, total, is_async=True)
-    return warpgroup_mma(high, own, total, is_async=True)
+    own = matrix_of(weights, index, MODE)
+    own_low = matrix_of(weights, LOW + index, MODE)
+    if MODE == 2:
+        right: gl.constexpr = gl.DotOperandLayout(1, total.type.layout, 2)
+        own = own.load(right)
+        total = mma_v2(low, own, total)
+        total = mma_v2(high, own_low.load(right), total)
+        total = mma_v2(high, own, total)
+    else:
+        total = warpgroup_mma(low, own, total, is_async=True)
+        total = warpgroup_mma(high, own_low, total, is_async=True)
+        total = warpgroup_mma(high, own, total, is_async=True)
+    return total
+
+
+@gluon.jit
+def begin_product(total, high, low, weights, index, LOW: gl.constexpr, MODE: gl.constexpr):
+    """Begin a product of halves; `total` is zero."""
+    if MODE == 2:
+        total = add_product(total, high, low, weights, index, LOW, MODE)
+    else:
+        own = matrix_of(weights, index, MODE)
+        own_low = matrix_of(weights, LOW + index, MODE)
+        total = warpgroup_mma(low, own, total, use_acc=False, is_async=True)
+        total = warpgroup_mma(high, own_low, total, is_async=True)
+        total = warpgroup_mma(high, own, total, is_async=True)
+    return total
 
 
 @gluon.jit
 def copy_block(
     matrix, weights, index: gl.constexpr, offset: gl.constexpr, stride: gl.constexpr,
-    BY_COLUMN: gl.constexpr,
+    MODE: gl.constexpr,
 ):  # fmt: skip
     """Copy a block of 32 by 32 into shared memory."""
     blocked: gl.constexpr = gl.BlockedLayout([1, 8], [8, 4], [gl.num_warps(), 1], [1, 0])
     row = gl.arange(0, 32, gl.SliceLayout(1, blocked))
     column = gl.arange(0, 32, gl.SliceLayout(0, blocked))
-    if BY_COLUMN:
+    if MODE == 1:
         places = row[:, None] + column[None, :] * stride
     else:
         places = row[:, None] * stride + column[None, :]
@@ -118,20 +145,20 @@ def copy_block(
 
 
 @gluon.jit
-def copy_matrices(matrix, weights, first: gl.constexpr, BY_COLUMN: gl.constexpr):
+def copy_matrices(matrix, weights, first: gl.constexpr, MODE: gl.constexpr):
     """Copy the high or the low halves of all matrices of a member."""
     for i in gl.static_range(2):
-        copy_block(matrix, weights, first + i, OUTPUT + i * 1024, 32, BY_COLUMN)
+        copy_block(matrix, weights, first + i, OUTPUT + i * 1024, 32, MODE)
     for part in gl.static_range(6):
         for i in gl.static_range(2):
             copy_block(
                 matrix, weights, first + 2 + 2 * part + i,
-                UP + (part // 2) * 4096 + i * 2048 + (part % 2) * 32, 64, BY_COLUMN,
+                UP + (part // 2) * 4096 + i * 2048 + (part % 2) * 32, 64, MODE,
             )  # fmt: skip
-        copy_block(matrix, weights, first + 14 + part, DOWN + part * 1024, 32, BY_COLUMN)
+        copy_block(matrix, weights, first + 14 + part, DOWN + part * 1024, 32, MODE)
     for i in gl.static_range(2):
-        copy_block(matrix, weights, first + 20 + i, QUERIES_KEYS + i * 32, 64, BY_COLUMN)
-    copy_block(matrix, weights, first + 22, VALUES, 32, BY_COLUMN)
+        copy_block(matrix, weights, first + 20 + i, QUERIES_KEYS + i * 32, 64, MODE)
+    copy_block(matrix, weights, first + 22, VALUES, 32, MODE)
 
 
 @gluon.jit
@@ -152,7 +179,7 @@ def vector(vectors, offset: gl.constexpr, layout: gl.constexpr):
 @gluon.jit
 def finish_time_layer(
     near_in, far_in, x, planes, plane_stride, weights, own_vectors, base, row, frame, frames,
-    product: gl.constexpr, operand: gl.constexpr, BY_COLUMN: gl.constexpr,
+    product: gl.constexpr, operand: gl.constexpr, MODE: gl.constexpr,
 ):  # fmt: skip
     """From the contexts of a tile, in the layout of rows of a product, to `x` and the planes of the instrument layer."""
     column = gl.arange(0, 32, gl.SliceLayout(0, product))
@@ -165,8 +192,8 @@ def finish_time_layer(
     before = gl.load(own, mask=mask, other=0.0)
     near_high, near_low = halves(near_in, operand)
     far_high, far_low = halves(far_in, operand)
-    near_sum = begin_product(zeros, near_high, near_low, weights, base + 0, BLOCKS, BY_COLUMN)
-    far_sum = begin_product(zeros, far_high, far_low, weights, base + 1, BLOCKS, BY_COLUMN)
+    near_sum = begin_product(zeros, near_high, near_low, weights, base + 0, BLOCKS, MODE)
+    far_sum = begin_product(zeros, far_high, far_low, weights, base + 1, BLOCKS, MODE)
     near, far, near_high, near_low, far_high, far_low = warpgroup_mma_wait(
         0, [near_sum, far_sum, near_high, near_low, far_high, far_low]
     )
@@ -178,21 +205,23 @@ def finish_time_layer(
     far_centred = gl.where(counts, far - mean[:, None], 0.0)
     squares = gl.sum(near_centred * near_centred + far_centred * far_centred, 1)
     scale = gl.rsqrt(squares * (1.0 / 48) + 1e-5)[:, None]
-    y = near_centred * scale * vector(own_vectors, GAIN, product) + vector(own_vectors, SHIFT, product)
+    y = near_centred * scale * vector(own_vectors, GAIN, product) + vector(
+        own_vectors, SHIFT, product
+    )
     near_high, near_low = halves(y, operand)
-    y = far_centred * scale * vector(own_vectors, GAIN + 32, product) + vector(own_vectors, SHIFT + 32, product)
+    y = far_centred * scale * vector(own_vectors, GAIN + 32, product) + vector(
+        own_vectors, SHIFT + 32, product
+    )
     far_high, far_low = halves(y, operand)
     after = (near + far) * 0.5 + vector(own_vectors, DOWN_BIAS, product)
 
     total = zeros
     for part in gl.static_range(6):
-        up = begin_product(zeros, near_high, near_low, weights, base + 2 + 2 * part, BLOCKS, BY_COLUMN)
-        up = add_product(up, far_high, far_low, weights, base + 3 + 2 * part, BLOCKS, BY_COLUMN)
+        up = begin_product(zeros, near_high, near_low, weights, base + 2 + 2 * part, BLOCKS, MODE)
+        up = add_product(up, far_high, far_low, weights, base + 3 + 2 * part, BLOCKS, MODE)
         if part:
-            u, total, near_high, near_low, far_high, far_low, u_high, u_low = (
-                warpgroup_mma_wait(
-                    0, [up, total, near_high, near_low, far_high, far_low, u_high, u_low]
-                )
+            u, total, near_high, near_low, far_high, far_low, u_high, u_low = warpgroup_mma_wait(
+                0, [up, total, near_high, near_low, far_high, far_low, u_high, u_low]
             )
         else:
             u, near_high, near_low, far_high, far_low = warpgroup_mma_wait(
@@ -200,7 +229,7 @@ def finish_time_layer(
             )
         u = gelu(u * UNSCALE + vector(own_vectors, UP_BIAS + part * 32, product))
         u_high, u_low = halves(u, operand)
-        total = add_product(total, u_high, u_low, weights, base + 14 + part, BLOCKS, BY_COLUMN)
+        total = add_product(total, u_high, u_low, weights, base + 14 + part, BLOCKS, MODE)
     total, u_high, u_low = warpgroup_mma_wait(0, [total, u_high, u_low])
     after += total * UNSCALE
     gl.store(own, after, mask=mask)
@@ -211,17 +240,17 @@ def finish_time_layer(
     y = centred * scale * vector(own_vectors, NEXT_GAIN, product)
     y = gl.where(real[:, None], y + vector(own_vectors, NEXT_SHIFT, product), 0.0)
     high, low = halves(y, operand)
-    queries = begin_product(zeros, high, low, weights, base + 20, BLOCKS, BY_COLUMN)
-    keys = begin_product(zeros, high, low, weights, base + 21, BLOCKS, BY_COLUMN)
-    values = begin_product(zeros, high, low, weights, base + 22, BLOCKS, BY_COLUMN)
-    queries, keys, values, high, low = warpgroup_mma_wait(
-        0, [queries, keys, values, high, low]
-    )
+    queries = begin_product(zeros, high, low, weights, base + 20, BLOCKS, MODE)
+    keys = begin_product(zeros, high, low, weights, base + 21, BLOCKS, MODE)
+    values = begin_product(zeros, high, low, weights, base + 22, BLOCKS, MODE)
+    queries, keys, values, high, low = warpgroup_mma_wait(0, [queries, keys, values, high, low])
     places = planes + row * (frames + 1) * 24 + (frame[:, None] * 24 + by_head[None, :])
     kept = (frame <= frames)[:, None] & ((column % 16) < 12)[None, :]
     gl.store(places, queries * UNSCALE + vector(own_vectors, QUERIES_KEYS_BIAS, product), mask=kept)
     places += plane_stride
-    gl.store(places, keys * UNSCALE + vector(own_vectors, QUERIES_KEYS_BIAS + 32, product), mask=kept)
+    gl.store(
+        places, keys * UNSCALE + vector(own_vectors, QUERIES_KEYS_BIAS + 32, product), mask=kept
+    )
     places += plane_stride
     bias = vector(own_vectors, VALUES_BIAS, product)
     gl.store(places, values * UNSCALE + bias, mask=kept)
@@ -230,18 +259,16 @@ def finish_time_layer(
 @gluon.jit(do_not_specialize=["frames"])
 def time_mlp_hopper(
     x, contexts, planes, matrix, matrix_low, vectors, frames,
-    TILE: gl.constexpr, BY_COLUMN: gl.constexpr,
+    TILE: gl.constexpr, MODE: gl.constexpr,
 ):  # fmt: skip
     """As ``_time_mlp``; the grid is a number of programs that share a member's tiles, and the members."""
-    product: gl.constexpr = gl.NVMMADistributedLayout(
-        version=[3, 0], warps_per_cta=[gl.num_warps(), 1], instr_shape=[16, 32, 16]
-    )
+    product: gl.constexpr = product_layout(MODE, gl.num_warps())
     operand: gl.constexpr = gl.DotOperandLayout(0, product, 2)
     shared: gl.constexpr = gl.NVMMASharedLayout.get_default_for([32, 32], gl.float16)
     member = gl.program_id(1)
     weights = gl.allocate_shared_memory(gl.float16, [2 * BLOCKS, 32, 32], shared)
-    copy_matrices(matrix + member * MATRICES, weights, 0, BY_COLUMN)
-    copy_matrices(matrix_low + member * MATRICES, weights, BLOCKS, BY_COLUMN)
+    copy_matrices(matrix + member * MATRICES, weights, 0, MODE)
+    copy_matrices(matrix_low + member * MATRICES, weights, BLOCKS, MODE)
     own_vectors = gl.allocate_shared_memory(
         gl.float32, [VECTORS // 32, 32], gl.SwizzledSharedLayout(1, 1, 1, [0])
     )
@@ -270,7 +297,7 @@ def time_mlp_hopper(
         far_in = gl.load(context + context_stride + places, mask=mask, other=0.0)
         finish_time_layer(
             near_in, far_in, x, planes, plane_stride, weights, own_vectors, base, row, frame, frames,
-            product, operand, BY_COLUMN,
+            product, operand, MODE,
         )  # fmt: skip
 
 
@@ -404,7 +431,9 @@ def time_attention_by_head(
     planes, contexts, vectors, frames, padded_frames, log_dilation, TILE: gl.constexpr
 ):
     """As ``_time_attention``."""
-    eights: gl.constexpr = gl.BlockedLayout([1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    eights: gl.constexpr = gl.BlockedLayout(
+        [1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0]
+    )
     fours: gl.constexpr = gl.BlockedLayout([1, 1, 4], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
     scores: gl.constexpr = gl.SliceLayout(2, eights)
     row = gl.program_id(1)
@@ -416,13 +445,24 @@ def time_attention_by_head(
     frame = gl.minimum(tile, frames - 1)
     bias = vectors + (row // 4) * T_VECTORS + which * 32
     ca, cb = attend(
-        queries, plane_stride, bias, frame, frames, padded_frames, log_dilation, scores, eights, fours
+        queries,
+        plane_stride,
+        bias,
+        frame,
+        frames,
+        padded_frames,
+        log_dilation,
+        scores,
+        eights,
+        fours,
     )
 
     contexts += (which * gl.num_programs(1) + row).to(gl.int64) * frames * 24
     head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, eights)))
     channel = gl.arange(0, 8, gl.SliceLayout(0, gl.SliceLayout(1, eights)))
-    out = contexts + (frame[:, None, None] * 24 + (head[None, :, None] * 12 + channel[None, None, :]))
+    out = contexts + (
+        frame[:, None, None] * 24 + (head[None, :, None] * 12 + channel[None, None, :])
+    )
     gl.store(out, ca, mask=(tile < frames)[:, None, None])
     other: gl.constexpr = gl.SliceLayout(1, gl.SliceLayout(2, fours))
     head = gl.arange(0, 2, gl.SliceLayout(0, gl.SliceLayout(2, fours)))
@@ -449,21 +489,21 @@ def keep_context(ca, cb, total, out, TILE: gl.constexpr, eights: gl.constexpr, f
 @gluon.jit(do_not_specialize=["frames", "padded_frames", "log_dilation"])
 def time_layer_hopper(
     x, time_planes, planes, matrix, matrix_low, vectors, attention_vectors,
-    frames, padded_frames, log_dilation, TILE: gl.constexpr, BY_COLUMN: gl.constexpr,
+    frames, padded_frames, log_dilation, TILE: gl.constexpr, MODE: gl.constexpr,
 ):  # fmt: skip
     """``_time_attention`` and ``_time_mlp`` in one: contexts pass through shared memory. The grid is as before."""
-    product: gl.constexpr = gl.NVMMADistributedLayout(
-        version=[3, 0], warps_per_cta=[gl.num_warps(), 1], instr_shape=[16, 32, 16]
-    )
+    product: gl.constexpr = product_layout(MODE, gl.num_warps())
     operand: gl.constexpr = gl.DotOperandLayout(0, product, 2)
     shared: gl.constexpr = gl.NVMMASharedLayout.get_default_for([32, 32], gl.float16)
-    eights: gl.constexpr = gl.BlockedLayout([1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    eights: gl.constexpr = gl.BlockedLayout(
+        [1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0]
+    )
     fours: gl.constexpr = gl.BlockedLayout([1, 1, 4], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
     scores: gl.constexpr = gl.SliceLayout(2, eights)
     member = gl.program_id(1)
     weights = gl.allocate_shared_memory(gl.float16, [2 * BLOCKS, 32, 32], shared)
-    copy_matrices(matrix + member * MATRICES, weights, 0, BY_COLUMN)
-    copy_matrices(matrix_low + member * MATRICES, weights, BLOCKS, BY_COLUMN)
+    copy_matrices(matrix + member * MATRICES, weights, 0, MODE)
+    copy_matrices(matrix_low + member * MATRICES, weights, BLOCKS, MODE)
     own_vectors = gl.allocate_shared_memory(
         gl.float32, [VECTORS // 32, 32], gl.SwizzledSharedLayout(1, 1, 1, [0])
     )
@@ -504,7 +544,7 @@ def time_layer_hopper(
         frame = first + gl.arange(0, TILE, gl.SliceLayout(1, product))
         finish_time_layer(
             near_in, far_in, x, planes, plane_stride, weights, own_vectors, base, row, frame, frames,
-            product, operand, BY_COLUMN,
+            product, operand, MODE,
         )  # fmt: skip
 
 
@@ -547,37 +587,37 @@ def see_frame(
 
 
 @gluon.jit
-def copy_instrument_matrices(matrix, weights, first: gl.constexpr, BY_COLUMN: gl.constexpr):
+def copy_instrument_matrices(matrix, weights, first: gl.constexpr, MODE: gl.constexpr):
     """Copy the high or the low halves of all matrices of a member."""
-    copy_block(matrix, weights, first, I_OUTPUT, 32, BY_COLUMN)
+    copy_block(matrix, weights, first, I_OUTPUT, 32, MODE)
     for i in gl.static_range(3):
-        copy_block(matrix, weights, first + 1 + i, I_UP + i * 1024, 32, BY_COLUMN)
-        copy_block(matrix, weights, first + 4 + i, I_DOWN + i * 1024, 32, BY_COLUMN)
+        copy_block(matrix, weights, first + 1 + i, I_UP + i * 1024, 32, MODE)
+        copy_block(matrix, weights, first + 4 + i, I_DOWN + i * 1024, 32, MODE)
         for half in gl.static_range(2):
             copy_block(
                 matrix, weights, first + 7 + 2 * i + half,
-                I_NEXT_PLANES + i * 2048 + half * 32, 64, BY_COLUMN,
+                I_NEXT_PLANES + i * 2048 + half * 32, 64, MODE,
             )  # fmt: skip
 
 
 @gluon.jit(do_not_specialize=["frames"])
 def instruments_hopper(
     x, planes, next_planes, matrix, matrix_low, vectors, frames,
-    TILE: gl.constexpr, BY_COLUMN: gl.constexpr, LAST: gl.constexpr,
+    TILE: gl.constexpr, MODE: gl.constexpr, LAST: gl.constexpr,
 ):  # fmt: skip
     """As ``_instrument_layer``; the grid is a number of programs that share a member's tiles, and the members."""
-    product: gl.constexpr = gl.NVMMADistributedLayout(
-        version=[3, 0], warps_per_cta=[gl.num_warps(), 1], instr_shape=[16, 32, 16]
-    )
+    product: gl.constexpr = product_layout(MODE, gl.num_warps())
     operand: gl.constexpr = gl.DotOperandLayout(0, product, 2)
     shared: gl.constexpr = gl.NVMMASharedLayout.get_default_for([32, 32], gl.float16)
-    eights: gl.constexpr = gl.BlockedLayout([1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
+    eights: gl.constexpr = gl.BlockedLayout(
+        [1, 1, 8], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0]
+    )
     fours: gl.constexpr = gl.BlockedLayout([1, 1, 4], [16, 2, 1], [gl.num_warps(), 1, 1], [2, 1, 0])
     scores: gl.constexpr = gl.SliceLayout(2, eights)
     member = gl.program_id(1)
     weights = gl.allocate_shared_memory(gl.float16, [2 * I_BLOCKS, 32, 32], shared)
-    copy_instrument_matrices(matrix + member * I_MATRICES, weights, 0, BY_COLUMN)
-    copy_instrument_matrices(matrix_low + member * I_MATRICES, weights, I_BLOCKS, BY_COLUMN)
+    copy_instrument_matrices(matrix + member * I_MATRICES, weights, 0, MODE)
+    copy_instrument_matrices(matrix_low + member * I_MATRICES, weights, I_BLOCKS, MODE)
     own_vectors = gl.allocate_shared_memory(
         gl.float32, [I_VECTORS // 32, 32], gl.SwizzledSharedLayout(1, 1, 1, [0])
     )
@@ -599,7 +639,9 @@ def instruments_hopper(
     head = gl.arange(0, 2, gl.SliceLayout(0, scores))
     tiles = (frames + TILE) // TILE
     for number in range(gl.program_id(0), tiles, gl.num_programs(0)):
-        frame = gl.minimum(number * TILE + gl.arange(0, TILE, gl.SliceLayout(1, scores)), frames - 1)
+        frame = gl.minimum(
+            number * TILE + gl.arange(0, TILE, gl.SliceLayout(1, scores)), frames - 1
+        )
         queries = planes + first_plane_row
         q0a, q0b = load_heads(queries, frame, eights, fours)
         q1a, q1b = load_heads(queries + instrument, frame, eights, fours)
@@ -688,7 +730,7 @@ def instruments_hopper(
             before = gl.load(own, mask=mask, other=0.0)
             context = kept_contexts.index(own_instrument).load(operand)
             high, low = halves(context, operand)
-            total = begin_product(zeros, high, low, weights, base, I_BLOCKS, BY_COLUMN)
+            total = begin_product(zeros, high, low, weights, base, I_BLOCKS, MODE)
             after, high, low = warpgroup_mma_wait(0, [total, high, low])
             after = after * UNSCALE + (vector(own_vectors, I_OUTPUT_BIAS, product) + before)
             mean = gl.sum(after, 1) * (1.0 / 24)
@@ -699,19 +741,19 @@ def instruments_hopper(
             after += vector(own_vectors, I_DOWN_BIAS, product)
             high, low = halves(y, operand)
             # All three at once: 48 registers more than one by one, but one wait instead of three.
-            up0 = begin_product(zeros, high, low, weights, base + 1, I_BLOCKS, BY_COLUMN)
-            up1 = begin_product(zeros, high, low, weights, base + 2, I_BLOCKS, BY_COLUMN)
-            up2 = begin_product(zeros, high, low, weights, base + 3, I_BLOCKS, BY_COLUMN)
+            up0 = begin_product(zeros, high, low, weights, base + 1, I_BLOCKS, MODE)
+            up1 = begin_product(zeros, high, low, weights, base + 2, I_BLOCKS, MODE)
+            up2 = begin_product(zeros, high, low, weights, base + 3, I_BLOCKS, MODE)
             up0, up1, up2, high, low = warpgroup_mma_wait(0, [up0, up1, up2, high, low])
             u = gelu(up0 * UNSCALE + vector(own_vectors, I_UP_BIAS, product))
             h0, l0 = halves(u, operand)
-            total = begin_product(zeros, h0, l0, weights, base + 4, I_BLOCKS, BY_COLUMN)
+            total = begin_product(zeros, h0, l0, weights, base + 4, I_BLOCKS, MODE)
             u = gelu(up1 * UNSCALE + vector(own_vectors, I_UP_BIAS + 32, product))
             h1, l1 = halves(u, operand)
-            total = add_product(total, h1, l1, weights, base + 5, I_BLOCKS, BY_COLUMN)
+            total = add_product(total, h1, l1, weights, base + 5, I_BLOCKS, MODE)
             u = gelu(up2 * UNSCALE + vector(own_vectors, I_UP_BIAS + 64, product))
             h2, l2 = halves(u, operand)
-            total = add_product(total, h2, l2, weights, base + 6, I_BLOCKS, BY_COLUMN)
+            total = add_product(total, h2, l2, weights, base + 6, I_BLOCKS, MODE)
             total, h0, l0, h1, l1, h2, l2 = warpgroup_mma_wait(0, [total, h0, l0, h1, l1, h2, l2])
             after += total * UNSCALE
             gl.store(own, after, mask=mask)
@@ -726,8 +768,8 @@ def instruments_hopper(
                 places = places + (line[:, None] * 24 + by_head[None, :])
                 for pair in gl.static_range(3):
                     block = base + 7 + 2 * pair
-                    one = begin_product(zeros, high, low, weights, block, I_BLOCKS, BY_COLUMN)
-                    two = begin_product(zeros, high, low, weights, block + 1, I_BLOCKS, BY_COLUMN)
+                    one = begin_product(zeros, high, low, weights, block, I_BLOCKS, MODE)
+                    two = begin_product(zeros, high, low, weights, block + 1, I_BLOCKS, MODE)
                     one, two, high, low = warpgroup_mma_wait(0, [one, two, high, low])
                     shift = vector(own_vectors, I_NEXT_BIAS + pair * 64, product)
                     gl.store(places, one * UNSCALE + shift, mask=kept)
