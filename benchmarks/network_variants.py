@@ -247,6 +247,12 @@ CANDIDATES: list[Candidate] = [
     instruments_hopper(2, 2, TILE=64, num_warps=4),
     instruments_hopper(4, 0, TILE=64, num_warps=4),
     instruments_hopper(1, 0, TILE=128, num_warps=8),
+    # Windows read once for three positions: 1.24 -> 0.45 ms expected.
+    hopper("second", "second_convolution_hopper", 2, TILE=64, num_warps=4),
+    hopper("second", "second_convolution_hopper", 3, TILE=64, num_warps=4, maxnreg=168),
+    hopper("second", "second_convolution_hopper", 3, TILE=64, num_warps=4, maxnreg=152),
+    hopper("second", "second_convolution_hopper", 2, TILE=128, num_warps=8, maxnreg=128),
+    hopper("second", "second_convolution_hopper", 1, TILE=128, num_warps=8),
     # A head of a frame in a thread: 0.17 -> 0.11 ms expected.
     attention_by_head(1),
     attention_by_head(2),

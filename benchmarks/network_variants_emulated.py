@@ -75,6 +75,7 @@ def language():
             "store",
             "sum",
             "exp2",
+            "exp",
             "abs",
             "rsqrt",
         ),

@@ -14,6 +14,8 @@ from __future__ import annotations
 from allin1_backend_torch.triton_network.layout import (
     INSTRUMENT_MATRICES,
     INSTRUMENT_VECTORS,
+    SECOND_MATRICES,
+    SECOND_VECTORS,
     TIME_ATTENTION_VECTORS,
     TIME_MLP_MATRICES,
     TIME_MLP_VECTORS,
@@ -216,6 +218,7 @@ def finish_time_layer(
     after = (near + far) * 0.5 + vector(own_vectors, DOWN_BIAS, product)
 
     total = zeros
+    u_high, u_low = near_high, near_low  # for the first turn only
     for part in gl.static_range(6):
         up = begin_product(zeros, near_high, near_low, weights, base + 2 + 2 * part, BLOCKS, MODE)
         up = add_product(up, far_high, far_low, weights, base + 3 + 2 * part, BLOCKS, MODE)
@@ -777,3 +780,145 @@ def instruments_hopper(
                     shift = vector(own_vectors, I_NEXT_BIAS + pair * 64 + 32, product)
                     gl.store(places, two * UNSCALE + shift, mask=kept)
                     places += plane_stride
+
+
+S_MATRICES = gl.constexpr(SECOND_MATRICES.size)
+S_VECTORS = gl.constexpr(SECOND_VECTORS.size)
+
+# The second convolution: the windows of the three positions are parts of 168 consecutive values, which are read once, in 11
+# steps of 16. Position p takes part in steps 0 to 8, 0 to 9, and 1 to 10. A block of 16 by 32 of its matrix, shifted by 12 p,
+# is in shared memory for each of these 29 steps.
+#
+# A thread of a product has values 2 c, 2 c + 1, 2 c + 8 and 2 c + 9 of a step; it reads 4 c to 4 c + 3 instead, 8 bytes at
+# once, and the rows of the matrices are in that order.
+
+S_STEPS = gl.constexpr(11)
+S_BLOCKS = gl.constexpr(29)
+
+
+@gluon.constexpr_function
+def step_of(step, position):
+    """Number of a block, or -1 if the position has no part in a step."""
+    first = (0, 0, 1)[position]
+    end = (9, 10, 11)[position]
+    return (0, 9, 19)[position] + step - first if first <= step < end else -1
+
+
+@gluon.jit
+def copy_window_matrices(matrix, weights, first: gl.constexpr):
+    """Copy the high or the low halves of the second convolution's matrix: blocks of each position and step."""
+    blocked: gl.constexpr = gl.BlockedLayout([1, 4], [4, 8], [gl.num_warps(), 1], [1, 0])
+    row = gl.arange(0, 16, gl.SliceLayout(1, blocked))
+    column = gl.arange(0, 32, gl.SliceLayout(0, blocked))
+    tap = ((row % 8) // 2) * 4 + (row // 8) * 2 + row % 2
+    for position in gl.static_range(3):
+        for step in gl.static_range(S_STEPS):
+            if step_of(step, position) >= 0:
+                taps = tap + (step * 16 - position * 12)
+                inside = (taps >= 0) & (taps < 144)
+                places = taps[:, None] * 32 + column[None, :]
+                block = gl.load(matrix + places, mask=inside[:, None], other=0.0)
+                weights.index(first + step_of(step, position)).store(block)
+
+
+@gluon.jit
+def load_step(
+    x, starts, inside, step: gl.constexpr, TILE: gl.constexpr,
+    wide: gl.constexpr, operand: gl.constexpr,
+):  # fmt: skip
+    """16 values of each row, in the order that is explained above."""
+    tap = step * 16 + gl.arange(0, 16, gl.SliceLayout(0, wide))
+    mask = inside[:, None] & (tap < 168)[None, :]
+    values = gl.load(x + (starts[:, None] + tap[None, :]), mask=mask, other=0.0)
+    values = gl.permute(gl.reshape(values, [TILE, 4, 2, 2]), (0, 2, 1, 3))
+    return gl.convert_layout(gl.reshape(values, [TILE, 16]), operand)
+
+
+@gluon.jit
+def add_step(total, high, low, weights, base, step: gl.constexpr, position: gl.constexpr):
+    """Begin to add what a step is for a position, if anything."""
+    number: gl.constexpr = step_of(step, position)
+    if number >= 0:
+        own = weights.index(base + number)
+        total = warpgroup_mma(low, own, total, is_async=True)
+        total = warpgroup_mma(high, weights.index(base + (S_BLOCKS + number)), total, is_async=True)
+        total = warpgroup_mma(high, own, total, is_async=True)
+    return total
+
+
+@gluon.jit(do_not_specialize=["frames"])
+def second_convolution_hopper(
+    x, x_low, out, out_low, matrix, matrix_low, vectors, frames, TILE: gl.constexpr
+):
+    """As ``_second_convolution``; the grid is a number of programs that share a member's tiles, and the members."""
+    product: gl.constexpr = product_layout(0, gl.num_warps())
+    operand: gl.constexpr = gl.DotOperandLayout(0, product, 2)
+    wide: gl.constexpr = gl.DotOperandLayout(0, product, 4)
+    shared: gl.constexpr = gl.NVMMASharedLayout.get_default_for([16, 32], gl.float16)
+    member = gl.program_id(1)
+    weights = gl.allocate_shared_memory(gl.float16, [2 * S_BLOCKS, 16, 32], shared)
+    copy_window_matrices(matrix + member * S_MATRICES, weights, 0)
+    copy_window_matrices(matrix_low + member * S_MATRICES, weights, S_BLOCKS)
+    fence_async_shared()
+    barrier()
+
+    channel = gl.arange(0, 32, gl.SliceLayout(0, product))
+    bias = gl.load(vectors + member * S_VECTORS + channel)[None, :]
+    zeros = gl.full([TILE, 32], 0.0, gl.float32, product)
+    tiles = (frames * 5 + TILE - 1) // TILE
+    for number in range(gl.program_id(0), 4 * tiles, gl.num_programs(0)):
+        base = number >> 30  # zero, as in the time layer
+        row = (member * 4 + number // tiles).to(gl.int64)
+        first = (number % tiles) * TILE
+        place = first + gl.arange(0, TILE, gl.SliceLayout(1, wide))
+        inside = place < frames * 5
+        starts = (place // 5) * 312 + (place % 5) * 36
+        own, own_low = x + row * frames * 312, x_low + row * frames * 312
+        t0 = zeros
+        t1 = zeros
+        t2 = zeros
+        h0 = load_step(own, starts, inside, 0, TILE, wide, operand)
+        l0 = load_step(own_low, starts, inside, 0, TILE, wide, operand)
+        h1 = load_step(own, starts, inside, 1, TILE, wide, operand)
+        l1 = load_step(own_low, starts, inside, 1, TILE, wide, operand)
+        h2 = load_step(own, starts, inside, 2, TILE, wide, operand)
+        l2 = load_step(own_low, starts, inside, 2, TILE, wide, operand)
+        h3 = load_step(own, starts, inside, 3, TILE, wide, operand)
+        l3 = load_step(own_low, starts, inside, 3, TILE, wide, operand)
+        h4 = load_step(own, starts, inside, 4, TILE, wide, operand)
+        l4 = load_step(own_low, starts, inside, 4, TILE, wide, operand)
+        h5 = load_step(own, starts, inside, 5, TILE, wide, operand)
+        l5 = load_step(own_low, starts, inside, 5, TILE, wide, operand)
+        h6 = load_step(own, starts, inside, 6, TILE, wide, operand)
+        l6 = load_step(own_low, starts, inside, 6, TILE, wide, operand)
+        h7 = load_step(own, starts, inside, 7, TILE, wide, operand)
+        l7 = load_step(own_low, starts, inside, 7, TILE, wide, operand)
+        h8 = load_step(own, starts, inside, 8, TILE, wide, operand)
+        l8 = load_step(own_low, starts, inside, 8, TILE, wide, operand)
+        h9 = load_step(own, starts, inside, 9, TILE, wide, operand)
+        l9 = load_step(own_low, starts, inside, 9, TILE, wide, operand)
+        h10 = load_step(own, starts, inside, 10, TILE, wide, operand)
+        l10 = load_step(own_low, starts, inside, 10, TILE, wide, operand)
+        highs = (h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10)
+        lows = (l0, l1, l2, l3, l4, l5, l6, l7, l8, l9, l10)
+        for step in gl.static_range(S_STEPS):
+            t0 = add_step(t0, highs[step], lows[step], weights, base, step, 0)
+            t1 = add_step(t1, highs[step], lows[step], weights, base, step, 1)
+            t2 = add_step(t2, highs[step], lows[step], weights, base, step, 2)
+        waited = warpgroup_mma_wait(
+            0,
+            [
+                t0, t1, t2, h0, h1, h2, h3, h4, h5, h6, h7, h8, h9, h10,
+                l0, l1, l2, l3, l4, l5, l6, l7, l8, l9, l10,
+            ],
+        )  # fmt: skip
+        largest = gl.maximum(gl.maximum(waited[0], waited[1]), waited[2])
+        values = largest * UNSCALE + bias
+        values = gl.where(values > 0, values, gl.exp(gl.minimum(values, 0.0)) - 1.0)
+        high = values.to(gl.float16)
+        low = (values - high.to(gl.float32)).to(gl.float16)
+        place = first + gl.arange(0, TILE, gl.SliceLayout(1, product))
+        kept = (place < frames * 5)[:, None] & (channel < 24)[None, :]
+        places = row * frames * 120 + (place[:, None] * 24 + channel[None, :])
+        gl.store(out + places, high, mask=kept)
+        gl.store(out_low + places, low, mask=kept)
