@@ -130,12 +130,13 @@ def begin_product(total, high, low, weights, index, LOW: gl.constexpr, MODE: gl.
     return total
 
 
+# All blocks of a kind are read before the first is stored: between two stores there is a barrier, which nothing passes, and
+# a program would wait for one block after the other.
+
+
 @gluon.jit
-def copy_block(
-    matrix, weights, index: gl.constexpr, offset: gl.constexpr, stride: gl.constexpr,
-    MODE: gl.constexpr,
-):  # fmt: skip
-    """Copy a block of 32 by 32 into shared memory."""
+def load_block(matrix, offset: gl.constexpr, stride: gl.constexpr, MODE: gl.constexpr):
+    """A block of 32 by 32, to be copied into shared memory."""
     blocked: gl.constexpr = gl.BlockedLayout([1, 8], [8, 4], [gl.num_warps(), 1], [1, 0])
     row = gl.arange(0, 32, gl.SliceLayout(1, blocked))
     column = gl.arange(0, 32, gl.SliceLayout(0, blocked))
@@ -143,24 +144,33 @@ def copy_block(
         places = row[:, None] + column[None, :] * stride
     else:
         places = row[:, None] * stride + column[None, :]
-    weights.index(index).store(gl.load(matrix + offset + places))
+    return gl.load(matrix + offset + places)
+
+
+@gluon.jit
+def store_blocks(blocks, weights, first: gl.constexpr, COUNT: gl.constexpr):
+    """Store blocks in shared memory, one after the other."""
+    for i in gl.static_range(COUNT):
+        weights.index(first + i).store(blocks[i])
 
 
 @gluon.jit
 def copy_matrices(matrix, weights, first: gl.constexpr, MODE: gl.constexpr):
     """Copy the high or the low halves of all matrices of a member."""
+    blocks = ()
     for i in gl.static_range(2):
-        copy_block(matrix, weights, first + i, OUTPUT + i * 1024, 32, MODE)
+        blocks = blocks + (load_block(matrix, OUTPUT + i * 1024, 32, MODE),)
     for part in gl.static_range(6):
         for i in gl.static_range(2):
-            copy_block(
-                matrix, weights, first + 2 + 2 * part + i,
-                UP + (part // 2) * 4096 + i * 2048 + (part % 2) * 32, 64, MODE,
-            )  # fmt: skip
-        copy_block(matrix, weights, first + 14 + part, DOWN + part * 1024, 32, MODE)
+            blocks = blocks + (
+                load_block(matrix, UP + (part // 2) * 4096 + i * 2048 + (part % 2) * 32, 64, MODE),
+            )
+    for part in gl.static_range(6):
+        blocks = blocks + (load_block(matrix, DOWN + part * 1024, 32, MODE),)
     for i in gl.static_range(2):
-        copy_block(matrix, weights, first + 20 + i, QUERIES_KEYS + i * 32, 64, MODE)
-    copy_block(matrix, weights, first + 22, VALUES, 32, MODE)
+        blocks = blocks + (load_block(matrix, QUERIES_KEYS + i * 32, 64, MODE),)
+    blocks = blocks + (load_block(matrix, VALUES, 32, MODE),)
+    store_blocks(blocks, weights, first, BLOCKS)
 
 
 @gluon.jit
@@ -168,8 +178,10 @@ def copy_vectors(vectors, out, COUNT: gl.constexpr):
     """Copy vectors of 32 values into shared memory: from there, the compiler does not keep them in registers."""
     line: gl.constexpr = gl.BlockedLayout([1], [32], [gl.num_warps()], [0])
     column = gl.arange(0, 32, line)
+    lines = ()
     for i in gl.static_range(COUNT):
-        out.index(i).store(gl.load(vectors + i * 32 + column))
+        lines = lines + (gl.load(vectors + i * 32 + column),)
+    store_blocks(lines, out, 0, COUNT)
 
 
 @gluon.jit
@@ -592,15 +604,16 @@ def see_frame(
 @gluon.jit
 def copy_instrument_matrices(matrix, weights, first: gl.constexpr, MODE: gl.constexpr):
     """Copy the high or the low halves of all matrices of a member."""
-    copy_block(matrix, weights, first, I_OUTPUT, 32, MODE)
+    blocks = (load_block(matrix, I_OUTPUT, 32, MODE),)
     for i in gl.static_range(3):
-        copy_block(matrix, weights, first + 1 + i, I_UP + i * 1024, 32, MODE)
-        copy_block(matrix, weights, first + 4 + i, I_DOWN + i * 1024, 32, MODE)
-        for half in gl.static_range(2):
-            copy_block(
-                matrix, weights, first + 7 + 2 * i + half,
-                I_NEXT_PLANES + i * 2048 + half * 32, 64, MODE,
-            )  # fmt: skip
+        blocks = blocks + (load_block(matrix, I_UP + i * 1024, 32, MODE),)
+    for i in gl.static_range(3):
+        blocks = blocks + (load_block(matrix, I_DOWN + i * 1024, 32, MODE),)
+    for i in gl.static_range(6):
+        blocks = blocks + (
+            load_block(matrix, I_NEXT_PLANES + (i // 2) * 2048 + (i % 2) * 32, 64, MODE),
+        )
+    store_blocks(blocks, weights, first, I_BLOCKS)
 
 
 @gluon.jit(do_not_specialize=["frames"])
@@ -811,14 +824,15 @@ def copy_window_matrices(matrix, weights, first: gl.constexpr):
     row = gl.arange(0, 16, gl.SliceLayout(1, blocked))
     column = gl.arange(0, 32, gl.SliceLayout(0, blocked))
     tap = ((row % 8) // 2) * 4 + (row // 8) * 2 + row % 2
+    blocks = ()
     for position in gl.static_range(3):
         for step in gl.static_range(S_STEPS):
             if step_of(step, position) >= 0:
                 taps = tap + (step * 16 - position * 12)
                 inside = (taps >= 0) & (taps < 144)
                 places = taps[:, None] * 32 + column[None, :]
-                block = gl.load(matrix + places, mask=inside[:, None], other=0.0)
-                weights.index(first + step_of(step, position)).store(block)
+                blocks = blocks + (gl.load(matrix + places, mask=inside[:, None], other=0.0),)
+    store_blocks(blocks, weights, first, S_BLOCKS)
 
 
 @gluon.jit
