@@ -351,8 +351,12 @@ def child(done: set[str], serial: bool) -> None:
         compile_for(todo)
         tell(event="compiled", s=round(time.monotonic() - began, 1))
 
-    stages = list(dict.fromkeys(each.stage for each in CANDIDATES))
-    for stage in stages:
+    # Those most likely to end the process come last.
+    stages = list(dict.fromkeys((each.wgmma, each.stage) for each in CANDIDATES))
+    for wgmma, stage in sorted(stages, key=lambda each: each[0]):
+        own_candidates = [each for each in todo if (each.wgmma, each.stage) == (wgmma, stage)]
+        if not own_candidates:
+            continue
         written = outputs(stage, own.space)
         before = own.space.x.clone()
         kept = [each.clone() for each in written]
@@ -360,7 +364,7 @@ def child(done: set[str], serial: bool) -> None:
             launch.run()
         wanted = [each.clone() for each in written]
         timed = {f"{stage} now": present_launches(own, stage)}
-        for candidate in (each for each in todo if each.stage == stage):
+        for candidate in own_candidates:
             tell(event="begins", name=candidate.name)
             if serial:
                 compile_for([candidate])
