@@ -294,7 +294,7 @@ def network() -> dict[str, Any]:
 
 
 def options() -> dict[str, Any]:
-    """Each kernel of the network with other numbers of warps and registers: milliseconds of a launch, the best first."""
+    """Each kernel of the network in plain Triton with other numbers of warps and registers: milliseconds of a launch, the best first."""
     from dataclasses import replace
 
     import torch
@@ -349,7 +349,12 @@ def tests() -> dict[str, Any]:
     """Tests of allin1-torch on the GPU: first those that measure memory, alone; the others side by side."""
     folder = ROOT / "plugins/allin1-torch"
     first = ["tests/test_cuda.py"]
-    kernel_tests = ["test_triton_demix", "test_triton_network", "test_bridges"]
+    kernel_tests = [
+        "test_triton_demix",
+        "test_triton_network",
+        "test_triton_hopper",
+        "test_bridges",
+    ]
     others = ["test_demix", "test_demix_stream", "test_demix_conformance", "test_conformance"]
     others += ["test_mix_spectrogram", "test_spectrogram", "test_network", "test_demucs_files"]
     told = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -254,7 +255,7 @@ def test_members_in_groups_equal_all_members_at_once(cuda):
     three = random_model(4, members=3)
     call = backend.create(Setup(str(cuda), three)).call
     spectrogram, told = random_frames(500, cuda), []
-    groups = type(call)(call.weights, cuda, True, group_bytes=2 * 500 * BYTES)
+    groups = replace(call, group_bytes=2 * 500 * BYTES)
     wanted = call(spectrogram, Task(embeddings=True))
     assert_equal(groups(spectrogram, Task(embeddings=True, progress=told.append)), wanted, 1e-6)
     assert told == [pytest.approx(2 / 3), 1]
@@ -273,7 +274,7 @@ def test_nothing_is_compiled_after_set_up(cuda, monkeypatch):
     for frames in (1, 2, 15, 16, 17, 64, 70):
         for shift in (0, 1):  # aligned, and not
             part = buffer[shift : shift + 4 * 81 * frames].view(4, frames, 81)
-            groups = type(call)(call.weights, cuda, True, group_bytes=frames * BYTES)
+            groups = replace(call, group_bytes=frames * BYTES)
             for each in (call, groups):
                 each(LogSpectrogram(part), Task())
 
