@@ -49,7 +49,10 @@ run)
     for plugin in allin1-cython allin1-dbn-cython; do
         "${install[@]}" --no-build-isolation "plugins/$plugin" || echo "$plugin could not be built" >&2
     done
-    # As an installation does: imports must not be measured with compilation.
+    # As an installation does: imports must not be measured with compilation. The folder of the installed PyTorch may not be
+    # writable, so bytecode goes elsewhere: that of PyTorch is written by the first run.
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX=$site/.bytecode
     "$python" -m compileall -q -j 0 "$site" || echo "some modules could not be compiled" >&2
     export PYTHONPATH=$site PATH=$site/bin:$PATH PYTHONUNBUFFERED=1
     [ -d .gpu/weights ] && export ALLIN1_WEIGHTS_DIR=$PWD/.gpu/weights

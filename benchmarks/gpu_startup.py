@@ -98,7 +98,10 @@ def imports(errors: Sequence[str], most: int = 40) -> list[str]:
 
 def bytecode() -> dict[str, Any]:
     """Whether the libraries' bytecode is cached, without which an import takes a multiple."""
-    told: dict[str, Any] = {"python does not write it": sys.dont_write_bytecode}
+    told: dict[str, Any] = {
+        "python writes it": not sys.dont_write_bytecode,
+        "folder": sys.pycache_prefix,
+    }
     for name in ("torch", "numpy", "demucs", "triton", "allin1_core", "allin1_backend_torch"):
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None:
@@ -108,33 +111,35 @@ def bytecode() -> dict[str, Any]:
 
 
 def startup(song: Path, folder: Path, seed: int, within_s: float) -> dict[str, Any]:
-    """The model that takes the mix, and the one that takes stems from a separator's file; by PyTorch and by Triton."""
+    """The model that takes the mix, and the one that takes stems from a separator's file; by PyTorch and by Triton.
+
+    Those that count come first: of each way the first, which fills the caches of bytecode, of Triton and of the disk, and
+    two with these.
+    """
     end = time.monotonic() + within_s
-    told: dict[str, Any] = {
-        "bytecode": bytecode(),
-        "separator bytes": write_separator(folder, seed),
-    }
+    told: dict[str, Any] = {"separator bytes": write_separator(folder, seed)}
     stems = ["-m", "harmonix-all", "--demucs-weights", str(folder), "--device", "cuda"]
-    triton = [*stems, "-b", "demix=torch-cuda-triton", "-b", "nn=torch-cuda-triton"]
-    mix = ["-m", "builtin", "--device", "cuda"]
     ways = {
-        "builtin": mix,
-        "separation": stems,
-        "separation by kernels": triton,
-        "builtin by kernels": [*mix, "-b", "nn=torch-cuda-triton"],
+        "builtin": ["-m", "builtin", "--device", "cuda"],
+        "separation": [*stems, "-b", "demix=torch-cuda", "-b", "nn=torch-cuda"],
+        "separation by kernels": [
+            *stems,
+            *("-b", "demix=torch-cuda-triton", "-b", "nn=torch-cuda-triton"),
+        ],
     }
     plain = [sys.executable, "-c", "from allin1_core.cli.main import main; main()"]
     sampled = [sys.executable, str(TIMELINE)]
     timed = [sys.executable, "-X", "importtime", *plain[1:]]
-    # The third run of each counts: the first two fill the caches, of Triton as well as of the disk.
-    kinds = {"first": plain, "sampled": sampled, "warm": plain}
-    runs = [(name, kind, start) for name in ways for kind, start in kinds.items()]
-    runs += [(name, "imports timed", timed) for name in ("builtin", "separation by kernels")]
-    runs += [(name, "warm again", plain) for name in ways]
+    counted = {"first": plain, "warm": plain, "warm again": plain}
+    runs = [(name, kind, start) for name in ways for kind, start in counted.items()]
+    runs += [(name, "sampled", sampled) for name in ways]
+    runs += [("separation by kernels", "imports timed", timed)]
     for name, kind, start in runs:
         if time.monotonic() > end:
             told.setdefault("left out", []).append(f"{name}, {kind}")
             continue
+        if kind == "warm":
+            told.setdefault("bytecode before warm runs", {})[name] = bytecode()
         found = once(song, ways[name], start, f"{name}, {kind}")
         told.setdefault(name, {})[kind] = found
         print(name, kind, json.dumps(found), file=sys.stderr, flush=True)

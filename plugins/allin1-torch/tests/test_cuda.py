@@ -144,3 +144,13 @@ def test_what_is_brought_to_numpy_is_complete_and_may_be_written_to(cuda):
         array = to_numpy(part * 4 / 4)
         np.testing.assert_array_equal(array, np.arange(len(part), dtype=np.float32))
         array += 1
+
+
+def test_what_is_sent_is_complete_whatever_becomes_of_the_array(cuda):
+    array = np.arange(13 << 20, dtype=np.float32)  # several pieces
+    for part in (array, array[:1000]):
+        wanted = part.copy()
+        torch.cuda._sleep(10_000_000)  # so that the copies wait
+        sent = from_numpy(part, cuda)
+        part += 1
+        np.testing.assert_array_equal(to_numpy(sent), wanted)
