@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 
 import numpy as np
 import pytest
@@ -101,6 +101,33 @@ def test_half_precision_is_near(ensemble, model):
     assert_equal(logits, wanted, HALF_TOLERANCE)
     with pytest.raises(AssertionError):
         assert_equal(logits, wanted, TOLERANCE)
+
+
+KERNEL = """
+import triton
+import triton.language as tl
+from allin1_backend_torch.triton_network.arithmetic import doubled_gelu
+
+@triton.jit
+def apply(x, y, COUNT: tl.constexpr):
+    place = tl.arange(0, COUNT)
+    tl.store(y + place, doubled_gelu(tl.load(x + place)))
+"""
+
+
+def test_gelu_has_the_stated_error_for_small_and_large_values(kernels_device, tmp_path):
+    (tmp_path / "applied.py").write_text(KERNEL, encoding="utf-8")
+    spec = spec_from_file_location("applied", tmp_path / "applied.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sizes = torch.cat([torch.linspace(0, 7, 12_000), torch.logspace(-30, 4, 4384)])
+    x = torch.cat([sizes, -sizes]).to(kernels_device)
+    y = torch.empty_like(x)
+    module.apply[(1,)](x, y, COUNT=len(x))
+    wanted = x.double() * torch.special.erfc(-x.double() / 2**0.5)
+    error = (y.double() - wanted).abs()
+    assert error[x.abs() <= 7].max() <= 5e-7
+    assert (error <= 5e-7 + 1.2e-7 * wanted.abs()).all()
 
 
 def test_the_compilers_setting_is_as_before_when_compiled(monkeypatch):
