@@ -23,6 +23,7 @@ from allin1_core.errors import BackendError
 from allin1_core.testing.weights import random_model
 
 from allin1_backend_torch import network
+from allin1_backend_torch.triton_compiling import compile_kernels
 from allin1_backend_torch.triton_network import backend, check, hopper
 from allin1_backend_torch.triton_network.packing import pack
 from allin1_backend_torch.triton_network.workspace import workspace
@@ -160,6 +161,8 @@ def filled(frames, members, device):
 
 def assert_same_outputs(space, names, plain, other):
     """Compare what two launches write, and where."""
+    if space.x.is_cuda:  # else the first launch would, though not as it must be
+        compile_kernels((plain, other), space.x.device, "the kernels")
     inputs = {name: getattr(space, name).clone() for name in names}
     written = []
     for launch in (plain, other):
@@ -172,16 +175,21 @@ def assert_same_outputs(space, names, plain, other):
         wanted, actual = (each[name] for each in written)
         if wanted.dtype == torch.float16:
             wanted, actual = wanted.float().sum(0), actual.float().sum(0)
-        torch.testing.assert_close(actual, wanted, rtol=2e-6, atol=1e-5, equal_nan=True)
+        torch.testing.assert_close(actual, wanted, rtol=1e-5, atol=3e-5, equal_nan=True)
     for name in names:
         getattr(space, name).copy_(inputs[name])
 
 
-@pytest.mark.parametrize(("frames", "members", "programs"), [(1, 1, 1), (5, 2, 1), (18, 1, 2)])
+@pytest.mark.parametrize(
+    ("frames", "members", "programs"),
+    [(1, 1, 1), (5, 2, 1), (18, 1, 2), (128, 3, 264), (1000, 3, 7)],
+)
 def test_each_kernel_writes_what_the_plain_one_does(kernels, frames, members, programs):
     from allin1_backend_torch.triton_network import front_end, time_attention, time_mlp
 
     device, modules = kernels
+    if device.type == "cpu" and frames > 100:
+        pytest.skip("so many frames take long to interpret")
     weights = pack(random_model(2, members=members).members, device)
     space = filled(frames, members, device)
     plain = front_end.second(weights, space, True)
@@ -215,13 +223,11 @@ def test_on_a_hopper_gpu_every_length_equals_pytorchs_operations(kernels, member
         "chosen": chosen,
     }
     reference = network.create(setup)
-    for frames in (
-        *LENGTHS,
-        18_000,
-        180_000 if members == 1 else 1001,
-    ):  # three minutes, half an hour
+    three_minutes, half_an_hour = 18_000, 180_000
+    for frames in (*LENGTHS, three_minutes, half_an_hour if members == 1 else 1001):
         spectrogram = LogSpectrogram(torch.rand(4, frames, BANDS, device=device))
         wanted = reference(spectrogram, Task())
+        largest = max(getattr(wanted, field).abs().max().item() for field in Logits.ARRAYS[:4])
         for name, call in calls.items():
             given = call(spectrogram, Task())
             for field in Logits.ARRAYS[:4]:
@@ -229,7 +235,7 @@ def test_on_a_hopper_gpu_every_length_equals_pytorchs_operations(kernels, member
                     getattr(given, field),
                     getattr(wanted, field),
                     rtol=0,
-                    atol=5e-5,
+                    atol=5e-5 * max(1.0, largest),
                     msg=lambda text, name=name, frames=frames: f"{name}, {frames}: {text}",
                 )
 
