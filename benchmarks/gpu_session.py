@@ -295,7 +295,7 @@ def network() -> dict[str, Any]:
 
 
 def options() -> dict[str, Any]:
-    """Each kernel of the network with other numbers of warps and registers: milliseconds of a launch, the best first."""
+    """Each kernel of the network in plain Triton with other numbers of warps and registers: milliseconds of a launch, the best first."""
     from dataclasses import replace
 
     import torch
@@ -353,6 +353,7 @@ TESTS = {
     "test_cuda": 30,
     "test_triton_demix": 60,
     "test_triton_network": 60,
+    "test_triton_hopper": 60,
     "test_demix": 60,
     "test_mix_spectrogram": 40,
     "test_network": 60,

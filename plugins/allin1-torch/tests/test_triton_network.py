@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from importlib.util import find_spec
+from dataclasses import replace
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 
 import numpy as np
 import pytest
@@ -100,6 +101,33 @@ def test_half_precision_is_near(ensemble, model):
     assert_equal(logits, wanted, HALF_TOLERANCE)
     with pytest.raises(AssertionError):
         assert_equal(logits, wanted, TOLERANCE)
+
+
+KERNEL = """
+import triton
+import triton.language as tl
+from allin1_backend_torch.triton_network.arithmetic import doubled_gelu
+
+@triton.jit
+def apply(x, y, COUNT: tl.constexpr):
+    place = tl.arange(0, COUNT)
+    tl.store(y + place, doubled_gelu(tl.load(x + place)))
+"""
+
+
+def test_gelu_has_the_stated_error_for_small_and_large_values(kernels_device, tmp_path):
+    (tmp_path / "applied.py").write_text(KERNEL, encoding="utf-8")
+    spec = spec_from_file_location("applied", tmp_path / "applied.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sizes = torch.cat([torch.linspace(0, 7, 12_000), torch.logspace(-30, 4, 4384)])
+    x = torch.cat([sizes, -sizes]).to(kernels_device)
+    y = torch.empty_like(x)
+    module.apply[(1,)](x, y, COUNT=len(x))
+    wanted = x.double() * torch.special.erfc(-x.double() / 2**0.5)
+    error = (y.double() - wanted).abs()
+    assert error[x.abs() <= 7].max() <= 5e-7
+    assert (error <= 5e-7 + 1.2e-7 * wanted.abs()).all()
 
 
 def test_the_compilers_setting_is_as_before_when_compiled(monkeypatch):
@@ -254,7 +282,7 @@ def test_members_in_groups_equal_all_members_at_once(cuda):
     three = random_model(4, members=3)
     call = backend.create(Setup(str(cuda), three)).call
     spectrogram, told = random_frames(500, cuda), []
-    groups = type(call)(call.weights, cuda, True, group_bytes=2 * 500 * BYTES)
+    groups = replace(call, group_bytes=2 * 500 * BYTES)
     wanted = call(spectrogram, Task(embeddings=True))
     assert_equal(groups(spectrogram, Task(embeddings=True, progress=told.append)), wanted, 1e-6)
     assert told == [pytest.approx(2 / 3), 1]
@@ -273,7 +301,7 @@ def test_nothing_is_compiled_after_set_up(cuda, monkeypatch):
     for frames in (1, 2, 15, 16, 17, 64, 70):
         for shift in (0, 1):  # aligned, and not
             part = buffer[shift : shift + 4 * 81 * frames].view(4, frames, 81)
-            groups = type(call)(call.weights, cuda, True, group_bytes=frames * BYTES)
+            groups = replace(call, group_bytes=frames * BYTES)
             for each in (call, groups):
                 each(LogSpectrogram(part), Task())
 

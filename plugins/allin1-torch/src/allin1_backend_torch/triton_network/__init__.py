@@ -12,6 +12,7 @@ one of the heads. Each writes the input of the next one, so that nothing is comp
 ``time_mlp``           the rest of the time layer; queries, keys and values of the instruments
 ``instruments``        the instrument layer; queries, keys and values of the next block
 ``heads``              logits
+``hopper``             faster kernels for NVIDIA's Hopper GPUs, in place of some of the above
 ``launching``          a launch as data, to be compiled ahead or run
 ``workspace``          memory for a song
 ``backend``            the stage

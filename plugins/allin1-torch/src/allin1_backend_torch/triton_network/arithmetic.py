@@ -12,8 +12,6 @@ only the product of the high halves is computed.
 
 from __future__ import annotations
 
-import math
-
 import triton
 import triton.language as tl
 
@@ -21,10 +19,6 @@ from allin1_backend_torch.triton_network.packing import MATRIX_SCALE
 
 #: Removes the scale of the matrices from a product.
 UNSCALE = tl.constexpr(1 / MATRIX_SCALE)
-
-# Constants of doubled_gelu: the coefficients for |x| / sqrt 2, and e as a power of two.
-_T_RATE = tl.constexpr(0.3275911 / math.sqrt(2))
-_SQUARE_RATE = tl.constexpr(-0.5 * math.log2(math.e))
 
 
 @triton.jit
@@ -83,20 +77,20 @@ def layer_norm(rows, vectors, gain, shift):
 
 @triton.jit
 def doubled_gelu(x):
-    """Twice GELU: ``x (1 + erf(x / sqrt 2))``.
+    """Twice GELU: ``x (1 + erf(x / sqrt 2))``, without a division.
 
-    erf after Abramowitz and Stegun, 7.1.26: ``1 - (a1 t + … + a5 t^5) exp(-z^2)`` with ``t = 1 / (1 + 0.3275911 z)`` for
-    ``z = |x| / sqrt 2``. In float32, the error is at most 7e-7; a rational approximation, with errors up to 3e-6, took 0.3 ms
-    longer for the ensemble on an H200.
+    ``log2 erfc(s / sqrt 2)`` is nearly a parabola for ``s = |x|``: a polynomial of degree 8 without a constant term, fitted to
+    the error of the result on [0, 6], and falling beyond. The error is at most 2e-8, and 5e-7 in float32.
     """
     size = tl.abs(x)
-    t = 1.0 / (1.0 + _T_RATE * size)
-    polynomial = 1.061405429 * t - 1.453152027
-    polynomial = polynomial * t + 1.421413741
-    polynomial = polynomial * t - 0.284496736
-    polynomial = polynomial * t + 0.254829592
-    rest = polynomial * t * tl.exp2(x * x * _SQUARE_RATE)
-    return x + size - size * rest
+    power = -1.90198857e-06 * size + 2.80556843e-05
+    power = power * size - 0.000131465235
+    power = power * size - 0.000272101465
+    power = power * size + 0.00724546637
+    power = power * size - 0.0526276534
+    power = power * size - 0.459162124
+    power = power * size - 1.15111105
+    return x + size - size * tl.exp2(power * size)
 
 
 @triton.jit

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import torch
+from allin1_core.contracts.model import Parameters
 from allin1_core.contracts.stages import Nn, Setup
 from allin1_core.errors import Allin1Error, BackendError, WeightsError, brief
 
 from allin1_backend_torch.triton_compiling import begin_loading
 from allin1_backend_torch.triton_network.check import check, expected
+from allin1_backend_torch.triton_network.hopper import resident_programs
 from allin1_backend_torch.waiting import Waiting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from allin1_backend_torch.triton_network.ensemble import Ensemble
+
+_logger = logging.getLogger(__name__)
 
 #: What imports the kernels.
 _KERNELS = "allin1_backend_torch.triton_network.ensemble"
@@ -44,11 +58,7 @@ def _create(setup: Setup, exact: bool) -> Nn:
     begin_loading(device, _KERNELS)
     wanted = expected(setup.model, device)
     try:
-        # Imported here because this imports Triton, and the module must be importable without it.
-        from allin1_backend_torch.triton_network.ensemble import ready
-
-        ensemble = ready(setup.model.members, device, exact)
-        check(ensemble, device, wanted, _TOLERANCES[exact])
+        ensemble = _fastest(setup.model.members, device, exact, wanted)
     except Allin1Error:
         raise
     except Exception as error:  # compilers and drivers may raise any error
@@ -57,3 +67,28 @@ def _create(setup: Setup, exact: bool) -> Nn:
             remedy="Install a C compiler, which Triton needs on first use, or use the backend torch-cuda.",
         ) from error
     return Waiting(ensemble, device)
+
+
+def _fastest(
+    members: Sequence[Parameters], device: torch.device, exact: bool, wanted: Tensor
+) -> Ensemble:
+    """The kernels for Hopper GPUs if this is one and they pass the check, else those in plain Triton."""
+    # Imported here because this imports Triton, and the module must be importable without it.
+    from allin1_backend_torch.triton_network.ensemble import ready
+
+    programs = resident_programs(device, exact)
+    if programs:
+        try:
+            ensemble = ready(members, device, exact, programs)
+            # A single program processes every tile of a member, and what it computes for one must not depend on others.
+            check(replace(ensemble, programs=1), device, wanted, _TOLERANCES[exact])
+        except Exception as error:  # compilers and drivers may raise any error
+            _logger.warning(
+                "The network's kernels for Hopper GPUs cannot be used on %s, and slower ones are: %s",
+                *(device, brief(error)),
+            )
+        else:
+            return ensemble
+    ensemble = ready(members, device, exact)
+    check(ensemble, device, wanted, _TOLERANCES[exact])
+    return ensemble

@@ -18,7 +18,7 @@ from allin1_backend_torch import network
 from allin1_backend_torch.network_planes import INSTRUMENTS
 
 #: Number of frames of the spectrogram: more than the largest tile, and not a multiple of any.
-FRAMES = 75
+FRAMES = 139
 
 
 def expected(model: Model, device: torch.device) -> torch.Tensor:
@@ -62,7 +62,7 @@ def check(call: Nn, device: torch.device, wanted: torch.Tensor, tolerance: float
 
 def _on(device: torch.device) -> LogSpectrogram:
     """A seeded random spectrogram with values similar to those of music."""
-    values = np.random.default_rng(75).gamma(0.5, 1.0, (INSTRUMENTS, FRAMES, BANDS))
+    values = np.random.default_rng(FRAMES).gamma(0.5, 1.0, (INSTRUMENTS, FRAMES, BANDS))
     return LogSpectrogram(torch.from_numpy(values.astype(np.float32)).to(device))
 
 

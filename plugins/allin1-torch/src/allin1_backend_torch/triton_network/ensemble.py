@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from allin1_core.contracts.logits import Logits
@@ -44,6 +45,8 @@ class Ensemble:
         Device to run on.
     exact
         Whether products are as exact as float32, or float16.
+    programs
+        Number of programs that the kernels for Hopper GPUs are launched with, or 0 for those in plain Triton.
     group_bytes
         Maximum memory of a group of members.
     """
@@ -51,6 +54,7 @@ class Ensemble:
     weights: Weights
     device: torch.device
     exact: bool
+    programs: int = 0
     group_bytes: int = GROUP_BYTES
 
     @torch.no_grad()
@@ -83,20 +87,22 @@ class Ensemble:
         space = workspace(frames, group.count, self.exact, self.device)
         shape = (group.count, OUTPUTS, frames)
         logits = torch.empty(shape, dtype=torch.float32, device=self.device)
-        for launch in launches(spectrogram, group, space, logits, self.exact):
+        for launch in launches(spectrogram, group, space, logits, self.exact, self.programs):
             launch.run()
         if embeddings is not None:
             _normalise(space, group, embeddings)
         return logits.sum(0)
 
 
-def ready(members: Sequence[Parameters], device: torch.device, exact: bool) -> Ensemble:
+def ready(
+    members: Sequence[Parameters], device: torch.device, exact: bool, programs: int = 0
+) -> Ensemble:
     """Lay out the parameters of an ensemble and compile its kernels; always create an :class:`Ensemble` with this.
 
     A kernel's first launch would compile it too, but not as it must be (:func:`~allin1_backend_torch.triton_compiling.without_warp_group_products`), and what is
     compiled stays for the life of the process.
     """
-    ensemble = Ensemble(pack(members, device), device, exact)
+    ensemble = Ensemble(pack(members, device), device, exact, programs)
     if device.type == "cuda":
         _compile(ensemble)
     return ensemble
@@ -108,12 +114,17 @@ def _compile(ensemble: Ensemble) -> None:
     spectrogram = torch.zeros((INSTRUMENTS, 1, BANDS), dtype=torch.float32, device=device)
     logits = torch.zeros((1, OUTPUTS, 1), dtype=torch.float32, device=device)
     space = workspace(1, 1, exact, device)
-    every = launches(spectrogram, ensemble.weights, space, logits, exact)
+    every = launches(spectrogram, ensemble.weights, space, logits, exact, ensemble.programs)
     compile_kernels(every, device, "the network")
 
 
 def launches(
-    spectrogram: Tensor, weights: Weights, space: Workspace, logits: Tensor, exact: bool
+    spectrogram: Tensor,
+    weights: Weights,
+    space: Workspace,
+    logits: Tensor,
+    exact: bool,
+    programs: int = 0,
 ) -> Iterator[Launch]:
     """Every launch of a forward pass, in order.
 
@@ -129,11 +140,33 @@ def launches(
         float32 ``[members, 13, T]``, contiguous, to be filled.
     exact
         Whether products are as exact as float32.
+    programs
+        Number of programs that the kernels for Hopper GPUs, which are exact, are launched with, or 0 for those in plain
+        Triton.
+
+    Raises
+    ------
+    ImportError
+        Kernels for Hopper GPUs are wanted, and this version of Triton has no Gluon, or another.
     """
-    yield from front_end.launches(spectrogram, weights, space, exact)
+    second = partial(front_end.second, exact=exact)
+    attention: Callable[[int, Weights, Workspace], Launch] = time_attention.launch
+    mlp = partial(time_mlp.launch, exact=exact)
+    if programs:
+        # Imported here because this imports Gluon, which not every Triton has.
+        from allin1_backend_torch.triton_network.hopper import second_convolution
+        from allin1_backend_torch.triton_network.hopper import time_attention as hopper_attention
+        from allin1_backend_torch.triton_network.hopper import time_mlp as hopper_mlp
+
+        second = partial(second_convolution.launch, programs=programs)
+        attention = hopper_attention.launch
+        mlp = partial(hopper_mlp.launch, programs=programs)
+    yield front_end.first(spectrogram, weights, space, exact)
+    yield second(weights, space)
+    yield front_end.third(weights, space, exact)
     for block in range(DEPTH):
-        yield time_attention.launch(block, weights, space)
-        yield time_mlp.launch(block, weights, space, exact)
+        yield attention(block, weights, space)
+        yield mlp(block, weights, space)
         yield instruments.launch(block, weights, space, exact)
     yield heads.launch(weights, space, logits)
 

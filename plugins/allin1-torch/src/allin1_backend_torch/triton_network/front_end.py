@@ -10,8 +10,6 @@ with adding a bias and with ELU, which are monotonic: it is computed first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -51,41 +49,50 @@ _NEXT_SHIFT = tl.constexpr(THIRD_VECTORS.offset("next_shift"))
 _NEXT_BIAS = tl.constexpr(THIRD_VECTORS.offset("next_bias"))
 
 
-def launches(
-    spectrogram: Tensor, weights: Weights, space: Workspace, exact: bool
-) -> Iterator[Launch]:
-    """From the spectrogram, contiguous ``[4, T, 81]``, to `x` and the planes of the first block."""
-    frames, rows = space.frames, space.rows
-    # Tiles, warps and register limits are the fastest of a few that were tried on an H200.
-    yield Launch(
+# Tiles, warps and register limits are the fastest of a few that were tried on an H200.
+
+
+def first(spectrogram: Tensor, weights: Weights, space: Workspace, exact: bool) -> Launch:
+    """From the spectrogram, contiguous ``[4, T, 81]``, to the output of the first convolution."""
+    return Launch(
         _first_convolution,
-        (triton.cdiv(frames * 26, 128), rows),
+        (triton.cdiv(space.frames * 26, 128), space.rows),
         (
             *(spectrogram, space.first[0], space.first[-1]),
             *(weights.first_matrices.high, weights.first_matrices.low),
-            *(weights.first_vectors, frames),
+            *(weights.first_vectors, space.frames),
         ),
         {"TILE": 128, "EXACT": exact, "num_warps": 4},
     )
-    yield Launch(
+
+
+def second(weights: Weights, space: Workspace, exact: bool) -> Launch:
+    """From the output of the first convolution to that of the second."""
+    return Launch(
         _second_convolution,
-        (triton.cdiv(frames * 5, 64), rows),
+        (triton.cdiv(space.frames * 5, 64), space.rows),
         (
             *(space.first[0], space.first[-1], space.second[0], space.second[-1]),
             *(weights.second_matrices.high, weights.second_matrices.low),
-            *(weights.second_vectors, frames),
+            *(weights.second_vectors, space.frames),
         ),
         {"TILE": 64, "EXACT": exact, "num_warps": 2, "num_stages": 1},
     )
-    yield Launch(
+
+
+def third(weights: Weights, space: Workspace, exact: bool) -> Launch:
+    """From the output of the second convolution to `x` and the planes of the first block."""
+    # Half precision has only been tried with four warps.
+    warps = {"num_warps": 2, "maxnreg": 168} if exact else {"num_warps": 4, "maxnreg": 128}
+    return Launch(
         _third_convolution,
-        (triton.cdiv(frames + 1, 64), rows),
+        (triton.cdiv(space.frames + 1, 64), space.rows),
         (
             *(space.second[0], space.second[-1], space.x, space.time_planes),
             *(weights.third_matrices.high, weights.third_matrices.low),
-            *(weights.third_vectors, frames),
+            *(weights.third_vectors, space.frames),
         ),
-        {"TILE": 64, "EXACT": exact, "num_warps": 4, "num_stages": 1, "maxnreg": 128},
+        {"TILE": 64, "EXACT": exact, "num_stages": 1, **warps},
     )
 
 
