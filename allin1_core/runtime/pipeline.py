@@ -111,6 +111,7 @@ class Pipeline:
         self._remaining: tuple[Stage, ...] = ()
         self._decision: Decision | None = None
         self._planned: list[Step] = []
+        self._on_accelerator: Callable[[], object] | None = None
 
     def read(self, start: Start) -> None:
         """Take the input of the run; files are read unless they are too long to be held in memory.
@@ -139,13 +140,16 @@ class Pipeline:
         track: str = "",
         keep: StemsToKeep | None = None,
         songs: int = 1,
+        on_accelerator: Callable[[], object] | None = None,
     ) -> None:
         """Run the stages, except a metre decoder that can be left for :meth:`finish`.
 
         It is left if another stage ran on a device other than the CPU; otherwise nothing would be gained. The route is
-        the best one for `songs` songs of this length. Other parameters, and errors, are those of
+        the best one for `songs` songs of this length; if it uses such a device, `on_accelerator` is called before its
+        backends are set up. Other parameters, and errors, are those of
         :meth:`allin1_core.runtime.session.Session.run`.
         """
+        self._on_accelerator = on_accelerator
         self._wanted = wanted
         self._songs = songs
         self._track, self._progress, self._keep = track, progress, keep
@@ -210,6 +214,16 @@ class Pipeline:
         self._total_s = self._done_s + chosen.cost_s
         # The decoder runs last, after the sections, which do not depend on it.
         self._planned = sorted(chosen.steps, key=lambda step: step.backend.stages == DECODER)
+        if self._on_accelerator is not None and any(
+            not self._device_of(step).startswith("cpu") for step in chosen.steps
+        ):
+            self._on_accelerator()
+            self._on_accelerator = None
+
+    def _device_of(self, step: Step) -> str:
+        if self._decision is None:
+            raise RuntimeError("a step without a decision")
+        return self._engine.devices.of(self._decision.candidate(step.backend))
 
     def _is_decoder_beside_accelerator(self, step: Step) -> bool:
         backend = step.backend

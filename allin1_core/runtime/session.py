@@ -181,6 +181,11 @@ class Session:
         return self._assembly.offers
 
     @property
+    def threads(self) -> int | None:
+        """Number of CPU threads that the user allows; None if that is up to the backends."""
+        return self._assembly.threads
+
+    @property
     def plugin_options(self) -> OptionValues:
         """Options of plugins set by the user, by plugin and name."""
         return self._assembly.plugin_options
