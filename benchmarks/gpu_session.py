@@ -457,7 +457,7 @@ def several() -> dict[str, Any]:
             load_bag(parameters), parameters, device, "float16", True, 32, operations=operations
         )  # fmt: skip
         calls[f"{name}, one by one"] = lambda own=own: [own(mix, Task()) for mix in mixes]
-        calls[f"{name}, together"] = lambda own=own: own.together(mixes, Task())
+        calls[f"{name}, together"] = lambda own=own: own.batch(mixes, Task())
     return in_turns(calls, 4)
 
 

@@ -22,6 +22,7 @@ from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
+from allin1_core.runtime.batch_separation import Separation
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.found_stems import StemsInPlugin, warning_of
 from allin1_core.runtime.identity import Source, identity_of, source_of
@@ -39,6 +40,7 @@ from allin1_core.runtime.result_parts import (
     outputs_of,
     warnings_of_missing,
 )
+from allin1_core.runtime.steps import Ran
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
@@ -248,14 +250,30 @@ class Analysis:
                 self._begin(on_accelerator)
 
     def _begin(self, on_accelerator: Callable[[], object] | None) -> None:
-        self._pipeline.begin(
+        self._request()
+        self._pipeline.begin(on_accelerator)
+
+    def _request(self) -> None:
+        self._pipeline.request(
             self._wanted(),
             progress=self._progress,
             track=self.track.name,
             keep=self._keep,
             songs=self._songs,
-            on_accelerator=on_accelerator,
         )
+
+    def separation(self) -> Separation | None:
+        """The separation with which :meth:`begin` starts, if it can be done together with those of other tracks."""
+        try:
+            self._request()
+            return self._pipeline.separation()
+        except PLUGIN_FAILURES:
+            log.debug("planning in advance failed", exc_info=True)
+            return None  # it will be reported by begin
+
+    def take_separated(self, ran: Ran) -> None:
+        """Let :meth:`begin` use the output of :meth:`separation`."""
+        self._pipeline.take_separated(ran)
 
     def _take_other_model(self, error: SelectionError) -> bool:
         """Read the song for the other model, if it may take over; a result that is completed keeps its model."""

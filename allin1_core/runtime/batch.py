@@ -32,6 +32,7 @@ from allin1_core.errors import (
 from allin1_core.io.claims import try_claim
 from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
+from allin1_core.runtime.batch_separation import BatchSeparator, Separation
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
 from allin1_core.runtime.reading_ahead import ReadingAhead
 from allin1_core.runtime.session import Session
@@ -278,6 +279,8 @@ def run_batch(
     waiting: dict[int, Outcome] = {}
     ahead: deque[Future[Analysis | Outcome | None]] = deque()
     is_accelerated, upcoming = False, 0
+    # Number of the first tracks of `ahead` that have been separated.
+    separated, separator = 0, BatchSeparator()
 
     def is_crowded() -> bool:
         return len(waiting) >= _MOST_WAITING
@@ -286,7 +289,7 @@ def run_batch(
         """Start to read the tracks that follow, as many as are needed."""
         nonlocal upcoming
         most = pace.count if is_accelerated else 1
-        while upcoming < len(tracks) and len(ahead) < most and not is_crowded():
+        while upcoming < len(tracks) and len(ahead) - separated < most and not is_crowded():
             ahead.append(readers.submit(opened, upcoming))
             upcoming += 1
 
@@ -295,12 +298,36 @@ def run_batch(
         is_accelerated = True
         read_ahead()
 
+    def separate_ahead(index: int, current: Analysis) -> None:
+        """Separate a short track together with the next ones that have been read, if the backend supports it."""
+        nonlocal separated
+        if not is_accelerated or separated or (first := current.separation()) is None:
+            return
+        analyses, separations = [current], list[Separation]()
+        for reading in ahead:
+            following = _analysis_in(reading)
+            separation = None if following is None else following.separation()
+            if following is None or separation is None:
+                break
+            analyses.append(following)
+            separations.append(separation)
+        chosen = separator.choose(first, separations)
+        if not chosen:
+            return
+        separated = len(chosen) - 1
+        for position in range(index + 1, index + len(chosen)):
+            pace.release(position)
+        read_ahead()
+        for position, ran in enumerate(separator.run(chosen)):
+            analyses[position].take_separated(ran)
+            spent[index + position] += ran.seconds
+
     def coming() -> Iterator[tuple[int, Analysis | Outcome] | None]:
         """Yield each track once it has been opened, and None before waiting.
 
         Tracks are in order, except that tracks claimed by other processes follow once they have been released.
         """
-        nonlocal upcoming
+        nonlocal upcoming, separated
         postponed: deque[int] = deque()
         index = 0
         while index < len(tracks) or postponed:
@@ -308,6 +335,7 @@ def run_batch(
                 with pace.awaiting(index):
                     if ahead:
                         current = ahead.popleft().result()
+                        separated = max(0, separated - 1)
                     else:
                         # Nothing is computed while the first track is read; in this thread, Ctrl-C stops that at once.
                         upcoming = index + 1
@@ -317,6 +345,8 @@ def run_batch(
                     postponed.append(index)
                 else:
                     began = time.perf_counter()
+                    if isinstance(current, Analysis):
+                        separate_ahead(index, current)
                     yield index, current
                     if isinstance(current, Analysis):
                         pace.was_computed(time.perf_counter() - began)
@@ -356,6 +386,14 @@ def run_batch(
             while given in waiting:
                 yield waiting.pop(given)
                 given += 1
+
+
+def _analysis_in(reading: Future[Analysis | Outcome | None]) -> Analysis | None:
+    """The analysis of a track that has been read, and is to be computed."""
+    if not reading.done() or reading.exception() is not None:
+        return None
+    found = reading.result()
+    return found if isinstance(found, Analysis) else None
 
 
 def _url_of(track: Track) -> Url | None:

@@ -68,7 +68,8 @@ class ReadingAhead:
         reading, computing = [*self._reading], [*self._computing]
         if not reading or not computing:
             return self.most
-        ratio = (sum(reading) / len(reading)) / max(min(computing), 1e-6)
+        # Not the shortest: of songs that are separated together, the first takes the time of all.
+        ratio = (sum(reading) / len(reading)) / max(sum(computing) / len(computing), 1e-6)
         return min(self.most, max(LEAST_AHEAD, math.ceil(_MARGIN * ratio) + 1))
 
     def was_read(self, seconds: float) -> None:
@@ -108,6 +109,10 @@ class ReadingAhead:
         try:
             yield
         finally:
-            with self._changed:
-                self._held.pop(index, None)
-                self._changed.notify_all()
+            self.release(index)
+
+    def release(self, index: int) -> None:
+        """Count the memory of a track no longer, because it is computed."""
+        with self._changed:
+            self._held.pop(index, None)
+            self._changed.notify_all()

@@ -333,7 +333,8 @@ class Session:
         choice = self._models.choose(type(start), tuple(wanted.outputs))
         pipeline = Pipeline(choice.engine)
         pipeline.read(start)
-        pipeline.begin(wanted, progress=progress, track=track, keep=keep)
+        pipeline.request(wanted, progress=progress, track=track, keep=keep)
+        pipeline.begin()
         return pipeline.finish()
 
     @property

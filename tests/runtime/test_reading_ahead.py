@@ -117,7 +117,7 @@ def reads(monkeypatch):
 @pytest.fixture
 def album(tmp_path, write_stems):
     for number in range(8):
-        write_stems(tmp_path / "stems" / f"{number}", 1.0, number)
+        write_stems(tmp_path / "stems" / f"{number}", 0.5, number)
         (tmp_path / f"{number}.mp3").touch()
     return make_tracks([tmp_path / f"{number}.mp3" for number in range(8)], [tmp_path / "stems"])
 
@@ -162,8 +162,8 @@ def test_many_songs_are_read_while_an_accelerator_is_set_up(make_session, album,
 def test_no_more_songs_are_read_than_there_is_memory_for(
     make_session, album, reads, npu, monkeypatch
 ):
-    # Eight channels of a second each.
-    monkeypatch.setattr(ReadingAhead.__init__, "__defaults__", (None, 3 * 8 * 44_100 * 4))
+    # Eight channels of half a second each.
+    monkeypatch.setattr(ReadingAhead.__init__, "__defaults__", (None, 3 * 8 * 22_050 * 4))
     waited = []
 
     def while_set_up():
@@ -195,7 +195,7 @@ def test_next_to_a_computation_on_the_cpu_one_song_is_read(make_session, album, 
 def test_ctrl_c_ends_a_batch_whose_songs_wait_for_memory(
     make_session, album, reads, npu, monkeypatch
 ):
-    monkeypatch.setattr(ReadingAhead.__init__, "__defaults__", (None, 3 * 8 * 44_100 * 4))
+    monkeypatch.setattr(ReadingAhead.__init__, "__defaults__", (None, 3 * 8 * 22_050 * 4))
 
     def interrupt():
         raise KeyboardInterrupt

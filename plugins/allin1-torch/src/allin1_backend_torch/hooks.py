@@ -108,6 +108,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             parity=close(_DEMIX_PARITY[device]),
             speed=_speed("demix", device),
             streams=True,
+            batches=device == "cuda",
             separators=NAMES,
         )
     yield Backend(
@@ -124,6 +125,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
         # Not measured yet: used only when named, and without a prior.
         opt_in=True,
         streams=True,
+        batches=True,
         separators=NAMES,
     )
 
