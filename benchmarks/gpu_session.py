@@ -300,8 +300,8 @@ def options() -> dict[str, Any]:
 
     import torch
     from allin1_backend_torch.triton_compiling import current, without_warp_group_products
+    from allin1_backend_torch.triton_launching import Launch
     from allin1_backend_torch.triton_network.ensemble import launches, ready
-    from allin1_backend_torch.triton_network.launching import Launch
     from allin1_backend_torch.triton_network.workspace import workspace
 
     from allin1_core.testing.signals import random_spectrogram
@@ -540,7 +540,7 @@ def several() -> dict[str, Any]:
             load_bag(parameters), parameters, device, "float16", True, 32, operations=operations
         )  # fmt: skip
         calls[f"{name}, one by one"] = lambda own=own: [own(mix, Task()) for mix in mixes]
-        calls[f"{name}, together"] = lambda own=own: own.together(mixes, Task())
+        calls[f"{name}, together"] = lambda own=own: own.batch(mixes, Task())
     return in_turns(calls, 4)
 
 

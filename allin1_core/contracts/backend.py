@@ -85,6 +85,9 @@ class Backend(Generic[P]):
     streams
         Whether a backend of the stage ``demix`` returns a :class:`~allin1_core.contracts.stages.StreamingDemix`, which
         separates a long song block by block.
+    batches
+        Whether a backend of the stage ``demix`` returns a :class:`~allin1_core.contracts.stages.BatchDemix`, which
+        separates several songs in one call.
     separators
         Names of the separation models (hook ``allin1_separators``) whose files it reads with ``Setup.separator_files``;
         empty for a backend that needs none.
@@ -120,6 +123,7 @@ class Backend(Generic[P]):
     api: Count = FIRST_LEVEL
     options: tuple[Option, ...] = ()
     quick_probe: Target | None = None
+    batches: bool = False
 
     @property
     def stages(self) -> tuple[Stage, ...]:

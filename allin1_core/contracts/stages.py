@@ -201,6 +201,31 @@ class StreamingDemix(Demix, Protocol):
         ...
 
 
+class BatchDemix(Demix, Protocol):
+    """A separator that can also process several songs in one call.
+
+    A backend that declares ``batches`` returns a callable with this method. It is used for consecutive short songs, which
+    do not keep a device busy one by one.
+    """
+
+    def batch(self, mixes: Sequence[Mix], task: Task, /) -> Sequence[Stems]:
+        """Separate several songs. If this raises an exception, they are separated one by one.
+
+        Parameters
+        ----------
+        mixes
+            The songs, which may differ in length.
+        task
+            As for the call; the fraction is that of all songs, the length is that of all songs, and the name is empty.
+
+        Returns
+        -------
+        sequence of Stems
+            For each song, in order, the stems that it has by itself, except for rounding.
+        """
+        ...
+
+
 class MeasuringDemix(Demix, Protocol):
     """A separator that can measure the error of its precisions.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +17,12 @@ from allin1_core.contracts.result import (
     Identity,
     Provenance,
 )
-from allin1_core.errors import PLUGIN_FAILURES, SelectionError
+from allin1_core.errors import PLUGIN_FAILURES, Allin1Error, SelectionError
 from allin1_core.io.kept_stems import StemsToKeep
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.activations import probabilities
+from allin1_core.runtime.batch_separation import Separation
 from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.found_stems import StemsInPlugin, warning_of
@@ -31,7 +32,7 @@ from allin1_core.runtime.logits_cache import CachedLogits
 from allin1_core.runtime.model_choice import Models
 from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
-from allin1_core.runtime.plan import Wanted
+from allin1_core.runtime.plan import Wanted, bytes_of
 from allin1_core.runtime.preparing import prepare
 from allin1_core.runtime.result_parts import (
     arrays_not_given,
@@ -40,6 +41,7 @@ from allin1_core.runtime.result_parts import (
     outputs_of,
     warnings_of_missing,
 )
+from allin1_core.runtime.steps import Ran
 from allin1_core.runtime.tempo import estimate_bpm, fit_tempo
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.track_start import TrackStart, begin_track
@@ -179,6 +181,14 @@ class Analysis:
         """Whether the result of an earlier run has the same audio, model and options, but is incomplete."""
         return self._earlier is not None
 
+    @property
+    def bytes_to_read(self) -> int:
+        """Memory for the audio that :meth:`read` will read, according to the headers of its files."""
+        try:
+            return bytes_of(self._start.start)
+        except Allin1Error:
+            return 0  # reading will raise it again
+
     def read(self) -> None:
         """Choose the model, and read the song or its stems, unless they are so long that they are read in blocks.
 
@@ -226,28 +236,46 @@ class Analysis:
         self._files = None
         return None
 
-    def begin(self) -> None:
+    def begin(self, on_accelerator: Callable[[], object] | None = None) -> None:
         """Run the stages, except those that are left to :meth:`finish`.
 
         If no backend remains for a model that was not named, the analysis starts again with the other model.
+        `on_accelerator` is called as soon as a route on a device other than the CPU has been chosen.
         """
         with self._reporting_failure():
             try:
-                self._begin()
+                self._begin(on_accelerator)
             except SelectionError as error:
                 self._progress.check()
                 if not self._take_other_model(error):
                     raise
-                self._begin()
+                self._begin(on_accelerator)
 
-    def _begin(self) -> None:
-        self._pipeline.begin(
+    def _begin(self, on_accelerator: Callable[[], object] | None) -> None:
+        self._request()
+        self._pipeline.begin(on_accelerator)
+
+    def _request(self) -> None:
+        self._pipeline.request(
             self._wanted(),
             progress=self._progress,
             track=self.track.name,
             keep=self._keep,
             songs=self._songs,
         )
+
+    def separation(self) -> Separation | None:
+        """The separation with which :meth:`begin` starts, if it can be done together with those of other tracks."""
+        try:
+            self._request()
+            return self._pipeline.separation()
+        except PLUGIN_FAILURES:
+            log.debug("planning in advance failed", exc_info=True)
+            return None  # it will be reported by begin
+
+    def take_separated(self, ran: Ran) -> None:
+        """Let :meth:`begin` use the output of :meth:`separation`."""
+        self._pipeline.take_separated(ran)
 
     def _take_other_model(self, error: SelectionError) -> bool:
         """Read the song for the other model, if it may take over; a result that is completed keeps its model."""

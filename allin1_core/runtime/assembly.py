@@ -95,7 +95,7 @@ class Assembly:
         use_audio_loaders(self.offers.loaders)
         self._demix = demix
         self._metre = options.get("metre") or MetreParameters()
-        self._threads = options.get("threads") or settings.threads
+        self.threads = options.get("threads") or settings.threads
         self._has_guard = options.get("guard", False)
         weights_dir = options.get("weights_dir") or settings.weights_dir
         self._weights_dir = None if weights_dir is None else str(weights_dir)
@@ -134,7 +134,7 @@ class Assembly:
         parameters: dict[str, Any] = {
             "metre": metre,
             "demix": self._demix,
-            "threads": self._threads,
+            "threads": self.threads,
             "options": self.plugin_options,
         }
         prices = MeasuredPrices(offers, devices, card=card, **parameters)

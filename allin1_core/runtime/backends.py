@@ -49,6 +49,8 @@ class Backends:
         Separation models whose files the core locates, by name.
     may_download
         Whether missing weights are downloaded.
+    is_prepared
+        Whether a thread has begun to load what backends need.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Backends:
         self.weights_dir = weights_dir
         self.separators = separators
         self.may_download = may_download
+        self.is_prepared = False
         self._devices = devices
         self._prices = prices
         self._callables: dict[tuple[Stage, str], Any] = {}
@@ -176,6 +179,7 @@ class Backends:
             key, call = self._callables.popitem()
             close_backend(call, "=".join(key))
         self._model = None
+        self.is_prepared = False
 
     def _demix_of(self, candidate: Candidate) -> DemixParameters:
         if self._precision_errors is None:

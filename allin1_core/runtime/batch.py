@@ -1,8 +1,8 @@
 """Batches of tracks: a failure affects one track only, and while one is computed the next is read.
 
-If the computation runs on a device other than the CPU, four tracks are in progress at a time: two are being read, one
-is in the stages, and one in the metre decoder. The stages run in the caller's thread, so that Ctrl-C stops them
-immediately and array libraries see only one thread.
+If the computation runs on a device other than the CPU, as many tracks are read ahead as are needed to keep it busy
+(:mod:`~allin1_core.runtime.reading_ahead`), one is in the stages, and one in the metre decoder. The stages run in the
+caller's thread, so that Ctrl-C stops them immediately and array libraries see only one thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -32,19 +32,22 @@ from allin1_core.errors import (
 from allin1_core.io.claims import try_claim
 from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
+from allin1_core.runtime.batch_separation import BatchSeparator, Separation
 from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
+from allin1_core.runtime.reading_ahead import ReadingAhead
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track, naming
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from allin1_core.urls import Url
+
 log = logging.getLogger(__name__)
 
-#: Tracks that are read ahead for an accelerator. One reader cannot keep up with a fast one: it takes 0.13 s for a
-#: minute and a half of FLAC, the stages take 0.08 s on an H200.
-MOST_AHEAD = 2
+#: Songs that are downloaded at the same time: servers refuse clients that request many.
+_MOST_DOWNLOADS = 2
 
 #: Outcomes that may wait for a track that another process has claimed; they take memory.
 _MOST_WAITING = 16
@@ -130,6 +133,7 @@ def run_batch(
     holdings: dict[int, ExitStack] = {}
     # State of result files when each track was opened: another process may work in the same folder.
     there: dict[str, tuple[int, int] | None] = {}
+    pace, downloads = ReadingAhead(session.threads), threading.Semaphore(_MOST_DOWNLOADS)
 
     def timed(index: int, outcome: Outcome) -> Outcome:
         if index in holdings:
@@ -148,26 +152,50 @@ def run_batch(
         caller.check()
         return _failed(track, error)
 
+    @contextmanager
+    def uncounted(index: int) -> Iterator[None]:
+        """Do not count the time that a step waits for other tracks."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent[index] -= time.perf_counter() - began
+
     def opened(index: int, *, again: bool = False) -> Analysis | Outcome | None:
         """The analysis of a track after reading, or its outcome; None while another process has claimed it."""
         track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
         try:
             with ExitStack() as held:
+                before = spent[index]
                 found: Analysis | Outcome | None = counted(
                     index, looked_at, index, track, held, again
                 )
                 if isinstance(found, Analysis):
+                    pace.was_read(spent[index] - before)
                     holdings[index] = held.pop_all()
                 return found
         except Exception as error:
             return failed(track, error)
+
+    def downloaded(index: int, url: Url, held: ExitStack) -> Path:
+        """Path of the song, until `held` is closed."""
+        from allin1_core.io.fetching import fetched
+
+        with uncounted(index):
+            downloads.acquire()
+        try:
+            return held.enter_context(fetched(url, lambda: not stopped.is_set()))
+        finally:
+            downloads.release()
 
     def looked_at(
         index: int, track: Track, held: ExitStack, again: bool
     ) -> Analysis | Outcome | None:
         @functools.cache
         def analysis() -> Analysis:
-            local = _fetched(track, held, lambda: not stopped.is_set())
+            local = track
+            if (url := _url_of(track)) is not None:
+                local = replace(track, source=downloaded(index, url, held), remote=None)
             return session.analysis(
                 local,
                 progress=functools.partial(caller, index),
@@ -194,6 +222,10 @@ def run_batch(
                 replaces = there[track.name] is not None and analysis().adds_to_earlier
                 check_destination(out_dir, track.name, track.path, overwrite=replaces)
         with naming(analysis().track):
+            with uncounted(index):
+                pace.reserve(index, analysis().bytes_to_read)
+            if stopped.is_set():
+                return None
             analysis().read()
         return analysis()
 
@@ -222,7 +254,7 @@ def run_batch(
             if (made := made_meanwhile(analysis)) is not None:
                 return made
             with naming(analysis.track):
-                analysis.begin()
+                analysis.begin(on_accelerator)
         except Exception as error:
             return failed(analysis.track, error)
         return analysis
@@ -251,44 +283,100 @@ def run_batch(
 
     # Outcomes of tracks that follow one claimed by another process.
     waiting: dict[int, Outcome] = {}
-    most = 1
+    ahead: deque[Future[Analysis | Outcome | None]] = deque()
+    is_accelerated, upcoming = False, 0
+    # Number of the first tracks of `ahead` that have been separated.
+    separated, separator = 0, BatchSeparator()
 
-    def coming(readers: ThreadPoolExecutor) -> Iterator[tuple[int, Analysis | Outcome] | None]:
+    def is_crowded() -> bool:
+        return len(waiting) >= _MOST_WAITING
+
+    def read_ahead() -> None:
+        """Start to read the tracks that follow, as many as are needed."""
+        nonlocal upcoming
+        most = pace.count if is_accelerated else 1
+        while upcoming < len(tracks) and len(ahead) - separated < most and not is_crowded():
+            ahead.append(readers.submit(opened, upcoming))
+            upcoming += 1
+
+    def on_accelerator() -> None:
+        nonlocal is_accelerated
+        is_accelerated = True
+        read_ahead()
+
+    def separate_ahead(index: int, current: Analysis) -> None:
+        """Separate a short track together with the next ones that have been read, if the backend supports it."""
+        nonlocal separated
+        if not is_accelerated or separated or (first := current.separation()) is None:
+            return
+        analyses, separations = [current], list[Separation]()
+        for reading in ahead:
+            following = _analysis_in(reading)
+            separation = None if following is None else following.separation()
+            if following is None or separation is None:
+                break
+            analyses.append(following)
+            separations.append(separation)
+        chosen = separator.choose(first, separations)
+        if not chosen:
+            return
+        separated = len(chosen) - 1
+        for position in range(index + 1, index + len(chosen)):
+            pace.release(position)
+        read_ahead()
+        for position, ran in enumerate(separator.run(chosen)):
+            analyses[position].take_separated(ran)
+            spent[index + position] += ran.seconds
+
+    def coming() -> Iterator[tuple[int, Analysis | Outcome] | None]:
         """Yield each track once it has been opened, and None before waiting.
 
         Tracks are in order, except that tracks claimed by other processes follow once they have been released.
         """
-        ahead: deque[Future[Analysis | Outcome | None]] = deque()
+        nonlocal upcoming, separated
         postponed: deque[int] = deque()
         index = 0
         while index < len(tracks) or postponed:
-            is_crowded = len(waiting) >= _MOST_WAITING
-            if index < len(tracks) and (ahead or not is_crowded):
-                # Nothing is computed while the first track is read; in this thread, Ctrl-C stops that immediately.
-                current = ahead.popleft().result() if ahead else opened(index)
-                for further in range(index + len(ahead) + 1, min(index + most + 1, len(tracks))):
-                    if not is_crowded:
-                        ahead.append(readers.submit(opened, further))
+            if index < len(tracks) and (ahead or not is_crowded()):
+                with pace.awaiting(index):
+                    if ahead:
+                        current = ahead.popleft().result()
+                        separated = max(0, separated - 1)
+                    else:
+                        # Nothing is computed while the first track is read; in this thread, Ctrl-C stops that at once.
+                        upcoming = index + 1
+                        current = opened(index)
+                read_ahead()
                 if current is None:
                     postponed.append(index)
                 else:
+                    began = time.perf_counter()
+                    if isinstance(current, Analysis):
+                        separate_ahead(index, current)
                     yield index, current
+                    if isinstance(current, Analysis):
+                        pace.was_computed(time.perf_counter() - began)
                 index += 1
             else:
                 # All tracks that this process has claimed are finished, so two processes never wait for each other.
                 yield None
                 time.sleep(_CHECK_INTERVAL_S)
-            while postponed and (current := opened(postponed[0], again=True)) is not None:
+            while postponed:
+                with pace.awaiting(postponed[0]):
+                    current = opened(postponed[0], again=True)
+                if current is None:
+                    break
                 yield postponed.popleft(), current
 
     given = 0
     left: tuple[int, Future[Outcome]] | None = None
     with ExitStack() as stack:
         stack.callback(let_go)
-        readers = stack.enter_context(ThreadPoolExecutor(MOST_AHEAD, "allin1-read"))
+        readers = stack.enter_context(ThreadPoolExecutor(pace.most, "allin1-read"))
         finisher = stack.enter_context(ThreadPoolExecutor(1, "allin1-finish"))
+        stack.callback(pace.stop)
         stack.callback(stopped.set)
-        for turn in chain(coming(readers), [None]):
+        for turn in chain(coming(), [None]):
             index, current = turn or (0, None)
             if isinstance(current, Analysis):
                 current = counted(index, begun, current)
@@ -298,7 +386,6 @@ def run_batch(
             if isinstance(current, Outcome):
                 waiting[index] = timed(index, current)
             elif current is not None and current.is_paused:
-                most = MOST_AHEAD
                 left = index, finisher.submit(counted, index, finished, current)
             elif current is not None:
                 waiting[index] = timed(index, counted(index, finished, current))
@@ -307,14 +394,17 @@ def run_batch(
                 given += 1
 
 
-def _fetched(track: Track, held: ExitStack, is_wanted: Callable[[], bool]) -> Track:
-    """The track with its song in a file, until `held` is closed; a song with given stems is not downloaded."""
-    if track.remote is None or track.stems is not None or track.stems_dir is not None:
-        return track
-    from allin1_core.io.fetching import fetched
+def _analysis_in(reading: Future[Analysis | Outcome | None]) -> Analysis | None:
+    """The analysis of a track that has been read, and is to be computed."""
+    if not reading.done() or reading.exception() is not None:
+        return None
+    found = reading.result()
+    return found if isinstance(found, Analysis) else None
 
-    file = held.enter_context(fetched(track.remote, is_wanted))
-    return replace(track, source=file, remote=None)
+
+def _url_of(track: Track) -> Url | None:
+    """Address of the song, if it is to be downloaded: not if it has stems."""
+    return track.remote if track.stems is None and track.stems_dir is None else None
 
 
 def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:

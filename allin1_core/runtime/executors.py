@@ -8,7 +8,6 @@ order (:mod:`~allin1_core.runtime.checked_outcomes`).
 from __future__ import annotations
 
 import math
-import os
 import queue
 import signal
 import threading
@@ -22,6 +21,7 @@ from allin1_core.errors import Allin1Error, BackendError, SettingsError
 from allin1_core.runtime.analysis import ResultOptions
 from allin1_core.runtime.batch import Outcome, run_batch
 from allin1_core.runtime.caller_progress import CallerProgress
+from allin1_core.runtime.reading_ahead import usable_cpus
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
 from allin1_core.runtime.worker_process import SessionRecipe, WorkerEnded, WorkerProcess
@@ -192,7 +192,7 @@ class InWorkers:
 
     def _recipe_of(self, number: int, count: int) -> SessionRecipe:
         options = dict(self._recipe.options)
-        threads = options.get("threads") or _cpus()
+        threads = options.get("threads") or usable_cpus()
         options["threads"] = max(1, threads // count)
         if self._devices:
             options["device"] = self._devices[number % len(self._devices)]
@@ -218,12 +218,6 @@ def refuse_single_process_options(recipe: SessionRecipe) -> None:
     for name, remedy in _NOT_IN_WORKERS.items():
         if recipe.options.get(name):
             raise SettingsError(f"{name} cannot be combined with workers.", remedy=remedy)
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Run:

@@ -26,6 +26,7 @@ from allin1_core.errors import (
     is_out_of_memory,
 )
 from allin1_core.io.kept_stems import StemsToKeep
+from allin1_core.runtime.batch_separation import MOST_SONG_S, Separation
 from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.engine import Engine
 from allin1_core.runtime.holding import Held, Holdings
@@ -80,7 +81,7 @@ class Run:
 
 
 class Pipeline:
-    """The state of one run: :meth:`read`, then :meth:`begin`, then :meth:`finish`.
+    """The state of one run: :meth:`read`, :meth:`request`, :meth:`begin`, then :meth:`finish`.
 
     Between the last two, the outputs of accelerators are in NumPy, and at most a metre decoder on the CPU is left for
     :meth:`finish`, which another thread may run while the next run begins.
@@ -111,6 +112,9 @@ class Pipeline:
         self._remaining: tuple[Stage, ...] = ()
         self._decision: Decision | None = None
         self._planned: list[Step] = []
+        self._planned_after = 0
+        self._on_accelerator: Callable[[], object] | None = None
+        self._separated: Ran | None = None
 
     def read(self, start: Start) -> None:
         """Take the input of the run; files are read unless they are too long to be held in memory.
@@ -131,7 +135,7 @@ class Pipeline:
         self._length_s = start.duration_s
         self._audio_s = seconds_of(start)
 
-    def begin(
+    def request(
         self,
         wanted: Wanted,
         *,
@@ -140,17 +144,56 @@ class Pipeline:
         keep: StemsToKeep | None = None,
         songs: int = 1,
     ) -> None:
+        """State what the run is to compute, by the best route for `songs` songs of this length; the first call counts.
+
+        Other parameters, and errors, are those of :meth:`allin1_core.runtime.session.Session.run`.
+        """
+        if self._wanted is None:
+            self._wanted = wanted
+            self._songs = songs
+            self._track, self._progress, self._keep = track, CallerProgress(progress), keep
+            self._remaining = stages_from(self._kind, wanted, self._engine.card)
+
+    def begin(self, on_accelerator: Callable[[], object] | None = None) -> None:
         """Run the stages, except a metre decoder that can be left for :meth:`finish`.
 
-        It is left if another stage ran on a device other than the CPU; otherwise nothing would be gained. The route is
-        the best one for `songs` songs of this length. Other parameters, and errors, are those of
+        It is left if another stage ran on a device other than the CPU; otherwise nothing would be gained. If the route
+        uses such a device, `on_accelerator` is called before its backends are set up. Errors are those of
         :meth:`allin1_core.runtime.session.Session.run`.
         """
-        self._wanted = wanted
-        self._songs = songs
-        self._track, self._progress, self._keep = track, CallerProgress(progress), keep
-        self._remaining = stages_from(self._kind, wanted, self._engine.card)
+        self._progress.check()
+        self._on_accelerator = on_accelerator
+        if self._separated is None:
+            self._drop_outdated_plan()
         self._advance(may_pause=True)
+
+    def separation(self) -> Separation | None:
+        """The first step, if it separates a short song on a device, with a backend that can separate several at once.
+
+        It plans the run. Errors are those of :meth:`begin`.
+        """
+        if self._remaining[:1] != ("demix",) or self._separated is not None:
+            return None
+        held = self._holdings.of("demix")
+        if held.is_file or held.record.duration_s > MOST_SONG_S:
+            return None
+        self._drop_outdated_plan()
+        if not self._planned:
+            self._plan()
+        step = self._planned[0]
+        if self._decision is None or step.backend.stages != ("demix",) or not step.backend.batches:
+            return None
+        candidate = self._decision.candidate(step.backend)
+        is_on_cpu = self._engine.devices.of(candidate).startswith("cpu")
+        if is_on_cpu or self._engine.guard.must_check(candidate):
+            return None
+        if not self._engine.chooser.confirm(candidate):
+            return None
+        return Separation(self._job(), step, candidate, held)
+
+    def take_separated(self, ran: Ran) -> None:
+        """Use the output of :meth:`separation`, which ran together with those of other runs."""
+        self._separated = ran
 
     @property
     def fallbacks(self) -> Sequence[str]:
@@ -189,10 +232,14 @@ class Pipeline:
                 self._done_s += step.cost_s
             if count:
                 del self._planned[:count]
+                if self._separated is not None:
+                    self._separated = None
+                    self._drop_outdated_plan()
                 kinds = self._wanted_records().values()
                 self._holdings.keep_only(self._remaining, kinds)
             else:
                 self._planned.clear()
+                self._separated = None
                 self._holdings.bring_home(self._network)
 
     def _plan(self) -> None:
@@ -205,11 +252,27 @@ class Pipeline:
             in_blocks=stages_in_blocks(held.record, self._audio_s, self._engine.card),
         )
         self._decision = self._engine.decide(request, self._out_of_memory)
+        self._planned_after = self._engine.chooser.changes
         chosen = self._decision.chosen
         log.debug("route for %s: %s", self._track, chosen)
         self._total_s = self._done_s + chosen.cost_s
         # The decoder runs last, after the sections, which do not depend on it.
         self._planned = sorted(chosen.steps, key=lambda step: step.backend.stages == DECODER)
+        if self._on_accelerator is not None and any(
+            not self._device_of(step).startswith("cpu") for step in chosen.steps
+        ):
+            self._on_accelerator()
+            self._on_accelerator = None
+
+    def _device_of(self, step: Step) -> str:
+        if self._decision is None:
+            raise RuntimeError("a step without a decision")
+        return self._engine.devices.of(self._decision.candidate(step.backend))
+
+    def _drop_outdated_plan(self) -> None:
+        """Forget a plan that was made in advance if a backend has failed since."""
+        if self._planned_after != self._engine.chooser.changes:
+            self._planned.clear()
 
     def _is_decoder_beside_accelerator(self, step: Step) -> bool:
         backend = step.backend
@@ -249,18 +312,11 @@ class Pipeline:
     def _run_steps(
         self, steps: list[Step], candidates: list[Candidate], work: Work[Candidate | None]
     ) -> list[Ran]:
+        if self._separated is not None:
+            return [self._separated]
         step = steps[0]
         held = self._holdings.of(step.backend.stage)
-        job = Job(
-            self._engine,
-            self._network,
-            self._track,
-            self._wanted is not None and self._wanted.embeddings,
-            self._keep,
-            self._report,
-            self._note_files,
-            self._length_s,
-        )
+        job = self._job()
         self._report(step.backend.stage, 0.0)
         streamed = is_streamed(held.record, steps)
         for candidate in candidates if streamed else candidates[:1]:
@@ -272,6 +328,18 @@ class Pipeline:
             with work.of(None):  # reading is not attributed to a backend
                 held = self._holdings.read(takes(step.backend.stage, self._engine.card))
         return [run_step(job, step, candidates[0], held)]
+
+    def _job(self) -> Job:
+        return Job(
+            self._engine,
+            self._network,
+            self._track,
+            self._wanted is not None and self._wanted.embeddings,
+            self._keep,
+            self._report,
+            self._note_files,
+            self._length_s,
+        )
 
     def _store(self, ran: Ran) -> None:
         """Hold the output of a step, and record the stage.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from allin1_core.contracts.audio import Mix, Stems
+from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Mix, Stems
 from allin1_core.contracts.logits import Activations, Logits
 from allin1_core.contracts.metre import Metre
 from allin1_core.contracts.model import ModelCard
@@ -170,6 +170,14 @@ def is_long(file: MixFile | StemFiles) -> bool:
     if isinstance(file, MixFile):
         return is_long_song(file)
     return file.duration_s is None or file.duration_s > LONG_STEMS_S
+
+
+def bytes_of(start: MixFile | HasLength) -> int:
+    """Memory for the audio of a track that is to be read; 0 for files that are read in blocks."""
+    if isinstance(start, (MixFile, StemFiles)) and is_long(start):
+        return 0
+    channels = 2 if isinstance(start, MixFile) else 2 * len(STEMS)
+    return round(seconds_of(start) * SAMPLE_RATE) * channels * 4  # float32
 
 
 def is_streamed(record: object, steps: list[Step]) -> bool:

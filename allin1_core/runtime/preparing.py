@@ -25,8 +25,9 @@ def prepare(engine: Engine, start: MixFile | StemFiles, wanted: Wanted, songs: i
 
     Failures are ignored: they occur again, and are reported, where the library or the weights are needed.
     """
-    if engine.measure is not None or engine.backends.set_up:
-        return  # measurements will decide, or an earlier song has loaded everything
+    if engine.measure is not None or engine.backends.is_prepared or engine.backends.set_up:
+        return  # measurements will decide, or an earlier song loads everything
+    engine.backends.is_prepared = True
     card, chooser = engine.card, engine.chooser
     seconds = seconds_of(start)
     stages = stages_from(type(start), wanted, card)

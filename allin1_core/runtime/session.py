@@ -183,6 +183,11 @@ class Session:
         return self._assembly.offers
 
     @property
+    def threads(self) -> int | None:
+        """Number of CPU threads that the user allows; None if that is up to the backends."""
+        return self._assembly.threads
+
+    @property
     def plugin_options(self) -> OptionValues:
         """Options of plugins set by the user, by plugin and name."""
         return self._assembly.plugin_options
@@ -330,7 +335,8 @@ class Session:
         choice = self._models.choose(type(start), tuple(wanted.outputs))
         pipeline = Pipeline(choice.engine)
         pipeline.read(start)
-        pipeline.begin(wanted, progress=progress, track=track, keep=keep)
+        pipeline.request(wanted, progress=progress, track=track, keep=keep)
+        pipeline.begin()
         return pipeline.finish()
 
     @property

@@ -18,6 +18,7 @@ from allin1_core.contracts.audio import Mix
 from allin1_core.errors import AudioError
 from allin1_core.io import audio
 from allin1_core.io.audio import open_audio, probe_audio, read_audio
+from allin1_core.io.decoding import source
 
 #: Frequencies that every rate from 22.05 kHz on can carry, with amplitudes and phases.
 PARTIALS = ((110.3, 0.3, 0.1), (997.0, 0.2, 1.0), (5023.7, 0.1, 2.0))
@@ -516,3 +517,53 @@ def test_a_constant_is_as_silent_as_silence(tmp_path, rate):
     constant[::50] = [0.4, 0.5]
     soundfile.write(path, constant, rate)
     assert read_audio(path)[1].warnings == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
+@pytest.mark.parametrize(
+    ("suffix", "share"), [(".mp3", 0.25), (".wav", 0.25), (".flac", 0.25), (".ogg", 0.9)]
+)
+def test_a_file_read_from_memory_has_the_same_samples_and_calls_no_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, share: float
+) -> None:
+    path = tmp_path / f"song{suffix}"
+    soundfile.write(path, noise(200_000), 44_100)
+    calls: list[int] = []
+    readinto = source.Spliced.readinto
+    opened = sorted(Path("/proc/self/fd").iterdir())
+
+    def counted(self: source.Spliced, buffer: bytearray) -> int:
+        calls.append(len(buffer))
+        return readinto(self, buffer)
+
+    monkeypatch.setattr(source.Spliced, "readinto", counted)
+    found, info = read_audio(path)
+    assert sorted(Path("/proc/self/fd").iterdir()) == opened
+    while_decoding = [size for size in calls if size < source.STEP]
+    calls.clear()
+    monkeypatch.setattr(source, "MOST_IN_MEMORY", 1000)
+    expected, expected_info = read_audio(path)
+    np.testing.assert_array_equal(found, expected)
+    assert info == expected_info
+    # Only what is needed to open the file is read by calls; in Ogg, that is more than a header.
+    assert len(while_decoding) < share * len(calls)
+
+
+@pytest.mark.parametrize("is_in_memory", [True, False])
+def test_a_disk_that_fails_while_a_song_is_decoded_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_in_memory: bool
+) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, noise(200_000), 44_100)
+    monkeypatch.setattr(source, "MOST_IN_MEMORY", (1 << 20) * is_in_memory)
+    read_at = source.Source.read_at
+
+    def failing(self: source.Source, offset: int, size: int) -> bytes:
+        if offset < 300_000:
+            return read_at(self, offset, size)
+        self.error = OSError(5, "Input/output error")
+        return b""
+
+    monkeypatch.setattr(source.Source, "read_at", failing)
+    with pytest.raises(AudioError, match="Input/output error"):
+        read_audio(path)

@@ -339,8 +339,8 @@ def test_leaving_early_closes_the_files(tmp_path: Path, monkeypatch: pytest.Monk
     opened: list[soundfile.SoundFile] = []
     plain = soundfile.SoundFile
 
-    def remember(*args: Any) -> soundfile.SoundFile:
-        opened.append(plain(*args))
+    def remember(*args: Any, **options: Any) -> soundfile.SoundFile:
+        opened.append(plain(*args, **options))
         return opened[-1]
 
     monkeypatch.setattr(soundfile, "SoundFile", remember)

@@ -114,8 +114,8 @@ def backend_plugin(make_plugin, monkeypatch):
             space = {"consumes": FOREIGN, "produces": FOREIGN} if foreign else {}
             speed = (Speed("", 0.0, 1e-6 / (number + 1), "a test"),)
             target = f"{module.__name__}:create"
-            streams = hasattr(factory, "stream")
-            records.append(Backend(name, stage, target, speed=speed, streams=streams, **space))
+            can = {"streams": hasattr(factory, "stream"), "batches": hasattr(factory, "batch")}
+            records.append(Backend(name, stage, target, speed=speed, **can, **space))
         return make_plugin(**{f"allin1_{stage}": lambda: records}, allin1_bridges=lambda: BRIDGES)
 
     return make

@@ -296,9 +296,9 @@ def test_the_seconds_of_a_song_are_its_own_and_not_those_in_which_it_waited(
     def taking_its_time(name):
         step = getattr(Analysis, name)
 
-        def run(self):
+        def run(self, *arguments):
             clock["now"] += steps[name, self.track.name]
-            return step(self)
+            return step(self, *arguments)
 
         return run
 

@@ -15,7 +15,7 @@ def allin1_demix():
     for name in NAMES:
         yield Backend(
             name, "demix", f"PACKAGE.work:{name.title()}", "for a test", parity=None,
-            streams=name not in ("silent", "plain"),
+            streams=name not in ("silent", "plain"), batches=name != "plain",
         )
 """
 
@@ -47,6 +47,35 @@ class Right:
             yield Stems(self.separate(samples)[..., before.shape[-1]:])
             before, done = samples[:, -self.delay:], done + block.samples.shape[-1]
             task.progress(done / total)
+
+    def batch(self, mixes, task):
+        found = []
+        for number, mix in enumerate(mixes, 1):
+            found.append(Stems(self.separate(mix.samples)))
+            task.progress(number / len(mixes))
+        return found
+
+class Shared(Right):
+    def batch(self, mixes, task):
+        # The level of the loudest song for all.
+        found = super().batch(mixes, task)
+        peak = max(np.abs(mix.samples).max() for mix in mixes)
+        return [Stems(stems.samples * (1 + np.float32(0.1) * peak)) for stems in found]
+
+class Swapping(Right):
+    def batch(self, mixes, task):
+        return super().batch(mixes[::-1], task)
+
+class Losing(Right):
+    def batch(self, mixes, task):
+        return super().batch(mixes, task)[:-1]
+
+class Restarting(Right):
+    def batch(self, mixes, task):
+        return [self(mix, Task(progress=lambda f: (task.progress(0.0), task.progress(f)))) for mix in mixes]
+
+class Promising(Right):
+    batch = property()  # none
 
 class Forgetful(Right):
     def stream(self, blocks, task):
@@ -111,6 +140,11 @@ CAUGHT_BY = {
     "random": ("the seed decides", "take what is random from setup.demix.seed"),
     "mute": ("progress ends at one", "call task.progress"),
     "deaf": ("what progress raises comes out", "let it through"),
+    "shared": ("with other songs it gives the same", "differ from those of the song alone"),
+    "swapping": ("with other songs it gives the same", "in order"),
+    "losing": ("with other songs it gives the same", "give stems for each"),
+    "restarting": ("with other songs it gives the same", "its progress goes back"),
+    "promising": ("with other songs it gives the same", "has no method batch"),
     "ending": ("block by block it gives the same", "its progress does not end at 1"),
     "double": ("its output fulfils the contract", "float64"),
     "dividing": ("silence gives numbers", "silence gives no numbers"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from allin1_core.io.decoding.reader import (
     check_shape,
     frames_at_once,
 )
-from allin1_core.io.decoding.source import Piece, Source, Spliced
+from allin1_core.io.decoding.source import Piece, Source, Spliced, copy_in_memory
 
 #: Length that libsndfile reports if it is unknown, also approximately, after arithmetic.
 _UNKNOWN = 1 << 60
@@ -63,17 +63,15 @@ class Decoder:
     ) -> None:
         import soundfile
 
+        self._source, self._pieces = source, None if pieces is None else [*pieces]
+        self._copy: BinaryIO | None = None
         try:
-            self._file = soundfile.SoundFile(Spliced(source, pieces))
+            self._file = _opened(Spliced(source, self._pieces))
         # soundfile requires more arguments for headerless files.
         except TypeError as error:
             raise NotReadableError("unknown format") from error
         except soundfile.LibsndfileError as error:
             raise NotReadableError(_reason(error)) from error
-        # soundfile seeks to where it already is after each block, which resets the MP3 decoder: frames
-        # that need the bits of those before them come out wrong (soundfile 0.14.0, libsndfile 1.2.2).
-        # It does not for files that cannot seek.
-        self._file.seekable = lambda: False
         self._scale = np.float32(pcm16_full_scale)
         self.rate, self.channels = int(self._file.samplerate), int(self._file.channels)
         frames = int(self._file.frames)
@@ -98,7 +96,7 @@ class Decoder:
         return round(self.frames * declared / actual)
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield float32 ``[n, channels]``; no block is empty.
+        """Yield float32 ``[n, channels]``; no block is empty. To be called once.
 
         Raises
         ------
@@ -107,6 +105,7 @@ class Decoder:
         """
         import soundfile
 
+        self._read_from_memory()
         integers = self.subtype == "PCM_16" and self._scale != 32_768
         dtype = "int16" if integers else "float32"
         left = _UNKNOWN if self.frames is None else self.frames
@@ -127,6 +126,35 @@ class Decoder:
     def close(self) -> None:
         """Close the decoder; the source stays open."""
         self._file.close()
+        if self._copy is not None:
+            self._copy.close()
+
+    def _read_from_memory(self) -> None:
+        """Go on with a copy of the file in memory, if there can be one."""
+        import soundfile
+
+        copy = copy_in_memory(Spliced(self._source, self._pieces))
+        if copy is None:
+            return
+        try:
+            file = _opened(copy.fileno())
+        except (TypeError, soundfile.LibsndfileError):  # it changed since it was opened
+            copy.close()
+            return
+        self._file.close()
+        self._file, self._copy = file, copy
+
+
+def _opened(file: Spliced | int) -> Any:
+    """Open a file, or a descriptor, which is not closed with it."""
+    import soundfile
+
+    opened = soundfile.SoundFile(file, closefd=False)
+    # soundfile seeks to where it already is after each block, which resets the MP3 decoder: frames
+    # that need the bits of those before them come out wrong (soundfile 0.14.0, libsndfile 1.2.2).
+    # It does not for files that cannot seek.
+    opened.seekable = lambda: False
+    return opened
 
 
 def _reason(error: Any) -> str:

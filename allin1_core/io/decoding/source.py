@@ -11,11 +11,15 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 
 from allin1_core.errors import AudioError
 
 #: Number of bytes that are read at once.
 STEP = 1 << 16
+
+#: Largest file in bytes that is copied to memory for a decoder: 20 minutes of MP3, or four and a half of WAV.
+MOST_IN_MEMORY = 48 << 20
 
 
 class Source:
@@ -175,3 +179,32 @@ class Spliced:
     def tell(self) -> int:
         """Return the current position."""
         return self._at
+
+
+def copy_in_memory(file: Spliced) -> BinaryIO | None:
+    """Copy a file to an anonymous file in memory, which C code can read by its descriptor.
+
+    A decoder that calls Python to read does so thousands of times per song, and each call waits for the GIL and delays
+    the threads that use it. If reading fails, the copy ends there, as the file itself would.
+
+    Returns
+    -------
+    file or None
+        The copy, at its start; None if the file is large, or the system has no such files.
+    """
+    create = getattr(os, "memfd_create", None)
+    if create is None or file.size > MOST_IN_MEMORY:
+        return None
+    try:
+        copy: BinaryIO = os.fdopen(create("allin1-audio"), "w+b", buffering=0)
+    except OSError:
+        return None
+    try:
+        file.seek(0)
+        while part := file.read(STEP):
+            copy.write(part)
+        copy.seek(0)
+    except OSError:
+        copy.close()
+        return None
+    return copy

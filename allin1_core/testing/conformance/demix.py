@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -38,6 +38,9 @@ class DemixConformance(BackendConformance):
 
     #: Largest difference between stems that were separated block by block and in one call.
     stream_tolerance: ClassVar[float] = 1e-5
+
+    #: Largest difference between stems that were separated with other songs and alone.
+    batch_tolerance: ClassVar[float] = 1e-5
 
     def setup(self, device: str) -> Setup:
         """Give what the factory is called with."""
@@ -87,6 +90,8 @@ class DemixConformance(BackendConformance):
         self.check_cancelling(self.run)
         if self.record().streams:
             self.check_cancelling(self.run_streamed)
+        if self.record().batches:
+            self.check_cancelling(self.run_alone_in_a_batch)
 
     def run_streamed(
         self,
@@ -129,3 +134,47 @@ class DemixConformance(BackendConformance):
                         " whole song: keep the context that a block needs of the one before"
                     )
                     assert told[-1] == 1.0, "its progress does not end at 1: tell 1.0 at the end"
+
+    def run_batch(
+        self, call: Any, record: Backend[Any], device: str, mixes: Sequence[Mix], task: Task
+    ) -> list[Stems]:
+        """Call a separator on several mixes in NumPy arrays, and bring its stems to NumPy."""
+        there = self.bridges().way(HOST, record.consumes)
+        back = self.bridges().way(record.produces, HOST)
+        found = call.batch([cross(mix, there, device) for mix in mixes], task)
+        return [cross(stems, back, "cpu").validate() for stems in found]
+
+    def run_alone_in_a_batch(
+        self, call: Any, record: Backend[Any], device: str, data: Any, task: Task
+    ) -> Stems:
+        """Call a separator on a batch of one song."""
+        (stems,) = self.run_batch(call, record, device, [data], task)
+        return stems
+
+    def test_with_other_songs_it_gives_the_same(self) -> None:
+        record, device = self.ready()
+        if not record.batches:
+            does_not_apply(f"{self.backend} does not separate several songs in one call")
+        with self.created(record, device) as call:
+            assert hasattr(call, "batch"), (
+                "its record declares batches=True, and its callable has no method batch"
+            )
+            names, mixes = zip(*self.inputs(), strict=True)
+            told: list[float] = []
+            seconds = sum(mix.duration_s for mix in mixes)
+            task = Task(progress=told.append, audio_s=seconds)
+            found = self.run_batch(call, record, device, mixes, task)
+            assert len(found) == len(mixes), (
+                f"{len(mixes)} songs give {len(found)} records: give stems for each, in order"
+            )
+            for name, mix, stems in zip(names, mixes, found, strict=True):
+                wanted = self.run(call, record, device, mix, Task())
+                assert stems.samples.shape == wanted.samples.shape, (
+                    f"{name}: the stems of another length: give those of each song, in order"
+                )
+                assert measure(wanted, stems) <= self.batch_tolerance, (
+                    f"{name}: with other songs, the stems differ from those of the song alone"
+                )
+        assert told, "it tells no progress: call task.progress(fraction) now and then"
+        assert told == sorted(told), "its progress goes back: tell fractions of all songs"
+        assert told[-1] == 1.0, "its progress does not end at 1: tell 1.0 at the end"

@@ -15,7 +15,6 @@ pytest.importorskip("demucs", reason="needs Demucs: install allin1-torch[demucs]
 from demucs.demucs import DConv
 from demucs.hdemucs import HDecLayer, HDemucs, HEncLayer
 from demucs.htdemucs import HTDemucs
-
 from torch.nn import functional
 
 from allin1_backend_torch import (

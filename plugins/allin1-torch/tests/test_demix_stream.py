@@ -275,7 +275,7 @@ def test_several_songs_at_once_have_the_stems_that_each_has_alone():
     alone = [own(mix, Task()).samples for mix in mixes]
     sizes.clear()
     told = []
-    together = own.together(mixes, Task(progress=told.append))
+    together = own.batch(mixes, Task(progress=told.append))
     assert sum(sizes[:-1]) == 8 * (len(sizes) - 1), "a batch but the last was not full"
     assert told == sorted(told)
     assert told[-1] == 1.0
@@ -302,7 +302,7 @@ def test_songs_of_any_lengths_can_be_separated_together(
         own = given_members(parameters, *cuts, batch_size=batch)
         mixes = [Mix(noise(length, length)) for length in lengths]
         alone = [own(mix, Task()).samples for mix in mixes]
-        for stems, wanted in zip(own.together(mixes, Task()), alone, strict=True):
+        for stems, wanted in zip(own.batch(mixes, Task()), alone, strict=True):
             torch.testing.assert_close(stems.samples, wanted, rtol=0, atol=1e-5)
 
 
@@ -316,11 +316,11 @@ def test_songs_together_go_on_with_fewer_segments_where_memory_is_short():
     own = given_members(DemixParameters(), cut_of(20_000, 0.25), forward=noting, batch_size=8)
     usual = given_members(DemixParameters(), cut_of(20_000, 0.25))
     mixes = [Mix(noise(length, length)) for length in (30_000, 70_000)]
-    for stems, mix in zip(own.together(mixes, Task()), mixes, strict=True):
+    for stems, mix in zip(own.batch(mixes, Task()), mixes, strict=True):
         torch.testing.assert_close(stems.samples, usual(mix, Task()).samples, rtol=0, atol=1e-6)
     assert sizes[:3] == [8, 4, 2]
 
 
 def test_no_song_together_is_none():
     own = given_members(DemixParameters(), cut_of(1000, 0.25))
-    assert own.together([], Task()) == []
+    assert own.batch([], Task()) == []

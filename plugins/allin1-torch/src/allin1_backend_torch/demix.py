@@ -164,7 +164,7 @@ class Separation:
             )
         return self._members[precision]
 
-    def together(self, mixes: Sequence[Mix], task: Task) -> list[Stems]:
+    def batch(self, mixes: Sequence[Mix], task: Task, /) -> list[Stems]:
         """Separate several songs, with segments of one and the next at once where one has too few.
 
         Each has the stems that it has by itself, but for what the number of segments changes in rounding.

@@ -112,6 +112,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             parity=close(_DEMIX_PARITY[device]),
             speed=_speed("demix", device),
             streams=True,
+            batches=device == "cuda",
             separators=NAMES,
         )
     yield Backend(
@@ -127,6 +128,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
         parity=close(_DEMIX_PARITY["cuda"]),
         speed=_speed("demix-triton", "cuda"),
         streams=True,
+        batches=True,
         separators=NAMES,
     )
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
-from allin1_backend_torch.triton_network.launching import Launch
+from allin1_backend_torch.triton_launching import Launch
 
 _logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from allin1_backend_torch.demix_parameters import Parameters
 from allin1_backend_torch.demix_precision import Precision, computing
 from allin1_backend_torch.triton_compiling import begin_loading, compile_kernels
 from allin1_backend_torch.triton_demix.check import attention_that_is_ready, check, noise
-from allin1_backend_torch.triton_network.launching import Launch
+from allin1_backend_torch.triton_launching import Launch
 
 #: What imports the kernels.
 _KERNELS = "allin1_backend_torch.triton_demix.operations"

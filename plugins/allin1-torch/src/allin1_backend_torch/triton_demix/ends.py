@@ -11,7 +11,7 @@ from torch import Tensor
 
 from allin1_backend_torch.triton_demix.lengthening import taps_of
 from allin1_backend_torch.triton_demix.sharing import power_of_two
-from allin1_backend_torch.triton_network.launching import Launch
+from allin1_backend_torch.triton_launching import Launch
 
 #: Bins and frames that a program brings to channels, bins that it brings to spectra, samples that it joins.
 BINS, FRAMES, SPECTRUM_BINS, SAMPLES = 64, 16, 128, 128

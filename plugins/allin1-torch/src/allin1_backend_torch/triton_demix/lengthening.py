@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from allin1_backend_torch.triton_demix.arithmetic import gelu
-from allin1_backend_torch.triton_network.launching import Launch
+from allin1_backend_torch.triton_launching import Launch
 
 #: Values of a program.
 BLOCK = 2048

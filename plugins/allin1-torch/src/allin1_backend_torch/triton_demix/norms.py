@@ -15,7 +15,7 @@ from torch import Tensor
 from allin1_backend_torch.demix_parameters import Norm
 from allin1_backend_torch.triton_demix.arithmetic import moments, store_sums
 from allin1_backend_torch.triton_demix.sharing import few_parts, power_of_two
-from allin1_backend_torch.triton_network.launching import Launch
+from allin1_backend_torch.triton_launching import Launch
 
 #: Tokens that a program normalises by themselves; values that it goes through at a time.
 ROWS, BLOCK = 4, 4096

@@ -35,7 +35,7 @@ from allin1_backend_torch.triton_demix import (
     norms,
     residuals,
 )
-from allin1_backend_torch.triton_network.launching import Launch
+from allin1_backend_torch.triton_launching import Launch
 
 
 def run(launches: Iterable[Launch], device: torch.device) -> None:

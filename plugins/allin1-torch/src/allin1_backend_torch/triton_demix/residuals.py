@@ -27,7 +27,7 @@ from torch import Tensor
 from allin1_backend_torch.demix_parameters import Residual
 from allin1_backend_torch.triton_demix.arithmetic import gelu, moments, sigmoid, store_sums
 from allin1_backend_torch.triton_demix.sharing import chunk, few_parts, power_of_two
-from allin1_backend_torch.triton_network.launching import Launch
+from allin1_backend_torch.triton_launching import Launch
 
 #: Most hidden channels: of more, the sums of their products do not fit into registers.
 MOST_HIDDEN = 63

@@ -18,6 +18,7 @@ from allin1_backend_torch.network_parameters import CHANNELS, DEPTH, OUTPUTS
 from allin1_backend_torch.network_planes import EPSILON, INSTRUMENTS
 from allin1_backend_torch.running import spans
 from allin1_backend_torch.triton_compiling import compile_kernels, current
+from allin1_backend_torch.triton_launching import Launch
 from allin1_backend_torch.triton_network import (
     front_end,
     heads,
@@ -25,7 +26,6 @@ from allin1_backend_torch.triton_network import (
     time_attention,
     time_mlp,
 )
-from allin1_backend_torch.triton_network.launching import Launch
 from allin1_backend_torch.triton_network.packing import Weights, pack
 from allin1_backend_torch.triton_network.workspace import BYTES, Workspace, workspace
 

@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from allin1_backend_torch.triton_launching import Launch
 from allin1_backend_torch.triton_network.arithmetic import (
     UNSCALE,
     add_product,
@@ -23,7 +24,6 @@ from allin1_backend_torch.triton_network.arithmetic import (
     open_time_layer,
     project,
 )
-from allin1_backend_torch.triton_network.launching import Launch
 from allin1_backend_torch.triton_network.layout import (
     FIRST_MATRICES,
     FIRST_VECTORS,

@@ -9,8 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from allin1_backend_torch.triton_launching import Launch
 from allin1_backend_torch.triton_network.arithmetic import layer_norm
-from allin1_backend_torch.triton_network.launching import Launch
 from allin1_backend_torch.triton_network.layout import HEAD_MATRICES, HEAD_VECTORS
 from allin1_backend_torch.triton_network.packing import Weights
 from allin1_backend_torch.triton_network.workspace import Workspace

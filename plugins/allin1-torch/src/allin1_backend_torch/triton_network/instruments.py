@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 from allin1_backend_torch.network_parameters import DEPTH
+from allin1_backend_torch.triton_launching import Launch
 from allin1_backend_torch.triton_network.arithmetic import (
     UNSCALE,
     doubled_gelu,
@@ -21,7 +22,6 @@ from allin1_backend_torch.triton_network.arithmetic import (
     open_time_layer,
     project,
 )
-from allin1_backend_torch.triton_network.launching import Launch
 from allin1_backend_torch.triton_network.layout import INSTRUMENT_MATRICES, INSTRUMENT_VECTORS
 from allin1_backend_torch.triton_network.packing import Weights
 from allin1_backend_torch.triton_network.workspace import Workspace

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from allin1_backend_torch.network_time import padded_length
-from allin1_backend_torch.triton_network.launching import Launch
+from allin1_backend_torch.triton_launching import Launch
 from allin1_backend_torch.triton_network.layout import TIME_ATTENTION_VECTORS
 from allin1_backend_torch.triton_network.packing import Weights
 from allin1_backend_torch.triton_network.workspace import Workspace

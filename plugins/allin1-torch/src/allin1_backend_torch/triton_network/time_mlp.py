@@ -8,6 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from allin1_backend_torch.triton_launching import Launch
 from allin1_backend_torch.triton_network.arithmetic import (
     UNSCALE,
     doubled_gelu,
@@ -16,7 +17,6 @@ from allin1_backend_torch.triton_network.arithmetic import (
     store_plane,
     store_two_planes,
 )
-from allin1_backend_torch.triton_network.launching import Launch
 from allin1_backend_torch.triton_network.layout import TIME_MLP_MATRICES, TIME_MLP_VECTORS
 from allin1_backend_torch.triton_network.packing import Weights
 from allin1_backend_torch.triton_network.workspace import Workspace

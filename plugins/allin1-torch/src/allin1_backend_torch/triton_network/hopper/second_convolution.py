@@ -17,6 +17,7 @@ from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import warpgroup_mma_wait
 
+from allin1_backend_torch.triton_launching import Launch
 from allin1_backend_torch.triton_network.arithmetic import UNSCALE
 from allin1_backend_torch.triton_network.hopper import persistent_grid
 from allin1_backend_torch.triton_network.hopper.products import (
@@ -27,7 +28,6 @@ from allin1_backend_torch.triton_network.hopper.products import (
     publish,
     store_blocks,
 )
-from allin1_backend_torch.triton_network.launching import Launch
 from allin1_backend_torch.triton_network.layout import SECOND_MATRICES, SECOND_VECTORS
 from allin1_backend_torch.triton_network.packing import Weights
 from allin1_backend_torch.triton_network.workspace import Workspace

@@ -9,6 +9,7 @@ from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import warpgroup_mma_wait
 
+from allin1_backend_torch.triton_launching import Launch
 from allin1_backend_torch.triton_network.arithmetic import UNSCALE
 from allin1_backend_torch.triton_network.hopper import persistent_grid
 from allin1_backend_torch.triton_network.hopper.products import (
@@ -23,7 +24,6 @@ from allin1_backend_torch.triton_network.hopper.products import (
     store_blocks,
     vector,
 )
-from allin1_backend_torch.triton_network.launching import Launch
 from allin1_backend_torch.triton_network.layout import TIME_MLP_MATRICES, TIME_MLP_VECTORS
 from allin1_backend_torch.triton_network.packing import Weights
 from allin1_backend_torch.triton_network.workspace import Workspace
