@@ -324,7 +324,9 @@ def run_batch(
         for position in range(index + 1, index + len(chosen)):
             pace.release(position)
         read_ahead()
-        for position, ran in enumerate(separator.run(chosen)):
+        found = separator.run(chosen)
+        caller.check()
+        for position, ran in enumerate(found):
             analyses[position].take_separated(ran)
             spent[index + position] += ran.seconds
 

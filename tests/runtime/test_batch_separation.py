@@ -233,17 +233,16 @@ def test_ctrl_c_within_a_batch_ends_the_run(run, separators, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(separators.make(), progress=interrupt, out_dir=tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.json"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"0.json"}
 
 
-def test_an_exception_of_the_progress_of_one_song_fails_only_that(run, separators, caplog):
+def test_an_exception_of_the_progress_within_a_batch_ends_the_run(run, separators, caplog):
     def refuse(index, stage, fraction):
         if index == 3 and stage == "demix":
             raise ValueError("not this one")
 
-    outcomes = run(separators.make(), progress=refuse)
-    assert [o.status for o in outcomes] == ["done"] * 3 + ["failed"] + ["done"] * 2
-    assert "not this one" in str(outcomes[3].error)
+    with pytest.raises(ValueError, match="not this one"):
+        run(separators.make(), progress=refuse)
     assert "one by one" not in caplog.text
 
 
