@@ -128,12 +128,20 @@ class Stand:
         task.progress(1.0)
         return OUTPUTS[self.stage](data)
 
+    def batch(self, mixes: Any, task: Task, /) -> list[Any]:
+        """Separate several songs in two thirds of the time, as was measured for eight of 30 s on an H200."""
+        began = time.perf_counter()
+        found = [self(mix, task) for mix in mixes]
+        alone_s = self.scale * sum(mix.duration_s for mix in mixes) / 180 * MILLISECONDS["demix"]
+        self._end = began + alone_s / 1e3 * 2 / 3
+        return found
+
     def synchronize(self) -> None:
         """Wait for the device."""
         time.sleep(max(0.0, self._end - time.perf_counter()))
 
 
-def plugin(scale: float, set_up_s: float) -> ModuleType:
+def plugin(scale: float, set_up_s: float, *, batches: bool) -> ModuleType:
     """A plugin with a backend of every stage; the decoder is on the CPU."""
     made = ModuleType("bench_batch_backends")
     sys.modules[made.__name__] = made
@@ -156,6 +164,7 @@ def plugin(scale: float, set_up_s: float) -> ModuleType:
             consumes=space,
             produces=out,
             speed=(Speed("", 0.0, 1e-9, "a stand-in"),),
+            batches=stage == "demix" and batches,
         )
         setattr(made, f"allin1_{stage}", hookimpl(lambda backend=backend: [backend]))
     made.allin1_bridges = hookimpl(lambda: BRIDGES)  # type: ignore[attr-defined]
@@ -221,6 +230,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="factor for the times of stages")
     parser.add_argument("--set-up-s", type=float, default=2.0)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--one-by-one", action="store_true", help="never separate several songs")
     parser.add_argument("--most-ahead", type=int)
     parser.add_argument("--reading-s", type=float)
     options = parser.parse_args()
@@ -244,7 +254,8 @@ def main() -> None:
         )
         if options.reading_s is not None:
             wait_instead_of_decoding(options.reading_s)
-        extra = {"model": model_plugin(card), "stand-in": plugin(options.scale, options.set_up_s)}
+        made = plugin(options.scale, options.set_up_s, batches=not options.one_by_one)
+        extra = {"model": model_plugin(card), "stand-in": made}
         timings = root / "timings.jsonl"
         with Session(
             RANDOM_MODEL,

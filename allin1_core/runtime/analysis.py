@@ -264,6 +264,14 @@ class Analysis:
             songs=self._songs,
         )
 
+    def plan(self) -> None:
+        """Choose the route after :meth:`read`, in the same thread, so that :meth:`begin` need not."""
+        try:
+            self._request()
+            self._pipeline.plan()
+        except PLUGIN_FAILURES:
+            log.debug("planning in advance failed", exc_info=True)  # begin will report it
+
     def separation(self) -> Separation | None:
         """The separation with which :meth:`begin` starts, if it can be done together with those of other tracks."""
         try:

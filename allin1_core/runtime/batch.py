@@ -227,6 +227,8 @@ def run_batch(
             if stopped.is_set():
                 return None
             analysis().read()
+        if is_accelerated:
+            analysis().plan()  # a few milliseconds in which the accelerator would wait
         return analysis()
 
     def let_go() -> None:

@@ -154,6 +154,11 @@ class Pipeline:
             self._track, self._progress, self._keep = track, CallerProgress(progress), keep
             self._remaining = stages_from(self._kind, wanted, self._engine.card)
 
+    def plan(self) -> None:
+        """Choose the route in advance, in the thread that reads the song, unless measurements decide."""
+        if self._remaining and not self._planned and self._engine.measure is None:
+            self._plan()
+
     def begin(self, on_accelerator: Callable[[], object] | None = None) -> None:
         """Run the stages, except a metre decoder that can be left for :meth:`finish`.
 
@@ -251,8 +256,8 @@ class Pipeline:
             songs=self._songs,  # a set-up serves all songs of a batch
             in_blocks=stages_in_blocks(held.record, self._audio_s, self._engine.card),
         )
-        self._decision = self._engine.decide(request, self._out_of_memory)
         self._planned_after = self._engine.chooser.changes
+        self._decision = self._engine.decide(request, self._out_of_memory)
         chosen = self._decision.chosen
         log.debug("route for %s: %s", self._track, chosen)
         self._total_s = self._done_s + chosen.cost_s

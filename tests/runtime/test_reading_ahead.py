@@ -16,6 +16,7 @@ from allin1_core.runtime import reading, reading_ahead
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.reading_ahead import ReadingAhead
 from allin1_core.runtime.track import make_tracks
+from allin1_core.selection.chooser import Chooser
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, on_foreign
 
 
@@ -156,6 +157,27 @@ def test_many_songs_are_read_while_an_accelerator_is_set_up(make_session, album,
     assert waited == [True]
     assert [outcome.track.name for outcome in outcomes] == list("01234567")
     assert [outcome.status for outcome in outcomes] == ["done"] * 8
+
+
+@pytest.mark.usefixtures("sixteen_cpus")
+def test_routes_for_an_accelerator_are_chosen_by_threads_that_read(
+    make_session, album, reads, npu, monkeypatch
+):
+    threads = []
+    decide = Chooser.decide
+
+    def watched(self, *arguments):
+        threads.append(threading.current_thread().name)
+        return decide(self, *arguments)
+
+    with make_session(plugins={"npu": npu(lambda: reads.seven.wait(60))}) as session:
+        monkeypatch.setattr(Chooser, "decide", watched)
+        outcomes = list(run_batch(session, album))
+    assert [outcome.status for outcome in outcomes] == ["done"] * 8
+    main = threading.current_thread().name
+    # For the first song: once to prepare, once to begin.
+    assert threads.count(main) == 2
+    assert sum(name.startswith("allin1-read") for name in threads) == 7
 
 
 @pytest.mark.usefixtures("sixteen_cpus")
