@@ -166,12 +166,12 @@ def run_batch(
         track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
         try:
             with ExitStack() as held:
-                before = spent[index]
+                began = time.thread_time()
                 found: Analysis | Outcome | None = counted(
                     index, looked_at, index, track, held, again
                 )
                 if isinstance(found, Analysis):
-                    pace.was_read(spent[index] - before)
+                    pace.was_read(time.thread_time() - began)
                     holdings[index] = held.pop_all()
                 return found
         except Exception as error:
@@ -344,6 +344,8 @@ def run_batch(
             if index < len(tracks) and (ahead or not is_crowded()):
                 with pace.awaiting(index):
                     if ahead:
+                        if not ahead[0].done():
+                            pace.was_late()
                         current = ahead.popleft().result()
                         separated = max(0, separated - 1)
                     else:

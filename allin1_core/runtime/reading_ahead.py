@@ -18,6 +18,10 @@ MOST_AHEAD = 32
 #: Memory in bytes for audio that waits to be computed: that of 17 songs of three minutes.
 MOST_BYTES = 1 << 30
 
+#: Tracks that are read ahead as long as no times are known, while backends are set up: more threads would slow down the
+#: imports, since Python runs one of them at a time.
+FIRST_AHEAD = 3
+
 #: Factor by which reading should be faster than the computation, because neither takes the same time for every track.
 _MARGIN = 1.25
 
@@ -53,6 +57,7 @@ class ReadingAhead:
         self._reading: deque[float] = deque(maxlen=_RECENT)
         self._computing: deque[float] = deque(maxlen=_RECENT)
         self._has_computed = False
+        self._late = 0
         self._held: dict[int, int] = {}
         self._awaited = -1
         self._is_stopped = False
@@ -62,19 +67,26 @@ class ReadingAhead:
     def count(self) -> int:
         """Number of tracks to read ahead now.
 
-        It follows from how much longer reading a track takes than computing it. As long as that is unknown, while the
-        first track is computed and backends are set up, it is the largest possible number.
+        It follows from how much longer a thread computes to read a track than the track itself is computed, and grows
+        by one whenever a track had to be waited for. Time that threads wait does not count by itself: the more of them
+        there are, the longer they wait for each other, and the slower is the thread that drives the accelerator.
         """
         reading, computing = [*self._reading], [*self._computing]
         if not reading or not computing:
-            return self.most
+            return min(self.most, FIRST_AHEAD)
         # Not the shortest: of songs that are separated together, the first takes the time of all.
         ratio = (sum(reading) / len(reading)) / max(sum(computing) / len(computing), 1e-6)
-        return min(self.most, max(LEAST_AHEAD, math.ceil(_MARGIN * ratio) + 1))
+        needed = max(LEAST_AHEAD, math.ceil(_MARGIN * ratio) + 1)
+        return min(self.most, needed + self._late)
 
     def was_read(self, seconds: float) -> None:
-        """Note how long it took to read a track."""
+        """Note how long a thread computed to read a track."""
         self._reading.append(seconds)
+
+    def was_late(self) -> None:
+        """Note that the computation had to wait for a track."""
+        if self._computing and self.count < self.most:
+            self._late += 1
 
     def was_computed(self, seconds: float) -> None:
         """Note how long a track kept the thread that computes; not that of the first track, which includes set-ups."""

@@ -25,12 +25,38 @@ def sixteen_cpus(monkeypatch):
     monkeypatch.setattr(reading_ahead, "usable_cpus", lambda: 16)
 
 
+@pytest.fixture
+def many_at_first(monkeypatch):
+    monkeypatch.setattr(reading_ahead, "FIRST_AHEAD", 15)
+
+
 @pytest.mark.usefixtures("sixteen_cpus")
-def test_before_anything_is_known_one_core_is_left():
-    assert ReadingAhead().count == 15
-    assert ReadingAhead(threads=5).count == 4
-    assert ReadingAhead(threads=64).count == 15
-    assert ReadingAhead(threads=1).count == 2
+def test_one_core_is_left():
+    assert ReadingAhead().most == 15
+    assert ReadingAhead(threads=5).most == 4
+    assert ReadingAhead(threads=64).most == 15
+    assert ReadingAhead(threads=1).most == 2
+
+
+@pytest.mark.usefixtures("sixteen_cpus")
+def test_before_anything_is_known_few_songs_are_read_ahead():
+    assert ReadingAhead().count == 3
+    assert ReadingAhead(threads=3).count == 2
+
+
+@pytest.mark.usefixtures("sixteen_cpus")
+def test_one_more_song_is_read_ahead_whenever_one_was_waited_for():
+    pace = ReadingAhead()
+    pace.was_late()  # while the first song is read
+    pace.was_computed(10.0)
+    pace.was_read(0.1)
+    pace.was_computed(1.0)
+    assert pace.count == 2
+    pace.was_late()
+    assert pace.count == 3
+    for _ in range(100):
+        pace.was_late()
+    assert pace.count == 15
 
 
 @pytest.mark.usefixtures("sixteen_cpus")
@@ -148,7 +174,7 @@ def npu(make_plugin, monkeypatch):
     return make
 
 
-@pytest.mark.usefixtures("sixteen_cpus")
+@pytest.mark.usefixtures("sixteen_cpus", "many_at_first")
 def test_many_songs_are_read_while_an_accelerator_is_set_up(make_session, album, reads, npu):
     waited = []
     plugin = npu(lambda: waited.append(reads.seven.wait(60)))
@@ -159,7 +185,7 @@ def test_many_songs_are_read_while_an_accelerator_is_set_up(make_session, album,
     assert [outcome.status for outcome in outcomes] == ["done"] * 8
 
 
-@pytest.mark.usefixtures("sixteen_cpus")
+@pytest.mark.usefixtures("sixteen_cpus", "many_at_first")
 def test_routes_for_an_accelerator_are_chosen_by_threads_that_read(
     make_session, album, reads, npu, monkeypatch
 ):
@@ -180,7 +206,7 @@ def test_routes_for_an_accelerator_are_chosen_by_threads_that_read(
     assert sum(name.startswith("allin1-read") for name in threads) == 7
 
 
-@pytest.mark.usefixtures("sixteen_cpus")
+@pytest.mark.usefixtures("sixteen_cpus", "many_at_first")
 def test_no_more_songs_are_read_than_there_is_memory_for(
     make_session, album, reads, npu, monkeypatch
 ):
