@@ -226,7 +226,7 @@ def plugin(session: nox.Session, name: str) -> None:
         session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
     if name == "allin1-ray":
-        constrained(session, "aiohttp", "moto[server]", "pyyaml", "s3fs")
+        constrained(session, "aiohttp", "moto[server]", "pandas", "pyyaml", "s3fs")
     if name == "allin1-train":
         # The extra [songs]; tinysoundfont depends on pyaudio, which is not needed here.
         session.install("--no-deps", "tinysoundfont==0.3.7")

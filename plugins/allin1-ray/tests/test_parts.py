@@ -9,22 +9,26 @@ from pathlib import Path
 from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.track import Track
 
-from allin1_ray.attempts import Attempts
-from allin1_ray.cluster import Resources, _own_context
+from allin1_ray.backlog import Backlog
+from allin1_ray.cluster import Resources
 from allin1_ray.executor import resources_of
 from allin1_ray.progress import Progress
 
 
-def test_deaths_are_counted_for_songs_that_were_not_released():
-    attempts = Attempts()
-    assert attempts.take([1, 2, 3]) == [0, 0, 0]
-    attempts.release([1])
-    assert attempts.take([1, 2, 3]) == [0, 1, 1]
-    attempts.release([1, 2, 3])
-    assert attempts.take([2]) == [1]
-    assert attempts.take([2]) == [2]
-    attempts.release([2])
-    assert attempts.take([2, 4]) == [2, 0]
+def test_songs_whose_worker_died_are_tried_alone_and_given_up_after_three_deaths():
+    backlog = Backlog(6)
+    assert backlog.take(4) == [0, 1, 2, 3]
+    assert backlog.blame([0, 1]) == []
+    backlog.put_back([2, 3])
+    assert len(backlog) == 6
+    assert backlog.take(4) == [2, 3]
+    assert [backlog.take(4) for _ in range(2)] == [[0], [1]]
+    assert backlog.blame([1]) == []
+    assert backlog.take(4) == [1]
+    assert backlog.blame([1]) == [1]
+    assert backlog.take(4) == [4, 5]
+    assert len(backlog) == 0
+    assert backlog.take(4) == []
 
 
 def test_a_task_has_about_ten_seconds_of_work_and_every_worker_has_several():
@@ -71,15 +75,3 @@ def test_the_hooks_import_neither_ray_nor_arrow():
         "found = {'ray', 'pyarrow', 'fsspec', 'pandas', 'numpy'} & set(sys.modules); assert not found, found"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_workers_that_are_lost_before_they_are_ready_are_replaced_and_settings_are_put_back():
-    from ray.data import DataContext
-
-    context = DataContext.get_current()
-    name = "max_consecutive_actor_init_deaths"
-    before = getattr(context, name, None)
-    with _own_context():
-        assert not context.enable_progress_bars
-        assert before is None or getattr(context, name) > 10
-    assert getattr(context, name, None) == before
