@@ -48,6 +48,15 @@ def test_a_song_that_kills_its_worker_thrice_is_given_up_and_takes_no_other_with
     assert "The 3 workers that analysed it have died." in letter["error"]
 
 
+def test_a_worker_that_is_terminated_within_a_plugin_writes_no_result(
+    cluster, site, make_songs, tmp_path
+):
+    (song,) = make_songs("ends")
+    assert allin1_ray.analyze([song], tmp_path / "out", **OPTIONS).done == 1
+    assert begun(site)["ends"] == 2
+    assert json.loads((tmp_path / "out/ends.json").read_text())["warnings"] == []
+
+
 def test_driver_workers_and_a_node_are_killed_and_the_results_are_those_of_this_machine(
     cluster, site, make_songs, tmp_path, results_of
 ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,8 @@ class SongAnalyser:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._session: Session | None = None
+        self._is_busy = False
+        signal.signal(signal.SIGTERM, self._end)
 
     def analyse(self, songs: Sequence[tuple[int, Song]]) -> bytes:
         """Analyse numbered songs; the pickled list of numbers, outcomes, and texts of tracebacks.
@@ -49,6 +52,7 @@ class SongAnalyser:
         The number is -1 for an error that ends the batch.
         """
         outcomes: list[tuple[int, Outcome | Allin1Error, str]]
+        self._is_busy = True
         try:
             outcomes = [
                 (index, outcome, _text_of(outcome.error))
@@ -58,7 +62,17 @@ class SongAnalyser:
             ]
         except Allin1Error as error:
             outcomes = [(-1, error, _text_of(error))]
+        except KeyboardInterrupt:  # of _end; temporary files are removed by now
+            os._exit(128 + signal.SIGTERM)
+        finally:
+            self._is_busy = False
         return pickle.dumps(outcomes)
+
+    def _end(self, number: int, frame: Any) -> None:
+        """Handle SIGTERM, as when the driver died; SystemExit, which Ray raises, would count as a failure of a plugin."""
+        if self._is_busy:
+            raise KeyboardInterrupt
+        os._exit(128 + number)
 
     def _run(self, songs: Sequence[Song]) -> Iterator[Outcome]:
         work = self._work
