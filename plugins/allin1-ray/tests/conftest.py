@@ -56,6 +56,8 @@ def allin1_postprocess_result(track, result):
         time.sleep(60)
     if track.startswith("slow"):
         time.sleep(0.3)
+    while track.startswith("waits") and not os.path.exists(f"{folder}/go"):
+        time.sleep(0.02)
     if track.startswith("sleeps"):
         time.sleep(60)
 

@@ -14,8 +14,10 @@ import ray.data
 from allin1_core import analyze_iter
 from allin1_core.cli.main import run
 from allin1_core.errors import SelectionError, SettingsError, WeightsError
+from click.testing import CliRunner
 
 import allin1_ray
+from allin1_ray.__main__ import main
 from allin1_ray.table import read_table
 
 STAND_IN = {"backends": {"nn": "stand-in"}}
@@ -152,6 +154,14 @@ def test_what_concerns_all_songs_is_raised(make_songs, tmp_path, monkeypatch):
         (stems / f"{name}.wav").write_bytes(songs[0].read_bytes())
     with pytest.raises(WeightsError):
         list(analyze_iter(songs, executor="ray", jobs=1, model="harmonix-fold0", stems_dir=stems))
+
+
+def test_a_job_fails_because_of_a_song_unless_failures_are_accepted(make_songs, tmp_path):
+    (song,) = make_songs("broken")
+    words = [str(song), "-o", str(tmp_path / "out"), "-m", "builtin"]
+    found = CliRunner().invoke(main, words)
+    assert (found.exit_code, json.loads(found.stdout)["failed"]) == (1, 1)
+    assert CliRunner().invoke(main, [*words, "--accept-failures"]).exit_code == 0
 
 
 def test_closing_the_iterator_ends_the_workers(make_songs, site):

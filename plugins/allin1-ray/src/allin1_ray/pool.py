@@ -1,7 +1,7 @@
 """Workers of a batch. Ray decides where each runs; the pool decides which songs it gets, and replaces it if it dies.
 
 Each worker is an actor. It has two tasks, so that it does not wait for the driver between them, and gets the next when the
-outcomes of one are consumed: at most two tasks per worker are in memory.
+driver takes the outcomes of one: what is in memory does not grow with the batch.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class Pool:
         self._first = workers
         self._most = most
         self._workers: list[_Worker] = []
+        self._ready = 0
         self._lost = 0
 
     def outcomes(self) -> Iterator[tuple[Any, list[int]]]:
@@ -109,26 +110,34 @@ class Pool:
                 ray.wait(references, num_returns=1)
                 ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
                 for reference in ready:
-                    yield from self._finished(awaited[reference])
+                    worker = awaited[reference]
+                    if worker not in self._workers:  # released since
+                        continue
+                    found = self._finished(worker)
+                    # The caller may take its time.
+                    self._hand_out()
+                    if found is not None:
+                        yield found
         finally:
             for worker in self._workers:
                 ray.kill(worker.actor)
 
     def _add_workers(self) -> None:
-        ready = sum(worker.is_ready for worker in self._workers)
-        starting = len(self._workers) - ready
-        wanted = min(self._most, max(self._first, ready + max(ready, 1))) - len(self._workers)
+        starting = len(self._workers) - self._ready
+        most = min(self._most, max(self._first, self._ready + max(self._ready, 1)))
+        wanted = most - len(self._workers)
         for _ in range(int(min(wanted, self._tasks_left - starting))):
             self._workers.append(_Worker(self._start()))
 
     def _hand_out(self) -> None:
         """Give each worker that is ready its tasks, one after the other, and release those that get none."""
-        ready = [worker for worker in self._workers if worker.is_ready]
-        starting = len(self._workers) - len(ready)
+        starting = len(self._workers) - self._ready
         for number in range(_TASKS):
-            for worker in ready:
+            for worker in self._workers:
+                if not worker.is_ready or len(worker.tasks) != number:
+                    continue
                 # A second task must not take the first of a worker that starts.
-                if len(worker.tasks) == number and self._tasks_left > number * starting:
+                if self._tasks_left > number * starting:
                     songs = self._backlog.take(self._task_size)
                     worker.tasks.append((self._submit(worker.actor, songs), songs))
         if not self._backlog:
@@ -138,17 +147,16 @@ class Pool:
 
     @property
     def _task_size(self) -> int:
-        workers = max(self._first, sum(worker.is_ready for worker in self._workers))
-        return self._size(len(self._backlog), workers)
+        return self._size(len(self._backlog), max(self._first, self._ready))
 
     @property
     def _tasks_left(self) -> int:
         return math.ceil(len(self._backlog) / self._task_size)
 
-    def _finished(self, worker: _Worker) -> Iterator[tuple[Any, list[int]]]:
+    def _finished(self, worker: _Worker) -> tuple[Any, list[int]] | None:
         if not worker.is_ready:
             self._has_started(worker)
-            return
+            return None
         reference, songs = worker.tasks.popleft()
         try:
             found = ray.get(reference)
@@ -156,12 +164,12 @@ class Pool:
             self._drop(worker)
             for _, others in reversed(worker.tasks):
                 self._backlog.put_back(others)
-            if given_up := self._backlog.blame(songs):
-                yield None, given_up
+            given_up = self._backlog.blame(songs)
+            return (None, given_up) if given_up else None
         except ObjectLostError:  # its machine was lost after the worker had finished
             self._backlog.put_back(songs)
-        else:
-            yield found, []
+            return None
+        return found, []
 
     def _has_started(self, worker: _Worker) -> None:
         try:
@@ -174,7 +182,9 @@ class Pool:
         else:
             self._lost = 0
             worker.is_ready = True
+            self._ready += 1
 
     def _drop(self, worker: _Worker) -> None:
         self._workers.remove(worker)
+        self._ready -= worker.is_ready
         ray.kill(worker.actor)
