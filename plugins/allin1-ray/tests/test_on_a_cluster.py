@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import run as run_program
 
 import pytest
 import ray.data
@@ -78,6 +80,20 @@ def test_a_worker_takes_as_many_threads_as_it_has_cpus_where_nothing_else_is_sai
         (outcome,) = analyze_iter(songs, executor="ray", model="builtin", **options, **STAND_IN)
         assert outcome.status == "done"
         assert {int(path.read_text()) for path in site.glob("threads-*")} == {wanted}
+
+
+def test_workers_of_a_cluster_of_its_own_have_its_settings_and_it_ends_with_the_batch(
+    make_songs, site, tmp_path
+):
+    make_songs("a")
+    before = set(site.glob("threads-*"))
+    words = [sys.executable, "-m", "allin1_core", *WORDS, str(tmp_path / "songs"), "-q"]
+    words += ["-o", str(tmp_path / "out"), "--executor", "ray", "-O", "ray.address=local"]
+    run_program(words, check=True)
+    (mine,) = set(site.glob("threads-*")) - before
+    assert mine.read_text() == "1"
+    assert (tmp_path / "out/a.json").exists()
+    wait_for(lambda: not Path(f"/proc/{mine.name.partition('-')[2]}").exists())
 
 
 def test_songs_results_and_manifests_may_lie_in_s3(make_songs, tmp_path, results_of, monkeypatch):

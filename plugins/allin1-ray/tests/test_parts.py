@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from allin1_core.errors import SettingsError
 from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.track import Track
 
 from allin1_ray.backlog import Backlog
-from allin1_ray.cluster import Resources
+from allin1_ray.cluster import Resources, room
 from allin1_ray.executor import resources_of
 from allin1_ray.progress import Progress
 
@@ -50,6 +52,17 @@ def test_a_worker_has_a_gpu_where_one_is_asked_for_and_a_cpu_for_each_thread():
     assert needed({}, threads=4, device="cpu") == (4.0, 0.0)
     assert needed({}, device="cuda") == (1.0, 1.0)
     assert needed({"gpus": 0.25, "cpus": 2.0}, device="cuda") == (2.0, 0.25)
+
+
+def test_a_worker_that_this_machine_has_no_room_for_is_an_error_and_a_cluster_may_grow():
+    there = {"CPU": 4.0, "memory": 1e9}
+    assert room(Resources(cpus=1.5), there, may_grow=False) == 2
+    assert room(Resources(cpus=8.0), there, may_grow=True) == 1
+    assert room(Resources(cpus=0.0), there, may_grow=False) == 1
+    with pytest.raises(SettingsError, match=r"needs 8 CPUs, and this machine has 4\. .*ray\.cpus"):
+        room(Resources(cpus=8.0), there, may_grow=False)
+    with pytest.raises(SettingsError, match=r"needs 0\.5 GPUs, and this machine has 0"):
+        room(Resources(gpus=0.5), there, may_grow=False)
 
 
 def test_progress_tells_rate_and_time_left_from_the_last_minutes():

@@ -29,7 +29,7 @@ from allin1_ray.worker import SongAnalyser, given_up
 #: Songs of a task, where nothing better is known, and at most; and how many seconds of work a task should have.
 _USUAL_BATCH, _MOST_BATCH, _TASK_S = 4, 32, 10.0
 
-#: Tasks a second that the driver should have to hand out at most: each takes it five milliseconds.
+#: Tasks a second that the driver should have to hand out at most: each takes it up to three milliseconds.
 _MOST_TASKS_PER_S = 50.0
 
 #: Variables that bound the threads of libraries.
@@ -162,7 +162,7 @@ def run_songs(
     variables = worker_environment(work, resources)
     with connected(resources.address, variables) as is_started:
         is_own = is_started or resources.is_own
-        workers = _room(resources)
+        workers = room(resources, ray.cluster_resources(), may_grow=not is_own)
         if resources.workers is not None:
             workers = min(workers, resources.workers)
         threads = _threads(work, resources)
@@ -221,13 +221,24 @@ def _checked(index: int, given: Any, text: str) -> tuple[int, Outcome]:
     return index, given
 
 
-def _room(resources: Resources) -> int:
-    """How many workers the cluster has room for now, 1 or more: it may grow."""
-    there: Mapping[str, float] = ray.cluster_resources()
-    rooms = [there.get("CPU", 0.0) / resources.cpus] if resources.cpus else []
-    if resources.gpus:
-        rooms.append(there.get("GPU", 0.0) / resources.gpus)
-    return max(1, int(min(rooms, default=1)))
+def room(resources: Resources, there: Mapping[str, float], may_grow: bool) -> int:
+    """How many workers a cluster with these resources has room for; at least 1 if it may grow.
+
+    Raises
+    ------
+    SettingsError
+        There is no room for a worker, and never will be.
+    """
+    rooms = {}
+    for name, needed in (("CPU", resources.cpus), ("GPU", resources.gpus)):
+        if needed:
+            rooms[name] = there.get(name, 0.0) / needed
+            if rooms[name] < 1 and not may_grow:
+                raise SettingsError(
+                    f"A worker needs {needed:g} {name}s, and this machine has {there.get(name, 0.0):g}.",
+                    remedy=f"Set -O ray.{name.lower()}s, or start a cluster.",
+                )
+    return max(1, int(min(rooms.values(), default=1)))
 
 
 def absolute(out: str | os.PathLike[str] | None) -> str | None:
