@@ -9,6 +9,7 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import PIPE, Popen
 from subprocess import run as run_program
 
 import pytest
@@ -189,6 +190,19 @@ def test_closing_the_iterator_ends_the_workers(make_songs, site):
     wait_for(lambda: worker_of("sleeps", site))
     worker = worker_of("sleeps", site)
     outcomes.close()
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def test_sigterm_interrupts_the_command_as_it_does_without_a_cluster(make_songs, site, tmp_path):
+    make_songs("sleeps-on")
+    words = [sys.executable, "-m", "allin1_core", *WORDS, str(tmp_path / "songs"), "-q"]
+    words += ["-o", str(tmp_path / "out"), "--executor", "ray"]
+    with Popen(words, stderr=PIPE, text=True) as driver:
+        wait_for(lambda: worker_of("sleeps-on", site))
+        worker = worker_of("sleeps-on", site)
+        driver.terminate()
+        assert driver.communicate()[1].strip() == "allin1: interrupted"
+    assert driver.returncode == 143
     wait_for(lambda: not Path(f"/proc/{worker}").exists())
 
 

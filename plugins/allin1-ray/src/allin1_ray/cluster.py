@@ -6,6 +6,8 @@ import logging
 import math
 import os
 import pickle
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -99,6 +101,7 @@ def connected(address: str | None, variables: Mapping[str, str]) -> Iterator[boo
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     named = address or os.environ.get("RAY_ADDRESS")
     is_own = named == "local"
+    before = signal.getsignal(signal.SIGTERM)
     if not is_own:
         try:
             ray.init(address=named or "auto", **quiet)
@@ -112,6 +115,8 @@ def connected(address: str | None, variables: Mapping[str, str]) -> Iterator[boo
     if is_own:
         with _environment(variables):
             ray.init(address="local", include_dashboard=False, **quiet)
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray has replaced it by one that raises SystemExit
     try:
         yield is_own
     finally:
