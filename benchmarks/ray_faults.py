@@ -54,6 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["ALLIN1_CACHE_LIMIT"] = "0"
     make_songs(options.songs, options.make)
     if options.own:
         options.kill_node_s = 0.0
@@ -152,7 +153,6 @@ def start(options: argparse.Namespace) -> subprocess.Popen[bytes]:
             "analyze",
             *words,
             "-q",
-            "--no-cache",
             "-j",
             str(options.nodes),
         ]
