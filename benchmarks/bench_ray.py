@@ -73,7 +73,7 @@ def read(batch: dict[str, Any]) -> dict[str, Any]:
 def by_operators(tracks: Sequence[Track], out: Path) -> Iterator[int]:
     import ray.data
 
-    with connected("local"):
+    with connected("local", {}):
         ray.data.DataContext.get_current().enable_progress_bars = False
         rows = [{"path": str(track.source)} for track in tracks]
         songs = ray.data.from_items(rows, override_num_blocks=len(rows) // BATCH)

@@ -66,6 +66,17 @@ def check_options(offers: Offers, plugins: Plugins, given: GivenOptions) -> Opti
     return values
 
 
+def options_of_backends(offers: Offers, values: OptionValues) -> OptionValues:
+    """The values of options that backends declare; those of executors do not affect results."""
+    found: dict[str, dict[str, OptionValue]] = {}
+    for offered in offers.backends:
+        plugin = offered.plugin.name
+        for option in offered.item.options:
+            if option.name in (given := values.get(plugin, {})):
+                found.setdefault(plugin, {})[option.name] = given[option.name]
+    return found
+
+
 def options_of(
     record: Backend[Any] | Executor, plugin: str, values: OptionValues
 ) -> dict[str, OptionValue]:

@@ -22,7 +22,7 @@ from allin1_core.measuring.on_demand import MeasureOnDemand
 from allin1_core.paths import expanded
 from allin1_core.plugins.collecting import collect_offers
 from allin1_core.plugins.loading import Plugins
-from allin1_core.plugins.options import GivenOptions, check_options
+from allin1_core.plugins.options import GivenOptions, check_options, options_of_backends
 from allin1_core.runtime.audio_loaders import use_audio_loaders
 from allin1_core.runtime.backends import Backends
 from allin1_core.runtime.engine import Engine
@@ -135,7 +135,7 @@ class Assembly:
             "metre": metre,
             "demix": self._demix,
             "threads": self.threads,
-            "options": self.plugin_options,
+            "options": options_of_backends(offers, self.plugin_options),
         }
         prices = MeasuredPrices(offers, devices, card=card, **parameters)
         backends = Backends(

@@ -344,3 +344,13 @@ def test_allin1_plugins_lists_executors_and_their_options(mine, capsys):
     assert "executors: local" in printed
     assert "executors: backwards" in printed
     assert "option mine.nodes (int, 1): Machines" in printed
+
+
+def test_the_options_of_an_executor_are_no_part_of_what_a_result_is(seen, mine, songs, tmp_path):
+    given = {"model": "builtin", "only": "beats", "executor": "backwards"}
+    for nodes, status in ((1, "done"), (2, "skipped")):
+        (outcome,) = allin1_core.analyze_iter(
+            songs[:1], tmp_path, **given, plugin_options={"mine": {"nodes": nodes}}
+        )
+        assert outcome.status == status
+    assert seen[-1].options["nodes"] == 2

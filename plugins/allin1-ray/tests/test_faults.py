@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from allin1_core import analyze
@@ -33,6 +35,13 @@ def workers(site: Path) -> list[int]:
     return [pid for pid in pids if pid != os.getpid() and Path(f"/proc/{pid}").exists()]
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_a_song_that_kills_its_worker_thrice_is_given_up_and_takes_no_other_with_it(
     cluster, site, make_songs, tmp_path
 ):
@@ -46,6 +55,37 @@ def test_a_song_that_kills_its_worker_thrice_is_given_up_and_takes_no_other_with
     (letter,) = map(json.loads, Path(summary.dead_letters).read_text().splitlines())
     assert letter["song"] == str(songs[1])
     assert "The 3 workers that analysed it have died." in letter["error"]
+
+
+def test_a_worker_that_is_terminated_within_a_plugin_writes_no_result(
+    cluster, site, make_songs, tmp_path
+):
+    (song,) = make_songs("ends")
+    assert allin1_ray.analyze([song], tmp_path / "out", **OPTIONS).done == 1
+    assert begun(site)["ends"] == 2
+    assert json.loads((tmp_path / "out/ends.json").read_text())["warnings"] == []
+
+
+def test_a_machine_that_is_added_gets_songs_of_the_batch_that_runs(
+    cluster, site, make_songs, tmp_path
+):
+    songs = make_songs(*(f"waits-{number}" for number in range(8)))
+
+    def busy() -> int:
+        return sum("waits" in path.read_text() for path in site.glob("log-*"))
+
+    with ThreadPoolExecutor(1) as executor:
+        found = executor.submit(allin1_ray.analyze, songs, tmp_path / "out", batch=1, **OPTIONS)
+        wait_for(lambda: busy() == 2)
+        node = cluster.add_node(**NODE)
+        try:
+            wait_for(lambda: busy() == 3)
+        finally:
+            (site / "go").touch()
+            summary = found.result()
+            cluster.remove_node(node)
+    assert summary.done == 8
+    assert begun(site) >= Counter([song.stem for song in songs])
 
 
 def test_driver_workers_and_a_node_are_killed_and_the_results_are_those_of_this_machine(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import PIPE, Popen
+from subprocess import run as run_program
 
 import pytest
 import ray.data
 from allin1_core import analyze, analyze_iter
 from allin1_core.cli.main import run
 from allin1_core.errors import SelectionError, SettingsError, WeightsError
+from click.testing import CliRunner
 
 import allin1_ray
+from allin1_ray.__main__ import main
 from allin1_ray.table import read_table
 
 STAND_IN = {"backends": {"nn": "stand-in"}}
@@ -76,6 +81,20 @@ def test_a_worker_takes_as_many_threads_as_it_has_cpus_where_nothing_else_is_sai
         (outcome,) = analyze_iter(songs, executor="ray", model="builtin", **options, **STAND_IN)
         assert outcome.status == "done"
         assert {int(path.read_text()) for path in site.glob("threads-*")} == {wanted}
+
+
+def test_workers_of_a_cluster_of_its_own_have_its_settings_and_it_ends_with_the_batch(
+    make_songs, site, tmp_path
+):
+    make_songs("a")
+    before = set(site.glob("threads-*"))
+    words = [sys.executable, "-m", "allin1_core", *WORDS, str(tmp_path / "songs"), "-q"]
+    words += ["-o", str(tmp_path / "out"), "--executor", "ray", "-O", "ray.address=local"]
+    run_program(words, check=True)
+    (mine,) = set(site.glob("threads-*")) - before
+    assert mine.read_text() == "1"
+    assert (tmp_path / "out/a.json").exists()
+    wait_for(lambda: not Path(f"/proc/{mine.name.partition('-')[2]}").exists())
 
 
 def test_songs_results_and_manifests_may_lie_in_s3(make_songs, tmp_path, results_of, monkeypatch):
@@ -154,6 +173,14 @@ def test_what_concerns_all_songs_is_raised(make_songs, tmp_path, monkeypatch):
         list(analyze_iter(songs, executor="ray", jobs=1, model="harmonix-fold0", stems_dir=stems))
 
 
+def test_a_job_fails_because_of_a_song_unless_failures_are_accepted(make_songs, tmp_path):
+    (song,) = make_songs("broken")
+    words = [str(song), "-o", str(tmp_path / "out"), "-m", "builtin"]
+    found = CliRunner().invoke(main, words)
+    assert (found.exit_code, json.loads(found.stdout)["failed"]) == (1, 1)
+    assert CliRunner().invoke(main, [*words, "--accept-failures"]).exit_code == 0
+
+
 def test_closing_the_iterator_ends_the_workers(make_songs, site):
     outcomes = analyze_iter(
         make_songs("a", "sleeps"), executor="ray", model="builtin",
@@ -184,6 +211,19 @@ def test_an_exception_of_the_callers_progress_ends_the_batch_and_the_workers(
     worker = worker_of("sleeps-long", site)
     wait_for(lambda: not Path(f"/proc/{worker}").exists())
     assert (tmp_path / "out" / "a.json").is_file()
+
+
+def test_sigterm_interrupts_the_command_as_it_does_without_a_cluster(make_songs, site, tmp_path):
+    make_songs("sleeps-on")
+    words = [sys.executable, "-m", "allin1_core", *WORDS, str(tmp_path / "songs"), "-q"]
+    words += ["-o", str(tmp_path / "out"), "--executor", "ray"]
+    with Popen(words, stderr=PIPE, text=True) as driver:
+        wait_for(lambda: worker_of("sleeps-on", site))
+        worker = worker_of("sleeps-on", site)
+        driver.terminate()
+        assert driver.communicate()[1].strip() == "allin1: interrupted"
+    assert driver.returncode == 143
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
 
 
 def worker_of(song: str, site: Path) -> int | None:

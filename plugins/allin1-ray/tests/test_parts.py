@@ -6,25 +6,31 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from allin1_core.errors import SettingsError
 from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.track import Track
 
-from allin1_ray.attempts import Attempts
-from allin1_ray.cluster import Resources, _own_context
+from allin1_ray.backlog import Backlog
+from allin1_ray.cluster import Resources, room
 from allin1_ray.executor import resources_of
 from allin1_ray.progress import Progress
 
 
-def test_deaths_are_counted_for_songs_that_were_not_released():
-    attempts = Attempts()
-    assert attempts.take([1, 2, 3]) == [0, 0, 0]
-    attempts.release([1])
-    assert attempts.take([1, 2, 3]) == [0, 1, 1]
-    attempts.release([1, 2, 3])
-    assert attempts.take([2]) == [1]
-    assert attempts.take([2]) == [2]
-    attempts.release([2])
-    assert attempts.take([2, 4]) == [2, 0]
+def test_songs_whose_worker_died_are_tried_alone_and_given_up_after_three_deaths():
+    backlog = Backlog(6)
+    assert backlog.take(4) == [0, 1, 2, 3]
+    assert backlog.blame([0, 1]) == []
+    backlog.put_back([2, 3])
+    assert len(backlog) == 6
+    assert backlog.take(4) == [2, 3]
+    assert [backlog.take(4) for _ in range(2)] == [[0], [1]]
+    assert backlog.blame([1]) == []
+    assert backlog.take(4) == [1]
+    assert backlog.blame([1]) == [1]
+    assert backlog.take(4) == [4, 5]
+    assert len(backlog) == 0
+    assert backlog.take(4) == []
 
 
 def test_a_task_has_about_ten_seconds_of_work_and_every_worker_has_several():
@@ -46,6 +52,17 @@ def test_a_worker_has_a_gpu_where_one_is_asked_for_and_a_cpu_for_each_thread():
     assert needed({}, threads=4, device="cpu") == (4.0, 0.0)
     assert needed({}, device="cuda") == (1.0, 1.0)
     assert needed({"gpus": 0.25, "cpus": 2.0}, device="cuda") == (2.0, 0.25)
+
+
+def test_a_worker_that_this_machine_has_no_room_for_is_an_error_and_a_cluster_may_grow():
+    there = {"CPU": 4.0, "memory": 1e9}
+    assert room(Resources(cpus=1.5), there, may_grow=False) == 2
+    assert room(Resources(cpus=8.0), there, may_grow=True) == 1
+    assert room(Resources(cpus=0.0), there, may_grow=False) == 1
+    with pytest.raises(SettingsError, match=r"needs 8 CPUs, and this machine has 4\. .*ray\.cpus"):
+        room(Resources(cpus=8.0), there, may_grow=False)
+    with pytest.raises(SettingsError, match=r"needs 0\.5 GPUs, and this machine has 0"):
+        room(Resources(gpus=0.5), there, may_grow=False)
 
 
 def test_progress_tells_rate_and_time_left_from_the_last_minutes():
@@ -71,15 +88,3 @@ def test_the_hooks_import_neither_ray_nor_arrow():
         "found = {'ray', 'pyarrow', 'fsspec', 'pandas', 'numpy'} & set(sys.modules); assert not found, found"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_workers_that_are_lost_before_they_are_ready_are_replaced_and_settings_are_put_back():
-    from ray.data import DataContext
-
-    context = DataContext.get_current()
-    name = "max_consecutive_actor_init_deaths"
-    before = getattr(context, name, None)
-    with _own_context():
-        assert not context.enable_progress_bars
-        assert before is None or getattr(context, name) > 10
-    assert getattr(context, name, None) == before

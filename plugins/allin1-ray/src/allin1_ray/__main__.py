@@ -29,8 +29,11 @@ from allin1_core.errors import Allin1Error
 @click.option(
     "--storage-options", type=json.loads, default="{}", help="Options of stores, as JSON."
 )
+@click.option(
+    "--accept-failures", is_flag=True, help="Exit with status 0 even if songs failed, as in a job."
+)
 @click.option("--every", type=float, default=30.0, help="Seconds between lines of progress.")
-def main(songs: tuple[str, ...], every: float, **options: Any) -> None:
+def main(songs: tuple[str, ...], every: float, accept_failures: bool, **options: Any) -> None:
     """Analyse SONGS: paths, folders, patterns, URLs, or manifests (.parquet, .csv, .jsonl).
 
     What became of them is printed as JSON. Exit status 1 if some failed.
@@ -51,7 +54,7 @@ def main(songs: tuple[str, ...], every: float, **options: Any) -> None:
         click.echo(f"allin1: error: {error}", err=True)
         sys.exit(error.exit_code)
     click.echo(json.dumps(dataclasses.asdict(summary)))
-    sys.exit(1 if summary.failed else 0)
+    sys.exit(1 if summary.failed and not accept_failures else 0)
 
 
 if __name__ == "__main__":

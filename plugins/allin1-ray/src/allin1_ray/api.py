@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from allin1_core.plugins.loading import load_plugins
@@ -13,7 +13,7 @@ from allin1_core.runtime.executors import refuse_single_process_options
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.worker_process import SessionRecipe
 
-from allin1_ray.cluster import absolute, connected, run_songs
+from allin1_ray.cluster import absolute, connected, run_songs, worker_environment
 from allin1_ray.executor import resources_of, with_price
 from allin1_ray.progress import Progress
 from allin1_ray.songs import songs_of
@@ -120,23 +120,24 @@ def analyze(
     out = absolute(out_dir) or ""
     given = {"address": address, "cpus": cpus, "gpus": gpus, "batch": batch}
     resources = resources_of(given, options, workers)
-    with connected(address), ResultTable(out, storage) as table:
+    work = Work(
+        recipe,
+        out,
+        {
+            "overwrite": overwrite,
+            "include_activations": include_activations,
+            "include_embeddings": include_embeddings,
+            "only": only,
+        },
+        storage,
+        config_text(),
+    )
+    cluster = connected(address, worker_environment(work, resources))
+    with cluster as is_own, ResultTable(out, storage) as table:
         found = songs_of(songs, storage, include)
         with Session(model, plugins=load_plugins(block=block), **options) as session:
             first = None if found[0].url else found[0].track
-            resources = with_price(resources, session, first)
-        work = Work(
-            recipe,
-            out,
-            {
-                "overwrite": overwrite,
-                "include_activations": include_activations,
-                "include_embeddings": include_embeddings,
-                "only": only,
-            },
-            storage,
-            config_text(),
-        )
+            resources = replace(with_price(resources, session, first), is_own=is_own)
         counted = Progress(len(found), time.monotonic)
         for index, outcome in run_songs(found, work, resources):
             table.add(found[index], outcome)

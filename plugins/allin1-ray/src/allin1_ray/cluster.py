@@ -6,6 +6,8 @@ import logging
 import math
 import os
 import pickle
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,25 +18,21 @@ from typing import Any
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
-import ray.data
 from allin1_core.errors import Allin1Error, BackendError, SettingsError, brief
 from allin1_core.runtime.batch import Outcome
 from allin1_core.runtime.worker_process import RemoteTraceback
 from allin1_core.urls import is_url
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import RayError
 
-from allin1_ray.attempts import Attempts
+from allin1_ray.pool import Pool
 from allin1_ray.work import Song, Work, settings_environment
-from allin1_ray.worker import SongAnalyser
+from allin1_ray.worker import SongAnalyser, given_up
 
 #: Songs of a task, where nothing better is known, and at most; and how many seconds of work a task should have.
 _USUAL_BATCH, _MOST_BATCH, _TASK_S = 4, 32, 10.0
 
-#: Tasks a second that the driver should have to hand out at most: each takes it five milliseconds.
+#: Tasks a second that the driver should have to hand out at most: each takes it up to three milliseconds.
 _MOST_TASKS_PER_S = 50.0
-
-#: Workers that may be lost one after the other before they are ready, as on a machine that is taken back.
-_MOST_LOST = 100
 
 #: Variables that bound the threads of libraries.
 _THREAD_VARIABLES = (
@@ -61,6 +59,8 @@ class Resources:
         Songs of a task; None for about ten seconds of work.
     song_s
         What a song is expected to take, in seconds; None where that is not known.
+    is_own
+        The cluster was started for this batch (:func:`connected`).
     """
 
     address: str | None = None
@@ -69,6 +69,7 @@ class Resources:
     gpus: float = 0.0
     batch: int | None = None
     song_s: float | None = None
+    is_own: bool = False
 
     def batch_of(self, songs: int, workers: int) -> int:
         """Songs of a task: enough to make it worth its while, and few enough that all workers end together.
@@ -84,8 +85,10 @@ class Resources:
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None, variables: Mapping[str, str]) -> Iterator[bool]:
     """A connection to the cluster; the one of the caller, if there is one.
+
+    Yields whether the cluster was started for this batch; the environment of its workers then has `variables`.
 
     Raises
     ------
@@ -93,23 +96,60 @@ def connected(address: str | None) -> Iterator[None]:
         The cluster does not answer.
     """
     if ray.is_initialized():
-        yield
+        yield False
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     named = address or os.environ.get("RAY_ADDRESS")
+    is_own = named == "local"
+    before = signal.getsignal(signal.SIGTERM)
+    if not is_own:
+        try:
+            ray.init(address=named or "auto", **quiet)
+        except ConnectionError as error:
+            if named:
+                raise SettingsError(
+                    f"The Ray cluster {named} does not answer: {brief(error)}",
+                    remedy="See 'ray status', or leave the address out.",
+                ) from error
+            is_own = True
+    if is_own:
+        with _environment(variables):
+            ray.init(address="local", include_dashboard=False, **quiet)
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray has replaced it by one that raises SystemExit
     try:
-        ray.init(address=named or "auto", **quiet)
-    except ConnectionError as error:
-        if named:
-            raise SettingsError(
-                f"The Ray cluster {named} does not answer: {brief(error)}",
-                remedy="See 'ray status', or leave the address out.",
-            ) from error
-        ray.init(address="local", include_dashboard=False, **quiet)
+        yield is_own
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for processes that are started within."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        ray.shutdown()
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def worker_environment(work: Work, resources: Resources) -> dict[str, str]:
+    """Variables of each worker, which have to be set before it imports anything."""
+    threads = str(_threads(work, resources))
+    variables = {**dict.fromkeys(_THREAD_VARIABLES, threads), **settings_environment()}
+    if not work.config:
+        variables["ALLIN1_CONFIG"] = ""
+    return variables
+
+
+def _threads(work: Work, resources: Resources) -> int:
+    # A worker with no number would take all processors of its machine, as each of its neighbours.
+    return work.recipe.options.get("threads") or max(1, int(resources.cpus))
 
 
 def run_songs(
@@ -124,64 +164,49 @@ def run_songs(
     Allin1Error
         What concerns all songs: settings, weights, plugins, the cluster.
     """
-    with connected(resources.address):
-        workers = _room(resources)
+    variables = worker_environment(work, resources)
+    with connected(resources.address, variables) as is_started:
+        is_own = is_started or resources.is_own
+        workers = room(resources, ray.cluster_resources(), may_grow=not is_own)
         if resources.workers is not None:
             workers = min(workers, resources.workers)
-        here = ray.get_runtime_context().get_node_id()
-        attempts = (
-            ray.remote(Attempts)
-            .options(
-                num_cpus=0,
-                max_restarts=-1,
-                max_task_retries=-1,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
-            )
-            .remote()
-        )
-        # A worker with no number would take all processors of its machine, as each of its neighbours.
-        threads = work.recipe.options.get("threads") or max(1, int(resources.cpus))
+        threads = _threads(work, resources)
         recipe = replace(work.recipe, options={**work.recipe.options, "threads": threads})
-        variables = {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), **settings_environment()}
-        if not work.config:
-            variables["ALLIN1_CONFIG"] = ""
-        size = resources.batch_of(len(songs), workers)
-        # A set-up is worth it for all songs of a worker.
+        # The cost of a set-up is spread over all songs of a worker.
         options = {**work.options, "songs": math.ceil(len(songs) / workers)}
         work = replace(work, recipe=recipe, options=options)
-        with _own_context():
-            rows = [{"index": i, "song": pickle.dumps(song)} for i, song in enumerate(songs)]
-            tasks = math.ceil(len(songs) / size)
-            outcomes = ray.data.from_items(rows, override_num_blocks=tasks).map_batches(
-                SongAnalyser,
-                fn_constructor_args=(work, attempts),
-                batch_size=None,
-                batch_format="pyarrow",
-                compute=ray.data.ActorPoolStrategy(
-                    min_size=1, max_size=resources.workers, initial_size=workers
-                ),
-                num_cpus=resources.cpus,
-                num_gpus=resources.gpus,
-                runtime_env={"env_vars": variables},
-            )
-        blocks = iter(
-            outcomes.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        actor = ray.remote(SongAnalyser).options(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            # Ray starts some workers with no environment of their own in advance.
+            runtime_env=None if is_own else {"env_vars": variables},
         )
+        given = ray.put(work)
+        most = workers if is_own else resources.workers or math.inf
+        pool = Pool(
+            len(songs),
+            lambda: actor.remote(given),
+            lambda worker, taken: worker.analyse.remote([(i, songs[i]) for i in taken]),
+            resources.batch_of,
+            workers,
+            most,
+        )
+        tasks = pool.outcomes()
         try:
-            for table in blocks:
-                for content in table["outcome"].to_pylist():
-                    yield _checked(*pickle.loads(content))
+            for content, lost in tasks:
+                for index in lost:
+                    yield index, given_up(songs[index])
+                for outcome in pickle.loads(content) if content else ():
+                    yield _checked(*outcome)
         except Allin1Error:
             raise
-        except Exception as error:  # of Ray, or of Ray Data, which have no class in common
+        except RayError as error:
             raise BackendError(
                 f"The cluster failed: {brief(error)}",
                 remedy="Run the same again: what is finished is skipped.",
             ) from error
         finally:
-            # Dropping it ends the workers of a cluster that goes on.
-            del blocks
-            ray.kill(attempts)
+            tasks.close()  # type: ignore[attr-defined]
 
 
 def _checked(index: int, given: Any, text: str) -> tuple[int, Outcome]:
@@ -201,30 +226,24 @@ def _checked(index: int, given: Any, text: str) -> tuple[int, Outcome]:
     return index, given
 
 
-def _room(resources: Resources) -> int:
-    """How many workers the cluster has room for now, 1 or more: it may grow."""
-    there: Mapping[str, float] = ray.cluster_resources()
-    rooms = [there.get("CPU", 0.0) / resources.cpus] if resources.cpus else []
-    if resources.gpus:
-        rooms.append(there.get("GPU", 0.0) / resources.gpus)
-    return max(1, int(min(rooms, default=1)))
+def room(resources: Resources, there: Mapping[str, float], may_grow: bool) -> int:
+    """How many workers a cluster with these resources has room for; at least 1 if it may grow.
 
-
-@contextmanager
-def _own_context() -> Iterator[None]:
-    """Settings of Ray Data for a data set that is made within."""
-    context = ray.data.DataContext.get_current()
-    settings = {"enable_progress_bars": False, "max_consecutive_actor_init_deaths": _MOST_LOST}
-    # Older versions lack some.
-    before = {name: getattr(context, name) for name in settings if hasattr(context, name)}
-    for name in before:
-        setattr(context, name, settings[name])
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(context, name, value)
+    Raises
+    ------
+    SettingsError
+        There is no room for a worker, and never will be.
+    """
+    rooms = {}
+    for name, needed in (("CPU", resources.cpus), ("GPU", resources.gpus)):
+        if needed:
+            rooms[name] = there.get(name, 0.0) / needed
+            if rooms[name] < 1 and not may_grow:
+                raise SettingsError(
+                    f"A worker needs {needed:g} {name}s, and this machine has {there.get(name, 0.0):g}.",
+                    remedy=f"Set -O ray.{name.lower()}s, or start a cluster.",
+                )
+    return max(1, int(min(rooms.values(), default=1)))
 
 
 def absolute(out: str | os.PathLike[str] | None) -> str | None:

@@ -17,7 +17,7 @@ def allin1_executors() -> Iterable[Executor]:
         "ray",
         "A Ray cluster, or this machine as one",
         "allin1_ray.executor:create",
-        needs=Needs(("ray>=2.50", "pyarrow>=15", "pandas>=2", "fsspec>=2024.2")),
+        needs=Needs(("ray>=2.50", "pyarrow>=15", "fsspec>=2024.2")),
         options=(
             Option("address", str, None, "Cluster to connect to; the running one, or a new one"),
             Option("cpus", float, None, "CPUs of a worker; as many as --threads, or 1"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import ray
 from allin1_core.errors import Allin1Error, BackendError
 from allin1_core.plugins.loading import load_plugins
 from allin1_core.runtime.batch import Outcome, run_batch
@@ -24,7 +23,7 @@ from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track
 from allin1_core.urls import Url, is_url
 
-from allin1_ray.attempts import MOST_DEATHS
+from allin1_ray.backlog import MOST_DEATHS
 from allin1_ray.storage import fetch, fetch_if_there, join, put
 from allin1_ray.work import Song, Work
 
@@ -33,52 +32,47 @@ ARRAYS = (".activ.npz", ".embed.npy")
 
 
 class SongAnalyser:
-    """Takes tables of songs and gives tables of outcomes, both pickled.
+    """Analyses the songs of tasks.
 
     Parameters
     ----------
     work
         What is made of each song.
-    attempts
-        The actor of :class:`~allin1_ray.attempts.Attempts`.
     """
 
-    def __init__(self, work: Work, attempts: Any) -> None:
+    def __init__(self, work: Work) -> None:
         self._work = work
-        self._attempts = attempts
         self._session: Session | None = None
+        self._is_busy = False
+        signal.signal(signal.SIGTERM, self._end)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Analyse the songs of a task."""
-        indices = table["index"].to_pylist()
-        songs: list[Song] = [pickle.loads(content) for content in table["song"].to_pylist()]
+    def analyse(self, songs: Sequence[tuple[int, Song]]) -> bytes:
+        """Analyse numbered songs; the pickled list of numbers, outcomes, and texts of tracebacks.
+
+        The number is -1 for an error that ends the batch.
+        """
         outcomes: list[tuple[int, Outcome | Allin1Error, str]]
+        self._is_busy = True
         try:
             outcomes = [
                 (index, outcome, _text_of(outcome.error))
-                for index, outcome in zip(indices, self._analysed(indices, songs), strict=True)
+                for (index, _), outcome in zip(
+                    songs, self._run([song for _, song in songs]), strict=True
+                )
             ]
-        except Allin1Error as error:  # what ends the batch
+        except Allin1Error as error:
             outcomes = [(-1, error, _text_of(error))]
-        return pa.table({"outcome": [pickle.dumps(outcome) for outcome in outcomes]})
+        except KeyboardInterrupt:  # of _end; temporary files are removed by now
+            os._exit(128 + signal.SIGTERM)
+        finally:
+            self._is_busy = False
+        return pickle.dumps(outcomes)
 
-    def _analysed(self, indices: list[int], songs: list[Song]) -> list[Outcome]:
-        deaths = ray.get(self._attempts.take.remote(indices))
-        if not any(deaths):
-            outcomes = list(self._run(songs))
-            self._attempts.release.remote(indices)
-            return outcomes
-        # One of them may have ended the worker before this: alone, each can be blamed for itself only.
-        self._attempts.release.remote(indices)
-        outcomes = []
-        for index, song, count in zip(indices, songs, deaths, strict=True):
-            if count >= MOST_DEATHS:
-                outcomes.append(_given_up(song, count))
-                continue
-            ray.get(self._attempts.take.remote([index]))
-            outcomes += self._run([song])
-            ray.get(self._attempts.release.remote([index]))
-        return outcomes
+    def _end(self, number: int, frame: Any) -> None:
+        """Handle SIGTERM, as when the driver died; SystemExit, which Ray raises, would count as a failure of a plugin."""
+        if self._is_busy:
+            raise KeyboardInterrupt
+        os._exit(128 + number)
 
     def _run(self, songs: Sequence[Song]) -> Iterator[Outcome]:
         work = self._work
@@ -170,9 +164,10 @@ def _delivered(outcome: Outcome, song: Song, work: Work, out: Path | None) -> Ou
     return replace(outcome, written=None)
 
 
-def _given_up(song: Song, count: int) -> Outcome:
+def given_up(song: Song) -> Outcome:
+    """The outcome of a song that has terminated its worker too often."""
     error = BackendError(
-        f"The {count} workers that analysed it have died.",
+        f"The {MOST_DEATHS} workers that analysed it have died.",
         remedy="Where memory was short, give each worker more CPUs (-O ray.cpus), so that there are fewer.",
         path=song.address,
     )
