@@ -71,9 +71,18 @@ SCHEMAS = {
 }
 
 
+# Python compiles and stores what is imported; pip would compile everything, which takes longer than unpacking it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def install(session: nox.Session, *arguments: str) -> None:
+    """Install with these arguments of pip, without compiling modules in advance."""
+    session.install("--no-compile", *arguments)
+
+
 def constrained(session: nox.Session, *packages: str) -> None:
     """Install `packages` under the project's constraints."""
-    session.install("--constraint", str(ROOT / "constraints.txt"), *packages)
+    install(session, "--constraint", str(ROOT / "constraints.txt"), *packages)
 
 
 @functools.cache
@@ -98,28 +107,30 @@ def wheel(session: nox.Session, folder: Path, release: str = "") -> str:
 
 
 def install_built(session: nox.Session, *plugins: str, extras: str = "testing") -> None:
-    """Install the wheels of the core, with its extras, and of `plugins`."""
+    """Install the wheels of the core, with its extras, and of `plugins`, and what runs tests in parallel."""
     wheels = [f"{wheel(session, ROOT)}[{extras}]"]
     wheels += [wheel(session, ROOT / "plugins" / name) for name in plugins]
-    constrained(session, *wheels)
+    constrained(session, *wheels, "pytest-xdist")
 
 
 def run_pytest(
-    session: nox.Session, *tests: Path, parallel: bool = False, root: Path = ROOT
+    session: nox.Session,
+    *tests: Path,
+    parallel: bool = False,
+    root: Path = ROOT,
+    options: tuple[str, ...] = (),
 ) -> None:
     """Run tests from an empty folder, so that only installed packages can be imported.
 
     In parallel, there is one process per core. Tests of one ``xdist_group`` run in the same process, as they must not run
     at the same time, or share expensive fixtures. Tests are identified by their paths below `root`, which must be unique.
     """
-    options = []
     if parallel:
-        constrained(session, "pytest-xdist")
-        options = ["-n", "auto", "--dist", "loadgroup"]
+        options += ("-n", "auto", "--dist", "loadgroup")
         # Each process uses one core, so that they do not slow each other down.
         session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     if ROOT / "tests" in tests:
-        options += ["--ignore", str(ROOT / "tests" / "docs")]  # which the session docs runs
+        options += ("--ignore", str(ROOT / "tests" / "docs"))  # which the session docs runs
     away = Path(session.create_tmp()).resolve() / "away"
     away.mkdir(exist_ok=True)
     with session.chdir(away):
@@ -165,9 +176,8 @@ def typing(session: nox.Session) -> None:
     # tomli is needed because types are checked for Python 3.10.
     constrained(session, "mypy", "torch", "mlx[cpu]", "tomli", "types-PyYAML", f"{ROOT}[testing]")
     session.run("mypy")
-    for name in TESTED:
-        sources = ROOT / "plugins" / name / "src"
-        session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), str(sources))
+    sources = [str(ROOT / "plugins" / name / "src") for name in TESTED]
+    session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), *sources)
     run_pytest(session, ROOT / "tests" / "typing")
 
 
@@ -198,12 +208,14 @@ def core(session: nox.Session) -> None:
 @nox.session(python="3.10")
 def minimums(session: nox.Session) -> None:
     """The core on the oldest Python and the lowest versions that it allows, and without trained weights."""
-    session.install(
+    install(
+        session,
         f"{wheel(session, ROOT)}[testing]",
         *("click==8.1.0", "numpy==1.24.0", "packaging==23.0", "platformdirs==4.0.0"),
         *("pluggy==1.5.0", "pooch==1.8.0", "requests==2.28.0", "rich==13.0.0"),
         *("soundfile==0.12.1", "soxr==0.5.0", "tomli==2.0.0"),
     )
+    constrained(session, "pytest-xdist")
     session.env.update({"ALLIN1_SHARED_DIR": "none", "ALLIN1_WEIGHTS_DIR": ""})
     run_pytest(session, ROOT / "tests", parallel=True)
 
@@ -229,7 +241,7 @@ def plugin(session: nox.Session, name: str) -> None:
         constrained(session, "aiohttp", "moto[server]", "pyyaml", "s3fs")
     if name == "allin1-train":
         # The extra [songs]; tinysoundfont depends on pyaudio, which is not needed here.
-        session.install("--no-deps", "tinysoundfont==0.3.7")
+        install(session, "--no-deps", "tinysoundfont==0.3.7")
         session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
     if name in ("allin1-dbn-cython", "allin1-cython"):
@@ -237,7 +249,7 @@ def plugin(session: nox.Session, name: str) -> None:
         session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
     if name == "allin1-mlx":
         constrained(session, "scipy")  # another float64 FFT, for comparison
-        session.install("--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
+        install(session, "--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
     parallel = name in ("allin1-torch", "allin1-cython", "allin1-train")
     run_pytest(session, ROOT / "plugins" / name / "tests", parallel=parallel)
 
@@ -332,7 +344,7 @@ def madmom(session: nox.Session) -> None:
     install_built(session, "allin1-madmom", "allin1-dbn-cython", "allin1-torch", "allin1-cython")
     # madmom's sources do not declare build dependencies.
     constrained(session, "scipy", "cython", "setuptools", "wheel", "mido")
-    session.install("--no-build-isolation", "--no-deps", "madmom==0.16.1")
+    install(session, "--no-build-isolation", "--no-deps", "madmom==0.16.1")
     run_pytest(
         session,
         ROOT / "tests" / "reference" / "test_spectrogram.py",
@@ -377,7 +389,7 @@ def check_new_plugins(session: nox.Session) -> None:
     site = Path(session.create_tmp()).resolve() / "site"
     shutil.rmtree(site, ignore_errors=True)
     constrained(session, "hatchling", "mypy", "tomli")
-    session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
+    install(session, "--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
     session.env["PYTHONPATH"] = str(site)
     session.run("allin1", "--strict", "plugins")
     run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True, root=folder)
@@ -422,7 +434,7 @@ def releases(session: nox.Session) -> None:
 
     session.log("The current core, with the plugins of %s", RELEASE)
     wheels = [wheel(session, old / folder, RELEASE) for folder in of_release]
-    session.install("--no-deps", *wheels)
+    install(session, "--no-deps", *wheels)
     session.run("allin1", "--strict", "plugins", "--verbose")
     for folder in of_release:
         if folder.startswith("examples/"):
@@ -430,7 +442,7 @@ def releases(session: nox.Session) -> None:
 
     session.log("The core of %s, with the current plugins", RELEASE)
     wheels = [wheel(session, old, RELEASE), *(wheel(session, ROOT / name) for name in folders)]
-    session.install("--no-deps", "--force-reinstall", *wheels)
+    install(session, "--no-deps", "--force-reinstall", *wheels)
     session.run("allin1", "--strict", "plugins")
     for folder in of_release:
         if folder.startswith("examples/"):
