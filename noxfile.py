@@ -1,7 +1,7 @@
 """All checks of the project, each in its own environment.
 
 ``nox -s quick`` is a quick check: the core, its model and the compiled decoder in one environment. ``nox`` runs all other
-sessions, in about 40 minutes on two cores; ``nox -l`` lists them, and ``nox -s lint core`` runs two of them. Distributions
+sessions, in about 35 minutes on two cores; ``nox -l`` lists them, and ``nox -s lint core`` runs two of them. Distributions
 are tested as built wheels, never as the source tree.
 """
 
@@ -126,7 +126,7 @@ def run_pytest(
     at the same time, or share expensive fixtures. Tests are identified by their paths below `root`, which must be unique.
     """
     if parallel:
-        options += ("-n", "auto", "--dist", "loadgroup")
+        options = ("-n", "auto", "--dist", "loadgroup", *options)
         # Each process uses one core, so that they do not slow each other down.
         session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     if ROOT / "tests" in tests:
@@ -250,8 +250,10 @@ def plugin(session: nox.Session, name: str) -> None:
     if name == "allin1-mlx":
         constrained(session, "scipy")  # another float64 FFT, for comparison
         install(session, "--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
-    parallel = name in ("allin1-torch", "allin1-cython", "allin1-train")
-    run_pytest(session, ROOT / "plugins" / name / "tests", parallel=parallel)
+    parallel = name in ("allin1-torch", *COMPILED, "allin1-train")
+    # What a file compiles is compiled by one process.
+    by_file = ("--dist", "loadfile", "--no-loadscope-reorder") if name in COMPILED else ()
+    run_pytest(session, ROOT / "plugins" / name / "tests", parallel=parallel, options=by_file)
 
 
 @nox.session
