@@ -1,7 +1,7 @@
 """All checks of the project, each in its own environment.
 
 ``nox -s quick`` is a quick check: the core, its model and the compiled decoder in one environment. ``nox`` runs all other
-sessions, in about 40 minutes on two cores; ``nox -l`` lists them, and ``nox -s lint core`` runs two of them. Distributions
+sessions, in about 35 minutes on two cores; ``nox -l`` lists them, and ``nox -s lint core`` runs two of them. Distributions
 are tested as built wheels, never as the source tree.
 """
 
@@ -71,9 +71,18 @@ SCHEMAS = {
 }
 
 
+# Python compiles and stores what is imported; pip would compile everything, which takes longer than unpacking it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def install(session: nox.Session, *arguments: str) -> None:
+    """Install with these arguments of pip, without compiling modules in advance."""
+    session.install("--no-compile", *arguments)
+
+
 def constrained(session: nox.Session, *packages: str) -> None:
     """Install `packages` under the project's constraints."""
-    session.install("--constraint", str(ROOT / "constraints.txt"), *packages)
+    install(session, "--constraint", str(ROOT / "constraints.txt"), *packages)
 
 
 @functools.cache
@@ -98,28 +107,30 @@ def wheel(session: nox.Session, folder: Path, release: str = "") -> str:
 
 
 def install_built(session: nox.Session, *plugins: str, extras: str = "testing") -> None:
-    """Install the wheels of the core, with its extras, and of `plugins`."""
+    """Install the wheels of the core, with its extras, and of `plugins`, and what runs tests in parallel."""
     wheels = [f"{wheel(session, ROOT)}[{extras}]"]
     wheels += [wheel(session, ROOT / "plugins" / name) for name in plugins]
-    constrained(session, *wheels)
+    constrained(session, *wheels, "pytest-xdist")
 
 
 def run_pytest(
-    session: nox.Session, *tests: Path, parallel: bool = False, root: Path = ROOT
+    session: nox.Session,
+    *tests: Path,
+    parallel: bool = False,
+    root: Path = ROOT,
+    options: tuple[str, ...] = (),
 ) -> None:
     """Run tests from an empty folder, so that only installed packages can be imported.
 
     In parallel, there is one process per core. Tests of one ``xdist_group`` run in the same process, as they must not run
     at the same time, or share expensive fixtures. Tests are identified by their paths below `root`, which must be unique.
     """
-    options = []
     if parallel:
-        constrained(session, "pytest-xdist")
-        options = ["-n", "auto", "--dist", "loadgroup"]
+        options = ("-n", "auto", "--dist", "loadgroup", *options)
         # Each process uses one core, so that they do not slow each other down.
         session.env.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
     if ROOT / "tests" in tests:
-        options += ["--ignore", str(ROOT / "tests" / "docs")]  # which the session docs runs
+        options += ("--ignore", str(ROOT / "tests" / "docs"))  # which the session docs runs
     away = Path(session.create_tmp()).resolve() / "away"
     away.mkdir(exist_ok=True)
     with session.chdir(away):
@@ -166,9 +177,8 @@ def typing(session: nox.Session) -> None:
     # tomli is needed because types are checked for Python 3.10.
     constrained(session, "mypy", "torch", "mlx[cpu]", "tomli", "types-PyYAML", f"{ROOT}[testing]")
     session.run("mypy")
-    for name in TESTED:
-        sources = ROOT / "plugins" / name / "src"
-        session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), str(sources))
+    sources = [str(ROOT / "plugins" / name / "src") for name in TESTED]
+    session.run("mypy", "--config-file", str(ROOT / "pyproject.toml"), *sources)
     run_pytest(session, ROOT / "tests" / "typing")
 
 
@@ -199,12 +209,14 @@ def core(session: nox.Session) -> None:
 @nox.session(python="3.10")
 def minimums(session: nox.Session) -> None:
     """The core on the oldest Python and the lowest versions that it allows, and without trained weights."""
-    session.install(
+    install(
+        session,
         f"{wheel(session, ROOT)}[testing]",
         *("click==8.1.0", "numpy==1.24.0", "packaging==23.0", "platformdirs==4.0.0"),
         *("pluggy==1.5.0", "pooch==1.8.0", "requests==2.28.0", "rich==13.0.0"),
         *("soundfile==0.12.1", "soxr==0.5.0", "tomli==2.0.0"),
     )
+    constrained(session, "pytest-xdist")
     session.env.update({"ALLIN1_SHARED_DIR": "none", "ALLIN1_WEIGHTS_DIR": ""})
     run_pytest(session, ROOT / "tests", parallel=True)
 
@@ -230,7 +242,7 @@ def plugin(session: nox.Session, name: str) -> None:
         constrained(session, "aiohttp", "moto[server]", "pandas", "pyyaml", "s3fs")
     if name == "allin1-train":
         # The extra [songs]; tinysoundfont depends on pyaudio, which is not needed here.
-        session.install("--no-deps", "tinysoundfont==0.3.7")
+        install(session, "--no-deps", "tinysoundfont==0.3.7")
         session.env["TRITON_INTERPRET"] = "1"
         constrained(session, "triton; sys_platform == 'linux'")
     if name in ("allin1-dbn-cython", "allin1-cython"):
@@ -238,9 +250,11 @@ def plugin(session: nox.Session, name: str) -> None:
         session.env.update({"ALLIN1_TEST_BUILDS": "1", "ALLIN1_BUILD_ISOLATION": "1"})
     if name == "allin1-mlx":
         constrained(session, "scipy")  # another float64 FFT, for comparison
-        session.install("--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
-    parallel = name in ("allin1-torch", "allin1-cython", "allin1-train")
-    run_pytest(session, ROOT / "plugins" / name / "tests", parallel=parallel)
+        install(session, "--no-deps", "demucs-mlx==1.6.1", "mlx-spectro", "tqdm")
+    parallel = name in ("allin1-torch", *COMPILED, "allin1-train")
+    # What a file compiles is compiled by one process.
+    by_file = ("--dist", "loadfile", "--no-loadscope-reorder") if name in COMPILED else ()
+    run_pytest(session, ROOT / "plugins" / name / "tests", parallel=parallel, options=by_file)
 
 
 @nox.session
@@ -329,11 +343,17 @@ def page(session: nox.Session) -> None:
 
 @nox.session
 def madmom(session: nox.Session) -> None:
-    """The reference, the plugin, and every other backend compared with the real madmom, in one process."""
+    """The reference, the plugin, and every other backend compared with the real madmom, in the same processes."""
     install_built(session, "allin1-madmom", "allin1-dbn-cython", "allin1-torch", "allin1-cython")
-    # madmom's sources do not declare build dependencies.
-    constrained(session, "scipy", "cython", "setuptools", "wheel", "mido")
-    session.install("--no-build-isolation", "--no-deps", "madmom==0.16.1")
+    # madmom's sources do not declare build dependencies. It imports pkg_resources, which setuptools 82 removed.
+    constrained(session, "scipy", "cython", "setuptools<82", "wheel", "mido")
+    install(session, "--no-build-isolation", "--no-deps", "madmom==0.16.1")
+    # Tests are skipped if it cannot be imported.
+    code = (
+        "from allin1_core.testing.madmom import as_madmom_expects as old\nwith old(): import madmom"
+    )
+    session.run("python", "-c", code)
+    # Other tests in these files are run by other sessions.
     run_pytest(
         session,
         ROOT / "tests" / "reference" / "test_spectrogram.py",
@@ -341,6 +361,8 @@ def madmom(session: nox.Session) -> None:
         ROOT / "plugins" / "allin1-dbn-cython" / "tests" / "test_madmom.py",
         ROOT / "plugins" / "allin1-cython" / "tests" / "test_spectrogram.py",
         ROOT / "plugins" / "allin1-madmom" / "tests",
+        parallel=True,
+        options=("-k", "madmom"),
     )
 
 
@@ -350,7 +372,12 @@ def together(session: nox.Session) -> None:
     install_built(session, *PLUGINS, extras="testing,av,viz,urls")
     # The other tests do not depend on the installed plugins.
     folders = ("end_to_end", "cli", "plugins", "io")
-    run_pytest(session, *(ROOT / "tests" / name for name in folders), parallel=True)
+    run_pytest(
+        session,
+        *(ROOT / "tests" / name for name in folders),
+        parallel=True,
+        options=("--ignore", str(ROOT / "tests" / "io" / "test_faults.py")),  # nor do these
+    )
 
 
 @nox.session
@@ -378,7 +405,7 @@ def check_new_plugins(session: nox.Session) -> None:
     site = Path(session.create_tmp()).resolve() / "site"
     shutil.rmtree(site, ignore_errors=True)
     constrained(session, "hatchling", "mypy", "tomli")
-    session.install("--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
+    install(session, "--no-deps", "--no-build-isolation", "--target", str(site), *map(str, plugins))
     session.env["PYTHONPATH"] = str(site)
     session.run("allin1", "--strict", "plugins")
     run_pytest(session, *(plugin / "tests" for plugin in plugins), parallel=True, root=folder)
@@ -423,7 +450,7 @@ def releases(session: nox.Session) -> None:
 
     session.log("The current core, with the plugins of %s", RELEASE)
     wheels = [wheel(session, old / folder, RELEASE) for folder in of_release]
-    session.install("--no-deps", *wheels)
+    install(session, "--no-deps", *wheels)
     session.run("allin1", "--strict", "plugins", "--verbose")
     for folder in of_release:
         if folder.startswith("examples/"):
@@ -431,7 +458,7 @@ def releases(session: nox.Session) -> None:
 
     session.log("The core of %s, with the current plugins", RELEASE)
     wheels = [wheel(session, old, RELEASE), *(wheel(session, ROOT / name) for name in folders)]
-    session.install("--no-deps", "--force-reinstall", *wheels)
+    install(session, "--no-deps", "--force-reinstall", *wheels)
     session.run("allin1", "--strict", "plugins")
     for folder in of_release:
         if folder.startswith("examples/"):
