@@ -15,7 +15,6 @@ pytest.importorskip("demucs", reason="needs Demucs: install allin1-torch[demucs]
 from demucs.demucs import DConv
 from demucs.hdemucs import HDecLayer, HDemucs, HEncLayer
 from demucs.htdemucs import HTDemucs
-
 from torch.nn import functional
 
 from allin1_backend_torch import (
@@ -180,19 +179,6 @@ def test_a_product_of_one_dnn_that_works_otherwise_is_not_used(linear, monkeypat
     find = demix_operations._linear_of_one_dnn.__wrapped__
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", linear)
     assert find() is None
-
-
-def test_products_are_in_float32_even_if_the_program_allows_less():
-    x, weight, bias = noise(300, 256), noise(128, 256), noise(128)
-    wanted = functional.linear(x.double(), weight.double(), bias.double())
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with computing("float32"):
-            out = demix_operations.linear(x, weight, bias)
-    finally:
-        torch.set_float32_matmul_precision(before)
-    assert error(wanted, out.double()) < 1e-5
 
 
 def test_the_module_is_not_modified(model, kernel):
