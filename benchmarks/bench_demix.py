@@ -29,8 +29,10 @@ from allin1_backend_torch import demix_members
 from allin1_backend_torch.demix import GPU_BATCH, Separation
 from allin1_backend_torch.demix_cpu import Faster, load_kernel
 from allin1_backend_torch.demix_error import signal_to_error_db
+from allin1_backend_torch.demix_members import MakeOperations
 from allin1_backend_torch.demix_models import Bag, load_bag
 from allin1_backend_torch.demucs_catalogue import separators
+from allin1_backend_torch.triton_demix.backend import operations
 from demucs.apply import BagOfModels, apply_model
 
 from allin1_core.contracts.audio import SAMPLE_RATE, STEMS, Mix
@@ -141,8 +143,12 @@ def main() -> None:
     on_gpu = device.type == "cuda"
     batch = arguments.batch or (GPU_BATCH if on_gpu else 1)
 
-    def separation(precision: str, channels_last: bool) -> Callable[[], torch.Tensor]:
-        own = Separation(bag, parameters, device, precision, channels_last, batch)
+    def separation(
+        precision: str, channels_last: bool, operations: MakeOperations | None = None
+    ) -> Callable[[], torch.Tensor]:
+        own = Separation(
+            bag, parameters, device, precision, channels_last, batch, operations=operations
+        )
         return lambda: own(Mix(mix.to(device)), Task()).samples
 
     def with_modules(make: Callable[[Any], Any]) -> Callable[[], torch.Tensor]:
@@ -170,6 +176,8 @@ def main() -> None:
             runs["compiled branches"] = with_modules(lambda model: Faster(model, kernel))
     for precision in ("float32", "tf32", "float16") if on_gpu else ("float32",):
         runs[f"channels last, {precision}"] = separation(precision, True)
+    if on_gpu:
+        runs["Triton kernels, float16"] = separation("float16", True, operations)
 
     clock = time.process_time if arguments.cpu_time else time.perf_counter
     best: dict[str, float] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,11 +23,12 @@ from typing import Any
 
 #: Seconds that a step may take, in the order in which they run: those that matter most come first.
 LIMITS = {
+    "startup": 120,
+    "builtin": 80,
+    "tests": 180,
+    "batch": 130,
     "separation": 120,
     "network": 40,
-    "tests": 130,
-    "batch": 80,
-    "builtin": 30,
     "several": 30,
     "two-gpus": 30,
     "options": 60,
@@ -56,7 +58,11 @@ def main() -> None:
         end = time.monotonic() + WITHIN
         for step in arguments.steps or LIMITS:
             began = time.monotonic()
-            told[step] = run_apart(step, log, min(LIMITS[step], end - began))
+            left = end - began
+            if left < 1:
+                told[step] = {"failed": f"no time was left within {WITHIN} s"}
+            else:
+                told[step] = run_apart(step, log, min(LIMITS[step], left))
             told[step]["took_s"] = round(time.monotonic() - began, 1)
             print(step, json.dumps(told[step])[:2000], flush=True)
             (arguments.out / "session.json").write_text(
@@ -73,7 +79,7 @@ def run_apart(step: str, log: Any, limit_s: float) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            timeout=LIMITS[step],
+            timeout=limit_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -340,52 +346,108 @@ def options() -> dict[str, Any]:
     return {name: sorted(each, key=lambda one: str(one[0]).zfill(9)) for name, each in told.items()}
 
 
+#: Files of tests of allin1-torch with the seconds that each may take: first what measures memory, and the kernels; then
+#: the most important ones. What is not named here comes last.
+TESTS = {
+    "test_bridges": 30,
+    "test_cuda": 30,
+    "test_triton_demix": 60,
+    "test_triton_network": 60,
+    "test_demix": 60,
+    "test_mix_spectrogram": 40,
+    "test_network": 60,
+    "test_conformance": 60,
+    "test_demix_conformance": 60,
+}
+OTHER_TESTS = 40
+
+#: Files whose tests measure memory, or take less time than to start several processes.
+ALONE = {"test_bridges", "test_cuda"}
+
+
 def tests() -> dict[str, Any]:
-    """Tests of allin1-torch on the GPU: first those that measure memory, alone; the others side by side."""
+    """Tests of allin1-torch on the GPU, file by file, each with its own limit; of each its outcome and its time."""
     folder = ROOT / "plugins/allin1-torch"
-    first = ["tests/test_cuda.py"]
-    kernel_tests = ["test_triton_demix", "test_triton_network", "test_bridges"]
-    others = ["test_demix", "test_demix_stream", "test_demix_conformance", "test_conformance"]
-    others += ["test_mix_spectrogram", "test_spectrogram", "test_network"]
-    told = {}
-    for name, files, more in (
-        ("kernels", [f"tests/{each}.py" for each in kernel_tests], ["-n", "6"]),
-        ("memory", first, []),
-        ("others", [f"tests/{each}.py" for each in others], ["-n", "6"]),
-    ):
-        command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
-        ran = subprocess.run(
-            [*command, *more, *files], cwd=folder, capture_output=True, text=True, check=False
-        )
-        print(ran.stdout[-20_000:], ran.stderr[-2000:], file=sys.stderr, flush=True)
-        lines = ran.stdout.splitlines()
-        failed = [line[:300] for line in lines if line.startswith(("FAILED", "ERROR"))]
-        told[name] = {"status": ran.returncode, "summary": lines[-1:], "failed": failed[:20]}
+    others = sorted(path.stem for path in (folder / "tests").glob("test_*.py"))
+    limits = TESTS | {name: OTHER_TESTS for name in others if name not in TESTS}
+    told: dict[str, Any] = {}
+    end = time.monotonic() + LIMITS["tests"] - 5
+    for name, limit in limits.items():
+        began = time.monotonic()
+        left = end - began
+        if left < 5:
+            told[name] = {"failed": "no time was left"}
+            continue
+        told[name] = _tested(folder, name, min(limit, left))
+        told[name]["took_s"] = round(time.monotonic() - began, 1)
+        print(name, json.dumps(told[name]), file=sys.stderr, flush=True)
     return told
 
 
-def write_song(path: Path, seconds: float, seed: int) -> None:
-    """Write noise in the rhythm of beats: an MP3 file, or a WAV file."""
+def _tested(folder: Path, name: str, limit_s: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
+    # Where pytest-benchmark is installed, its warning about xdist would be an error.
+    command += ["-p", "no:benchmark", *([] if name in ALONE else ["-n", "14"])]
+    # Into a file, which has what was printed until the limit, and which a worker that remains does not keep open.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [*command, f"tests/{name}.py"],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        text = output.read()
+    print(text[-8000:], file=sys.stderr, flush=True)
+    lines = text.splitlines()
+    failed = [line[:300] for line in lines if line.startswith(("FAILED", "ERROR"))]
+    status = process.returncode
+    outcome = f"not finished after {limit_s:.0f} s" if status == -signal.SIGKILL else status
+    return {"status": outcome, "summary": lines[-1:], "failed": failed[:20]}
+
+
+def song(seconds: float, seed: int) -> Any:
+    """Noise in the rhythm of beats: float64 ``[samples, 2]``."""
     import numpy as np
-    import soundfile
 
     rng = np.random.default_rng(seed)
     time_s = np.arange(round(seconds * 44_100)) / 44_100
     beats = np.exp(-8 * (time_s * (1.8 + 0.05 * seed) % 1))
-    samples = 0.2 * beats[:, None] * rng.standard_normal((len(time_s), 2))
+    return (0.2 * beats[:, None] * rng.standard_normal((len(time_s), 2))).clip(-1, 1)
+
+
+def write_song(path: Path, seconds: float, seed: int) -> None:
+    """Write a song as an MP3 or WAV file."""
+    import soundfile
+
     kind = {"format": "MP3"} if path.suffix == ".mp3" else {}
-    soundfile.write(path, samples.clip(-1, 1), 44_100, **kind)
+    soundfile.write(path, song(seconds, seed), 44_100, **kind)
 
 
-def analyzed(folder: Path, lengths: list[float], suffix: str, *options: str) -> dict[str, Any]:
-    """Analyse songs from the command line; tell how long songs and stages took, without the first two songs."""
-    songs = folder / "songs"
-    songs.mkdir(parents=True)
-    paths = [songs / f"{number:02}{suffix}" for number in range(len(lengths))]
+def write_songs(folder: Path, count: int, seconds: float, suffix: str) -> Path:
+    """Write songs, several at once, into a new folder."""
+    folder.mkdir(parents=True)
+    paths = [folder / f"{number:02}{suffix}" for number in range(count)]
     with ProcessPoolExecutor(8) as pool:
-        list(pool.map(write_song, paths, lengths, range(len(lengths))))
+        list(pool.map(write_song, paths, [seconds] * count, range(count)))
+    return folder
+
+
+def analyzed(songs: Path, *options: str) -> dict[str, Any]:
+    """Analyse songs from the command line; tell how long songs and stages took, without the first two songs."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _analyzed(songs, Path(folder), *options)
+
+
+def _analyzed(songs: Path, folder: Path, *options: str) -> dict[str, Any]:
     timings = folder / "timings.jsonl"
-    command = ["allin1", "analyze", str(songs), "-q"]
+    command = ["allin1", "analyze", str(songs), "-q", "--no-cache"]
     command += ["-o", str(folder / "struct"), "--timings-path", str(timings), *options]
     began = time.time()
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -416,26 +478,46 @@ def demucs_options() -> list[str]:
     return ["-m", "harmonix-all", "--demucs-weights", RANDOM, "--device", "cuda"]
 
 
+def startup() -> dict[str, Any]:
+    """The first song from the command line, with warm caches, and what it waits for."""
+    from gpu_startup import startup as measured
+
+    with tempfile.TemporaryDirectory() as name:
+        songs = write_songs(Path(name) / "songs", 1, SECONDS, ".mp3")
+        # The last run that begins within this time must still be able to finish.
+        return measured(songs / "00.mp3", Path(name), 1234, LIMITS["startup"] - 30)
+
+
 def batch() -> dict[str, Any]:
-    """A batch of MP3 songs through separation and network, by either separation."""
-    told = {}
-    for name, more in (
-        ("kernels", ["-b", "demix=torch-cuda-triton"]),
-        ("plain", ["-b", "demix=torch-cuda"]),
-    ):
-        with tempfile.TemporaryDirectory() as folder:
-            options = [*demucs_options(), "-b", "nn=torch-cuda-triton", *more]
-            told[name] = analyzed(Path(folder), [SECONDS] * 10, ".mp3", *options)
-        print(json.dumps(told), file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder:
-        told["short songs"] = analyzed(Path(folder), [30.0] * 16, ".mp3", *demucs_options())
+    """A batch of MP3 songs through separation and network, by either separation; and one of short songs."""
+    told: dict[str, Any] = {}
+    by_kernels = ["-b", "nn=torch-cuda-triton", "-b", "demix=torch-cuda-triton"]
+    with tempfile.TemporaryDirectory() as name:
+        songs = write_songs(Path(name) / "songs", 8, SECONDS, ".mp3")
+        short = write_songs(Path(name) / "short", 16, 30.0, ".mp3")
+        for which, where, more in (
+            ("kernels", songs, by_kernels),
+            ("short songs, kernels", short, by_kernels),
+            ("plain", songs, ["-b", "nn=torch-cuda-triton", "-b", "demix=torch-cuda"]),
+            ("short songs, auto", short, []),
+        ):
+            told[which] = analyzed(where, *demucs_options(), *more)
+            print(json.dumps(told), file=sys.stderr)
     return told
 
 
 def builtin() -> dict[str, Any]:
-    """The model that takes the mix: time of the stages of 180 s on the GPU."""
-    with tempfile.TemporaryDirectory() as folder:
-        return analyzed(Path(folder), [SECONDS] * 8, ".wav", "-m", "builtin", "--device", "cuda")
+    """The model that takes the mix: device and wall time of each stage for 180 s, copies of the mix, and a batch."""
+    from gpu_builtin import stages
+
+    told = stages(song(SECONDS, 0), in_turns, kernels)
+    print(json.dumps(told), file=sys.stderr)
+    with tempfile.TemporaryDirectory() as name:
+        songs = write_songs(Path(name) / "songs", 8, SECONDS, ".wav")
+        options = ["-m", "builtin", "--device", "cuda"]
+        told["batch, auto"] = analyzed(songs, *options)
+        told["batch, kernels"] = analyzed(songs, *options, "-b", "nn=torch-cuda-triton")
+    return told
 
 
 def several() -> dict[str, Any]:
@@ -468,19 +550,20 @@ def two_gpus() -> dict[str, Any]:
     if torch.cuda.device_count() < 2:
         return {"skipped": "there is one GPU"}
     told = {}
-    for device in ("cuda:all", "cuda:0"):
-        with tempfile.TemporaryDirectory() as folder:
-            options = ["-m", "builtin", "--device", device]
-            told[device] = analyzed(Path(folder), [SECONDS] * 24, ".wav", *options)
+    with tempfile.TemporaryDirectory() as name:
+        songs = write_songs(Path(name) / "songs", 24, SECONDS, ".wav")
+        for device in ("cuda:all", "cuda:0"):
+            told[device] = analyzed(songs, "-m", "builtin", "--device", device)
     return told
 
 
 STEPS: dict[str, Callable[[], dict[str, Any]]] = {
-    "separation": separation,
-    "network": network,
+    "startup": startup,
+    "builtin": builtin,
     "tests": tests,
     "batch": batch,
-    "builtin": builtin,
+    "separation": separation,
+    "network": network,
     "several": several,
     "two-gpus": two_gpus,
     "options": options,

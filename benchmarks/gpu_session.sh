@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# One command for a short loan of an NVIDIA GPU: tests on CUDA, old and new separation and network in turns, the device
-# time of the model `builtin`, a batch of MP3 songs, `cuda:all` where there are two GPUs, and options of the network's
-# kernels to choose from. It takes less than nine minutes, installs nothing into the machine, needs no network, and
+# One command for a short loan of an NVIDIA GPU: the start of the command line, the device time of the model `builtin`,
+# tests on CUDA, batches of MP3 songs, old and new separation and network in turns, `cuda:all` where there are two GPUs,
+# and options of the network's kernels to choose from. It takes less than nine minutes, of which the last steps get what
+# is left (name steps to run only those), installs nothing into the machine, needs no network, and
 # writes $OUT/session.json (after every step, so that an interrupted run leaves what was finished) and $OUT/session.log.
 #
 # The GPU machine needs Python 3.12 with torch, triton, numpy, scipy, pytest, pytest-xdist, hypothesis, einops, safetensors,
@@ -48,6 +49,11 @@ run)
     for plugin in allin1-cython allin1-dbn-cython; do
         "${install[@]}" --no-build-isolation "plugins/$plugin" || echo "$plugin could not be built" >&2
     done
+    # As an installation does: imports must not be measured with compilation. The folder of the installed PyTorch may not be
+    # writable, so bytecode goes elsewhere: that of PyTorch is written by the first run.
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX=$site/.bytecode
+    "$python" -m compileall -q -j 0 "$site" || echo "some modules could not be compiled" >&2
     export PYTHONPATH=$site PATH=$site/bin:$PATH PYTHONUNBUFFERED=1
     [ -d .gpu/weights ] && export ALLIN1_WEIGHTS_DIR=$PWD/.gpu/weights
     exec "$python" benchmarks/gpu_session.py --out "${OUT:-.}" "$@"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from allin1_backend_torch.bridges import fetch, from_numpy, to_device, to_numpy
+from allin1_backend_torch import bridges
+from allin1_backend_torch.bridges import fetch, from_numpy, send, to_device, to_numpy
 
 
 def test_numpy_to_the_cpu_shares_its_memory():
@@ -76,8 +77,11 @@ def test_a_tensor_of_a_computation_is_read():
     np.testing.assert_array_equal(to_numpy(tensor, "cpu"), [2, 2, 2])
 
 
+SHAPES = [(), (0,), (3, 0), (7,), (8,), (9,), (3, 5, 17)]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int8])
-@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (7,), (8,), (9,), (3, 5, 17)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_what_is_fetched_in_pieces_is_the_whole(device, dtype, shape):
     values = torch.arange(int(np.prod(shape)), dtype=dtype).reshape(shape).to(device)
     for piece_bytes in (1, 8, 64, 1 << 20):
@@ -91,3 +95,39 @@ def test_strided_values_are_fetched_too(device):
     values = torch.arange(60.0).view(3, 4, 5).to(device).permute(2, 0, 1)[1:, ::2]
     for piece_bytes in (16, 1 << 20):
         assert torch.equal(fetch(values, piece_bytes), values.cpu())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int8])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_sent_in_pieces_is_the_whole(device, dtype, shape):
+    values = torch.arange(int(np.prod(shape)), dtype=dtype).reshape(shape)
+    for piece_bytes in (1, 8, 64, 1 << 20):
+        out = send(values, torch.device(device), piece_bytes)
+        assert out.device.type == torch.device(device).type
+        assert out.dtype == dtype
+        assert torch.equal(out.cpu(), values)
+
+
+def test_strided_values_are_sent_too(device):
+    values = torch.arange(60.0).view(3, 4, 5).permute(2, 0, 1)[1:, ::2]
+    for piece_bytes in (16, 1 << 20):
+        assert torch.equal(send(values, torch.device(device), piece_bytes).cpu(), values)
+
+
+def test_no_buffer_is_filled_again_before_it_was_emptied(monkeypatch):
+    events = []
+    made = iter(range(100))
+
+    def arrival(device):
+        number = next(made)
+        events.append(("sent", number))
+        return lambda: events.append(("waited for", number))
+
+    monkeypatch.setattr(bridges, "arrival", arrival)
+    values = torch.arange(5, dtype=torch.int8)
+    assert torch.equal(send(values, torch.device("cpu"), 1), values)
+    assert events == [
+        *[("sent", 0), ("sent", 1)],
+        *[("waited for", 0), ("sent", 2), ("waited for", 1), ("sent", 3)],
+        *[("waited for", 2), ("sent", 4)],
+    ]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.contracts.logits import Logits
-from allin1_core.contracts.spectrogram import LogSpectrogram
+from allin1_core.contracts.spectrogram import HOP_SAMPLES, LogSpectrogram, frame_count
 from allin1_core.contracts.stages import Setup, Task
 from allin1_core.testing.signals import noise_stems, random_spectrogram
 from allin1_core.testing.skipping import device_or_skip
@@ -22,6 +22,7 @@ from allin1_backend_torch import (
     spectrogram,
 )
 from allin1_backend_torch.bridges import from_numpy, to_numpy
+from allin1_backend_torch.running import spans
 
 
 @pytest.fixture
@@ -68,31 +69,46 @@ def test_tensorfloat32_is_not_used(cuda):
         assert torch.equal(getattr(actual, name), getattr(wanted, name))
 
 
-def test_the_memory_of_the_spectrogram_does_not_grow_with_the_song(cuda):
-    call, peaks = spectrogram.create(Setup(cuda)), []
-    for minutes in (4, 12):
-        samples = torch.zeros(4, 1, minutes * 60 * 44_100, dtype=torch.float32, device=cuda)
-        call(Stems(samples), Task())
+def peaks_of_songs(call, song, block, blocks):
+    """Bytes that `call` needs at most, besides its result, for songs of so many blocks of `block` frames.
+
+    The frames of a song are divided equally into as few blocks as possible: only songs of whole blocks have blocks of
+    the same length, and that is the longest.
+    """
+    peaks = []
+    for count in blocks:
+        data = song(count * block * HOP_SAMPLES)
+        assert spans(frame_count(data.samples.shape[-1]), block)[0] == (0, block)
+        call(data, Task())
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        frames = call(Stems(samples), Task()).frames
+        frames = call(data, Task()).frames
         peaks.append(torch.cuda.max_memory_allocated() - before - frames.nbytes)
-        del samples, frames
-    assert peaks[1] < 1.1 * peaks[0]
+        del data, frames
+    return peaks
+
+
+def test_the_memory_of_the_spectrogram_does_not_grow_with_the_song(cuda):
+    call = spectrogram.create(Setup(cuda))
+    peaks = peaks_of_songs(
+        call,
+        lambda samples: Stems(torch.zeros(4, 1, samples, device=cuda)),
+        spectrogram.GPU_BLOCK,
+        (6, 18),  # 4 and 12 minutes
+    )
+    assert peaks[1] < 1.02 * peaks[0]
     assert peaks[1] < 1 << 30
 
 
 def test_the_memory_of_the_spectrogram_of_a_mix_does_not_grow_with_the_song(cuda):
-    call, peaks = mix_spectrogram.create(Setup(cuda)), []
-    for minutes in (7, 21):
-        samples = torch.zeros(2, minutes * 60 * 44_100, dtype=torch.float32, device=cuda)
-        call(Mix(samples), Task())
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        frames = call(Mix(samples), Task()).frames
-        peaks.append(torch.cuda.max_memory_allocated() - before - frames.nbytes)
-        del samples, frames
-    assert peaks[1] < 1.1 * peaks[0]
+    call = mix_spectrogram.create(Setup(cuda))
+    peaks = peaks_of_songs(
+        call,
+        lambda samples: Mix(torch.zeros(2, samples, device=cuda)),
+        mix_spectrogram.GPU_BLOCK,
+        (5, 15),  # 7 and 20 minutes
+    )
+    assert peaks[1] < 1.02 * peaks[0]
     assert peaks[1] < 3 << 29
 
 
@@ -128,3 +144,13 @@ def test_what_is_brought_to_numpy_is_complete_and_may_be_written_to(cuda):
         array = to_numpy(part * 4 / 4)
         np.testing.assert_array_equal(array, np.arange(len(part), dtype=np.float32))
         array += 1
+
+
+def test_what_is_sent_is_complete_whatever_becomes_of_the_array(cuda):
+    array = np.arange(13 << 20, dtype=np.float32)  # several pieces
+    for part in (array, array[:1000]):
+        wanted = part.copy()
+        torch.cuda._sleep(10_000_000)  # so that the copies wait
+        sent = from_numpy(part, cuda)
+        part += 1
+        np.testing.assert_array_equal(to_numpy(sent), wanted)

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 from fractions import Fraction
 
 import pytest
@@ -85,6 +87,48 @@ def test_networks_of_demucs_are_read_from_both_formats(klass, kind):
     assert same(found, model)
     if hasattr(model, "segment"):
         assert found.segment == model.segment
+    mix = torch.randn(1, 2, 20_000, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert torch.equal(found.eval()(mix), model.eval()(mix))
+
+
+def test_no_time_is_spent_on_initial_values(network, tmp_path):
+    """Neither on random numbers, nor on the import of PyTorch's compiler for tensors on the meta device."""
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors(network))
+    code = f"""
+import sys, torch
+from pathlib import Path
+from allin1_backend_torch.demucs_files import read_network
+before = torch.get_rng_state()
+assert "sympy" not in sys.modules
+read_network(Path({str(path)!r}).read_bytes(), "x.safetensors")
+assert torch.equal(torch.get_rng_state(), before)
+assert not {{"torch._dynamo", "sympy"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tensors_that_a_file_does_not_contain_have_their_initial_values():
+    model = HTDemucs(SOURCES, segment=Fraction(39, 5), t_sparse_self_attn=True, **SIZES)
+    found = read_network(safetensors(model), "x.safetensors")
+    masks = [
+        layer.src_mask for layer in found.crosstransformer.layers if hasattr(layer, "src_mask")
+    ]
+    assert masks
+    assert not any(mask.is_meta for mask in masks)
+
+
+def test_tensors_do_not_share_memory(network):
+    shared = dict(network.state_dict())
+    names = [name for name, value in shared.items() if value.dim() == 1]
+    one, other = next(
+        (a, b) for a in names for b in names if a < b and shared[a].shape == shared[b].shape
+    )
+    shared[one] = shared[other]
+    found = read_network(th(network, state=shared), "x.th").state_dict()
+    assert torch.equal(found[one], found[other])
+    assert found[one].data_ptr() != found[other].data_ptr()
 
 
 def test_half_precision_is_widened(network):

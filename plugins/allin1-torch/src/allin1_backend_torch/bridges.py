@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,11 @@ from torch import Tensor
 
 from allin1_backend_torch.waiting import arrival, wait_for_copies
 
-#: Bytes that are copied from a GPU at once.
+#: Bytes that are copied to or from a GPU at once.
 PIECE_BYTES = 16 << 20
+
+#: Number of buffers that are used in turn.
+BUFFERS = 2
 
 
 def from_numpy(array: NDArray[Any], device: str) -> Tensor:
@@ -28,7 +31,7 @@ def from_numpy(array: NDArray[Any], device: str) -> Tensor:
         array = array.astype(array.dtype.newbyteorder("="))
     if not array.flags.writeable:
         array = np.asarray(_Unlocked(array))  # PyTorch warns about read-only arrays
-    return torch.from_numpy(array).to(device)
+    return to_device(torch.from_numpy(array), device)
 
 
 def to_numpy(tensor: Tensor, device: str = "cpu") -> NDArray[Any]:
@@ -36,6 +39,39 @@ def to_numpy(tensor: Tensor, device: str = "cpu") -> NDArray[Any]:
     tensor = tensor.detach()
     array: NDArray[Any] = (fetch(tensor) if tensor.is_cuda else tensor.cpu()).numpy()
     return array
+
+
+def to_device(tensor: Tensor, device: str) -> Tensor:
+    """Move a tensor to another device."""
+    wanted = torch.device(device)
+    if tensor.is_cpu and wanted.type == "cuda":
+        return send(tensor, wanted)
+    if tensor.is_cuda and wanted.type == "cpu":
+        return fetch(tensor)
+    return tensor.to(wanted)
+
+
+def send(tensor: Tensor, device: torch.device, piece_bytes: int = PIECE_BYTES) -> Tensor:
+    """Copy a tensor from main memory, to a CUDA device through page-locked memory.
+
+    As :func:`fetch` does, in the other direction. The copies may still be on their way when it returns; what follows on
+    the device's current stream waits for them.
+
+    Parameters
+    ----------
+    piece_bytes
+        Most bytes at once.
+    """
+    flat = tensor.detach().contiguous().view(-1)
+    out = torch.empty(flat.shape, dtype=flat.dtype, device=device)
+    sent: list[Callable[[], None]] = []
+    for piece, place, buffer in _in_turns(flat, out, piece_bytes):
+        if len(sent) >= BUFFERS:
+            sent[-BUFFERS]()  # then the buffer is free again
+        buffer.copy_(piece)
+        place.copy_(buffer, non_blocking=True)
+        sent.append(arrival(device))
+    return out.view(tensor.shape)
 
 
 def fetch(tensor: Tensor, piece_bytes: int = PIECE_BYTES) -> Tensor:
@@ -49,22 +85,17 @@ def fetch(tensor: Tensor, piece_bytes: int = PIECE_BYTES) -> Tensor:
     piece_bytes
         Most bytes at once.
     """
-    flat, is_cuda = tensor.contiguous().view(-1), tensor.is_cuda
+    flat, device = tensor.contiguous().view(-1), tensor.device
     if flat.nbytes <= piece_bytes:
-        small = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=is_cuda)
+        small = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=tensor.is_cuda)
         small.copy_(flat, non_blocking=True)
-        wait_for_copies(tensor.device)
+        wait_for_copies(device)
         return small.view(tensor.shape)
     out = torch.empty(flat.shape, dtype=flat.dtype)
-    length = max(1, piece_bytes // flat.element_size())
-    buffers = [torch.empty(length, dtype=flat.dtype, pin_memory=is_cuda) for _ in range(2)]
     on_the_way: tuple[Tensor, Tensor, Callable[[], None]] | None = None
-    for number, (piece, place) in enumerate(
-        zip(_cut(flat, length), _cut(out, length), strict=True)
-    ):
-        buffer = buffers[number % 2][: len(piece)]
+    for piece, place, buffer in _in_turns(flat, out, piece_bytes):
         buffer.copy_(piece, non_blocking=True)
-        arrived = arrival(tensor.device)
+        arrived = arrival(device)
         if on_the_way is not None:
             _arrive(*on_the_way)
         on_the_way = place, buffer, arrived
@@ -73,18 +104,26 @@ def fetch(tensor: Tensor, piece_bytes: int = PIECE_BYTES) -> Tensor:
     return out.view(tensor.shape)
 
 
-def _cut(flat: Tensor, length: int) -> list[Tensor]:
-    return [flat[first : first + length] for first in range(0, len(flat), length)]
+def _in_turns(
+    source: Tensor, destination: Tensor, piece_bytes: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Cut flat tensors, of which one is on a device, into pieces; give each with its place, and a buffer for it.
+
+    The buffers are used in turn, and page-locked for CUDA.
+    """
+    length = min(len(source), max(1, piece_bytes // source.element_size()))
+    is_cuda = source.is_cuda or destination.is_cuda
+    buffers: list[Tensor] = []
+    for number, first in enumerate(range(0, len(source), max(1, length))):
+        if len(buffers) < BUFFERS:
+            buffers.append(torch.empty(length, dtype=source.dtype, pin_memory=is_cuda))
+        piece = source[first : first + length]
+        yield piece, destination[first : first + length], buffers[number % BUFFERS][: len(piece)]
 
 
 def _arrive(place: Tensor, buffer: Tensor, arrived: Callable[[], None]) -> None:
     arrived()
     place.copy_(buffer)
-
-
-def to_device(tensor: Tensor, device: str) -> Tensor:
-    """Move a tensor to another device."""
-    return tensor.to(device)
 
 
 class _Unlocked:

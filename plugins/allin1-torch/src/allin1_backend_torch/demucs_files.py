@@ -15,7 +15,7 @@ import json
 import math
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -26,6 +26,8 @@ from demucs import hf, states
 from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 #: Names that a file may refer to, and the objects that they become.
 CLASSES = {
@@ -200,19 +202,83 @@ def _made(package: _Package, size: int) -> Any:
     for name, tensor in package.state.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise _RefusedError("its parameters are not tensors by name")
-    # Check the shapes before memory is allocated.
-    with torch.device("meta"):
-        wanted = {
-            name: tensor.shape
-            for name, tensor in klass(*package.args, **kwargs).state_dict().items()
-        }
-    if {name: tensor.shape for name, tensor in package.state.items()} != wanted:
+    # Check the shapes before memory is allocated. Nor is any time spent on initial values, which would be overwritten:
+    # those of a published network take a second.
+    with torch.device("meta"), _WithoutInitialValues():
+        model = klass(*package.args, **kwargs)
+    wanted = model.state_dict()
+    shapes = {name: tensor.shape for name, tensor in wanted.items()}
+    if {name: tensor.shape for name, tensor in package.state.items()} != shapes:
         raise ValueError(f"its tensors are not those of {package.klass} with its arguments")
-    if sum(shape.numel() for shape in wanted.values()) > size:
+    if sum(shape.numel() for shape in shapes.values()) > size:
         raise ValueError("it has more parameters than bytes")
-    model = klass(*package.args, **kwargs)
-    model.load_state_dict(package.state)
+    if _has_other_tensors(model):
+        model = klass(*package.args, **kwargs)
+    # Copied, because tensors of a file may share memory, and may be in half precision.
+    state = {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu").copy_(package.state[name])
+        for name, tensor in wanted.items()
+    }
+    # Not a class's own method, which renames tensors of older files: the names have been checked.
+    torch.nn.Module.load_state_dict(model, state, assign=True)
     return model
+
+
+#: Names of the functions that Demucs' constructors compute initial values with: those that fill a tensor, and those of which
+#: the result has the shape of the first argument.
+_FILLING = {
+    "normal_",
+    "uniform_",
+    "kaiming_uniform_",
+    "constant_",
+    "fill_",
+    "zero_",
+    "mul_",
+    "div_",
+}
+_SAME_SHAPE = {"cumsum", "sqrt", "div", "pow"}
+
+
+class _WithoutInitialValues(TorchFunctionMode):
+    """Within the block, no initial values are computed on the meta device, where there are none.
+
+    For some of these functions, PyTorch would import its compiler and SymPy, which takes two seconds.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call `func`, or return a tensor like its result."""
+        given, name = kwargs or {}, getattr(func, "__name__", "")
+        if func is torch.arange and not given and all(isinstance(each, int) for each in args):
+            return torch.empty(len(range(*args)), dtype=torch.int64, device="meta")
+        tensor = given["tensor"] if "tensor" in given else args[0] if args else None
+        if isinstance(tensor, Tensor) and tensor.is_meta:
+            if name in _FILLING:
+                return tensor
+            if name in _SAME_SHAPE:
+                return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+            if func is Tensor.std and len(args) == 1 and not given:
+                return torch.empty((), dtype=tensor.dtype, device="meta")
+        return func(*args, **given)
+
+
+def _has_other_tensors(model: torch.nn.Module) -> bool:
+    """Whether a network has tensors that its state does not contain, such as the masks of sparse attention."""
+    known = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
+    return any(
+        isinstance(value, torch.Tensor) and id(value) not in known
+        for module in model.modules()
+        for value in (
+            *vars(module).values(),
+            *module._parameters.values(),
+            *module._buffers.values(),
+        )
+    )
 
 
 def _check_argument(value: Any, depth: int = 2) -> None:

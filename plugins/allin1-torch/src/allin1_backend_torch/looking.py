@@ -36,6 +36,9 @@ _IMPORT_S = {"cpu": 1.7, "cuda": 2.5}
 #: Time in seconds for the first access to a GPU, including the creation of its context.
 _CONTEXT_S = 0.5
 
+#: Time in seconds for the import of Triton, and for the hash of its library, which is part of the keys of its cache.
+_TRITON_S = 0.4
+
 #: Numbers of device attributes and of a return code in the driver API.
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR, _NO_DEVICE = 75, 76, 100
 
@@ -96,7 +99,8 @@ def look_for_cuda_triton() -> Verdict | None:
     ready, gpu = found
     if gpu.capability < TRITON_SINCE:
         return too_old_for_triton(gpu.capability)
-    return replace(ready, detail=triton_detail(ready.detail))
+    start_ups = *ready.start_ups, StartUp("triton", _TRITON_S)
+    return replace(ready, detail=triton_detail(ready.detail), start_ups=start_ups)
 
 
 def look_for_mps() -> Verdict | None:

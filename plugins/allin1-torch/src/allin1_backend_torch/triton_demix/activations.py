@@ -13,7 +13,7 @@ from allin1_backend_torch.triton_demix.arithmetic import gelu, sigmoid
 from allin1_backend_torch.triton_network.launching import Launch
 
 #: Values of a program.
-BLOCK = 1024
+BLOCK = 2048
 
 
 def launch_gelu(x: Tensor, bias: Tensor) -> Launch:

@@ -13,9 +13,12 @@ from allin1_backend_torch.demix_network import Network
 from allin1_backend_torch.demix_operations import Operations
 from allin1_backend_torch.demix_parameters import Parameters
 from allin1_backend_torch.demix_precision import Precision, computing
-from allin1_backend_torch.triton_compiling import compile_kernels
-from allin1_backend_torch.triton_demix.check import check, noise
+from allin1_backend_torch.triton_compiling import begin_loading, compile_kernels
+from allin1_backend_torch.triton_demix.check import attention_that_is_ready, check, noise
 from allin1_backend_torch.triton_network.launching import Launch
+
+#: What imports the kernels.
+_KERNELS = "allin1_backend_torch.triton_demix.operations"
 
 
 def create(setup: Setup) -> StreamingDemix:
@@ -30,6 +33,7 @@ def create(setup: Setup) -> StreamingDemix:
     WeightsError, InputError, ContractError
         As :func:`allin1_backend_torch.demix.create`.
     """
+    begin_loading(torch.device(setup.device), _KERNELS)
     return demix.create(setup, operations)
 
 
@@ -48,7 +52,7 @@ def operations(own: Parameters, precision: Precision) -> Operations:
 
         made = fuse(own, "tf32" if precision == "tf32" else "ieee")
         segment = noise(own.transform.samples, device)
-        with computing(precision):
+        with computing(precision), attention_that_is_ready():
             if device.type == "cuda":
                 launches: list[Launch] = []
                 # What is not computed is not looked at, either: this is only to see every launch.

@@ -33,8 +33,8 @@ from allin1_backend_torch.triton_network.launching import Launch
 MOST_HIDDEN = 63
 
 #: Frames of a program, and its warps; and those of :func:`_widen`, which has more values in registers.
-TILE, WARPS = 128, 4
-WIDEN_TILE, WIDEN_WARPS = 64, 4
+TILE, WARPS = 64, 2
+WIDEN_TILE, WIDEN_WARPS = 32, 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,12 @@ import torch
 from allin1_core.contracts.stages import Nn, Setup
 from allin1_core.errors import Allin1Error, BackendError, WeightsError, brief
 
+from allin1_backend_torch.triton_compiling import begin_loading
 from allin1_backend_torch.triton_network.check import check, expected
 from allin1_backend_torch.waiting import Waiting
+
+#: What imports the kernels.
+_KERNELS = "allin1_backend_torch.triton_network.ensemble"
 
 #: Tolerance of :func:`check`, relative to the largest logit.
 _TOLERANCES = {True: 5e-5, False: 5e-2}
@@ -37,6 +41,7 @@ def _create(setup: Setup, exact: bool) -> Nn:
     if setup.model is None or not setup.model.members:
         raise WeightsError("The network was given no parameters.", remedy="Choose a model.")
     device = torch.device(setup.device)
+    begin_loading(device, _KERNELS)
     wanted = expected(setup.model, device)
     try:
         # Imported here because this imports Triton, and the module must be importable without it.
