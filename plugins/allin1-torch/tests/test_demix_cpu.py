@@ -181,19 +181,6 @@ def test_a_product_of_one_dnn_that_works_otherwise_is_not_used(linear, monkeypat
     assert find() is None
 
 
-def test_products_are_in_float32_even_if_the_program_allows_less():
-    x, weight, bias = noise(300, 256), noise(128, 256), noise(128)
-    wanted = functional.linear(x.double(), weight.double(), bias.double())
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with computing("float32"):
-            out = demix_operations.linear(x, weight, bias)
-    finally:
-        torch.set_float32_matmul_precision(before)
-    assert error(wanted, out.double()) < 1e-5
-
-
 def test_the_module_is_not_modified(model, kernel):
     before = {name: values.clone() for name, values in model.state_dict().items()}
     segment = noise(1, 2, 22_050)

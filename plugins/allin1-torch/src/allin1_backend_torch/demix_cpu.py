@@ -6,8 +6,8 @@
 - Convolutions with a kernel of 3 x 3 take half the multiplications (:mod:`~allin1_backend_torch.demix_winograd`).
 - The residual branches run compiled and in place if allin1-cython is installed; otherwise unchanged, which takes a fifth
   of the total time for a twenty-fifth of the arithmetic.
-- In the transformer, whose products and attention are about as fast as the processor allows, LayerScale is folded into the
-  weights that it scales, and sums are computed in place.
+- In the transformer, whose attention and products (by oneDNN) are about as fast as the processor allows, LayerScale is
+  folded into the weights that it scales, and sums are computed in place.
 - The spectrum is reordered for the inverse transform when it is interleaved, and scaled after that.
 
 The allocator is not changed. Large tensors are returned to the system after each operation, and cleared when they are
