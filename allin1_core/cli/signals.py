@@ -49,7 +49,12 @@ class Interrupts:
         self._retry = None
         if self.received == lost:
             self.received = None
-            _thread.interrupt_main(signal.Signals(lost or signal.SIGINT))
+            number, main = signal.Signals(lost or signal.SIGINT), threading.main_thread()
+            if hasattr(signal, "pthread_kill") and main.ident is not None:
+                # Unlike the other, it also ends what the main thread waits for.
+                signal.pthread_kill(main.ident, number)
+            else:
+                _thread.interrupt_main(number)
 
     def settle(self) -> None:
         """Raise an interrupt that is still to be raised again.
