@@ -131,3 +131,11 @@ def test_no_buffer_is_filled_again_before_it_was_emptied(monkeypatch):
         *[("waited for", 0), ("sent", 2), ("waited for", 1), ("sent", 3)],
         *[("waited for", 2), ("sent", 4)],
     ]
+
+
+def test_the_default_device_of_pytorch_does_not_matter_for_copies():
+    values = torch.arange(7.0)
+    with torch.device("meta"):
+        for piece_bytes in (8, 1 << 20):
+            assert torch.equal(fetch(values, piece_bytes), values)
+            assert torch.equal(send(values, torch.device("cpu"), piece_bytes), values)

@@ -87,11 +87,11 @@ def fetch(tensor: Tensor, piece_bytes: int = PIECE_BYTES) -> Tensor:
     """
     flat, device = tensor.contiguous().view(-1), tensor.device
     if flat.nbytes <= piece_bytes:
-        small = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=tensor.is_cuda)
+        small = torch.empty(flat.shape, dtype=flat.dtype, device="cpu", pin_memory=tensor.is_cuda)
         small.copy_(flat, non_blocking=True)
         wait_for_copies(device)
         return small.view(tensor.shape)
-    out = torch.empty(flat.shape, dtype=flat.dtype)
+    out = torch.empty(flat.shape, dtype=flat.dtype, device="cpu")
     on_the_way: tuple[Tensor, Tensor, Callable[[], None]] | None = None
     for piece, place, buffer in _in_turns(flat, out, piece_bytes):
         buffer.copy_(piece, non_blocking=True)
@@ -116,7 +116,8 @@ def _in_turns(
     buffers: list[Tensor] = []
     for number, first in enumerate(range(0, len(source), max(1, length))):
         if len(buffers) < BUFFERS:
-            buffers.append(torch.empty(length, dtype=source.dtype, pin_memory=is_cuda))
+            buffer = torch.empty(length, dtype=source.dtype, device="cpu", pin_memory=is_cuda)
+            buffers.append(buffer)
         piece = source[first : first + length]
         yield piece, destination[first : first + length], buffers[number % BUFFERS][: len(piece)]
 
