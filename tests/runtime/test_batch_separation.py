@@ -98,6 +98,8 @@ class Separators:
 
 @pytest.fixture
 def separators(monkeypatch, separator):
+    # All songs are read before the first is separated.
+    monkeypatch.setattr(reading_ahead, "FIRST_AHEAD", len(SECONDS))
     return Separators(monkeypatch, separator.SHARES)
 
 
