@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import struct
 import sys
@@ -547,6 +548,23 @@ def test_a_file_read_from_memory_has_the_same_samples_and_calls_no_python(
     assert info == expected_info
     # Only what is needed to open the file is read by calls; in Ogg, that is more than a header.
     assert len(while_decoding) < share * len(calls)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
+def test_a_file_that_does_not_fit_into_memory_is_read_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, noise(200_000), 44_100)
+    expected, _ = read_audio(path)
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[: len(data) // 2])
+
+    monkeypatch.setattr(source.os, "fdopen", lambda number, *_, **__: Full(number, "w+"))
+    found, _ = read_audio(path)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("is_in_memory", [True, False])

@@ -202,7 +202,8 @@ def copy_in_memory(file: Spliced) -> BinaryIO | None:
     try:
         file.seek(0)
         while part := file.read(STEP):
-            copy.write(part)
+            if copy.write(part) != len(part):
+                raise OSError("there is no more memory")
         copy.seek(0)
     except OSError:
         copy.close()
