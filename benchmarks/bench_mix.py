@@ -1,4 +1,4 @@
-"""From the file of a mix to its beats, on the command line: this package, madmom's network, and beat_this.
+"""From the file of a mix to its beats, on the command line: this package, all-in-one-infer, madmom's network, and beat_this.
 
 Every call is a separate process, including its start-up; the programs take turns, so that a busy machine slows down all::
 
@@ -7,8 +7,9 @@ Every call is a separate process, including its start-up; the programs take turn
 
 Prints for each program the best and the median wall time, the CPU time of the best call, and the milliseconds per second
 of audio. ``builtin`` also finds sections, and runs with the compiled backends, with NumPy only, and with NumPy and one
-member; ``madmom-rnn`` (allin1-madmom with madmom-infer) and beat_this only find beats. Without SONG, three minutes of the
-demo song, repeated, are encoded as MP3.
+member; so does all-in-one-infer, after a separation (`upstream_mix.py`, from a WAV file of the song, in the first round
+only, because it takes minutes). ``madmom-rnn`` (allin1-madmom with madmom-infer) and beat_this only find beats. Without
+SONG, three minutes of the demo song, repeated, are encoded as MP3.
 
 beat_this requires the version of PyTorch that its torchaudio was built for, hence a separate environment: ``pip install
 beat-this soundfile``. Its weights are random, which does not affect the time.
@@ -56,6 +57,8 @@ class Side:
         Times of each call in seconds.
     trouble
         Why it could not be measured.
+    rounds
+        How often it is called at most.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Side:
     wall_s: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
     trouble: str = ""
+    rounds: int = 1_000
 
     def call(self, environment: dict[str, str]) -> None:
         """Analyse the song once more."""
@@ -92,6 +96,12 @@ def sides(song: Path, folder: Path, threads: int, beat_this: str | None) -> list
         ours("builtin-0 NumPy", "builtin-0", *NUMPY),
         ours("madmom-rnn", "madmom-rnn"),
     ]
+    wav = folder / "upstream.wav"
+    samples, rate = soundfile.read(song, dtype="float32")
+    soundfile.write(wav, samples, rate)
+    upstream = [str(wav), str(folder / "upstream"), str(threads)]
+    command = [sys.executable, str(Path(__file__).with_name("upstream_mix.py")), *upstream]
+    found.append(Side("all-in-one-infer", command, rounds=1))
     if beat_this is not None:
         out = str(folder / "beat_this.beats")
         found.append(Side("beat_this", [beat_this, "-c", BEAT_THIS, str(song), out]))
@@ -125,7 +135,7 @@ def main() -> None:
         found = sides(song.absolute(), folder, options.threads, options.beat_this)
         for _ in range(options.rounds):
             for side in found:
-                if not side.trouble:
+                if not side.trouble and len(side.wall_s) < side.rounds:
                     side.call(environment)
         seconds = soundfile.info(song).duration
     print(f"{seconds:.1f} s of audio, {threads} threads, {options.rounds} rounds")
