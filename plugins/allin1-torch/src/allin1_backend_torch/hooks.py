@@ -81,6 +81,11 @@ def _speed(work: str, device: str) -> tuple[Speed, ...]:
     return (Speed(device, setup_s, rate, _ON_2_CORES if device == "cpu" else _ON_H200),)
 
 
+def _batches(is_able: bool = True) -> dict[str, Any]:
+    """The argument for a separator of several songs in one call; empty for older cores without it, which separate each."""
+    return {"batches": is_able} if "batches" in Backend.__dataclass_fields__ else {}
+
+
 def _quick_probe(name: str) -> dict[str, Any]:
     """The argument for a quick probe; empty for older cores without it, which call the full probe."""
     if "quick_probe" not in Backend.__dataclass_fields__:
@@ -112,7 +117,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             parity=close(_DEMIX_PARITY[device]),
             speed=_speed("demix", device),
             streams=True,
-            batches=device == "cuda",
+            **_batches(device == "cuda"),
             separators=NAMES,
         )
     yield Backend(
@@ -128,7 +133,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
         parity=close(_DEMIX_PARITY["cuda"]),
         speed=_speed("demix-triton", "cuda"),
         streams=True,
-        batches=True,
+        **_batches(),
         separators=NAMES,
     )
 
