@@ -288,7 +288,7 @@ def run_batch(
     ahead: deque[Future[Analysis | Outcome | None]] = deque()
     is_accelerated, upcoming = False, 0
     # Number of the first tracks of `ahead` that have been separated.
-    separated, separator = 0, BatchSeparator()
+    separated, separator = 0, BatchSeparator(caller)
 
     def is_crowded() -> bool:
         return len(waiting) >= _MOST_WAITING
@@ -326,9 +326,7 @@ def run_batch(
         for position in range(index + 1, index + len(chosen)):
             pace.release(position)
         read_ahead()
-        found = separator.run(chosen)
-        caller.check()
-        for position, ran in enumerate(found):
+        for position, ran in enumerate(separator.run(chosen)):
             analyses[position].take_separated(ran)
             spent[index + position] += ran.seconds
 

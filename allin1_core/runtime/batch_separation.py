@@ -12,6 +12,7 @@ from allin1_core.contracts.stages import Task
 from allin1_core.errors import PLUGIN_FAILURES, ContractError, InputError, in_full
 from allin1_core.runtime.backends import wait_for
 from allin1_core.runtime.borders import check_output
+from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.holding import Held
 from allin1_core.runtime.moving import cross, read_only
 from allin1_core.runtime.steps import Job, Ran
@@ -60,9 +61,16 @@ class Separation:
 
 
 class BatchSeparator:
-    """Separates several songs in one call, until a backend fails at that."""
+    """Separates several songs in one call, until a backend fails at that.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    caller
+        The progress callback of the batch, whose exceptions end the run.
+    """
+
+    def __init__(self, caller: CallerProgress) -> None:
+        self._caller = caller
         self._has_failed = False
 
     def choose(self, first: Separation, others: Sequence[Separation]) -> list[Separation]:
@@ -81,12 +89,11 @@ class BatchSeparator:
         The time is attributed to the songs in proportion to their lengths.
         """
         try:
-            return _run(separations)
-        except InputError:
-            return []  # which song it is will be reported for that song
-        except _CancelledError:
-            return []
+            ran = _run(separations)
         except PLUGIN_FAILURES as error:
+            self._caller.check()
+            if isinstance(error, InputError):
+                return []  # which song it is will be reported for that song
             self._has_failed = True
             backend = separations[0].step.backend
             log.warning(
@@ -99,10 +106,8 @@ class BatchSeparator:
             )
             log.debug("separating a batch failed", exc_info=True)
             return []
-
-
-class _CancelledError(Exception):
-    """What was called with the progress of a song has raised an exception."""
+        self._caller.check()  # the backend may have caught it
+        return ran
 
 
 def _run(separations: Sequence[Separation]) -> list[Ran]:
@@ -112,26 +117,16 @@ def _run(separations: Sequence[Separation]) -> list[Ran]:
     device = engine.devices.of(first.candidate)
     bridges = first.job.network.way(first.held.space, backend.consumes)
     total_s = sum(each.duration_s for each in separations)
-    cancelled: list[BaseException] = []
 
     def report(fraction: float) -> None:
-        try:
-            for each in separations:
-                each.job.progress(backend.stage, each.step.cost_s * fraction)
-        except BaseException as error:
-            cancelled.append(error)
-            raise
+        for each in separations:
+            each.job.progress(backend.stage, each.step.cost_s * fraction)
 
     began, began_at = time.perf_counter(), time.time()
-    try:
-        report(0.0)
-        mixes = [read_only(cross(each.held.record, bridges, device)) for each in separations]
-        found = [*call.batch(mixes, Task(progress=report, audio_s=total_s))]
-        wait_for(call)
-    except PLUGIN_FAILURES as error:
-        if cancelled:
-            raise _CancelledError from error
-        raise
+    report(0.0)
+    mixes = [read_only(cross(each.held.record, bridges, device)) for each in separations]
+    found = [*call.batch(mixes, Task(progress=report, audio_s=total_s))]
+    wait_for(call)
     seconds = time.perf_counter() - began
     if len(found) != len(separations):
         raise ContractError(f"It returned {len(found)} records for {len(separations)} songs.")
