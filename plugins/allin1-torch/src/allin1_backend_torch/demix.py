@@ -43,12 +43,12 @@ MULTIPROCESSORS_A_SEGMENT = 4
 
 
 def create(setup: Setup, operations: MakeOperations | None = None) -> StreamingDemix:
-    """Load the models and bring them to ``setup.device``.
+    """Load the models and move them to ``setup.device``.
 
     Parameters
     ----------
     operations
-        What networks with channels last are made of, if not of PyTorch's operations.
+        Creates the operations of networks with channels last; None for PyTorch's.
 
     Raises
     ------
@@ -102,9 +102,9 @@ class Separation:
     batch_size
         Maximum number of segments at once.
     threads
-        Threads on a CPU; None for PyTorch's own choice.
+        Number of CPU threads; None for the default of PyTorch.
     operations
-        What networks with channels last are made of; None for PyTorch's operations.
+        Creates the operations of networks with channels last; None for PyTorch's.
     """
 
     bag: Bag
@@ -152,7 +152,7 @@ class Separation:
         return self._whole(mix, precision, task, checked=False)
 
     def members(self, precision: Precision) -> list[Member]:
-        """Give the models for a precision, brought to the device at the first call."""
+        """Return the models for a precision, which are moved to the device on the first call."""
         if precision not in self._members:
             self._members[precision] = ready_members(
                 self.bag,
@@ -167,7 +167,7 @@ class Separation:
     def batch(self, mixes: Sequence[Mix], task: Task, /) -> list[Stems]:
         """Separate several songs, with segments of one and the next at once where one has too few.
 
-        Each has the stems that it has by itself, but for what the number of segments changes in rounding.
+        Each has the stems that it has alone, except for rounding, which depends on the number of segments.
         """
         with computing(self.precision, self.threads):
             levels = [level_of(mix.samples) for mix in mixes]
@@ -200,7 +200,7 @@ class Separation:
         return stems
 
     def _pieces(self, blocks: Iterator[Tensor], level: Level, task: Task) -> Iterator[Tensor]:
-        """Separate a song, and give its stems in consecutive pieces: float32 ``[4, 2, m]``."""
+        """Separate a song, and yield its stems in consecutive pieces: float32 ``[4, 2, m]``."""
         for piece in self._sources(blocks, level, self.precision, task, checked=True):
             stems = self._room(piece.shape[-1])
             self._put(piece, level, stems)
@@ -215,7 +215,7 @@ class Separation:
         *,
         checked: bool,
     ) -> Iterator[Tensor]:
-        """Separate a song, and give its sources, normalised, in consecutive pieces: float32 ``[sources, 2, m]``.
+        """Separate a song, and yield its sources, normalised, in consecutive pieces: float32 ``[sources, 2, m]``.
 
         Blocks are read and pieces are yielded outside of the inference mode, whose tensors other code cannot use.
         """
@@ -271,7 +271,7 @@ class Separation:
                 for share, each in zip(batch, estimates, strict=True):
                     self._add(share, each, member)
         if out is None:
-            # Out of the exception's reach, which holds what the failed attempt had allocated.
+            # Outside of the exception handler: the exception refers to the memory of the failed attempt.
             how.size = count // 2
             log.info("Out of memory with %d segments at once; trying %d.", count, how.size)
             if self.device.type == "cuda":
@@ -311,11 +311,11 @@ class Separation:
             share.song.sums.add(part.start, inside, weight, member.weights)
 
     def _room(self, samples: int) -> Tensor:
-        """Make room for stems: float32 ``[4, 2, samples]``."""
+        """Allocate stems: float32 ``[4, 2, samples]``."""
         return torch.empty(len(STEMS), 2, samples, dtype=torch.float32, device=self.device)
 
     def _put(self, sources: Tensor, level: Level, stems: Tensor) -> None:
-        """Put sources, at the song's level, into stems."""
+        """Store sources, at the song's level, as stems."""
         for stem, own in zip(stems, _sources_of_stems(self.bag.sources), strict=True):
             torch.add(sources[own[0]], level.mean, alpha=len(own), out=stem)
             for more in own[1:]:

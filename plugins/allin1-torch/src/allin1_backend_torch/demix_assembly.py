@@ -67,16 +67,16 @@ class Reading:
 
 @dataclass(eq=False)
 class Sums:
-    """Sources that grow at their end while segments are added, and are taken away at their beginning.
+    """Sources to which segments are added at the end, and from which finished parts are removed at the start.
 
     Attributes
     ----------
     count
-        How many sources.
+        Number of sources.
     device
         Device of the stems.
     first
-        Where in the song they begin.
+        Their start in the song.
     sources
         float32 ``[count, 2, m]``.
     """
@@ -93,24 +93,24 @@ class Sums:
         return torch.zeros(self.count, 2, samples, dtype=torch.float32, device=self.device)
 
     def grow(self, end: int) -> None:
-        """Go on with silence up to `end`."""
+        """Extend the sources by silence up to `end`."""
         more = end - self.first - self.sources.shape[-1]
         if more > 0:
             self.sources = torch.cat([self.sources, self._silence(more)], dim=-1)
 
     def add(self, start: int, estimate: Tensor, weight: Tensor, shares: Sequence[float]) -> None:
-        """Add the estimate of a segment, weighted, where it belongs; what lies before the song is dropped.
+        """Add the weighted estimate of a segment; samples before the song are dropped.
 
         Parameters
         ----------
         start
-            Of the segment.
+            Start of the segment in the song.
         estimate
             float32 ``[count, 2, length]``.
         weight
-            Of each sample: float32 ``[length]``.
+            Weight of each sample: float32 ``[length]``.
         shares
-            Of each source: what else it is multiplied with.
+            Another factor for each source.
         """
         before = max(0, -start)
         begin, end = start + before - self.first, start + estimate.shape[-1] - self.first
@@ -128,7 +128,7 @@ class Sums:
         """Remove and return the part before `end`."""
         count = end - self.first
         taken = self.sources[..., :count]
-        # A copy, lest what is left hold on to what is gone.
+        # A copy, so that the rest does not keep the removed part in memory.
         self.sources = self.sources[..., count:].clone()
         self.first = end
         return taken
@@ -205,13 +205,13 @@ class Song:
     Attributes
     ----------
     level
-        By which it is normalised.
+        Mean and scale by which it is normalised.
     reading
-        What of it is in memory.
+        The part that is in memory.
     sums
-        Its sources, as far as they have grown.
+        Its sources, to which segments have been added so far.
     passes
-        All ways through it.
+        All passes over it.
     """
 
     level: Level
@@ -221,27 +221,27 @@ class Song:
 
     @property
     def left(self) -> list[Pass]:
-        """Those that are not done."""
+        """Passes that are not finished."""
         return [each for each in self.passes if not each.is_done]
 
     @property
     def next_pass(self) -> Pass:
-        """The one to go on with: all keep in step, as nothing is final before every one has gone by."""
+        """The next pass: all advance together, as no sample is final before every pass is."""
         return min(self.left, key=lambda each: each.next_start)
 
     @property
     def segments(self) -> int:
-        """Segments of all passes."""
+        """Number of segments of all passes."""
         return sum(len(each.parts) for each in self.passes)
 
     def take(self) -> tuple[int, Tensor] | None:
-        """Take away the sources that have become final, with where they begin; None if there are none."""
+        """Remove the part of the sources that is final, and return its start and the part; None if there is none."""
         first = self.sums.first
         final = min((each.next_start for each in self.left), default=self.level.samples)
         return (first, self.sums.take(final)) if final > first else None
 
     def read(self, parts: Sequence[Segment]) -> Tensor:
-        """Read as far as the windows of the next segments reach, and make room for their sums."""
+        """Return the samples that the windows of the next segments need, and extend the sums for them."""
         self.sums.grow(parts[-1].start + parts[-1].length)
         return self.reading.read(
             min(each.first_needed for each in self.left),

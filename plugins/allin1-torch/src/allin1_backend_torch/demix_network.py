@@ -43,7 +43,7 @@ class Network:
     parameters
         Its parameters on their device.
     operations
-        What it is made of.
+        Operations that compute it.
     """
 
     parameters: Parameters
@@ -64,7 +64,7 @@ class Network:
         return out.view(count, own.sources, channels, -1)[..., :samples]
 
     def _separate(self, frequency: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Run all but what lengthens the two branches last."""
+        """Run everything except for the last step of both branches, which lengthens them."""
         own, do = self.parameters, self.operations
         skips: list[tuple[Tensor, Tensor]] = []
         for number, (of_bins, of_time) in enumerate(
@@ -130,7 +130,7 @@ def _attention(do: Operations, layer: Attention, x: Tensor, other: Tensor) -> Te
     seen = seen.reshape(count, length, channels)
     x, hidden = do.sum_and_norm(layer.hidden_norm, x, product(layer.out, seen))
     hidden = product(layer.hidden, hidden)
-    # In place there is less memory to go through on a CPU.
+    # In place, to access less memory on a CPU.
     hidden = torch.ops.aten.gelu_(hidden) if hidden.is_cpu else functional.gelu(hidden)
     return do.norm_of_sum(layer.out_norm, x, product(layer.narrow, hidden))
 
@@ -154,7 +154,7 @@ def _encode(
 
 
 def _decode(do: Operations, layer: Decoder, x: Tensor) -> Tensor:
-    """Run all of a decoder but what lengthens its branch."""
+    """Run a decoder except for its last step, which lengthens the branch."""
     x = do.gated_convolution(layer.rewrite, x)
     for residual in layer.residuals:
         x = do.residual(residual, x)

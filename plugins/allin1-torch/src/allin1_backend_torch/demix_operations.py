@@ -25,7 +25,7 @@ from allin1_backend_torch.demix_parameters import (
     Residual,
 )
 
-#: With fewer rows, to normalise each by itself leaves a GPU idle; their sums are then shared out.
+#: With fewer rows, normalising each separately does not occupy a GPU; their sums are then split.
 MANY_ROWS = 200
 
 #: Added to the standard deviation of a segment.
@@ -51,7 +51,7 @@ class Operations(Protocol):
         """Transform float32 ``[n, 2, samples]``, normalise the spectra, and lay them out with channels last."""
 
     def shorten(self, down: Affine, x: Tensor, axis: int) -> Tensor:
-        """Convolve with strides that shorten an axis, which they divide, to a quarter; GELU."""
+        """Convolve with strides that shorten an axis, a multiple of them, to a quarter; GELU."""
 
     def residual(self, layer: Residual, x: Tensor) -> Tensor:
         """Run a residual layer; `x` is kept."""
@@ -74,7 +74,7 @@ class Operations(Protocol):
         """
 
     def sum_and_norm(self, norm: Norm, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Add `x` to `y`, in place or not; give the sum, and the sum normalised over channels."""
+        """Add `x` to `y`, in place or not; return the sum, and the sum normalised over channels."""
 
     def norm_of_sum(self, norm: Norm, x: Tensor, y: Tensor) -> Tensor:
         """Add `x` to `y`, in place or not, ``[n, tokens, channels]``; normalise each segment's sum."""
