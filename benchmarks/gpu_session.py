@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -443,15 +443,24 @@ def write_songs(folder: Path, count: int, seconds: float, suffix: str, copies: i
     return folder
 
 
-def analyzed(songs: Path, *options: str) -> dict[str, Any]:
+#: The command line, reading by threads rather than by processes.
+BY_THREADS = """
+from allin1_core.runtime import batch
+batch._FEWEST_FOR_PROCESSES = 1 << 30
+from allin1_core.cli.main import main
+main()
+"""
+
+
+def analyzed(songs: Path, *options: str, program: Sequence[str] = ("allin1",)) -> dict[str, Any]:
     """Analyse songs from the command line; tell how long songs and stages took, without the first two songs."""
     with tempfile.TemporaryDirectory() as folder:
-        return _analyzed(songs, Path(folder), *options)
+        return _analyzed(songs, Path(folder), *options, program=program)
 
 
-def _analyzed(songs: Path, folder: Path, *options: str) -> dict[str, Any]:
+def _analyzed(songs: Path, folder: Path, *options: str, program: Sequence[str]) -> dict[str, Any]:
     timings = folder / "timings.jsonl"
-    command = ["allin1", "analyze", str(songs), "-q", "--no-cache"]
+    command = [*program, "analyze", str(songs), "-q", "--no-cache"]
     command += ["-o", str(folder / "struct"), "--timings-path", str(timings), *options]
     began = time.time()
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -509,6 +518,10 @@ def batch() -> dict[str, Any]:
             ("auto", songs, []),
         ):
             told[which] = analyzed(where, *demucs_options(), *more)
+            by_threads = [sys.executable, "-c", BY_THREADS]
+            told[f"{which}, read by threads"] = analyzed(
+                where, *demucs_options(), *more, program=by_threads
+            )
             print(json.dumps(told), file=sys.stderr)
     return told
 

@@ -34,6 +34,7 @@ from allin1_core.runtime.observers import Observers
 from allin1_core.runtime.pipeline import Pipeline, Progress, Run
 from allin1_core.runtime.plan import Wanted, bytes_of
 from allin1_core.runtime.preparing import prepare
+from allin1_core.runtime.reading import ReadWhole, read_whole
 from allin1_core.runtime.result_parts import (
     arrays_not_given,
     confidence_of,
@@ -115,6 +116,7 @@ class Analysis:
         self._songs = songs
         self._begun: TrackStart | None = None
         self._pipeline: Pipeline
+        self._read_files: ReadWhole = read_whole
         self._keep: StemsToKeep | None = None
         self._files: Source | None = None
         self._cached: CachedLogits | None = None
@@ -189,11 +191,12 @@ class Analysis:
         except Allin1Error:
             return 0  # reading will raise it again
 
-    def read(self) -> None:
+    def read(self, read_files: ReadWhole = read_whole) -> None:
         """Choose the model, and read the song or its stems, unless they are so long that they are read in blocks.
 
-        Stems kept by an earlier run are used if they equal those that this run would produce.
+        Stems kept by an earlier run are used if they equal those that this run would produce. `read_files` reads files.
         """
+        self._read_files = read_files
         with self._reporting_failure():
             self._read(Pipeline(self._engine))
 
@@ -219,7 +222,7 @@ class Analysis:
             start.kept.check(overwrite=self._keeping.overwrite, seconds=length)
             self._keep = start.kept
         prepare(engine, start.start, self._wanted(), self._songs)
-        self._pipeline.read(start.start)
+        self._pipeline.read(start.start, self._read_files)
 
     def _stems_of_plugin(self, given: StemsInPlugin) -> Stems | None:
         """Read the stems of a plugin; None if that fails, and the analysis must start without them."""

@@ -36,6 +36,7 @@ from allin1_core.runtime.batch_separation import BatchSeparator, Separation
 from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
 from allin1_core.runtime.reading_ahead import ReadingAhead
+from allin1_core.runtime.reading_processes import Reading, ReadingProcesses
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import Track, naming
 
@@ -48,6 +49,9 @@ log = logging.getLogger(__name__)
 
 #: Songs that are downloaded at the same time: servers refuse clients that request many.
 _MOST_DOWNLOADS = 2
+
+#: Tracks from which reading in processes pays off, which take about 0.3 s to start.
+_FEWEST_FOR_PROCESSES = 4
 
 #: Outcomes that may wait for a track that another process has claimed; they take memory.
 _MOST_WAITING = 16
@@ -134,6 +138,7 @@ def run_batch(
     # State of result files when each track was opened: another process may work in the same folder.
     there: dict[str, tuple[int, int] | None] = {}
     pace, downloads = ReadingAhead(session.threads), threading.Semaphore(_MOST_DOWNLOADS)
+    processes = ReadingProcesses()
 
     def timed(index: int, outcome: Outcome) -> Outcome:
         if index in holdings:
@@ -164,14 +169,15 @@ def run_batch(
     def opened(index: int, *, again: bool = False) -> Analysis | Outcome | None:
         """The analysis of a track after reading, or its outcome; None while another process has claimed it."""
         track = looked[index] if index in looked else looked.setdefault(index, tracks[index])
+        reading = processes.reading()
         try:
             with ExitStack() as held:
                 began = time.thread_time()
                 found: Analysis | Outcome | None = counted(
-                    index, looked_at, index, track, held, again
+                    index, looked_at, index, track, held, reading, again
                 )
                 if isinstance(found, Analysis):
-                    pace.was_read(time.thread_time() - began)
+                    pace.was_read(time.thread_time() - began + reading.cpu_s)
                     holdings[index] = held.pop_all()
                 return found
         except Exception as error:
@@ -189,7 +195,7 @@ def run_batch(
             downloads.release()
 
     def looked_at(
-        index: int, track: Track, held: ExitStack, again: bool
+        index: int, track: Track, held: ExitStack, reading: Reading, again: bool
     ) -> Analysis | Outcome | None:
         @functools.cache
         def analysis() -> Analysis:
@@ -226,7 +232,7 @@ def run_batch(
                 pace.reserve(index, analysis().bytes_to_read)
             if stopped.is_set():
                 return None
-            analysis().read()
+            analysis().read(reading)
         if is_accelerated:
             analysis().plan()  # a few milliseconds in which the accelerator would wait
         return analysis()
@@ -304,6 +310,8 @@ def run_batch(
     def on_accelerator() -> None:
         nonlocal is_accelerated
         is_accelerated = True
+        if len(tracks) >= _FEWEST_FOR_PROCESSES:
+            processes.use()
         read_ahead()
 
     def separate_ahead(index: int, current: Analysis) -> None:
@@ -378,6 +386,7 @@ def run_batch(
         stack.callback(let_go)
         readers = stack.enter_context(ThreadPoolExecutor(pace.most, "allin1-read"))
         finisher = stack.enter_context(ThreadPoolExecutor(1, "allin1-finish"))
+        stack.callback(processes.stop)
         stack.callback(pace.stop)
         stack.callback(stopped.set)
         for turn in chain(coming(), [None]):

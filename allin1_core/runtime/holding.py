@@ -18,7 +18,7 @@ from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.borders import check_labels
 from allin1_core.runtime.moving import bring_home
 from allin1_core.runtime.plan import Start, is_long, record_of, space_of_start, takes
-from allin1_core.runtime.reading import FilesRead, read_whole
+from allin1_core.runtime.reading import FilesRead, ReadWhole, read_whole
 from allin1_core.selection.bridge_network import BridgeNetwork
 
 
@@ -59,8 +59,10 @@ class Holdings:
         self._was_read = was_read
         self._held: dict[type[Any], Held] = {}
 
-    def start(self, start: Start, network: BridgeNetwork) -> None:
-        """Hold the input of the run; files are read unless they are too long to be held in memory.
+    def start(
+        self, start: Start, network: BridgeNetwork, read_files: ReadWhole = read_whole
+    ) -> None:
+        """Hold the input of the run; files are read, by `read_files`, unless they are too long to be held in memory.
 
         If the model takes the mix, the sum of given stems is held.
 
@@ -75,7 +77,7 @@ class Holdings:
         if isinstance(start, (MixFile, StemFiles)):
             self._held[kind] = Held(start, HOST)
             if not is_long(start):
-                self.read(kind)
+                self.read(kind, read_files)
             return
         # A record from the caller is user input, not the output of a backend.
         start.validate()
@@ -85,9 +87,9 @@ class Holdings:
             held = Held(_sum_of(held.home(network).record), HOST)
         self._held[kind] = held
 
-    def read(self, kind: type[Any]) -> Held:
+    def read(self, kind: type[Any], read_files: ReadWhole = read_whole) -> Held:
         """Read the files that are held instead of a record of type `kind`."""
-        record, files = read_whole(self._held[kind].record)
+        record, files = read_files(self._held[kind].record)
         self._was_read(files)
         self._held[kind] = Held(record if type(record) is kind else _sum_of(record), HOST)
         return self._held[kind]

@@ -42,7 +42,7 @@ from allin1_core.runtime.plan import (
     stages_in_blocks,
     takes,
 )
-from allin1_core.runtime.reading import FilesRead
+from allin1_core.runtime.reading import FilesRead, ReadWhole, read_whole
 from allin1_core.runtime.steps import Job, Ran, author_of, run_step, stream_steps
 from allin1_core.runtime.streaming import Work
 from allin1_core.selection.bridge_network import BridgeNetwork
@@ -116,8 +116,8 @@ class Pipeline:
         self._on_accelerator: Callable[[], object] | None = None
         self._separated: Ran | None = None
 
-    def read(self, start: Start) -> None:
-        """Take the input of the run; files are read unless they are too long to be held in memory.
+    def read(self, start: Start, read_files: ReadWhole = read_whole) -> None:
+        """Take the input of the run; files are read, by `read_files`, unless they are too long to be held in memory.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class Pipeline:
         """
         self._engine.backends.check_process()
         self._run.input = {"kind": type(start).__name__.lower()}
-        self._holdings.start(start, self._network)
+        self._holdings.start(start, self._network, read_files)
         self._kind = type(start)
         self._length_s = start.duration_s
         self._audio_s = seconds_of(start)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.io.audio import AudioInfo
@@ -35,6 +35,14 @@ class FilesRead:
     def provenance(self) -> dict[str, Any]:
         """Description of the files in a result."""
         return {"kind": self.kind, "files": [_described(info) for info in self.files]}
+
+
+class ReadWhole(Protocol):
+    """Reads a song or its stems into memory, like :func:`read_whole`."""
+
+    def __call__(self, file: MixFile | StemFiles, /) -> tuple[Mix | Stems, FilesRead]:
+        """Read `file`."""
+        ...
 
 
 def read_whole(file: MixFile | StemFiles) -> tuple[Mix | Stems, FilesRead]:

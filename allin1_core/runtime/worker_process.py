@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _GRACE_S = 0.5
 
 #: Environment variables that limit the threads of libraries.
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -114,7 +114,7 @@ class WorkerProcess:
             The process has ended.
         """
         threads = str(recipe.options.get("threads") or 1)
-        environment = {**dict.fromkeys(_THREAD_VARIABLES, threads), **os.environ}
+        environment = {**dict.fromkeys(THREAD_VARIABLES, threads), **os.environ}
         with self._starting:
             if self._is_stopped:
                 raise WorkerEnded(-signal.SIGTERM)

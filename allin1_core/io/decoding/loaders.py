@@ -89,6 +89,15 @@ def loader_suffixes() -> frozenset[str]:
     return frozenset(Path(f"x{s}").suffix.lower() for one in _loaders for s in one.suffixes)
 
 
+def may_have_loader(paths: Iterable[Path]) -> bool:
+    """Whether a loader might read one of these files, according to their names; a probe might accept any file."""
+    return any(
+        one.probe is not None or path.name.lower().endswith(tuple(map(str.lower, one.suffixes)))
+        for one in _loaders
+        for path in paths
+    )
+
+
 def open_by_loader(source: Source, *, before_core: bool) -> Attempt:
     """Try to open a file with the loaders that come before, or after, the core's readers.
 
