@@ -27,7 +27,7 @@ LIMITS = {
     "startup": 120,
     "builtin": 80,
     "tests": 180,
-    "batch": 130,
+    "batch": 220,
     "separation": 120,
     "network": 40,
     "several": 30,
