@@ -1,8 +1,9 @@
 """Processes that read files for a batch, so that decoding does not delay the thread that drives an accelerator.
 
 That thread starts thousands of kernels per song, each time through Python. Threads that decode files make it wait: for the
-GIL, and for changes of the address space, which they share. A process decodes a file into memory without a name (``memfd``),
-whose descriptor it sends over a socket, so that nothing is copied.
+GIL, and for changes of the address space, which they share. So processes decode them, into memory without a name
+(``memfd``), whose descriptors they send over sockets. Memory is used again when the samples in it are not needed any more:
+to map it, page by page, takes longer than to fill it.
 
 The system must be Linux; elsewhere, the threads read the files themselves, as they do if no process can be started.
 """
@@ -10,7 +11,9 @@ The system must be Linux; elsewhere, the threads read the files themselves, as t
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
+import math
 import mmap
 import os
 import pickle
@@ -21,6 +24,8 @@ import sys
 import threading
 import time
 import traceback
+import weakref
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +50,9 @@ _PROGRAM = (
 
 #: Size in bytes of the length before a message.
 _HEAD = 8
+
+#: Memory is allocated in multiples of this many bytes, so that songs of similar lengths fit into the same: 24 s of audio.
+_UNIT = 8 << 20
 
 #: Bytes from one read of memory to the next, to have the system map all of it: its smallest page.
 _PAGE = 4096
@@ -78,21 +86,22 @@ class ReadingProcesses:
         InputError
             A file cannot be read, or a decoder crashed on it.
         """
-        while (process := self._process(file)) is not None:
-            try:
-                found = process.read(file)
-            except WorkerEnded as ended:
-                self._forget(process)
-                if process.is_ready or self._is_stopped:
-                    raise _crashed(file, ended) from ended
-                self._give_up(f"a process {ended}")
-            except BaseException:
-                self._put_back(process)
-                raise
-            else:
-                self._put_back(process)
-                return found
-        return (*read_whole(file), 0.0)
+        process = self._process(file)
+        if process is None:
+            return (*read_whole(file), 0.0)
+        try:
+            found = process.read(file)
+        except WorkerEnded as ended:
+            self._forget(process)
+            if process.is_ready or self._is_stopped:
+                raise _crashed(file, ended) from ended
+            self._give_up(f"a process {ended}")
+            return self.read(file)
+        except BaseException:
+            self._put_back(process)
+            raise
+        self._put_back(process)
+        return found
 
     def stop(self) -> None:
         """End the processes, whatever they are doing."""
@@ -187,6 +196,9 @@ class _Process:
 
     def __init__(self) -> None:
         self.is_ready = False
+        self._memories: dict[int, mmap.mmap] = {}
+        #: Numbers of those whose samples are not needed any more; appended to by any thread.
+        self._free: deque[int] = deque()
         self._socket, other = socket.socketpair()
         with other:
             try:
@@ -214,16 +226,29 @@ class _Process:
             if not self.is_ready:
                 _receive(self._socket)
                 self.is_ready = True
-            _send(self._socket, file)
+            offered = self._free.popleft() if self._free else None
+            _send(self._socket, (file, offered))
             (kind, *content), descriptor = _receive(self._socket)
         except (EOFError, OSError) as error:
             raise self._ended() from error
         if kind == "raised":
+            if offered is not None:
+                self._free.append(offered)
             failure, text = content
             raise failure from RemoteTraceback(text)
-        record, shape, files, cpu_s = content
-        assert descriptor is not None
-        return record(_mapped(descriptor, shape)), files, cpu_s
+        record, number, shape, files, cpu_s = content
+        if descriptor is not None:
+            if offered is not None:
+                del self._memories[offered]  # it was too small
+            self._memories[number] = _mapped(descriptor)
+        return record(self._samples(number, shape)), files, cpu_s
+
+    def _samples(self, number: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """The samples in a memory, which is free again when they are not needed any more."""
+        # The array, and all that share its samples, keep this object alive.
+        memory = (ctypes.c_char * (4 * math.prod(shape))).from_buffer(self._memories[number])
+        weakref.finalize(memory, self._free.append, number).atexit = False
+        return _samples_in(memory, shape)
 
     def stop(self) -> None:
         """End it, whatever it is doing."""
@@ -240,15 +265,19 @@ class _Process:
         return WorkerEnded(self._process.wait())
 
 
-def _mapped(descriptor: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The samples in memory, which is released with the array; closes `descriptor`."""
+def _samples_in(memory: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.frombuffer(memory, np.float32, math.prod(shape)).reshape(shape)
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    """Map memory, and close its descriptor."""
     try:
-        memory = mmap.mmap(descriptor, 4 * int(np.prod(shape)))
+        memory = mmap.mmap(descriptor, 0)
     finally:
         os.close(descriptor)
     # The system maps each page when it is first read: now, instead of in the thread that computes.
     np.frombuffer(memory, np.uint8)[::_PAGE].max()
-    return np.frombuffer(memory, np.float32).reshape(shape)
+    return memory
 
 
 def _send(connection: socket.socket, message: Any, descriptors: Sequence[int] = ()) -> None:
@@ -289,40 +318,57 @@ def main() -> None:
     """Read files on request, until the parent closes the connection."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     os.dup2(2, 1)  # what libraries print
-    connection = socket.socket(fileno=os.dup(0))
+    reader = _Reader(socket.socket(fileno=os.dup(0)))
     with contextlib.suppress(EOFError, OSError):
-        _send(connection, "ready")
+        reader.run()
+
+
+class _Reader:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._memories: dict[int, mmap.mmap] = {}
+        self._count = 0
+
+    def run(self) -> None:
+        _send(self._connection, "ready")
         while True:
-            _answer(connection, _receive(connection)[0])
+            (file, offered), _ = _receive(self._connection)
+            self._answer(file, offered)
 
+    def _answer(self, file: MixFile | StemFiles, offered: int | None) -> None:
+        """Read files into the memory `offered`, or into new memory if that is too small."""
+        began, descriptors = time.process_time(), list[int]()
+        message: tuple[Any, ...]
+        try:
+            record, files = read_whole(file)
+            number, descriptors = self._room(record.samples.nbytes, offered)
+            _samples_in(self._memories[number], record.samples.shape)[:] = record.samples
+            shape, cpu_s = record.samples.shape, time.process_time() - began
+            message = "read", type(record), number, shape, files, cpu_s
+        except Exception as error:
+            message = "raised", _sendable(error), traceback.format_exc()
+        _send(self._connection, message, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
-def _answer(connection: socket.socket, file: MixFile | StemFiles) -> None:
-    began = time.process_time()
-    try:
-        record, files = read_whole(file)
-        descriptor = _in_memory(record.samples)
-    except Exception as error:
-        _send(connection, ("raised", _sendable(error), traceback.format_exc()))
-        return
-    try:
-        cpu_s = time.process_time() - began
-        message = ("read", type(record), record.samples.shape, files, cpu_s)
-        _send(connection, message, [descriptor])
-    finally:
-        os.close(descriptor)
-
-
-def _in_memory(samples: NDArray[np.float32]) -> int:
-    """Descriptor of memory with a copy of `samples`."""
-    descriptor = os.memfd_create("allin1-samples")
-    try:
-        rest = memoryview(np.ascontiguousarray(samples)).cast("B")  # type: ignore[arg-type]
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    except OSError as error:
-        os.close(descriptor)
-        raise MemoryError(in_full(error)) from error
-    return descriptor
+    def _room(self, size: int, offered: int | None) -> tuple[int, list[int]]:
+        """Number of the memory to use, and its descriptor if it is new."""
+        if offered is not None and (memory := self._memories.pop(offered, None)) is not None:
+            if len(memory) >= size:
+                self._memories[offered] = memory
+                return offered, []
+            memory.close()
+        descriptor = os.memfd_create("allin1-samples")
+        try:
+            size = math.ceil(size / _UNIT) * _UNIT
+            os.posix_fallocate(descriptor, 0, size)
+            memory = mmap.mmap(descriptor, size)
+        except OSError as error:
+            os.close(descriptor)
+            raise MemoryError(in_full(error)) from error
+        self._count += 1
+        self._memories[self._count] = memory
+        return self._count, [descriptor]
 
 
 def _sendable(error: Exception) -> Exception:
