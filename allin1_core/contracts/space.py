@@ -48,6 +48,10 @@ class Bridge:
         Prior of the bandwidth; infinite if nothing is copied.
     latency_s
         Seconds for an empty transfer.
+    page_lock
+        ``"package.module:function"`` of a function that page-locks main memory, for a bridge that then moves arrays from it
+        faster. It takes all bytes of the memory (uint8 ``[n]``), in which one array after another is going to be, and returns
+        a function without arguments that undoes it, which is called by any thread before the memory is released.
     """
 
     source: Space
@@ -55,3 +59,4 @@ class Bridge:
     target: Target
     bytes_per_second: Rate = float("inf")
     latency_s: Amount = 0.0
+    page_lock: Target | None = None

@@ -11,6 +11,7 @@ import numpy as np
 from allin1_core.contracts.arrays import Array, move_arrays
 from allin1_core.contracts.space import HOST, Bridge, Space
 from allin1_core.errors import PLUGIN_FAILURES, BackendError, in_full
+from allin1_core.runtime.reusable_memory import lock_memory_of
 from allin1_core.selection.bridge_network import BridgeNetwork
 from allin1_core.selection.probing import load_target
 
@@ -39,7 +40,7 @@ def cross(data: D, bridges: Sequence[Bridge], device: str) -> D:
         name = device if device.partition(":")[0] == kind else kind
         try:
             move = load_target(bridge.target)
-            data = move_arrays(data, partial(_call, move, name))
+            data = move_arrays(data, partial(_call, bridge, move, name))
         except PLUGIN_FAILURES as error:
             raise BackendError(
                 f"Moving arrays from {bridge.source} to {bridge.destination} failed:"
@@ -82,7 +83,8 @@ def _locked(array: Array) -> Array:
     return array
 
 
-def _call(move: Callable[[Array, str], Array], device: str, array: Array) -> Array:
+def _call(bridge: Bridge, move: Callable[[Array, str], Array], device: str, array: Array) -> Array:
+    lock_memory_of(array, bridge)
     return move(array, device)
 
 

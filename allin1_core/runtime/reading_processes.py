@@ -11,7 +11,6 @@ The system must be Linux; elsewhere, the threads read the files themselves, as t
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import math
 import mmap
@@ -24,13 +23,10 @@ import sys
 import threading
 import time
 import traceback
-import weakref
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from allin1_core.contracts.audio import Mix, Stems
 from allin1_core.errors import Allin1Error, AudioError, in_full
@@ -38,6 +34,7 @@ from allin1_core.io.decoding.loaders import may_have_loader
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
 from allin1_core.runtime.reading import FilesRead, read_whole
+from allin1_core.runtime.reusable_memory import ReusableMemory, array_in
 from allin1_core.runtime.worker_process import THREAD_VARIABLES, RemoteTraceback, WorkerEnded
 
 log = logging.getLogger(__name__)
@@ -53,9 +50,6 @@ _HEAD = 8
 
 #: Memory is allocated in multiples of this many bytes, so that songs of similar lengths fit into the same: 24 s of audio.
 _UNIT = 8 << 20
-
-#: Bytes from one read of memory to the next, to have the system map all of it: its smallest page.
-_PAGE = 4096
 
 
 class ReadingProcesses:
@@ -196,7 +190,7 @@ class _Process:
 
     def __init__(self) -> None:
         self.is_ready = False
-        self._memories: dict[int, mmap.mmap] = {}
+        self._memories: dict[int, ReusableMemory] = {}
         #: Numbers of those whose samples are not needed any more; appended to by any thread.
         self._free: deque[int] = deque()
         self._socket, other = socket.socketpair()
@@ -241,14 +235,8 @@ class _Process:
             if offered is not None:
                 del self._memories[offered]  # it was too small
             self._memories[number] = _mapped(descriptor)
-        return record(self._samples(number, shape)), files, cpu_s
-
-    def _samples(self, number: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """The samples in a memory, which is free again when they are not needed any more."""
-        # The array, and all that share its samples, keep this object alive.
-        memory = (ctypes.c_char * (4 * math.prod(shape))).from_buffer(self._memories[number])
-        weakref.finalize(memory, self._free.append, number).atexit = False
-        return _samples_in(memory, shape)
+        samples = self._memories[number].array(shape, partial(self._free.append, number))
+        return record(samples), files, cpu_s
 
     def stop(self) -> None:
         """End it, whatever it is doing."""
@@ -265,19 +253,12 @@ class _Process:
         return WorkerEnded(self._process.wait())
 
 
-def _samples_in(memory: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.frombuffer(memory, np.float32, math.prod(shape)).reshape(shape)
-
-
-def _mapped(descriptor: int) -> mmap.mmap:
+def _mapped(descriptor: int) -> ReusableMemory:
     """Map memory, and close its descriptor."""
     try:
-        memory = mmap.mmap(descriptor, 0)
+        return ReusableMemory(mmap.mmap(descriptor, 0))
     finally:
         os.close(descriptor)
-    # The system maps each page when it is first read: now, instead of in the thread that computes.
-    np.frombuffer(memory, np.uint8)[::_PAGE].max()
-    return memory
 
 
 def _send(connection: socket.socket, message: Any, descriptors: Sequence[int] = ()) -> None:
@@ -342,7 +323,7 @@ class _Reader:
         try:
             record, files = read_whole(file)
             number, descriptors = self._room(record.samples.nbytes, offered)
-            _samples_in(self._memories[number], record.samples.shape)[:] = record.samples
+            array_in(self._memories[number], record.samples.shape)[:] = record.samples
             shape, cpu_s = record.samples.shape, time.process_time() - began
             message = "read", type(record), number, shape, files, cpu_s
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from allin1_backend_torch.waiting import arrival, wait_for_copies
 
 #: Bytes that are copied to or from a GPU at once.
 PIECE_BYTES = 16 << 20
+
+#: Flag of ``cudaHostRegister``: for all devices.
+_PORTABLE = 1
 
 #: Number of buffers that are used in turn.
 BUFFERS = 2
@@ -52,7 +56,7 @@ def to_device(tensor: Tensor, device: str) -> Tensor:
 
 
 def send(tensor: Tensor, device: torch.device, piece_bytes: int = PIECE_BYTES) -> Tensor:
-    """Copy a tensor from main memory, to a CUDA device through page-locked memory.
+    """Copy a tensor from main memory, to a CUDA device through page-locked memory unless it is page-locked itself.
 
     As :func:`fetch` does, in the other direction. The copies may still be on their way when it returns; what follows on
     the device's current stream waits for them.
@@ -64,6 +68,10 @@ def send(tensor: Tensor, device: torch.device, piece_bytes: int = PIECE_BYTES) -
     """
     flat = tensor.detach().contiguous().view(-1)
     out = torch.empty(flat.shape, dtype=flat.dtype, device=device)
+    if flat.is_pinned():
+        out.copy_(flat, non_blocking=True)
+        arrival(device)()
+        return out.view(tensor.shape)
     sent: list[Callable[[], None]] = []
     for piece, place, buffer in _in_turns(flat, out, piece_bytes):
         if len(sent) >= BUFFERS:
@@ -72,6 +80,29 @@ def send(tensor: Tensor, device: torch.device, piece_bytes: int = PIECE_BYTES) -
         place.copy_(buffer, non_blocking=True)
         sent.append(arrival(device))
     return out.view(tensor.shape)
+
+
+def page_lock(memory: NDArray[np.uint8]) -> Callable[[], None]:
+    """Page-lock main memory for copies to CUDA devices, which then need no other memory in between.
+
+    Returns
+    -------
+    callable
+        Undoes it.
+
+    Raises
+    ------
+    RuntimeError
+        CUDA cannot page-lock it.
+    """
+    runtime: Any = torch.cuda.cudart()
+    address = memory.ctypes.data
+    status = int(runtime.cudaHostRegister(address, memory.nbytes, _PORTABLE))
+    if status:
+        with contextlib.suppress(RuntimeError):
+            torch.ones(1, device="cuda")  # CUDA reports the error once more, with the next kernel
+        raise RuntimeError(f"cudaHostRegister returned error {status}")
+    return lambda: runtime.cudaHostUnregister(address)
 
 
 def fetch(tensor: Tensor, piece_bytes: int = PIECE_BYTES) -> Tensor:

@@ -86,6 +86,12 @@ def _batches(is_able: bool = True) -> dict[str, Any]:
     return {"batches": is_able} if "batches" in Backend.__dataclass_fields__ else {}
 
 
+def _page_lock() -> dict[str, Any]:
+    """The argument for page-locking main memory; empty for older cores without it."""
+    is_known = "page_lock" in Bridge.__dataclass_fields__
+    return {"page_lock": f"{_PACKAGE}.bridges:page_lock"} if is_known else {}
+
+
 def _quick_probe(name: str) -> dict[str, Any]:
     """The argument for a quick probe; empty for older cores without it, which call the full probe."""
     if "quick_probe" not in Backend.__dataclass_fields__:
@@ -303,4 +309,5 @@ def allin1_bridges() -> Iterable[Bridge]:
                 f"{_PACKAGE}.bridges:{function}",
                 bytes_per_second=bytes_per_second,
                 latency_s=5e-5,
+                **(_page_lock() if (source, device) == (HOST, "cuda") else {}),
             )
