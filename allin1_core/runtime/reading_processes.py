@@ -33,9 +33,9 @@ from allin1_core.errors import Allin1Error, AudioError, in_full
 from allin1_core.io.decoding.loaders import may_have_loader
 from allin1_core.io.mix import MixFile
 from allin1_core.io.stems import StemFiles
+from allin1_core.runtime.child_process import THREAD_VARIABLES, RemoteTraceback, WorkerEnded
 from allin1_core.runtime.reading import FilesRead, read_whole
 from allin1_core.runtime.reusable_memory import ReusableMemory, array_in
-from allin1_core.runtime.worker_process import THREAD_VARIABLES, RemoteTraceback, WorkerEnded
 
 log = logging.getLogger(__name__)
 

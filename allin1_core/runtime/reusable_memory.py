@@ -63,7 +63,8 @@ class ReusableMemory:
         weakref.finalize(self._memory, undo).atexit = False
 
     def _bytes(self) -> NDArray[np.uint8]:
-        return np.frombuffer(self._memory, np.uint8)
+        memory: Any = self._memory  # NumPy's types do not include it
+        return np.frombuffer(memory, np.uint8)
 
 
 #: By address.

@@ -24,21 +24,16 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from allin1_core.errors import Allin1Error
+from allin1_core.runtime.child_process import THREAD_VARIABLES, RemoteTraceback, WorkerEnded
 
 if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
+__all__ = ["RemoteTraceback", "SessionRecipe", "WorkerEnded", "WorkerProcess", "main"]
+
 #: Seconds that a worker has for cleaning up when it is stopped.
 _GRACE_S = 0.5
-
-#: Environment variables that limit the threads of libraries.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 #: The program. It finds modules in the same places as its parent.
 _PROGRAM = (
@@ -65,34 +60,6 @@ class SessionRecipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     block: tuple[str, ...] = ()
     strict: bool | None = None
-
-
-class WorkerEnded(Exception):  # noqa: N818 - it says what happened
-    """A worker process ended unexpectedly; the text completes a sentence that begins with "the worker".
-
-    Attributes
-    ----------
-    signal
-        Number of the signal that ended it, or None.
-    seconds
-        Time for which it had worked on the track.
-    stage
-        Stage that was running; empty if none had begun.
-    """
-
-    def __init__(self, returncode: int) -> None:
-        self.signal = -returncode if returncode < 0 else None
-        self.seconds = 0.0
-        self.stage = ""
-        super().__init__(
-            f"ended with status {returncode}"
-            if self.signal is None
-            else f"was ended by {_signal_name(self.signal)}"
-        )
-
-
-class RemoteTraceback(Exception):  # noqa: N818 - it is the cause of an error
-    """The traceback of an error in a worker, as text."""
 
 
 class WorkerProcess:
@@ -224,13 +191,6 @@ def _release(process: subprocess.Popen[bytes], grace_s: float) -> None:
         if stream is not None:
             with suppress(OSError, ValueError):
                 stream.close()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 # The program of the worker.
