@@ -446,7 +446,7 @@ def write_songs(folder: Path, count: int, seconds: float, suffix: str, copies: i
 #: The command line, reading by threads rather than by processes.
 BY_THREADS = """
 from allin1_core.runtime import batch
-batch._FEWEST_FOR_PROCESSES = 1 << 30
+batch.FEWEST_FOR_PROCESSES = 1 << 30
 from allin1_core.cli.main import main
 main()
 """

@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 _MOST_DOWNLOADS = 2
 
 #: Tracks from which reading in processes pays off, which take about 0.3 s to start.
-_FEWEST_FOR_PROCESSES = 4
+FEWEST_FOR_PROCESSES = 4
 
 #: Outcomes that may wait for a track that another process has claimed; they take memory.
 _MOST_WAITING = 16
@@ -310,7 +310,7 @@ def run_batch(
     def on_accelerator() -> None:
         nonlocal is_accelerated
         is_accelerated = True
-        if len(tracks) >= _FEWEST_FOR_PROCESSES:
+        if len(tracks) >= FEWEST_FOR_PROCESSES:
             processes.use()
         read_ahead()
 

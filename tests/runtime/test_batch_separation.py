@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import threading
 
 import numpy as np
@@ -14,7 +15,7 @@ from allin1_core.contracts.audio import SAMPLE_RATE, Mix, Stems
 from allin1_core.contracts.logits import Logits
 from allin1_core.errors import InputError
 from allin1_core.io.mix import MixFile
-from allin1_core.runtime import batch_separation, reading_ahead
+from allin1_core.runtime import batch, batch_separation, reading_ahead
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.track import make_tracks
 from allin1_core.testing.foreign import download, on_foreign, upload
@@ -25,6 +26,8 @@ SECONDS = [0.4, 0.6, 0.5, 0.4, 0.7, 0.4]
 @pytest.fixture(autouse=True)
 def _sixteen_cpus(monkeypatch):
     monkeypatch.setattr(reading_ahead, "usable_cpus", lambda: 16)
+    # The tests watch how songs are read in this process.
+    monkeypatch.setattr(batch, "FEWEST_FOR_PROCESSES", math.inf)
 
 
 @pytest.fixture
