@@ -139,3 +139,27 @@ def test_the_default_device_of_pytorch_does_not_matter_for_copies():
         for piece_bytes in (8, 1 << 20):
             assert torch.equal(fetch(values, piece_bytes), values)
             assert torch.equal(send(values, torch.device("cpu"), piece_bytes), values)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_page_locked_memory_is_copied_directly_and_can_be_released():
+    memory = np.zeros(1 << 22, np.uint8)
+    array = memory.view(np.float32)
+    array[:] = np.arange(len(array))
+    undo = bridges.page_lock(memory)
+    assert torch.from_numpy(array).is_pinned()
+    moved = from_numpy(array, "cuda:0")
+    array[:] = 0  # the copy is complete when it returns
+    assert moved.cpu().tolist() == list(range(len(array)))
+    undo()
+    assert not torch.from_numpy(array).is_pinned()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_memory_that_cannot_be_page_locked_leaves_no_error_behind():
+    memory = np.zeros(1 << 22, np.uint8)
+    undo = bridges.page_lock(memory)
+    with pytest.raises(RuntimeError, match="cudaHostRegister"):
+        bridges.page_lock(memory)  # it is already
+    assert torch.ones(3, device="cuda:0").sum().item() == 3
+    undo()
