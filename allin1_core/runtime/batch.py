@@ -336,9 +336,11 @@ def run_batch(
 
     def is_read(index: int) -> bool:
         """Wait until the next track has been read, unless there is something else to do before."""
-        others = [] if left is None else [left[1]]
+        awaited: list[Future[Any]] = [ahead[0]]
+        if left is not None:
+            awaited.append(left[1])
         with pace.awaiting(index):
-            wait([ahead[0], *others], _CHECK_INTERVAL_S if postponed else None, FIRST_COMPLETED)
+            wait(awaited, _CHECK_INTERVAL_S if postponed else None, FIRST_COMPLETED)
         return ahead[0].done()
 
     def released() -> Iterator[tuple[int, Analysis | Outcome]]:
