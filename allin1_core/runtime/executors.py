@@ -135,7 +135,8 @@ class InWorkers:
     """Runs a batch in several processes on this machine, each with a session and a share of the threads.
 
     Processes are started as programs: the caller needs no ``if __name__ == "__main__"`` guard, and may have threads,
-    locks and devices of its own. If a worker dies, only its current track fails, and the worker is replaced.
+    locks and devices of its own. If a worker dies, only the track that caused it fails, and the worker is replaced.
+    Workers that compute on an accelerator read ahead.
 
     Parameters
     ----------
@@ -169,7 +170,7 @@ class InWorkers:
         progress: BatchProgress | None = None,
         **options: Unpack[ResultOptions],
     ) -> Iterator[Outcome]:
-        """Analyse `tracks`, each by the next free worker."""
+        """Analyse `tracks`, each by the next worker that has time for it."""
         count = min(self._workers, len(tracks))
         if not count:
             return
