@@ -406,9 +406,9 @@ def run_batch(
         readers = stack.enter_context(ThreadPoolExecutor(pace.most, "allin1-read"))
         finisher = stack.enter_context(ThreadPoolExecutor(1, "allin1-finish"))
         stack.callback(pace.stop)
-        stack.callback(stopped.set)
         if isinstance(tracks, Feed):
             stack.callback(tracks.end)
+        stack.callback(stopped.set)
         for turn in chain(coming(), [None]):
             index, current = turn or (0, None)
             if isinstance(current, Analysis):

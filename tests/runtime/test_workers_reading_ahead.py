@@ -36,9 +36,9 @@ import stand_in_plugin
 FOLDER = Path(os.environ["ALLIN1_TEST_FOLDER"])
 read, songs, calls = Analysis.read, [], []
 
-def watched(analysis):
+def watched(analysis, *arguments):
     songs.append(analysis.track.name)
-    read(analysis)
+    read(analysis, *arguments)
 
 Analysis.read = watched
 
