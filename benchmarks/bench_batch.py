@@ -6,6 +6,9 @@ is what the pipeline, the decoding of the next songs and the writing of results 
 the wall time per song, the time of each stage, and that of each stage when nothing else runs.
 
 The wall time cannot fall below the CPU time of decoding a song divided by the number of cores, which is also printed.
+With ``--jobs``, it prints the wall time per song in one worker process and in so many, without the first two songs of
+each.
+
 On a machine with few cores, ``--reading-s`` replaces decoding by a wait, as if each song had a core of its own, and
 ``--most-ahead`` sets the number of songs that may be read ahead.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pickle
 import statistics
 import sys
 import tempfile
@@ -44,9 +48,11 @@ from allin1_core.markers import hookimpl
 from allin1_core.plugins.loading import load_plugins
 from allin1_core.runtime import reading_ahead
 from allin1_core.runtime.batch import run_batch
+from allin1_core.runtime.executors import InWorkers
 from allin1_core.runtime.reading_ahead import usable_cpus
 from allin1_core.runtime.session import Session
 from allin1_core.runtime.track import make_tracks
+from allin1_core.runtime.worker_process import SessionRecipe
 from allin1_core.testing.foreign import BRIDGES, FOREIGN, ForeignArray
 from allin1_core.testing.models import RANDOM_MODEL, model_plugin, write_random_model
 
@@ -222,6 +228,64 @@ def stage_times(session: Session, paths: list[Path], out: Path, timings: Path) -
     }
 
 
+#: Names the file with the settings of this script for worker processes.
+SETTINGS_VARIABLE = "ALLIN1_BENCH_BATCH"
+
+#: A module of plugins, as workers import it.
+WORKER_PLUGINS = """
+from bench_batch import plugins_in_worker
+model, backends = plugins_in_worker()
+"""
+
+
+def plugins_in_worker() -> tuple[ModuleType, ModuleType]:
+    """The model and the backends, according to the settings of the parent."""
+    settings = pickle.loads(Path(os.environ[SETTINGS_VARIABLE]).read_bytes())
+    limit_reading(settings["most_ahead"], settings["reading_s"])
+    return model_plugin(settings["card"]), plugin(**settings["backends"])
+
+
+def limit_reading(most_ahead: int | None, reading_s: float | None) -> None:
+    if most_ahead is not None:
+        reading_ahead.LEAST_AHEAD = most_ahead
+        reading_ahead.MOST_AHEAD = most_ahead
+    if reading_s is not None:
+        wait_instead_of_decoding(reading_s)
+
+
+def install_in_workers(root: Path, settings: dict[str, Any]) -> None:
+    """Let worker processes find the plugins of this script."""
+    info = root / "site" / "bench_batch-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-batch\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[allin1]\nbench-model = bench_batch_plugins:model\n"
+        "stand-in = bench_batch_plugins:backends\n"
+    )
+    (root / "site" / "bench_batch_plugins.py").write_text(WORKER_PLUGINS)
+    (root / "settings").write_bytes(pickle.dumps(settings))
+    os.environ[SETTINGS_VARIABLE] = str(root / "settings")
+    sys.path.insert(0, str(root / "site"))
+
+
+def time_in_workers(root: Path, paths: list[Path], jobs: int, threads: int | None) -> float:
+    """Wall time per song in milliseconds, without the first two songs of each process."""
+    options = {
+        "weights_dir": root,
+        "backends": dict.fromkeys(STAGES, "stand-in"),
+        "threads": threads,
+        "cache": False,
+    }
+    ends = []
+    for outcome in InWorkers(SessionRecipe(RANDOM_MODEL, options), jobs).run(
+        make_tracks(paths), out_dir=root / f"out-{jobs}"
+    ):
+        assert outcome.error is None, outcome.error
+        ends.append(time.perf_counter())
+    first = 2 * jobs
+    return 1e3 * (ends[-1] - ends[first - 1]) / (len(ends) - first)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--songs", type=int, default=12)
@@ -233,10 +297,8 @@ def main() -> None:
     parser.add_argument("--one-by-one", action="store_true", help="never separate several songs")
     parser.add_argument("--most-ahead", type=int)
     parser.add_argument("--reading-s", type=float)
+    parser.add_argument("--jobs", type=int)
     options = parser.parse_args()
-    if options.most_ahead is not None:
-        reading_ahead.LEAST_AHEAD = options.most_ahead
-        reading_ahead.MOST_AHEAD = options.most_ahead
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         card = write_random_model(root)
@@ -252,9 +314,22 @@ def main() -> None:
             f"reading: {statistics.median(reading):.0f} ms of CPU time a song,"
             f" {usable_cpus()} CPUs: at least {statistics.median(reading) / usable_cpus():.1f} ms"
         )
-        if options.reading_s is not None:
-            wait_instead_of_decoding(options.reading_s)
-        made = plugin(options.scale, options.set_up_s, batches=not options.one_by_one)
+        backends = {
+            "scale": options.scale,
+            "set_up_s": options.set_up_s,
+            "batches": not options.one_by_one,
+        }
+        if options.jobs is not None:
+            limits = {"most_ahead": options.most_ahead, "reading_s": options.reading_s}
+            install_in_workers(root, {"card": card, "backends": backends, **limits})
+            times = [
+                time_in_workers(root, paths, jobs, options.threads) for jobs in (1, options.jobs)
+            ]
+            print(f"1 worker: {times[0]:.1f} ms, {options.jobs} workers: {times[1]:.1f} ms")
+            print(f"ratio: {times[0] / times[1]:.2f}")
+            return
+        limit_reading(options.most_ahead, options.reading_s)
+        made = plugin(**backends)
         extra = {"model": model_plugin(card), "stand-in": made}
         timings = root / "timings.jsonl"
         with Session(

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -34,6 +34,7 @@ from allin1_core.io.results import check_destination, load_result, save_result
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.batch_separation import BatchSeparator, Separation
 from allin1_core.runtime.caller_progress import CallerProgress
+from allin1_core.runtime.feed import EndOfTracks, Feed
 from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
 from allin1_core.runtime.reading_ahead import ReadingAhead
 from allin1_core.runtime.reading_processes import Reading, ReadingProcesses
@@ -90,7 +91,7 @@ class Outcome:
 
 def run_batch(
     session: Session,
-    tracks: Sequence[Track],
+    tracks: Sequence[Track] | Feed,
     *,
     out_dir: Path | None = None,
     overwrite: bool = False,
@@ -108,7 +109,8 @@ def run_batch(
     session
         Session that does the work.
     tracks
-        Tracks to analyse.
+        Tracks to analyse. From a feed, the next track is taken when all others are finished; if the computation runs on
+        a device other than the CPU, as soon as there is time to read it.
     out_dir
         Folder to which results are written; None writes nothing.
     overwrite
@@ -130,6 +132,7 @@ def run_batch(
         The weights of the model are missing or damaged, which ends the batch.
     """
     caller, stopped = CallerProgress(progress), threading.Event()
+    total, is_fed = len(tracks), isinstance(tracks, Feed)
     spent: defaultdict[int, float] = defaultdict(float)
     # Each item is requested once, because a sequence may have to download it.
     looked: dict[int, Track] = {}
@@ -291,6 +294,7 @@ def run_batch(
 
     # Outcomes of tracks that follow one claimed by another process.
     waiting: dict[int, Outcome] = {}
+    postponed: deque[int] = deque()
     ahead: deque[Future[Analysis | Outcome | None]] = deque()
     is_accelerated, upcoming = False, 0
     # Number of the first tracks of `ahead` that have been separated.
@@ -302,8 +306,8 @@ def run_batch(
     def read_ahead() -> None:
         """Start to read the tracks that follow, as many as are needed."""
         nonlocal upcoming
-        most = pace.count if is_accelerated else 1
-        while upcoming < len(tracks) and len(ahead) - separated < most and not is_crowded():
+        most = pace.count if is_accelerated else 0 if is_fed else 1
+        while upcoming < total and len(ahead) - separated < most and not is_crowded():
             ahead.append(readers.submit(opened, upcoming))
             upcoming += 1
 
@@ -338,26 +342,54 @@ def run_batch(
             analyses[position].take_separated(ran)
             spent[index + position] += ran.seconds
 
+    def is_read(index: int) -> bool:
+        """Wait until the next track has been read, unless there is something else to do before."""
+        awaited: list[Future[Any]] = [ahead[0]]
+        if left is not None:
+            awaited.append(left[1])
+        with pace.awaiting(index):
+            wait(awaited, _CHECK_INTERVAL_S if postponed else None, FIRST_COMPLETED)
+        return ahead[0].done()
+
+    def released() -> Iterator[tuple[int, Analysis | Outcome]]:
+        """Yield the postponed tracks that other processes have released."""
+        while postponed:
+            with pace.awaiting(postponed[0]):
+                current = opened(postponed[0], again=True)
+            if current is None:
+                break
+            yield postponed.popleft(), current
+
     def coming() -> Iterator[tuple[int, Analysis | Outcome] | None]:
         """Yield each track once it has been opened, and None before waiting.
 
         Tracks are in order, except that tracks claimed by other processes follow once they have been released.
         """
-        nonlocal upcoming, separated
-        postponed: deque[int] = deque()
+        nonlocal upcoming, separated, total
         index = 0
-        while index < len(tracks) or postponed:
-            if index < len(tracks) and (ahead or not is_crowded()):
-                with pace.awaiting(index):
-                    if ahead:
-                        if not ahead[0].done():
-                            pace.was_late()
-                        current = ahead.popleft().result()
-                        separated = max(0, separated - 1)
-                    else:
-                        # Nothing is computed while the first track is read; in this thread, Ctrl-C stops that at once.
-                        upcoming = index + 1
-                        current = opened(index)
+        while index < total or postponed:
+            # Without reading ahead, a feed is not asked for a track before all others are finished.
+            if index < total and (ahead or not (is_crowded() or (is_fed and postponed))):
+                if not ahead:
+                    yield None  # a feed may let it wait
+                elif not ahead[0].done():
+                    pace.was_late()
+                    while not is_read(index):
+                        yield None
+                        yield from released()
+                try:
+                    with pace.awaiting(index):
+                        if ahead:
+                            current = ahead.popleft().result()
+                            separated = max(0, separated - 1)
+                        else:
+                            # Nothing is computed while the first track is read; in this thread, Ctrl-C stops that at once.
+                            upcoming = index + 1
+                            current = opened(index)
+                except EndOfTracks:
+                    total = index
+                    ahead.clear()
+                    continue
                 read_ahead()
                 if current is None:
                     postponed.append(index)
@@ -373,12 +405,7 @@ def run_batch(
                 # All tracks that this process has claimed are finished, so two processes never wait for each other.
                 yield None
                 time.sleep(_CHECK_INTERVAL_S)
-            while postponed:
-                with pace.awaiting(postponed[0]):
-                    current = opened(postponed[0], again=True)
-                if current is None:
-                    break
-                yield postponed.popleft(), current
+            yield from released()
 
     given = 0
     left: tuple[int, Future[Outcome]] | None = None
@@ -388,6 +415,8 @@ def run_batch(
         finisher = stack.enter_context(ThreadPoolExecutor(1, "allin1-finish"))
         stack.callback(processes.stop)
         stack.callback(pace.stop)
+        if isinstance(tracks, Feed):
+            stack.callback(tracks.end)
         stack.callback(stopped.set)
         for turn in chain(coming(), [None]):
             index, current = turn or (0, None)

@@ -20,16 +20,10 @@ class WorkerEnded(Exception):  # noqa: N818 - it says what happened
     ----------
     signal
         Number of the signal that ended it, or None.
-    seconds
-        Time for which it had worked on the track.
-    stage
-        Stage that was running; empty if none had begun.
     """
 
     def __init__(self, returncode: int) -> None:
         self.signal = -returncode if returncode < 0 else None
-        self.seconds = 0.0
-        self.stage = ""
         super().__init__(
             f"ended with status {returncode}"
             if self.signal is None

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     from allin1_core.runtime.batch import Outcome
     from allin1_core.runtime.track import Track
 
-__all__ = ["RemoteTraceback", "SessionRecipe", "WorkerEnded", "WorkerProcess", "main"]
+__all__ = [
+    "Progress",
+    "RemoteTraceback",
+    "Requested",
+    "SessionRecipe",
+    "WorkerEnded",
+    "WorkerProcess",
+    "main",
+]
 
 #: Seconds that a worker has for cleaning up when it is stopped.
 _GRACE_S = 0.5
@@ -62,16 +70,33 @@ class SessionRecipe:
     strict: bool | None = None
 
 
+@dataclass(frozen=True)
+class Progress:
+    """The progress of a track, of which `number` were given to the worker before it."""
+
+    number: int
+    stage: str
+    fraction: float
+
+
+class Requested:
+    """A worker has time to read one more track."""
+
+
 class WorkerProcess:
-    """A worker, used by its parent: :meth:`open`, then :meth:`analyse` any number of times, in one thread."""
+    """A worker that runs one batch, used by one thread of its parent: :meth:`open`, then :meth:`give` and :meth:`receive`.
+
+    The first track is given without a request, and each further one after a request, or when no other is left. Outcomes
+    come in the order of the tracks. After :meth:`close`, the process ends by itself.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
         self._is_stopped = False
 
-    def open(self, recipe: SessionRecipe) -> None:
-        """Start the process, and let it create its session.
+    def open(self, recipe: SessionRecipe, options: Mapping[str, Any], most: int) -> None:
+        """Start the process, and let it create its session and begin a batch of at most `most` tracks.
 
         Raises
         ------
@@ -93,12 +118,21 @@ class WorkerProcess:
             )
         self._send(sys.path)
         self._send((recipe, logging.getLogger("allin1_core").getEffectiveLevel()))
-        self._answer(None)
+        self._send((dict(options), most))
+        self._message()
 
-    def analyse(
-        self, track: Track, options: Mapping[str, Any], progress: Callable[[str, float], None]
-    ) -> Outcome:
-        """Analyse a track.
+    def give(self, track: Track) -> None:
+        """Hand a track to the worker.
+
+        Raises
+        ------
+        WorkerEnded
+            The process has ended.
+        """
+        self._send(track)
+
+    def receive(self) -> Outcome | Progress | Requested:
+        """Wait for what the worker reports next.
 
         Raises
         ------
@@ -107,22 +141,24 @@ class WorkerProcess:
         WorkerEnded
             The process has ended.
         """
-        began = time.perf_counter()
-        running = ""
-
-        def tell(stage: str, fraction: float) -> None:
-            nonlocal running
-            running = stage
-            progress(stage, fraction)
-
-        try:
-            self._send((track, dict(options)))
-            outcome: Outcome = self._answer(tell)
-        except WorkerEnded as ended:
-            ended.stage = running
-            ended.seconds = round(time.perf_counter() - began, 3)
-            raise
+        kind, content = self._message()
+        if kind == "request":
+            return Requested()
+        if kind == "progress":
+            return Progress(*content)
+        outcome: Outcome
+        outcome, text = content
+        if text and outcome.error is not None:
+            outcome.error.__cause__ = RemoteTraceback(text)
         return outcome
+
+    def close(self) -> None:
+        """Let the process end: there are no more tracks."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        with suppress(OSError, ValueError):
+            process.stdin.close()
 
     @staticmethod
     def stop_all(workers: Iterable[WorkerProcess]) -> None:
@@ -151,7 +187,8 @@ class WorkerProcess:
         except (OSError, ValueError) as error:
             raise self._ended(process) from error
 
-    def _answer(self, progress: Callable[[str, float], None] | None) -> Any:
+    def _message(self) -> tuple[str, Any]:
+        """The next message; log records are handled here, and errors raised."""
         process = self._process
         assert process is not None
         assert process.stdout is not None
@@ -160,20 +197,14 @@ class WorkerProcess:
                 kind, content = pickle.load(process.stdout)
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
                 raise self._ended(process) from error
-            if kind == "done":
-                outcome, text = content
-                if text and outcome.error is not None:
-                    outcome.error.__cause__ = RemoteTraceback(text)
-                return outcome
             if kind == "raised":
                 failure, text = content
                 raise failure from RemoteTraceback(text)
-            if kind == "log":
-                logger = logging.getLogger(content.name)
-                if logger.isEnabledFor(content.levelno):
-                    logger.handle(content)
-            elif progress is not None:
-                progress(*content)
+            if kind != "log":
+                return kind, content
+            logger = logging.getLogger(content.name)
+            if logger.isEnabledFor(content.levelno):
+                logger.handle(content)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> WorkerEnded:
         # It may still be exiting, or may only have closed its output.
@@ -223,25 +254,45 @@ def main() -> None:
     """Run as a worker: create a session, and analyse tracks until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     signal.signal(signal.SIGTERM, _interrupt)
+    status = 0
     try:
         _work()
     except KeyboardInterrupt:
-        sys.stderr.flush()
-        # The thread that waits for jobs holds the lock of stdin, for which Python would exit with a fatal error.
-        os._exit(128 + signal.SIGTERM)
+        status = 128 + signal.SIGTERM
+    sys.stderr.flush()
+    # The thread that receives may hold the lock of stdin, for which Python would exit with a fatal error.
+    os._exit(status)
 
 
 def _work() -> None:
-    jobs_in = sys.stdin.buffer
+    messages_in = sys.stdin.buffer
     channel = _Channel(_reserved_stdout())
     from allin1_core.plugins.loading import load_plugins
     from allin1_core.runtime.batch import run_batch
+    from allin1_core.runtime.feed import Feed
     from allin1_core.runtime.session import Session
 
-    recipe, level = pickle.load(jobs_in)
+    recipe, level = pickle.load(messages_in)
+    options, most = pickle.load(messages_in)
     logger = logging.getLogger()
     logger.handlers = [_ToParent(channel)]
     logger.setLevel(level)
+    feed, finished = Feed(lambda: channel.send("request", None), most), 0
+
+    def receive() -> None:
+        """Take tracks until the pipe is closed; if the parent still waits for outcomes, it has exited."""
+        try:
+            with suppress(EOFError, OSError, pickle.UnpicklingError):
+                while True:
+                    feed.put(pickle.load(messages_in))
+        finally:
+            feed.end()
+        if finished < feed.count:
+            _interrupt_main_thread()
+
+    def tell(number: int, stage: str, fraction: float) -> None:
+        channel.send("progress", (number, stage, fraction))
+
     try:
         plugins = load_plugins(block=recipe.block, strict=recipe.strict)
         session = Session(recipe.model, plugins=plugins, **recipe.options)
@@ -249,41 +300,17 @@ def _work() -> None:
         channel.send("raised", (error, traceback.format_exc()))
         return
     with session:
-        channel.send("done", (None, ""))
-        for track, options in _jobs(jobs_in):
-
-            def tell(_: int, stage: str, fraction: float) -> None:
-                channel.send("progress", (stage, fraction))
-
-            try:
-                (outcome,) = run_batch(session, [track], progress=tell, **options)
-            except Allin1Error as error:
-                channel.send("raised", (error, traceback.format_exc()))
-                continue
-            error_text = ""
-            if outcome.error is not None:
-                error_text = "".join(traceback.format_exception(outcome.error))
-            channel.send("done", (outcome, error_text))
-
-
-def _jobs(stream: IO[bytes]) -> Iterable[tuple[Track, dict[str, Any]]]:
-    """Yield jobs; interrupt this process if the parent has exited while one is running."""
-    came: queue.Queue[Any] = queue.Queue()
-    is_busy = False
-
-    def read() -> None:
-        with suppress(EOFError, OSError, pickle.UnpicklingError):
-            while True:
-                came.put(pickle.load(stream))
-        came.put(None)
-        if is_busy:
-            _interrupt_main_thread()
-
-    threading.Thread(target=read, daemon=True).start()
-    while (job := came.get()) is not None:
-        is_busy = True
-        yield job
-        is_busy = False
+        channel.send("ready", None)
+        threading.Thread(target=receive, daemon=True).start()
+        try:
+            for outcome in run_batch(session, feed, progress=tell, **options):
+                error_text = ""
+                if outcome.error is not None:
+                    error_text = "".join(traceback.format_exception(outcome.error))
+                finished += 1
+                channel.send("done", (outcome, error_text))
+        except Allin1Error as error:
+            channel.send("raised", (error, traceback.format_exc()))
 
 
 def _interrupt_main_thread() -> None:
