@@ -46,7 +46,7 @@ from allin1_core.io.audio import AudioInfo, read_audio
 from allin1_core.io.mix import MixFile
 from allin1_core.markers import hookimpl
 from allin1_core.plugins.loading import load_plugins
-from allin1_core.runtime import reading_ahead
+from allin1_core.runtime import batch, reading_ahead
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.executors import InWorkers
 from allin1_core.runtime.reading_ahead import usable_cpus
@@ -198,6 +198,7 @@ def wait_instead_of_decoding(seconds: float) -> None:
         return found[0]
 
     MixFile.read = waiting  # type: ignore[method-assign]
+    batch.FEWEST_FOR_PROCESSES = sys.maxsize  # other processes would decode
 
 
 def stage_times(session: Session, paths: list[Path], out: Path, timings: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from types import ModuleType
@@ -12,7 +13,7 @@ from allin1_core.contracts.backend import Backend
 from allin1_core.contracts.speed import Speed
 from allin1_core.io.stems import StemFiles
 from allin1_core.reference import network
-from allin1_core.runtime import reading, reading_ahead
+from allin1_core.runtime import batch, reading, reading_ahead
 from allin1_core.runtime.batch import run_batch
 from allin1_core.runtime.reading_ahead import ReadingAhead
 from allin1_core.runtime.track import make_tracks
@@ -134,6 +135,7 @@ class Reads:
             return found
 
         monkeypatch.setattr(reading, "read_stems", watched)
+        monkeypatch.setattr(batch, "FEWEST_FOR_PROCESSES", math.inf)  # they read in this process
 
 
 @pytest.fixture
