@@ -114,10 +114,10 @@ def test_what_the_route_needs_is_loaded_while_the_first_song_is_read(
     module.check = lambda: asked.set() or Ready("cpu")
     read, load = Pipeline.read, backends.load_model
 
-    def reading(pipeline, start):
+    def reading(*arguments):
         assert asked.wait(60)
         assert loaded.wait(60)
-        read(pipeline, start)
+        read(*arguments)
 
     def loading(*arguments, **options):
         model = load(*arguments, **options)
