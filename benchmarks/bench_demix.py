@@ -94,7 +94,11 @@ def stock(bag: Bag, mix: torch.Tensor, parameters: DemixParameters, device: str)
     if len(bag.models) > 1:
         model = BagOfModels(list(bag.models), [list(each) for each in bag.weights])
     out = apply_model(
-        model, ((mix - mean) / scale)[None], overlap=parameters.overlap, device=device
+        model,
+        ((mix - mean) / scale)[None],
+        shifts=parameters.shifts,
+        overlap=parameters.overlap,
+        device=device,
     )
     found = dict(zip(bag.sources, (out * scale + mean)[0], strict=True))
     extra = [each for source, each in found.items() if source not in STEMS]

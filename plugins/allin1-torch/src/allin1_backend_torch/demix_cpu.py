@@ -8,7 +8,7 @@
   of the total time for a twenty-fifth of the arithmetic.
 - In the transformer, whose attention and products (by oneDNN) are about as fast as the processor allows, LayerScale is
   folded into the weights that it scales, and sums are computed in place.
-- The spectrum is reordered for the inverse transform when it is interleaved, and scaled after that.
+- The spectrum is reordered for the inverse transform when it is interleaved, channel by channel, and scaled after that.
 - Each of several segments is separated by a thread of its own.
 
 The allocator is not changed. Large tensors are returned to the system after each operation, and cleared when they are
@@ -112,11 +112,15 @@ class Faster:
         return spectra.permute(0, 1, 4, 3, 2).flatten(1, 2).contiguous()
 
     def _waves(self, bins: Tensor) -> Tensor:
-        """Transform ``[n, sources, channels and parts, bins, frames]`` back."""
+        """Transform ``[n, sources, channels and parts, bins, frames]`` back, one channel at a time."""
         count, rows, number, frames = bins.shape
-        spectra = torch.zeros(count, rows // 2, frames, number + 1, 2)
-        spectra[..., :number, :] = bins.view(count, rows // 2, 2, number, frames).transpose(2, 4)
-        return self._transform.inverse(torch.view_as_complex(spectra))
+        out = bins.new_empty(count, rows // 2, self._transform.samples)
+        spectra = torch.zeros(frames, number + 1, 2)
+        for segment, waves in zip(bins.view(count, rows // 2, 2, number, frames), out, strict=True):
+            for channel, wave in zip(segment, waves, strict=True):
+                spectra[:, :number] = channel.transpose(0, 2)
+                wave[:] = self._transform.inverse(torch.view_as_complex(spectra))
+        return out
 
     def _separate(self, bins: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         skips, lengths = [], []
