@@ -9,6 +9,7 @@ effect of the residual branches; ``--steps`` also trains them on a synthetic son
 
     python benchmarks/bench_demix.py --device cuda --seconds 180 --steps 100
     python benchmarks/bench_demix.py --device cpu --seconds 12 --threads 2 --repeats 2
+    python benchmarks/bench_demix.py --device cpu --seconds 31 --threads 2 --only Demucs compiled side
     python benchmarks/bench_demix.py --device cpu --seconds 7 --threads 1 --cpu-time
     python benchmarks/bench_demix.py --device cuda --weights FOLDER --song song.wav
 """
@@ -26,7 +27,8 @@ from typing import Any
 import numpy as np
 import torch
 from allin1_backend_torch import demix_members
-from allin1_backend_torch.demix import GPU_BATCH, Separation
+from allin1_backend_torch.demix import Separation
+from allin1_backend_torch.demix_at_once import usual_batch
 from allin1_backend_torch.demix_cpu import Faster, load_kernel
 from allin1_backend_torch.demix_error import signal_to_error_db
 from allin1_backend_torch.demix_members import MakeOperations
@@ -92,7 +94,11 @@ def stock(bag: Bag, mix: torch.Tensor, parameters: DemixParameters, device: str)
     if len(bag.models) > 1:
         model = BagOfModels(list(bag.models), [list(each) for each in bag.weights])
     out = apply_model(
-        model, ((mix - mean) / scale)[None], overlap=parameters.overlap, device=device
+        model,
+        ((mix - mean) / scale)[None],
+        shifts=parameters.shifts,
+        overlap=parameters.overlap,
+        device=device,
     )
     found = dict(zip(bag.sources, (out * scale + mean)[0], strict=True))
     extra = [each for source, each in found.items() if source not in STEMS]
@@ -122,6 +128,9 @@ def main() -> None:
         help="measure CPU time of all threads, which is less affected by other work on the machine",
     )
     parser.add_argument("--no-stock", action="store_true", help="do not time Demucs itself")
+    parser.add_argument(
+        "--only", nargs="+", metavar="START", help="time only what begins so, such as Demucs, side"
+    )
     arguments = parser.parse_args()
 
     if arguments.threads:
@@ -141,7 +150,8 @@ def main() -> None:
 
     device = torch.device(arguments.device)
     on_gpu = device.type == "cuda"
-    batch = arguments.batch or (GPU_BATCH if on_gpu else 1)
+    usual = arguments.batch or usual_batch(device, bag)
+    batch = usual if on_gpu else arguments.batch or 1
 
     def separation(
         precision: str, channels_last: bool, operations: MakeOperations | None = None
@@ -151,8 +161,8 @@ def main() -> None:
         )
         return lambda: own(Mix(mix.to(device)), Task()).samples
 
-    def with_modules(make: Callable[[Any], Any]) -> Callable[[], torch.Tensor]:
-        own = Separation(bag, parameters, device, "float32", False, batch)
+    def with_modules(make: Callable[[Any], Any], size: int = batch) -> Callable[[], torch.Tensor]:
+        own = Separation(bag, parameters, device, "float32", False, size)
         own._members["float32"] = [
             replace(member, forward=make(model))
             for member, model in zip(own.members("float32"), bag.models, strict=True)
@@ -174,11 +184,14 @@ def main() -> None:
         kernel = load_kernel()
         if kernel is not None:
             runs["compiled branches"] = with_modules(lambda model: Faster(model, kernel))
+        runs["side by side"] = with_modules(lambda model: Faster(model, kernel), usual)
     for precision in ("float32", "tf32", "float16") if on_gpu else ("float32",):
         runs[f"channels last, {precision}"] = separation(precision, True)
     if on_gpu:
         runs["Triton kernels, float16"] = separation("float16", True, operations)
 
+    if arguments.only:
+        runs = {name: run for name, run in runs.items() if name.startswith(tuple(arguments.only))}
     clock = time.process_time if arguments.cpu_time else time.perf_counter
     best: dict[str, float] = {}
     levels: dict[str, dict[str, float]] = {}
@@ -198,7 +211,7 @@ def main() -> None:
                 peaks[name] = torch.cuda.max_memory_allocated() / 2**30
             best[name] = min(best[name], clock() - began)
             del out
-    base = best.get("Demucs", best["modules, float32"])
+    base = best.get("Demucs") or next(iter(best.values()))
     for name, took in best.items():
         decibels = ", ".join(f"{stem} {level:.1f}" for stem, level in levels[name].items())
         peak = f", peak {peaks[name]:.1f} GiB" if name in peaks else ""

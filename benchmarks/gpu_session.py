@@ -33,6 +33,7 @@ LIMITS = {
     "several": 30,
     "two-gpus": 150,
     "options": 60,
+    "cores": 110,
 }
 
 #: Seconds for all of them: the last ones get what is left.
@@ -577,6 +578,16 @@ def two_gpus() -> dict[str, Any]:
     return told
 
 
+def cores() -> dict[str, Any]:
+    """Separation on the CPU by number of threads, compared with Demucs."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "cores.json"
+        script = Path(__file__).with_name("bench_cores.py")
+        command = [sys.executable, str(script), "--json", str(path)]
+        subprocess.run(command, stdout=sys.stderr, check=True)
+        return {"rows": json.loads(path.read_text(encoding="utf-8"))}
+
+
 STEPS: dict[str, Callable[[], dict[str, Any]]] = {
     "startup": startup,
     "builtin": builtin,
@@ -587,6 +598,7 @@ STEPS: dict[str, Callable[[], dict[str, Any]]] = {
     "several": several,
     "two-gpus": two_gpus,
     "options": options,
+    "cores": cores,
 }
 
 if __name__ == "__main__":

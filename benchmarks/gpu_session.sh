@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # One command for a short loan of an NVIDIA GPU: the start of the command line, the device time of the model `builtin`,
 # tests on CUDA, batches of MP3 songs, old and new separation and network in turns, `cuda:all` where there are two GPUs,
-# and options of the network's kernels to choose from. It takes less than nine minutes, of which the last steps get what
-# is left (name steps to run only those), installs nothing into the machine, needs no network, and
-# writes $OUT/session.json (after every step, so that an interrupted run leaves what was finished) and $OUT/session.log.
+# options of the network's kernels to choose from, and the separation on its CPU by number of threads. It takes less than
+# nine minutes, of which the last steps get what is left (name steps to run only those), installs nothing into the
+# machine, needs no network, and writes $OUT/session.json (after every step, so that an interrupted run leaves what was finished) and $OUT/session.log.
 #
 # The GPU machine needs Python 3.12 with torch, triton, numpy, scipy, pytest, pytest-xdist, hypothesis, einops, safetensors,
 # huggingface_hub, tqdm, PyYAML, click, pluggy, packaging, rich, requests, setuptools and Cython, and a C compiler.

@@ -6,6 +6,7 @@ import logging
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ pytest.importorskip("demucs", reason="needs Demucs: install allin1-torch[demucs]
 from demucs.apply import BagOfModels, apply_model
 from demucs.hdemucs import HDemucs
 
-from allin1_backend_torch import demix, demix_members, demix_models
+from allin1_backend_torch import demix, demix_at_once, demix_members, demix_models
 from allin1_backend_torch.demix import Separation
 from allin1_backend_torch.demix_error import measure_precisions, signal_to_error_db
 from allin1_backend_torch.demix_network import Network
@@ -287,11 +288,63 @@ def test_a_batch_is_halved_when_memory_runs_out(monkeypatch, model):
 
 
 @pytest.mark.parametrize(("multiprocessors", "batch"), [(132, 32), (128, 32), (40, 10), (2, 1)])
-def test_smaller_gpus_get_fewer_segments_at_once(monkeypatch, multiprocessors, batch):
+def test_smaller_gpus_get_fewer_segments_at_once(model, monkeypatch, multiprocessors, batch):
+    bag = demix_models.bag_of(model)
     properties = SimpleNamespace(multi_processor_count=multiprocessors)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    assert demix.usual_batch(torch.device("cuda:0")) == batch
-    assert demix.usual_batch(torch.device("cpu")) == 1
+    assert demix_at_once.usual_batch(torch.device("cuda:0"), bag) == batch
+
+
+@pytest.mark.parametrize(
+    ("threads", "gigabytes", "batch"),
+    [(1, 64, 1), (2, 64, 2), (16, 64, 16), (32, 64, 16), (16, 4, 5), (16, 0.2, 1)],
+)
+def test_a_cpu_gets_a_segment_for_each_thread_as_far_as_memory_suffices(
+    model, monkeypatch, threads, gigabytes, batch
+):
+    monkeypatch.setattr(demix_at_once, "main_memory", lambda: int(gigabytes * 1e9))
+    bag = demix_models.bag_of(model)
+    assert demix_at_once.usual_batch(torch.device("cpu"), bag, threads) == batch
+    assert demix_at_once.usual_batch(torch.device("mps"), bag, threads) == 1
+
+
+def test_modules_of_demucs_get_one_segment_at_once_on_a_cpu():
+    bag = demix_models.bag_of(HDemucs(list(SOURCES), channels=4, segment=1))
+    assert demix_at_once.usual_batch(torch.device("cpu"), bag, 8) == 1
+
+
+def test_the_memory_of_a_container_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(demix_at_once, "CONTAINER_LIMITS", ())
+    own = demix_at_once.main_memory()
+    assert own > 2**28
+    paths = tmp_path / "missing", tmp_path / "unlimited", tmp_path / "limit"
+    paths[1].write_text("max\n")
+    paths[2].write_text("1000000\n")
+    monkeypatch.setattr(demix_at_once, "CONTAINER_LIMITS", paths[:2])
+    assert demix_at_once.main_memory() == own
+    monkeypatch.setattr(demix_at_once, "CONTAINER_LIMITS", paths)
+    assert demix_at_once.main_memory() == 1_000_000
+
+
+def test_a_cpu_separates_side_by_side_by_default_and_one_by_one_on_request(
+    small_folder, monkeypatch
+):
+    sizes = []
+    whole = demix_members.Faster.__call__
+
+    def noting(self, segments):
+        sizes.append((len(segments), torch.get_num_threads()))
+        return whole(self, segments)
+
+    monkeypatch.setattr(demix_members.Faster, "__call__", noting)
+    parameters = DemixParameters(model="thin", weights=str(small_folder))
+    stems = []
+    for size, wanted in ((None, [2, 2, 1]), (1, [1, 1, 1, 1, 1]), (3, [3, 2])):
+        own = demix.create(Setup("cpu", demix=replace(parameters, batch_size=size), threads=2))
+        stems.append(separate(own, noise(60_000)))
+        assert sizes == [(each, 2) for each in wanted]
+        sizes.clear()
+        assert worst(stems[0], stems[-1]) < 1e-5
 
 
 def test_without_memory_for_one_segment_the_backend_fails(monkeypatch, model):

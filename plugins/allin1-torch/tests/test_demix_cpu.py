@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from fractions import Fraction
 from types import ModuleType
 
@@ -199,6 +200,39 @@ def test_the_same_input_gives_the_same_output_and_is_not_modified(model, kernel)
         one, two = own(segment), own(segment)
     assert torch.equal(one, two)
     assert torch.equal(segment, noise(1, 2, 22_050))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_segments_side_by_side_equal_each_alone(model, kernel, threads):
+    own, segments = demix_cpu.Faster(model, kernel), noise(5, 2, 22_050)
+    with computing("float32"):
+        wanted = torch.cat([own(segment[None]) for segment in segments])
+    with computing("float32", threads):
+        out = own(segments)
+        assert torch.get_num_threads() == threads
+        assert torch.equal(own(segments), out)
+    assert error(wanted, out) < 1e-5
+
+
+def test_a_failing_segment_stops_the_others_and_leaves_no_thread(model, monkeypatch):
+    own, calls, began = demix_cpu.Faster(model, None), [], threading.Barrier(2, timeout=10)
+    attend = demix_cpu.attend
+
+    def failing(*args):
+        calls.append(args)
+        is_first = began.wait() == 0
+        if is_first:
+            raise MemoryError
+        return attend(*args)
+
+    monkeypatch.setattr(demix_cpu, "attend", failing)
+    before = threading.active_count()
+    with computing("float32", 2):
+        with pytest.raises(MemoryError):
+            own(noise(2, 2, 22_050))
+        assert torch.get_num_threads() == 2
+    assert len(calls) == 2
+    assert threading.active_count() == before
 
 
 def test_layers_without_a_residual_branch(kernel):

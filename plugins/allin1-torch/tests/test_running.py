@@ -11,7 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allin1_backend_torch.network import create
-from allin1_backend_torch.running import running, spans, thread_count
+from allin1_backend_torch.running import (
+    AbandonedError,
+    go_on,
+    running,
+    side_by_side,
+    spans,
+    thread_count,
+)
+
+
+@pytest.fixture
+def six_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(6)
+    yield
+    torch.set_num_threads(before)
 
 
 @given(st.integers(1, 5000), st.integers(1, 700), st.integers(1, 8))
@@ -57,6 +72,57 @@ def test_the_number_of_threads_of_pytorch_is_restored(threads):
         assert elsewhere == [2]
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("count", "threads_each"), [(0, 6), (1, 6), (2, 3), (3, 2), (4, 1), (6, 1), (20, 1)]
+)
+def test_items_side_by_side_share_the_threads(six_threads, count, threads_each):
+    seen, at_once, lock = [], [0], threading.Lock()
+
+    def work(item):
+        with lock:
+            at_once.append(at_once[-1] + 1)
+        torch.zeros(()).add_(1)
+        with lock:
+            at_once.append(at_once[-1] - 1)
+            seen.append((item, torch.get_num_threads()))
+
+    with side_by_side(count) as each:
+        each(work, range(count))
+    assert sorted(seen) == [(item, threads_each) for item in range(count)]
+    assert max(at_once) <= min(count, 6)
+    assert torch.get_num_threads() == 6
+
+
+def test_items_side_by_side_run_at_the_same_time(six_threads):
+    everyone = threading.Barrier(6, timeout=10)
+    with side_by_side(6) as each:
+        each(lambda item: everyone.wait(), range(6))
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_the_others_stop_when_one_fails(six_threads, error):
+    before, stopped, both = threading.active_count(), [], threading.Barrier(2, timeout=10)
+
+    def work(item):
+        both.wait()
+        if item == 0:
+            raise error
+        try:
+            for _ in range(10_000):
+                go_on()
+                threading.Event().wait(0.001)
+        except AbandonedError:
+            stopped.append(item)
+            raise
+
+    with pytest.raises(error), side_by_side(2) as each:
+        each(work, range(2))
+    assert stopped == [1]
+    assert threading.active_count() == before
+    assert torch.get_num_threads() == 6
+    go_on()  # does nothing outside of parallel work
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])

@@ -2,8 +2,8 @@
 
 The song is normalised by the mean and the standard deviation of its mono mix, cut into overlapping segments from a random
 start, separated in batches of segments, and joined with a triangular cross-fade; a song that is read block by block is
-processed in the same way. On a CPU, segments are processed one by one by the modules of Demucs, some of them rewritten;
-on CUDA, many at once by a network with channels last.
+processed in the same way. On a CPU, HTDemucs runs rewritten, with one segment per thread, and other models as the
+modules of Demucs, one segment after another; on CUDA, many segments run at once, in a network with channels last.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from allin1_core.errors import BackendError
 from torch import Tensor
 
 from allin1_backend_torch.demix_assembly import Pass, Reading, Share, Song, Sums, next_batch
+from allin1_backend_torch.demix_at_once import usual_batch
 from allin1_backend_torch.demix_error import measure_precisions
 from allin1_backend_torch.demix_level import Level, level_of, level_of_blocks
 from allin1_backend_torch.demix_members import MakeOperations, Member, ready_members
@@ -34,12 +35,6 @@ from allin1_backend_torch.demix_segments import draw_starts, segments, windows
 from allin1_backend_torch.waiting import wait_for
 
 log = logging.getLogger(__name__)
-
-#: Maximum number of segments at once: more give little speed-up on the largest GPUs, and cost 0.2 GB each.
-GPU_BATCH = 32
-
-#: Number of multiprocessors of a GPU per segment: so a batch takes about as long on a small GPU, and progress is smooth.
-MULTIPROCESSORS_A_SEGMENT = 4
 
 
 def create(setup: Setup, operations: MakeOperations | None = None) -> StreamingDemix:
@@ -61,26 +56,20 @@ def create(setup: Setup, operations: MakeOperations | None = None) -> StreamingD
     """
     parameters = setup.demix.validate()
     device = torch.device(setup.device)
+    threads = setup.threads if device.type == "cpu" else None
+    bag = load_bag(parameters, setup.separator_files)
     separation = Separation(
-        load_bag(parameters, setup.separator_files),
+        bag,
         parameters,
         device,
         choose_precision(parameters.precision, device),
         channels_last=device.type == "cuda",
-        batch_size=parameters.batch_size or usual_batch(device),
-        threads=setup.threads if device.type == "cpu" else None,
+        batch_size=parameters.batch_size or usual_batch(device, bag, threads),
+        threads=threads,
         operations=operations,
     )
     separation.members(separation.precision)
     return separation
-
-
-def usual_batch(device: torch.device) -> int:
-    """Return the default number of segments to separate at once."""
-    if device.type != "cuda":
-        return 1
-    count = torch.cuda.get_device_properties(device).multi_processor_count
-    return int(min(GPU_BATCH, max(1, count // MULTIPROCESSORS_A_SEGMENT)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,7 @@ from allin1_backend_torch.demix_parameters import (
     Parameters,
     Tokens,
 )
+from allin1_backend_torch.running import go_on
 
 PLAIN = PlainOperations()
 
@@ -94,6 +95,7 @@ def attend(
     """Apply the transformer to the activations of both branches, ``[n, bins or 1, frames or samples, channels]``."""
     one, other = (_tokens(branch, x) for branch, x in zip(branches, activations, strict=True))
     for here, there in zip(branches[0].attention, branches[1].attention, strict=True):
+        go_on()
         one, other = _attention(do, here, one, other), _attention(do, there, other, one)
     return (
         _no_tokens(branches[0], one, activations[0]),

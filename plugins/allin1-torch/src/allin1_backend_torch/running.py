@@ -1,4 +1,7 @@
-"""Settings of this plugin's computations: no gradients, true float32, and the given number of threads."""
+"""Settings of this plugin's computations: no gradients, true float32, and the given number of threads.
+
+The parts of parallel work each run in one thread, with a share of PyTorch's own threads.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +60,48 @@ def running(threads: int) -> Iterator[Each]:
             torch.set_num_threads(1)
             yield _in_turn
         else:
+            before = torch.get_num_threads()
             pool = stack.enter_context(ThreadPoolExecutor(threads))
-            _compute_alone(pool, threads)
+            _divide(pool, threads, 1)
+            # The setting applies to one thread, but also becomes the default of new threads.
+            torch.set_num_threads(before)
             yield _shared_out(pool)
+
+
+@contextmanager
+def side_by_side(count: int) -> Iterator[Each]:
+    """Within the block, divide PyTorch's threads among this many items; yields a function that computes them at once.
+
+    There are at most as many items at once as there are threads. The other settings remain, also in the threads, and the
+    number of threads is restored afterwards.
+    """
+    threads = torch.get_num_threads()
+    workers = min(count, threads)
+    if workers <= 1:
+        yield _in_turn
+        return
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads)
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        _divide(pool, workers, threads // workers)
+        yield _shared_out(pool)
+
+
+class AbandonedError(Exception):
+    """A part of parallel work is not needed any more, because another one failed or the caller was interrupted."""
+
+
+def go_on() -> None:
+    """Raise :class:`AbandonedError` if what this thread computes is not needed any more.
+
+    Long parts of parallel work call this, so that an interrupt does not wait for them.
+    """
+    abandoned: threading.Event | None = getattr(_this_thread, "abandoned", None)
+    if abandoned is not None and abandoned.is_set():
+        raise AbandonedError
+
+
+_this_thread = threading.local()
 
 
 def _in_turn(function: Callable[[T], None], items: Sequence[T], /) -> None:
@@ -69,30 +111,34 @@ def _in_turn(function: Callable[[T], None], items: Sequence[T], /) -> None:
 
 def _shared_out(pool: ThreadPoolExecutor) -> Each:
     def each(function: Callable[[T], None], items: Sequence[T], /) -> None:
+        abandoned = threading.Event()
+
         def call(item: T) -> None:
+            _this_thread.abandoned = abandoned
             with torch.inference_mode():  # applies to one thread only
                 function(item)
 
-        for _ in pool.map(call, items):
-            pass
+        try:
+            for _ in pool.map(call, items):
+                pass
+        except BaseException:
+            abandoned.set()
+            raise
 
     return each
 
 
-def _compute_alone(pool: ThreadPoolExecutor, threads: int) -> None:
-    """Disable PyTorch's own parallelism in each thread of the pool."""
-    before = torch.get_num_threads()
-    everyone = threading.Barrier(threads)
+def _divide(pool: ThreadPoolExecutor, workers: int, threads: int) -> None:
+    """Give each thread of the pool so many of PyTorch's own; one disables its parallelism."""
+    everyone = threading.Barrier(workers)
 
     def settle(_: int) -> None:
         torch.get_num_threads()  # the first call in a thread would undo an earlier setting
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
         everyone.wait()
 
-    for _ in pool.map(settle, range(threads)):
+    for _ in pool.map(settle, range(workers)):
         pass
-    # The setting applies to one thread, but also becomes the default of new threads.
-    torch.set_num_threads(before)
 
 
 @contextmanager
