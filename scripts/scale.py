@@ -150,7 +150,7 @@ def computed(rates: dict[str, Any]) -> str:
         f"### `harmonix-all` with separation on machines of {GPUS} H200",
         f"{gpu.song_s * 1000:.0f} ms of GPU time per song, if reading and the metre decoder keep up, which takes"
         f" {cpus_of_a_gpu(rates):.1f} CPUs per GPU; {gpu.megabytes:g} MB per song; {gpu.machine_hour:.2f} dollars per machine-hour."
-        " Computed from stages that were measured separately: a batch on GPUs with Ray was not measured.",
+        " From batches on one GPU and on two without Ray: one with Ray was not measured on GPUs.",
         table(gpu, rates),
         "### Bottleneck",
         f"The driver needs {driver['task_s'] * 1000:.1f} ms per task and {driver['song_s'] * 1000:.1f} ms per song, in one thread."
