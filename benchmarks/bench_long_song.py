@@ -1,6 +1,6 @@
 """Peak memory and time of ``allin1 analyze`` on a song of an hour, from file to result.
 
-The real Demucs takes 0.65 s of CPU time per second of audio. To measure the other costs of long songs, the song is
+The real Demucs takes 0.4 s per second of audio on two cores. To measure the other costs of long songs, the song is
 separated by a small HTDemucs that is created here: with the same segments of 7.8 s and the same files as published
 weights, but a hundredth of the work. ``--demucs-weights random:1234`` uses the real size instead, which is slow.
 

@@ -55,7 +55,7 @@ _ON_H200 = "NVIDIA H200, PyTorch 2.11, 2026-11"
 
 # Set-up time in seconds, including the slower first call but not the probes; seconds per second of audio.
 _SPEEDS = {
-    "demix": {"cpu": (1.5, 0.65), "cuda": (1.5, 6.4e-4)},
+    "demix": {"cpu": (1.5, 0.38), "cuda": (1.5, 6.4e-4)},
     # Those in Triton with the kernels in its cache: the first set-up of either on a machine takes 7 to 10 s on 16 cores.
     # What Triton takes to start is in its probe, as it is the same for both.
     "demix-triton": {"cuda": (1.8, 3.1e-4)},
