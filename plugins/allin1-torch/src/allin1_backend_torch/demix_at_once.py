@@ -17,7 +17,7 @@ GPU_BATCH = 32
 MULTIPROCESSORS_A_SEGMENT = 4
 
 #: Maximum number of segments at once on a CPU. With more threads, several compute each segment.
-CPU_BATCH = 16
+CPU_BATCH = 32
 
 #: Bytes of main memory that each segment on a CPU takes, of which all together get half.
 SEGMENT_BYTES = 400_000_000
