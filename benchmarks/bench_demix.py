@@ -29,7 +29,7 @@ import torch
 from allin1_backend_torch import demix_members
 from allin1_backend_torch.demix import Separation
 from allin1_backend_torch.demix_at_once import usual_batch
-from allin1_backend_torch.demix_cpu import Faster, load_kernel
+from allin1_backend_torch.demix_cpu import Faster, Kernels, load_kernels
 from allin1_backend_torch.demix_error import signal_to_error_db
 from allin1_backend_torch.demix_members import MakeOperations
 from allin1_backend_torch.demix_models import Bag, load_bag
@@ -180,11 +180,14 @@ def main() -> None:
         runs["modules, float32"] = with_modules(
             lambda model: partial(demix_members._run_module, model)
         )
-        runs["rearranged"] = with_modules(lambda model: Faster(model, None))
-        kernel = load_kernel()
-        if kernel is not None:
-            runs["compiled branches"] = with_modules(lambda model: Faster(model, kernel))
-        runs["side by side"] = with_modules(lambda model: Faster(model, kernel), usual)
+        runs["rearranged"] = with_modules(lambda model: Faster(model, Kernels()))
+        kernels = load_kernels()
+        branch = Kernels(kernels.branch)
+        if kernels.branch is not None:
+            runs["compiled branches"] = with_modules(lambda model: Faster(model, branch))
+        if kernels.attention is not None:
+            runs["compiled attention too"] = with_modules(lambda model: Faster(model, kernels))
+        runs["side by side"] = with_modules(lambda model: Faster(model, kernels), usual)
     for precision in ("float32", "tf32", "float16") if on_gpu else ("float32",):
         runs[f"channels last, {precision}"] = separation(precision, True)
     if on_gpu:

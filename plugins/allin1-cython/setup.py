@@ -19,6 +19,7 @@ def per_instruction_set(kernel: str) -> tuple[str, ...]:
 
 #: Compiled modules, and the files in ``kernel`` that each is built from.
 MODULES = {
+    "_attention": ("attention", "attention_avx512", "attention_avx2"),
     "_isa": ("isa",),
     "_dconv": ("dconv", *per_instruction_set("dconv")),
     "_network": ("network", *per_instruction_set("network")),

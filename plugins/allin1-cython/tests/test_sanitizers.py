@@ -1,4 +1,4 @@
-"""The kernels of the spectrogram and of the residual branch access only their own memory.
+"""The kernels of the spectrogram, of the residual branch and of attention access only their own memory.
 
 Compiles them with sanitizers and runs them on signals of many lengths.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from allin1_backend_cython._isa import instruction_sets
 from allin1_backend_cython.dconv import DConv, Layer
 from allin1_backend_cython.dconv_packing import pack
 from allin1_backend_cython.spectrogram_tables import tables
@@ -67,6 +68,11 @@ def run_dconv(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return program("dconv", tmp_path_factory.mktemp("dconv"))
 
 
+@pytest.fixture(scope="module")
+def run_attention(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return program("attention", tmp_path_factory.mktemp("attention"))
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("length", [1, 440, 1023, 2049, 3528, 9000])
 def test_the_spectrogram_stays_in_its_memory(
@@ -117,3 +123,20 @@ def test_the_residual_branch_stays_in_its_memory(
     for name, values in answers:
         # Short signals and few random numbers magnify rounding errors.
         np.testing.assert_allclose(values.reshape(x.shape), x, rtol=0, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.skipif("avx2" not in instruction_sets(), reason="there are kernels for x86-64 only")
+@pytest.mark.parametrize("queries", [1, 24, 48, 101])
+@pytest.mark.parametrize("keys", [1, 7, 128, 261])
+@pytest.mark.parametrize("width", [8, 24, 64])
+def test_attention_stays_in_its_memory(
+    run_attention: Run, queries: int, keys: int, width: int
+) -> None:
+    rng = np.random.default_rng(queries + keys)
+    lengths = (queries, keys, keys)
+    q, k, v = (rng.standard_normal((length, width)).astype(np.float32) for length in lengths)
+    weights = np.exp(q.astype(np.float64) @ k.T / np.sqrt(width))
+    wanted = weights @ v / weights.sum(axis=1, keepdims=True)
+    problem = [np.array([queries, keys, width], np.int64), q, k, v]
+    for name, values in run_attention(problem, q.size):
+        np.testing.assert_allclose(values.reshape(q.shape), wanted, rtol=0, atol=5e-6, err_msg=name)

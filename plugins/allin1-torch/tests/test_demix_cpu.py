@@ -1,4 +1,4 @@
-"""HTDemucs restructured for a CPU, with and without the compiled residual branch, against Demucs' own modules."""
+"""HTDemucs restructured for a CPU, with and without compiled parts, against Demucs' own modules."""
 
 from __future__ import annotations
 
@@ -40,13 +40,18 @@ def one_thread():
 
 
 @pytest.fixture(params=["plain", "compiled"])
-def kernel(request):
+def kernels(request):
     if request.param == "plain":
-        return None
-    kernel = demix_cpu.load_kernel()
-    if kernel is None:
+        return demix_cpu.Kernels()
+    kernels = demix_cpu.load_kernels()
+    if kernels.branch is None:
         pytest.skip("runs the compiled residual branch: install allin1-cython")
-    return kernel
+    return kernels
+
+
+@pytest.fixture
+def kernel(kernels):
+    return kernels.branch
 
 
 def matters(module, seed=0):
@@ -79,12 +84,12 @@ def error(wanted, out):
     return float((out - wanted).abs().max() / wanted.square().mean().sqrt())
 
 
-def test_it_equals_the_module(model, kernel):
+def test_it_equals_the_module(model, kernels):
     with computing("float32"):
         for samples in (22_050, 9001):
             segments = noise(2, 2, samples)
             wanted = model(segments)
-            assert error(wanted, demix_cpu.Faster(model, kernel)(segments)) < 3e-5
+            assert error(wanted, demix_cpu.Faster(model, kernels)(segments)) < 3e-5
 
 
 def test_it_equals_the_module_at_the_real_size():
@@ -96,7 +101,7 @@ def test_it_equals_the_module_at_the_real_size():
     segment = noise(1, 2, 100_000)
     with computing("float32"):
         wanted = model(segment)
-        out = demix_cpu.Faster(model, demix_cpu.load_kernel())(segment)
+        out = demix_cpu.Faster(model, demix_cpu.load_kernels())(segment)
     assert error(wanted, out) < 3e-5
 
 
@@ -140,7 +145,7 @@ def test_winograd_convolutions_are_nearly_as_accurate_as_direct_ones():
 
 @pytest.mark.parametrize(("channels", "samples"), [(16, 1), (24, 7), (40, 333), (48, 2049)])
 def test_the_compiled_branch_equals_that_of_demucs(channels, samples):
-    kernel = demix_cpu.load_kernel()
+    kernel = demix_cpu.load_kernels().branch
     if kernel is None:
         pytest.skip("runs the compiled residual branch: install allin1-cython")
     branch = matters(DConv(channels, compress=8, depth=3, init=1.0), seed=channels)
@@ -152,21 +157,21 @@ def test_the_compiled_branch_equals_that_of_demucs(channels, samples):
 
 
 @pytest.mark.parametrize("values", [1, 100, 1000])
-def test_rows_in_parts_of_any_size_give_the_same(model, kernel, values, monkeypatch):
+def test_rows_in_parts_of_any_size_give_the_same(model, kernels, values, monkeypatch):
     segment = noise(1, 2, 22_050)
     with computing("float32"):
         wanted = model(segment)
         monkeypatch.setattr(demix_cpu, "PRODUCT_VALUES", 30 * values)
         monkeypatch.setattr(demix_cpu, "CONVOLUTION_VALUES", 30 * values)
-        assert error(wanted, demix_cpu.Faster(model, kernel)(segment)) < 3e-5
+        assert error(wanted, demix_cpu.Faster(model, kernels)(segment)) < 3e-5
 
 
 def test_products_are_the_same_without_one_dnn(model, monkeypatch):
     segment = noise(1, 2, 22_050)
     with computing("float32"):
-        wanted = demix_cpu.Faster(model, None)(segment)
+        wanted = demix_cpu.Faster(model, demix_cpu.Kernels())(segment)
         monkeypatch.setattr(demix_operations, "_linear_of_one_dnn", lambda: None)
-        assert error(wanted, demix_cpu.Faster(model, None)(segment)) < 1e-5
+        assert error(wanted, demix_cpu.Faster(model, demix_cpu.Kernels())(segment)) < 1e-5
 
 
 def _raise(*_):
@@ -182,20 +187,20 @@ def test_a_product_of_one_dnn_that_works_otherwise_is_not_used(linear, monkeypat
     assert find() is None
 
 
-def test_the_module_is_not_modified(model, kernel):
+def test_the_module_is_not_modified(model, kernels):
     before = {name: values.clone() for name, values in model.state_dict().items()}
     segment = noise(1, 2, 22_050)
     with computing("float32"):
         wanted = model(segment)
-        demix_cpu.Faster(model, kernel)(segment)
+        demix_cpu.Faster(model, kernels)(segment)
         assert torch.equal(model(segment), wanted)
     assert all(type(layer) is HEncLayer for layer in model.encoder)
     for name, values in model.state_dict().items():
         assert torch.equal(values, before[name])
 
 
-def test_the_same_input_gives_the_same_output_and_is_not_modified(model, kernel):
-    own, segment = demix_cpu.Faster(model, kernel), noise(1, 2, 22_050)
+def test_the_same_input_gives_the_same_output_and_is_not_modified(model, kernels):
+    own, segment = demix_cpu.Faster(model, kernels), noise(1, 2, 22_050)
     with computing("float32"):
         one, two = own(segment), own(segment)
     assert torch.equal(one, two)
@@ -203,8 +208,8 @@ def test_the_same_input_gives_the_same_output_and_is_not_modified(model, kernel)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
-def test_segments_side_by_side_equal_each_alone(model, kernel, threads):
-    own, segments = demix_cpu.Faster(model, kernel), noise(5, 2, 22_050)
+def test_segments_side_by_side_equal_each_alone(model, kernels, threads):
+    own, segments = demix_cpu.Faster(model, kernels), noise(5, 2, 22_050)
     with computing("float32"):
         wanted = torch.cat([own(segment[None]) for segment in segments])
     with computing("float32", threads):
@@ -215,7 +220,8 @@ def test_segments_side_by_side_equal_each_alone(model, kernel, threads):
 
 
 def test_a_failing_segment_stops_the_others_and_leaves_no_thread(model, monkeypatch):
-    own, calls, began = demix_cpu.Faster(model, None), [], threading.Barrier(2, timeout=10)
+    own = demix_cpu.Faster(model, demix_cpu.Kernels())
+    calls, began = [], threading.Barrier(2, timeout=10)
     attend = demix_cpu.attend
 
     def failing(*args):
@@ -235,14 +241,14 @@ def test_a_failing_segment_stops_the_others_and_leaves_no_thread(model, monkeypa
     assert threading.active_count() == before
 
 
-def test_layers_without_a_residual_branch(kernel):
+def test_layers_without_a_residual_branch(kernels):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         sizes = {"channels": 8, "bottom_channels": 32, "t_layers": 1, "t_heads": 4}
         model = matters(HTDemucs(SOURCES, **sizes, dconv_mode=0, segment=Fraction(1, 2)))
     with computing("float32"):
         segment = noise(1, 2, 22_050)
-        assert error(model(segment), demix_cpu.Faster(model, kernel)(segment)) < 3e-5
+        assert error(model(segment), demix_cpu.Faster(model, kernels)(segment)) < 3e-5
 
 
 def test_the_separation_uses_it_only_on_a_cpu_and_for_supported_networks(monkeypatch, model):
@@ -266,13 +272,70 @@ def test_the_separation_uses_it_only_on_a_cpu_and_for_supported_networks(monkeyp
     assert len(made) == 1
 
 
-def test_without_a_suitable_kernel_the_branches_run_unchanged(monkeypatch):
-    monkeypatch.setitem(sys.modules, "allin1_backend_cython.dconv", None)
-    assert demix_cpu.load_kernel() is None
-    other = ModuleType("allin1_backend_cython.dconv")
-    other.ABI = demix_cpu.KERNEL_ABI + 1
+@pytest.mark.parametrize(("name", "attribute"), [("dconv", "branch"), ("attention", "attention")])
+def test_without_a_suitable_kernel_pytorch_takes_its_place(name, attribute, monkeypatch):
+    def loaded():
+        return getattr(demix_cpu.load_kernels(), attribute)
+
+    name = f"allin1_backend_cython.{name}"
     monkeypatch.setitem(sys.modules, "allin1_backend_cython", ModuleType("allin1_backend_cython"))
-    monkeypatch.setitem(sys.modules, "allin1_backend_cython.dconv", other)
-    assert demix_cpu.load_kernel() is None
-    other.ABI = demix_cpu.KERNEL_ABI
-    assert demix_cpu.load_kernel() is other
+    monkeypatch.setitem(sys.modules, "allin1_backend_cython.dconv", None)
+    monkeypatch.setitem(sys.modules, "allin1_backend_cython.attention", None)
+    assert demix_cpu.load_kernels() == demix_cpu.Kernels()
+    abi = {"branch": demix_cpu.BRANCH_ABI, "attention": demix_cpu.ATTENTION_ABI}[attribute]
+    other = ModuleType(name)
+    other.is_available = lambda: True
+    other.ABI = abi + 1
+    monkeypatch.setitem(sys.modules, name, other)
+    assert loaded() is None
+    other.ABI = abi
+    assert loaded() is other
+
+
+def test_attention_of_a_processor_without_a_kernel_is_that_of_pytorch(model, monkeypatch):
+    attention = ModuleType("allin1_backend_cython.attention")
+    attention.ABI, attention.is_available = demix_cpu.ATTENTION_ABI, lambda: False
+    monkeypatch.setitem(sys.modules, "allin1_backend_cython.attention", attention)
+    kernels = demix_cpu.load_kernels()
+    assert kernels.attention is None
+    segment = noise(1, 2, 22_050)
+    with computing("float32"):
+        assert error(model(segment), demix_cpu.Faster(model, kernels)(segment)) < 3e-5
+
+
+def compiled_attention():
+    attention = demix_cpu.load_kernels().attention
+    if attention is None:
+        pytest.skip("runs the compiled attention: install allin1-cython, with AVX2 or AVX-512")
+    return attention
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (1, 300), (47, 129), (100, 7), (390, 511)])
+@pytest.mark.parametrize(("heads", "width"), [(1, 64), (3, 8), (8, 48)])
+def test_compiled_attention_equals_that_of_pytorch(queries, keys, heads, width):
+    attention = demix_cpu._CompiledAttention(compiled_attention())
+    channels = heads * width
+    # As they come out of one product.
+    q = noise(2, queries, 3 * channels)[..., :channels] * 10
+    k, v = (noise(2, keys, 3 * channels) * 10)[..., channels:].chunk(2, dim=-1)
+    with computing("float32"):
+        wanted = demix_operations.PlainOperations().attention(q, k, v, heads)
+        out = attention.attention(q, k, v, heads)
+        assert out.is_contiguous()
+        assert error(wanted, out) < 1e-5
+
+
+def test_compiled_attention_is_used_only_for_the_widths_that_it_computes():
+    calls = []
+    attention = ModuleType("attention")
+    attention.STEP = 8
+    attention.attend = lambda *args, **_: calls.append(args) or args[-1].fill(0)
+    for width, used in ((8, True), (6, False)):
+        with torch.random.fork_rng(devices=[]):
+            sizes = {"channels": 8, "bottom_channels": 4 * width, "t_layers": 1, "t_heads": 4}
+            model = matters(HTDemucs(SOURCES, **sizes, dconv_mode=0, segment=Fraction(1, 2)))
+        own = demix_cpu.Faster(model, demix_cpu.Kernels(None, attention))
+        with computing("float32"):
+            own(noise(1, 2, 22_050))
+        assert len(calls) == (2 if used else 0)
+        calls.clear()

@@ -28,9 +28,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -39,16 +37,10 @@ from numpy.typing import NDArray
 from allin1_backend_cython._dconv import BLOCK, STEP, Branch
 from allin1_backend_cython.dconv_packing import Layer as Layer
 from allin1_backend_cython.dconv_packing import pack
-from allin1_backend_cython.running import instruction_set, thread_count
+from allin1_backend_cython.running import Share, instruction_set, sharing, thread_count
 
 #: Version of this module's interface, incremented on incompatible changes.
 ABI = 1
-
-#: Number of parts of the work per thread, to balance the load.
-PARTS = 4
-
-#: Calls a function with consecutive ranges that cover the given number of items.
-Share = Callable[[Callable[[int, int], None], int], None]
 
 
 class DConv:
@@ -92,9 +84,7 @@ class DConv:
             raise ValueError("x must be [C, T] or [C, F, T].")
         if not x.size:
             return
-        threads = thread_count(threads)
-        with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
-            share = partial(_share, pool, threads * PARTS)
+        with sharing(thread_count(threads)) as share:
             if x.ndim == 3:
                 share(partial(self._branch.slices, x), x.shape[1])
             else:
@@ -110,13 +100,3 @@ class DConv:
         share(partial(branch.narrow, layer, x, h, sums), blocks)
         share(partial(branch.activate, layer, x, h, sums.sum(axis=0), moments), blocks)
         share(partial(branch.widen, layer, x, h, moments.sum(axis=0)), blocks)
-
-
-def _share(pool: Executor | None, most: int, work: Callable[[int, int], None], count: int) -> None:
-    """Call `work` with consecutive ranges that cover `count` items."""
-    if pool is None:
-        work(0, count)
-        return
-    edges = np.linspace(0, count, min(count, most) + 1).astype(int).tolist()
-    for _ in pool.map(work, edges[:-1], edges[1:]):
-        pass

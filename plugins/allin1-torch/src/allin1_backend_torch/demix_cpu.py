@@ -5,9 +5,9 @@
   products of two taps each whose results are interleaved.
 - Convolutions with a kernel of 3 x 3 take half the multiplications (:mod:`~allin1_backend_torch.demix_winograd`).
 - The residual branches run compiled and in place if allin1-cython is installed; otherwise unchanged, which takes a fifth
-  of the total time for a twenty-fifth of the arithmetic.
-- In the transformer, whose attention and products (by oneDNN) are about as fast as the processor allows, LayerScale is
-  folded into the weights that it scales, and sums are computed in place.
+  of the total time for a twenty-fifth of the arithmetic. So does attention, if the processor has AVX2 or AVX-512.
+- In the transformer, whose products (by oneDNN) are about as fast as the processor allows, LayerScale is folded into the
+  weights that it scales, and sums are computed in place.
 - The spectrum is reordered for the inverse transform when it is interleaved, channel by channel, and scaled after that.
 - Each of several segments is separated by a thread of its own.
 
@@ -19,6 +19,7 @@ restored, so this is left to the application. The README describes it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -27,9 +28,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from allin1_backend_torch.demix_network import attend
-from allin1_backend_torch.demix_operations import EPS
+from allin1_backend_torch.demix_operations import EPS, PlainOperations
 from allin1_backend_torch.demix_parameters import (
     STRIDE,
+    Tokens,
     bin_embedding,
     lay_out_tokens,
     transform_of,
@@ -37,12 +39,28 @@ from allin1_backend_torch.demix_parameters import (
 from allin1_backend_torch.demix_winograd import PRODUCTS, ROWS, convolve, transform_kernel
 from allin1_backend_torch.running import go_on, side_by_side
 
-#: Version of the interface of ``allin1_backend_cython.dconv`` that this module uses.
-KERNEL_ABI = 1
+#: Versions of the interfaces of ``allin1_backend_cython.dconv`` and ``.attention`` that this module uses.
+BRANCH_ABI, ATTENTION_ABI = 1, 1
 
 #: Number of values that a product, and a convolution, computes at a time: those of the first stay in the cache of a core,
 #: and those of the second, whose calls are more expensive, in memory that the allocator reuses.
 PRODUCT_VALUES, CONVOLUTION_VALUES = 400_000, 4_000_000
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Modules of allin1-cython; where one is None, PyTorch's operations take its place.
+
+    Attributes
+    ----------
+    branch
+        ``allin1_backend_cython.dconv``, the residual branch.
+    attention
+        ``allin1_backend_cython.attention``, if it has a kernel for this processor.
+    """
+
+    branch: Any | None = None
+    attention: Any | None = None
 
 
 class Faster:
@@ -52,12 +70,13 @@ class Faster:
     ----------
     model
         Demucs' module, which is not modified and shares most of its parameters.
-    kernel
-        The return value of :func:`load_kernel`.
+    kernels
+        The return value of :func:`load_kernels`.
     """
 
     @torch.no_grad()
-    def __init__(self, model: Any, kernel: Any | None) -> None:
+    def __init__(self, model: Any, kernels: Kernels) -> None:
+        kernel = kernels.branch
         self._sources = len(model.sources)
         self._transform = transform_of(model, torch.device("cpu"))
         self._encoders = [
@@ -69,6 +88,7 @@ class Faster:
             for one, other in zip(model.decoder, model.tdecoder, strict=True)
         ]
         self._tokens = lay_out_tokens(model)
+        self._operations = _operations(self._tokens, kernels.attention)
         bins = self._transform.bins // STRIDE
         self._bin_embedding = bin_embedding(model, bins).t()[:, :, None].contiguous()
         level = torch.full((1, 1, self._transform.frames, self._transform.bins + 1), 1 + 1j)
@@ -132,7 +152,7 @@ class Faster:
                 bins += self._bin_embedding
             skips.append((bins, time))
         pair = bins.permute(0, 2, 3, 1), time.transpose(1, 2)[:, None]
-        seen_bins, seen_time = attend(self._tokens, pair)
+        seen_bins, seen_time = attend(self._tokens, pair, self._operations)
         bins = seen_bins.permute(0, 3, 1, 2).contiguous()
         time = seen_time[:, 0].transpose(1, 2).contiguous()
         for to_bins, to_time in self._decoders:
@@ -144,13 +164,44 @@ class Faster:
         return bins, time
 
 
-def load_kernel() -> Any | None:
-    """Import the compiled residual branch; None if it is not installed, or has another interface."""
+def load_kernels() -> Kernels:
+    """Import the compiled modules, without those that are not installed, have another interface, or do not run here."""
+    attention = _load("attention", ATTENTION_ABI)
+    if attention is not None and not attention.is_available():
+        attention = None
+    return Kernels(_load("dconv", BRANCH_ABI), attention)
+
+
+def _load(name: str, version: int) -> Any | None:
     try:
-        kernel = import_module("allin1_backend_cython.dconv")
+        module = import_module(f"allin1_backend_cython.{name}")
     except ImportError:
         return None
-    return kernel if kernel.ABI == KERNEL_ABI else None
+    return module if version == module.ABI else None
+
+
+class _CompiledAttention(PlainOperations):
+    """PyTorch's operations, but compiled attention."""
+
+    def __init__(self, kernel: Any) -> None:
+        self._kernel = kernel
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        """See :class:`~allin1_backend_torch.demix_operations.Operations`."""
+        out = q.new_empty(q.shape)
+        arrays = (x.numpy() for x in (q, k, v, out))
+        self._kernel.attend(*arrays, heads=heads, threads=torch.get_num_threads())
+        return out
+
+
+def _operations(tokens: tuple[Tokens, Tokens], kernel: Any | None) -> PlainOperations:
+    """The operations of the transformer: with the kernel if it can compute heads of that width."""
+    widths = {
+        layer.out.weight.shape[0] // layer.heads for each in tokens for layer in each.attention
+    }
+    if kernel is None or any(width % kernel.STEP for width in widths):
+        return PlainOperations()
+    return _CompiledAttention(kernel)
 
 
 class _Encoder:

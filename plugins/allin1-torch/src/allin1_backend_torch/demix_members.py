@@ -18,7 +18,7 @@ from allin1_core.errors import InputError
 from demucs.htdemucs import HTDemucs
 from torch import Tensor
 
-from allin1_backend_torch.demix_cpu import Faster, load_kernel
+from allin1_backend_torch.demix_cpu import Faster, load_kernels
 from allin1_backend_torch.demix_models import Bag
 from allin1_backend_torch.demix_network import PLAIN, Network
 from allin1_backend_torch.demix_operations import Operations
@@ -86,7 +86,7 @@ def ready_members(
             made = PLAIN if operations is None else operations(own, precision)
             forward = Network(own, made)
         elif device.type == "cpu" and is_supported(model):
-            forward = Faster(model, load_kernel())
+            forward = Faster(model, load_kernels())
         else:
             forward = partial(_run_module, model.to(device))
         shares = tuple(one / total for one, total in zip(weights, totals, strict=True))

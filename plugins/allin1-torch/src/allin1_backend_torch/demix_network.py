@@ -118,7 +118,7 @@ def _no_tokens(branch: Tokens, tokens: Tensor, like: Tensor) -> Tensor:
 
 
 def _attention(do: Operations, layer: Attention, x: Tensor, other: Tensor) -> Tensor:
-    count, length, channels = x.shape
+    channels = x.shape[-1]
     weight, bias = layer.project.weight, layer.project.bias
     queries = layer_norm(layer.norm, x)
     if layer.other_norm is None:
@@ -127,19 +127,12 @@ def _attention(do: Operations, layer: Attention, x: Tensor, other: Tensor) -> Te
         keys = layer_norm(layer.other_norm, other)
         q = linear(queries, weight[:channels], bias[:channels])
         k, v = linear(keys, weight[channels:], bias[channels:]).chunk(2, dim=-1)
-    q, k, v = (_by_head(each, layer.heads) for each in (q, k, v))
-    seen = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-    seen = seen.reshape(count, length, channels)
+    seen = do.attention(q, k, v, layer.heads)
     x, hidden = do.sum_and_norm(layer.hidden_norm, x, product(layer.out, seen))
     hidden = product(layer.hidden, hidden)
     # In place, to access less memory on a CPU.
     hidden = torch.ops.aten.gelu_(hidden) if hidden.is_cpu else functional.gelu(hidden)
     return do.norm_of_sum(layer.out_norm, x, product(layer.narrow, hidden))
-
-
-def _by_head(x: Tensor, heads: int) -> Tensor:
-    count, length, channels = x.shape
-    return x.view(count, length, heads, channels // heads).transpose(1, 2)
 
 
 def _encode(

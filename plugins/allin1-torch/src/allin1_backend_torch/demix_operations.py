@@ -1,8 +1,8 @@
 """What the network of :mod:`allin1_backend_torch.demix_network` is made of, by PyTorch's own operations.
 
 :class:`Operations` names the parts that can be replaced: products and convolutions together with what is done to their
-results, norms of sums, and the two ends, where spectra and waves go in and out. What takes their place computes the
-same.
+results, attention, norms of sums, and the two ends, where spectra and waves go in and out. What takes their place
+computes the same.
 """
 
 from __future__ import annotations
@@ -73,6 +73,9 @@ class Operations(Protocol):
         Float32 ``[n, pairs, samples]``; a pair is a source and one of its two channels of sound.
         """
 
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        """Attend with each head: ``[n, tokens, channels]`` with contiguous channels, like `q`."""
+
     def sum_and_norm(self, norm: Norm, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Add `x` to `y`, in place or not; return the sum, and the sum normalised over channels."""
 
@@ -140,6 +143,12 @@ class PlainOperations:
         time = time[:, 0].float().transpose(1, 2)
         out += torch.addcmul(waves.mean, time, waves.deviation)
         return out
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        """See :class:`Operations`."""
+        one, other, third = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+        seen = functional.scaled_dot_product_attention(one, other, third)
+        return seen.transpose(1, 2).reshape(q.shape)
 
     def sum_and_norm(self, norm: Norm, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Operations`."""

@@ -135,6 +135,10 @@ class FusedOperations:
         self.start([ends.launch_waves(pieces, window, taps, of_time.bias, *level, out, margin)])
         return out
 
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+        """See ``Operations``."""
+        return PlainOperations().attention(q, k, v, heads)
+
     def sum_and_norm(self, norm: Norm, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Operations``; the sum in place of `y`."""
         out = torch.empty_like(y)
