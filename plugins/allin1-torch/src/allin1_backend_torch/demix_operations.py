@@ -146,9 +146,9 @@ class PlainOperations:
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
         """See :class:`Operations`."""
-        one, other, third = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-        seen = functional.scaled_dot_product_attention(one, other, third)
-        return seen.transpose(1, 2).reshape(q.shape)
+        q, k, v = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (q, k, v))
+        seen = functional.scaled_dot_product_attention(q, k, v)
+        return seen.transpose(1, 2).flatten(2)
 
     def sum_and_norm(self, norm: Norm, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`Operations`."""
