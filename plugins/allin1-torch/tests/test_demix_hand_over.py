@@ -73,7 +73,9 @@ def noise():
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_another_device_is_the_fallback_with_a_warning(session, streamed, caplog, monkeypatch, tmp_path):
+def test_another_device_is_the_fallback_with_a_warning(
+    session, streamed, caplog, monkeypatch, tmp_path
+):
     session, sizes = session
     start = Mix(noise())
     if streamed:
