@@ -41,8 +41,12 @@ from allin1_core.runtime.session import Session
 #: Seconds after which no further measurement is started.
 BUDGET_S = 240.0
 
-#: Seconds of audio for the stages, and for separation, whose segments are 7.8 s long.
-LENGTHS, SEPARATION_LENGTHS = (4.0, 16.0), (5.0, 17.0)
+#: Seconds of audio for the stages, and for separation, whose segments are 7.8 s long. On an accelerator, starting the
+#: kernels takes longer than a few seconds of audio.
+LENGTHS, SEPARATION_LENGTHS, ACCELERATOR_LENGTHS = (4.0, 16.0), (5.0, 17.0), (30.0, 180.0)
+
+#: Number of songs for which backends are chosen, since set-up times are not part of the figures.
+SONGS = 100
 
 #: Seconds of the song that is read.
 READ_S = 60.0
@@ -119,19 +123,22 @@ def _stage(session: Session, stage: Stage) -> tuple[float, str]:
     engine = session.engine
     # Use the route of a whole song if there is one, so that arrays are located as in a real run.
     try:
-        decision = session.explain(Mix)
+        decision = session.explain(Mix, songs=SONGS)
     except SelectionError:
         if stage == "demix":
             raise
-        decision = session.explain(Stems)
+        decision = session.explain(Stems, songs=SONGS)
     backends = [s.backend for s in decision.chosen.steps if stage in s.backend.stages]
     candidate = decision.candidate(backends[0])
     model = model_to_measure(engine) if stage == "nn" else None
-    lengths = SEPARATION_LENGTHS if stage == "demix" else LENGTHS
+    device, lengths = engine.devices.of(candidate), LENGTHS
+    if not device.startswith("cpu"):
+        lengths = ACCELERATOR_LENGTHS
+    elif stage == "demix":
+        lengths = SEPARATION_LENGTHS
     row = measure_backend(engine, candidate, model, lengths)
     if row.measurement is None:
         raise Allin1Error(row.trouble)
-    device = engine.devices.of(candidate)
     return row.measurement.rate * USUAL_AUDIO_S, f"{row.backend} on {device}"
 
 

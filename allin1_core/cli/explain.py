@@ -30,6 +30,14 @@ from allin1_core.cli.printing import say, say_json
     help="Ready-made stems of the song.",
 )
 @click.option("--seconds", type=SECONDS, help="Length of audio.")
+@click.option(
+    "--songs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Number of such songs in one run, which share the time for setting up backends.",
+)
 @model_option
 @click.option("-d", "--device", help="Device to choose for.  [default: auto]")
 @backend_option
@@ -49,6 +57,7 @@ def command(
     song: str | None,
     stems_dir: Path | None,
     seconds: float | None,
+    songs: int,
     model: str | None,
     device: str | None,
     backends: tuple[tuple[Any, str], ...],
@@ -88,7 +97,7 @@ def command(
     chosen = {"name": choice.card.name, "reason": choice.reason, "other": choice.other}
     line = f"model      {choice.card.name}{f' ({choice})' if str(choice) else ''}"
     try:
-        decision = session.explain(start)
+        decision = session.explain(start, songs=songs)
     except NoRouteError as error:
         # The error itself follows on stderr.
         values = {"model": chosen, **error.values}

@@ -8,34 +8,26 @@ caller's thread, so that Ctrl-C stops them immediately and array libraries see o
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from allin1_core.contracts.result import AnalysisResult
-from allin1_core.errors import (
-    Allin1Error,
-    BackendError,
-    OutputError,
-    WeightsError,
-    in_full,
-    is_out_of_memory,
-)
 from allin1_core.io.claims import try_claim
-from allin1_core.io.results import check_destination, load_result, save_result
+from allin1_core.io.results import check_destination, save_result
+from allin1_core.runtime import earlier_results
 from allin1_core.runtime.analysis import Analysis, ResultOptions
 from allin1_core.runtime.batch_separation import BatchSeparator, Separation
 from allin1_core.runtime.caller_progress import CallerProgress
 from allin1_core.runtime.feed import EndOfTracks, Feed
-from allin1_core.runtime.identity import Earlier, find_earlier, refuse_other
+from allin1_core.runtime.outcome import Outcome as Outcome
+from allin1_core.runtime.outcome import failed_outcome
 from allin1_core.runtime.reading_ahead import ReadingAhead
 from allin1_core.runtime.reading_processes import Reading, ReadingProcesses
 from allin1_core.runtime.session import Session
@@ -45,8 +37,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from allin1_core.urls import Url
-
-log = logging.getLogger(__name__)
 
 #: Songs that are downloaded at the same time: servers refuse clients that request many.
 _MOST_DOWNLOADS = 2
@@ -59,34 +49,6 @@ _MOST_WAITING = 16
 
 #: Seconds between checks whether another process has released a track.
 _CHECK_INTERVAL_S = 0.2
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of a track.
-
-    Attributes
-    ----------
-    track
-        The track.
-    result, error
-        The result, or the error that prevented it; both if only a picture or sound could not be created.
-    written
-        Path of the result's JSON file, if one was written or existed before.
-    status
-        ``done``; ``skipped``: the result of an earlier run is up to date, and is returned without its arrays; ``kept``:
-        a result without a record of its input exists, and was not replaced; ``failed``.
-    seconds
-        Time spent on this track: downloading, reading, analysing, and writing the result, without the time it waited for
-        other tracks. Steps of two tracks may run at the same time, and slow each other down.
-    """
-
-    track: Track
-    result: AnalysisResult | None = None
-    error: Allin1Error | None = None
-    written: Path | None = None
-    status: Literal["done", "skipped", "kept", "failed"] = "done"
-    seconds: float = 0.0
 
 
 def run_batch(
@@ -158,7 +120,7 @@ def run_batch(
 
     def failed(track: Track, error: Exception) -> Outcome:
         caller.check()
-        return _failed(track, error)
+        return failed_outcome(track, error)
 
     @contextmanager
     def uncounted(index: int) -> Iterator[None]:
@@ -246,13 +208,13 @@ def run_batch(
 
     def done_before(analysis: Callable[[], Analysis], json_path: Path) -> Outcome | None:
         """Outcome of a track that already has a result; each version of the result is checked once."""
-        name, state = json_path.name.removesuffix(".json"), _state(json_path)
+        name, state = json_path.name.removesuffix(".json"), earlier_results.state_of(json_path)
         is_new = name not in there or there[name] != state
         there[name] = state
         if not (state and is_new):
             return None
         with naming(analysis().track):
-            return _done_before(analysis(), json_path, options)
+            return earlier_results.done_before(analysis(), json_path, options)
 
     def claimed(json_path: Path, held: ExitStack) -> bool:
         claim = try_claim(json_path)
@@ -275,7 +237,11 @@ def run_batch(
             return None
         json_path = out_dir / f"{analysis.track.name}.json"
         was = there.get(analysis.track.name)
-        return None if _state(json_path) == was else _up_to_date(analysis, json_path, options)
+        return (
+            None
+            if earlier_results.state_of(json_path) == was
+            else earlier_results.up_to_date(analysis, json_path, options)
+        )
 
     def finished(analysis: Analysis) -> Outcome:
         track, written = analysis.track, None
@@ -447,80 +413,3 @@ def _analysis_in(reading: Future[Analysis | Outcome | None]) -> Analysis | None:
 def _url_of(track: Track) -> Url | None:
     """Address of the song, if it is to be downloaded: not if it has stems."""
     return track.remote if track.stems is None and track.stems_dir is None else None
-
-
-def _done_before(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:
-    """Outcome of a track for which an earlier run left a result; None if it must be analysed.
-
-    If parts of the earlier result are to be kept, it is passed to `analysis`.
-    """
-    if not json_path.exists():
-        return None
-    try:
-        earlier = _find_earlier(analysis, json_path, options)
-    except OutputError:
-        return None  # check_destination decides whether it may be replaced
-    refuse_other(json_path, earlier)
-    if earlier.state == "current" and not analysis.lacks_kept_stems():
-        return Outcome(analysis.track, earlier.result, written=json_path, status="skipped")
-    if earlier.state == "foreign":
-        return Outcome(analysis.track, earlier.result, written=json_path, status="kept")
-    if earlier.state in ("current", "incomplete"):
-        analysis.add_to(load_result(json_path))
-    return None
-
-
-def _up_to_date(analysis: Analysis, json_path: Path, options: ResultOptions) -> Outcome | None:
-    """Outcome of a track whose result another process has written in the meantime; None if it is not up to date."""
-    try:
-        earlier = _find_earlier(analysis, json_path, options)
-    except OutputError:
-        return None
-    if earlier.state != "current":
-        return None
-    return Outcome(analysis.track, earlier.result, written=json_path, status="skipped")
-
-
-def _find_earlier(analysis: Analysis, json_path: Path, options: ResultOptions) -> Earlier:
-    return find_earlier(
-        json_path,
-        analysis.identities,
-        analysis.outputs,
-        activations=options.get("include_activations", False),
-        embeddings=options.get("include_embeddings", False),
-    )
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    """A value that changes whenever the file is replaced; None if it does not exist."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):  # ValueError: a NUL character in the name
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
-def _failed(track: Track, error: Exception) -> Outcome:
-    """Create the outcome of a track that failed, or raise the error if it ends the batch."""
-    if isinstance(error, WeightsError):
-        # Without weights, no track can be analysed: report this once, not for every track.
-        raise error
-    if isinstance(error, Allin1Error):
-        return Outcome(track, error=error, status="failed")
-    # A bug in this or another package, or lack of memory: only this track is affected.
-    log.debug("unexpected error on %s", track.path, exc_info=error)
-    wrapped = (
-        BackendError(
-            "There is not enough memory for this track.",
-            path=track.path,
-            remedy="Close other programs, or analyse it on a machine with more memory.",
-        )
-        if is_out_of_memory(error)
-        else BackendError(
-            f"unexpected {in_full(error)}",
-            path=track.path,
-            remedy="Report it with its traceback (on the command line, run again with --traceback).",
-        )
-    )
-    wrapped.__cause__ = error
-    return Outcome(track, error=wrapped, status="failed")

@@ -1,6 +1,6 @@
 """Processes that read files for a batch, so that decoding does not delay the thread that drives an accelerator.
 
-That thread starts thousands of kernels per song, each time through Python. Threads that decode files make it wait: for the
+That thread starts hundreds of kernels per song, each time through Python. Threads that decode files make it wait: for the
 GIL, and for changes of the address space, which they share. So processes decode them, into memory without a name
 (``memfd``), whose descriptors they send over sockets. Memory is used again when the samples in it are not needed any more:
 to map it, page by page, takes longer than to fill it.
@@ -26,6 +26,7 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from allin1_core.contracts.audio import Mix, Stems
@@ -111,7 +112,9 @@ class ReadingProcesses:
             return None
         with self._lock:
             if self._idle:
-                return self._idle.pop()
+                # Preferably one with free memory, so that as little as possible is allocated.
+                free = (i for i, each in enumerate(self._idle) if each.has_free_memory)
+                return self._idle.pop(next(free, -1))
         try:
             process = _Process()
         except OSError as error:
@@ -158,7 +161,9 @@ class Reading:
 
 
 def _is_supported() -> bool:
-    return hasattr(os, "memfd_create") and hasattr(socket, "send_fds") and bool(sys.executable)
+    # In a program that embeds Python, the executable is that program.
+    is_python = Path(sys.executable or "").name.startswith(("python", "pypy"))
+    return is_python and hasattr(os, "memfd_create") and hasattr(socket, "send_fds")
 
 
 def _paths(file: MixFile | StemFiles) -> Sequence[Any]:
@@ -205,6 +210,11 @@ class _Process:
             except BaseException:
                 self._socket.close()
                 raise
+
+    @property
+    def has_free_memory(self) -> bool:
+        """Whether samples that it has read before are not needed any more."""
+        return bool(self._free)
 
     def read(self, file: MixFile | StemFiles) -> tuple[Mix | Stems, FilesRead, float]:
         """Let it read files.

@@ -236,6 +236,7 @@ class Session:
         what: Track | Start | type[Any] | float | None = None,
         *,
         outputs: Iterable[str] | None = None,
+        songs: int = 1,
     ) -> Decision:
         """Choose the route as :meth:`run` would, running only probes. ``str()`` of the decision explains it.
 
@@ -246,6 +247,9 @@ class Session:
             separate it, otherwise as stems. None is three minutes of audio.
         outputs
             As for :meth:`run`; None for everything that the model provides.
+        songs
+            Number of songs of this length that are to be analysed in one batch. The set-up of a backend counts once for
+            all of them.
 
         Raises
         ------
@@ -266,11 +270,13 @@ class Session:
                 candidates = chooser.candidates(chooser.request(("demix",), start))["demix"]
                 kind = Mix if any(candidate.is_eligible for candidate in candidates) else Stems
             stages, in_blocks = stages_from(kind, wanted, card), stages_in_blocks(None, start, card)
-            return choice.engine.decide(chooser.request(stages, start, in_blocks=in_blocks))
+            request = chooser.request(stages, start, songs=songs, in_blocks=in_blocks)
+            return choice.engine.decide(request)
         seconds = seconds_of(start)
         stages, space = stages_from(type(start), wanted, card), space_of_start(start)
         in_blocks = stages_in_blocks(start, seconds, card)
-        return choice.engine.decide(chooser.request(stages, seconds, space, in_blocks=in_blocks))
+        request = chooser.request(stages, seconds, space, songs=songs, in_blocks=in_blocks)
+        return choice.engine.decide(request)
 
     def _start_of(
         self, what: Track | Start | type[Any] | float | None, outputs: Iterable[str] | None

@@ -59,7 +59,9 @@ def bridge_price(bridge: Bridge) -> str:
 
 def request_lines(request: RouteRequest) -> list[str]:
     """Describe the request, and what was named."""
-    asked = f"{request.audio_s:.4g} s of audio from {request.start}, parity {parity_text(request.parity)}"
+    length = f"{request.audio_s / request.songs:.4g} s of audio"
+    several = f"{request.songs} songs, each {length}," if request.songs > 1 else length
+    asked = f"{several} from {request.start}, parity {parity_text(request.parity)}"
     if request.device is not None:
         asked += f", device {request.device}"
     named = [f"{c.stage}={c.name} ({c.source or 'argument'})" for c in request.choices]
@@ -70,6 +72,7 @@ def request_values(request: RouteRequest) -> dict[str, Any]:
     """Return the same as values that can be written as JSON."""
     return {
         "audio_s": request.audio_s,
+        "songs": request.songs,
         "start": str(request.start),
         "parity": parity_text(request.parity),
         "device": request.device,

@@ -12,6 +12,7 @@ import soundfile
 from allin1_core.cli import explain
 from allin1_core.cli.main import run
 from allin1_core.contracts.backend import Backend
+from allin1_core.contracts.speed import Speed
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,26 @@ def test_the_model_the_route_and_the_reasons_are_printed(capsys, song, monkeypat
     assert {step["backend"] for step in told["route"]} == {"reference", "reference-mix"}
     assert told["model"]["name"] == "builtin"
     assert "harmonix-all" in told["model"]["other"]
+
+
+def test_a_set_up_counts_once_for_all_songs(capsys, monkeypatch, make_plugin, isolated_plugins):
+    slow = Backend(
+        name="fast-but-slow-to-set-up",
+        stage="functional",
+        target="allin1_core.reference.functional:create",
+        speed=(Speed("cpu", 60.0, 1e-9, "a test"),),
+    )
+    plugins = isolated_plugins(mine=make_plugin(allin1_functional=lambda: [slow]))
+    monkeypatch.setattr(explain, "load_plugins", lambda ctx: plugins)
+    assert run(["explain"]) == 0
+    assert "functional=reference" in capsys.readouterr().out
+    assert run(["explain", "--songs", "1000000"]) == 0
+    out = capsys.readouterr().out
+    assert "asked for  1000000 songs, each 180 s of audio, from numpy/cpu" in out
+    assert f"functional={slow.name}" in out
+    assert run(["explain", "--songs", "1000000", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["songs"], told["audio_s"]) == (1_000_000, 180_000_000)
 
 
 def test_what_was_named_and_where_is_told(capsys, monkeypatch):

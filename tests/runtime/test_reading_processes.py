@@ -150,9 +150,11 @@ def test_stopping_ends_a_process_that_reads(processes, tmp_path, write_song):
         os.kill(pid, 0)
 
 
-def test_the_thread_reads_if_no_process_can_be_started(write_song, monkeypatch, caplog):
+def test_the_thread_reads_if_no_process_can_be_started(write_song, monkeypatch, tmp_path):
     file = MixFile(write_song("song.wav", 1.0))
-    for executable in ("/nowhere/python", "/bin/true"):
+    other = tmp_path / "python-of-another-kind"
+    other.symlink_to("/bin/true")
+    for executable in ("/nowhere/python", str(other)):
         monkeypatch.setattr(sys, "executable", executable)
         processes = ReadingProcesses()
         processes.use()
@@ -161,6 +163,15 @@ def test_the_thread_reads_if_no_process_can_be_started(write_song, monkeypatch, 
             np.testing.assert_array_equal(record.samples, read_whole(file)[0].samples)
         assert process_ids(processes) == []
         processes.stop()
+
+
+@pytest.mark.parametrize("executable", ["/usr/bin/a-program-with-python", "", None])
+def test_a_program_that_embeds_python_is_not_started(write_song, monkeypatch, started, executable):
+    monkeypatch.setattr(sys, "executable", executable)
+    processes = ReadingProcesses()
+    processes.use()
+    processes.reading()(MixFile(write_song("song.wav", 1.0)))
+    assert started == []
 
 
 def test_the_thread_reads_what_a_plugin_may_read(processes, write_song):
