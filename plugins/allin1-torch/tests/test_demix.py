@@ -297,7 +297,7 @@ def test_smaller_gpus_get_fewer_segments_at_once(model, monkeypatch, multiproces
 
 @pytest.mark.parametrize(
     ("threads", "gigabytes", "batch"),
-    [(1, 64, 1), (2, 64, 2), (16, 64, 16), (32, 64, 16), (16, 4, 5), (16, 0.2, 1)],
+    [(1, 64, 1), (2, 64, 2), (16, 64, 16), (64, 64, 32), (16, 4, 5), (16, 0.2, 1)],
 )
 def test_a_cpu_gets_a_segment_for_each_thread_as_far_as_memory_suffices(
     model, monkeypatch, threads, gigabytes, batch
