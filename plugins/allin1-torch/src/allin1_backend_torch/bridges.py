@@ -95,7 +95,8 @@ def page_lock(memory: NDArray[np.uint8]) -> Callable[[], None]:
     RuntimeError
         CUDA cannot page-lock it.
     """
-    runtime: Any = torch.cuda.cudart()
+    cuda: Any = torch.cuda  # PyTorch does not declare the type of this function
+    runtime = cuda.cudart()
     address = memory.ctypes.data
     status = int(runtime.cudaHostRegister(address, memory.nbytes, _PORTABLE))
     if status:
