@@ -10,10 +10,6 @@
   weights that it scales, and sums are computed in place.
 - The spectrum is reordered for the inverse transform when it is interleaved, channel by channel, and scaled after that.
 - Each of several segments is separated by a thread of its own.
-
-The allocator is not changed. Large tensors are returned to the system after each operation, and cleared when they are
-allocated again, which costs time; but the settings of the C library (``mallopt``) affect the whole process and cannot be
-restored, so this is left to the application. The README describes it.
 """
 
 from __future__ import annotations
