@@ -101,7 +101,7 @@ def test_a_bridge_without_it_locks_nothing(memory):
 
 
 def test_arrays_are_moved_if_the_memory_cannot_be_locked(memory, monkeypatch, caplog):
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="allin1_core.runtime.reusable_memory")
     locks = Locks(monkeypatch, RuntimeError("too much"))
     for _ in range(2):
         moved = locks.move(memory.array((2, 10), lambda: None))
