@@ -81,22 +81,14 @@ def _speed(work: str, device: str) -> tuple[Speed, ...]:
     return (Speed(device, setup_s, rate, _ON_2_CORES if device == "cpu" else _ON_H200),)
 
 
-def _batches(is_able: bool = True) -> dict[str, Any]:
-    """The argument for a separator of several songs in one call; empty for older cores without it, which separate each."""
-    return {"batches": is_able} if "batches" in Backend.__dataclass_fields__ else {}
-
-
-def _page_lock() -> dict[str, Any]:
-    """The argument for page-locking main memory; empty for older cores without it."""
-    is_known = "page_lock" in Bridge.__dataclass_fields__
-    return {"page_lock": f"{_PACKAGE}.bridges:page_lock"} if is_known else {}
+def _if_known(record: Any, **arguments: Any) -> dict[str, Any]:
+    """Those of `arguments` that `record` has fields for: older cores do without the others."""
+    return {name: value for name, value in arguments.items() if name in record.__dataclass_fields__}
 
 
 def _quick_probe(name: str) -> dict[str, Any]:
-    """The argument for a quick probe; empty for older cores without it, which call the full probe."""
-    if "quick_probe" not in Backend.__dataclass_fields__:
-        return {}
-    return {"quick_probe": f"{_PACKAGE}.looking:{name}"}
+    """The argument for a quick probe; older cores call the full probe."""
+    return _if_known(Backend, quick_probe=f"{_PACKAGE}.looking:{name}")
 
 
 # Largest difference from Demucs in float32. On a CPU, relative to the root mean square of the stems, with weights whose
@@ -123,7 +115,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
             parity=close(_DEMIX_PARITY[device]),
             speed=_speed("demix", device),
             streams=True,
-            **_batches(device == "cuda"),
+            **_if_known(Backend, batches=device == "cuda"),
             separators=NAMES,
         )
     yield Backend(
@@ -139,7 +131,7 @@ def allin1_demix() -> Iterable[Backend[Demix]]:
         parity=close(_DEMIX_PARITY["cuda"]),
         speed=_speed("demix-triton", "cuda"),
         streams=True,
-        **_batches(),
+        **_if_known(Backend, batches=True),
         separators=NAMES,
     )
 
@@ -297,6 +289,7 @@ def allin1_bridges() -> Iterable[Bridge]:
     # Through page-locked memory over PCIe 5; on Apple's chips a copy within the same memory.
     for device, bytes_per_second in (("cuda", 2.3e10), ("mps", 2e10)):
         gpu = Space("torch", device)
+        lock = f"{_PACKAGE}.bridges:page_lock" if device == "cuda" else None
         for source, destination, function in (
             (HOST, gpu, "from_numpy"),
             (gpu, HOST, "to_numpy"),
@@ -309,5 +302,5 @@ def allin1_bridges() -> Iterable[Bridge]:
                 f"{_PACKAGE}.bridges:{function}",
                 bytes_per_second=bytes_per_second,
                 latency_s=5e-5,
-                **(_page_lock() if (source, device) == (HOST, "cuda") else {}),
+                **_if_known(Bridge, page_lock=lock if source == HOST else None),
             )
