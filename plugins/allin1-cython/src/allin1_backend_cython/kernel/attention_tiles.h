@@ -11,38 +11,15 @@
 
 #include "attention.h"
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define INLINE static __forceinline
-#define UNROLLED
-#elif defined(__clang__)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 8")
-#endif
+#define UNROLL 8
+#include "inline.h"
 
 /* Queries of a tile. */
 #define TILE (VECTORS * LANES)
 
-/* 2^x for x <= 0, relative error 2e-9 before rounding. Below -100 it is 2^-100, which does not change a sum that contains
- * 2^0, so that products with it do not become subnormal numbers, which are slow. NaN stays NaN. */
-INLINE vec power_of_two(vec x)
-{
-    /* Adding this rounds to a whole number, which is then in the low bits. */
-    const vec rounding = spread(12582912.0f);
-    x = larger(spread(-100.0f), x);
-    const vec shifted = add(x, rounding);
-    const vec rest = subtract(x, subtract(shifted, rounding));
-    vec p = spread(1.53533618e-4f);
-    p = multiply_add(p, rest, spread(1.33988745e-3f));
-    p = multiply_add(p, rest, spread(9.61843736e-3f));
-    p = multiply_add(p, rest, spread(5.55033247e-2f));
-    p = multiply_add(p, rest, spread(2.40226479e-1f));
-    p = multiply_add(p, rest, spread(6.93147203e-1f));
-    p = multiply_add(p, rest, spread(1.0f));
-    return multiply(p, power_of_bits(shifted));
-}
+/* A power of 2^-100 does not change a sum that contains 2^0. */
+#define LEAST_POWER -100.0f
+#include "power_of_two.h"
 
 /* The product of ROWS rows, which are laid out [count][ROWS], and the columns of a tile, [count][TILE]. */
 INLINE void product(const float *rows, const float *columns, int64_t count, vec sum[ROWS][VECTORS])

@@ -5,16 +5,8 @@
 
 #include "dconv.h"
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define INLINE static __forceinline
-#define UNROLLED
-#elif defined(__clang__)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 8")
-#endif
+#define UNROLL 8
+#include "inline.h"
 
 /* Samples of a step. */
 #define STEP (2 * LANES)

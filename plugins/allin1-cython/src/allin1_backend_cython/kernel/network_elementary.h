@@ -14,40 +14,16 @@
  */
 #include "network.h"
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define INLINE static __forceinline
-#define UNROLLED
-#elif defined(__clang__)
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
+#define UNROLL 16
+#include "inline.h"
 
 /* Frames of a vector. */
 #define VECTOR_FRAMES (LANES / NN_INSTRUMENTS)
 
 #define NORM_EPSILON 1e-5f
 
-/* 2^x for x <= 0, relative error 2e-9 before rounding. Below -120 it is 2^-120, so that products
- * with it do not become subnormal numbers, which are slow. */
-INLINE vec power_of_two(vec x)
-{
-    /* Adding this rounds to a whole number, which is then in the low bits. */
-    const vec whole = spread(12582912.0f);
-    x = larger(spread(-120.0f), x);
-    const vec shifted = add(x, whole);
-    const vec rest = subtract(x, subtract(shifted, whole));
-    vec p = spread(1.53533618e-4f);
-    p = multiply_add(p, rest, spread(1.33988745e-3f));
-    p = multiply_add(p, rest, spread(9.61843736e-3f));
-    p = multiply_add(p, rest, spread(5.55033247e-2f));
-    p = multiply_add(p, rest, spread(2.40226479e-1f));
-    p = multiply_add(p, rest, spread(6.93147203e-1f));
-    p = multiply_add(p, rest, spread(1.0f));
-    return multiply(p, power_of_bits(shifted));
-}
+#define LEAST_POWER -120.0f
+#include "power_of_two.h"
 
 /* x above 0, exp(x) - 1 below. */
 INLINE vec elu(vec x)
